@@ -1,0 +1,61 @@
+"""Packaging of sesr_jax; the version lives in sesr_jax/__init__.py alone."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+_ROOT = pathlib.Path(__file__).parent
+_VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (_ROOT / "sesr_jax" / "__init__.py").read_text("utf-8"), re.M
+).group(1)
+
+_EXTRAS = {
+    "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
+    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "tensorflow-cpu>=2.20"],
+    "npu": ["ethos-u-vela>=4.5"],
+    "tensorboard": ["tensorboard>=2.18"],
+    "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
+    "bench": ["scikit-image>=0.25"],
+}
+_EXTRAS["test"] = [
+    "hypothesis>=6.100",
+    "mypy>=1.15",
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "ruff>=0.9",
+    "types-absl-py",
+    "types-Pillow",
+    *_EXTRAS["demo"],
+    *_EXTRAS["export"],
+    *_EXTRAS["npu"],
+    *_EXTRAS["tensorboard"],
+]
+_EXTRAS["all"] = sorted({package for extra in _EXTRAS.values() for package in extra})
+
+setup(
+    name="sesr_jax",
+    version=_VERSION,
+    description="Super-resolution networks from an image folder to a full-INT8 model on a small NPU",
+    long_description=(_ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["sesr_jax", "sesr_jax.*"]),
+    package_data={"sesr_jax": ["py.typed", "pretrained/*"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "chex>=0.1.89",
+        "flax>=0.12",
+        "jax>=0.10",
+        "ml-collections>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.20",
+        "pillow>=11",
+        "safetensors>=0.5",
+        "tqdm>=4.66",
+    ],
+    extras_require=_EXTRAS,
+    entry_points={"console_scripts": ["sesr=sesr_jax.cli.main:main"]},
+)
