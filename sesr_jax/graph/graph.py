@@ -1,0 +1,95 @@
+"""The Graph: a deployable network as a list of named operations, and its float interpreter.
+
+    graph = trace(SESR(scale=2), variables, (1, 360, 640, 1))
+    y = run(graph, x)
+
+A Graph is what every later stage reads: counting, quantisation, export, the NPU simulator.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+
+from sesr_jax import ops
+
+Arg: TypeAlias = str | jax.Array
+"""What a node reads: another node (or the input) by name, or a parameter or constant."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Node:
+    """One call of an operation.
+
+    Attributes:
+      name: unique in its graph, e.g. "block_0/conv2d".
+      op: a key of `ops.OPS`.
+      args: the op's positional arguments.
+      attrs: the op's keyword arguments.
+      shape: of the output, ``[N, H, W, C]``.
+    """
+
+    name: str
+    op: str
+    args: tuple[Arg, ...]
+    attrs: dict[str, Any]
+    shape: tuple[int, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that the node reads, by name, without its parameters."""
+        return tuple(arg for arg in self.args if isinstance(arg, str))
+
+    @property
+    def parameters(self) -> tuple[jax.Array, ...]:
+        """The arrays that the node holds."""
+        return tuple(arg for arg in self.args if not isinstance(arg, str))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Nodes in an order in which they can run.
+
+    Attributes:
+      input: the name of the input tensor.
+      input_shape: ``[N, H, W, C]``.
+      nodes: every node after those that it reads.
+      output: the name of the node whose value is the network's.
+    """
+
+    input: str
+    input_shape: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    output: str
+
+    def __getitem__(self, name: str) -> Node:
+        """The node of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def readers(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read the tensor `name`."""
+        return tuple(node for node in self.nodes if name in node.inputs)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor by name, the input's among them."""
+        return {self.input: self.input_shape} | {node.name: node.shape for node in self.nodes}
+
+
+def run(
+    graph: Graph, x: jax.Array, tap: Callable[[str, jax.Array], jax.Array] = lambda _, y: y
+) -> jax.Array:
+    """The network's output for `x` ``[N, H, W, C]``, of any size that the operations take.
+
+    Args:
+      graph: the network.
+      x: the input.
+      tap: called as ``tap(name, value)`` for the input and each node's output; what it returns
+        stands in the value's place. Observers and fake-quantisers are taps.
+    """
+    values = {graph.input: tap(graph.input, x)}
+    for node in graph.nodes:
+        args = (values[arg] if isinstance(arg, str) else arg for arg in node.args)
+        values[node.name] = tap(node.name, ops.OPS[node.op](*args, **node.attrs))
+    return values[graph.output]

@@ -1,0 +1,117 @@
+"""Tracing: from a Flax module and its variables to a `Graph`.
+
+The module is traced to a jaxpr. What does not depend on the image (collapses, casts, reshapes of
+parameters) is computed on the spot; what does must be an operation of `sesr_jax.ops`, which the
+jaxpr names. Parameters may be tracers: `trace` inside a jitted loss gives a differentiable Graph.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.extend import core as jax_core
+
+from sesr_jax import ops
+from sesr_jax.errors import InputError
+from sesr_jax.graph.graph import Arg, Graph, Node
+
+INPUT = "input"
+"""The name of a graph's input tensor."""
+
+
+def trace(
+    module: nn.Module, variables: Any, input_shape: Sequence[int], dtype: Any = jnp.float32
+) -> Graph:
+    """Records the operations of ``module.apply(variables, x)`` for an `x` of `input_shape`.
+
+    Args:
+      module: a network whose activations pass through `sesr_jax.ops` alone.
+      variables: its variables; expanded terms are recorded collapsed.
+      input_shape: ``[N, H, W, C]``.
+      dtype: of the input.
+
+    Raises:
+      InputError: an operation on activations is not in `ops.OPS`; the message names it and the line
+        that called it.
+    """
+    image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
+    closed = jax.make_jaxpr(module.apply)(variables, image)
+    tracer = _Tracer()
+    known = [*jax.tree.leaves(variables), INPUT]
+    (output,) = tracer.run(closed.jaxpr, closed.consts, known)
+    if not isinstance(output, str):
+        raise InputError(
+            f"{type(module).__name__} ignores its input: return a value computed from it."
+        )
+    return Graph(
+        input=INPUT, input_shape=tuple(input_shape), nodes=tuple(tracer.nodes), output=output
+    )
+
+
+class _Tracer:
+    """Walks jaxprs; a value is an array where it is known, and a tensor's name where it is not."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._names: Counter[str] = Counter()
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg]) -> list[Arg]:
+        """The values of the outputs of `jaxpr`."""
+        values: dict[Any, Arg] = dict(zip(jaxpr.constvars, consts, strict=True))
+        values |= zip(jaxpr.invars, args, strict=True)
+
+        def read(atom: Any) -> Arg:
+            return atom.val if isinstance(atom, jax_core.Literal) else values[atom]
+
+        for equation in jaxpr.eqns:
+            inputs = [read(atom) for atom in equation.invars]
+            values |= zip(equation.outvars, self._equation(equation, inputs), strict=True)
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _equation(self, equation: Any, inputs: list[Arg]) -> Sequence[Arg]:
+        if not any(isinstance(value, str) for value in inputs):
+            return _evaluate(equation, inputs)
+        if call := ops.parse_name(str(equation.params.get("name", ""))):
+            return [self._record(equation, *call, inputs)]
+        inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+        if isinstance(inner, jax_core.ClosedJaxpr) and len(inner.jaxpr.invars) == len(inputs):
+            return self.run(inner.jaxpr, inner.consts, inputs)
+        raise InputError(
+            f"the operation {equation.primitive.name!r} on activations ({_where(equation)}) is not "
+            f"one that can be deployed; use sesr_jax.ops: {', '.join(sorted(ops.OPS))}."
+        )
+
+    def _record(self, equation: Any, op: str, attrs: dict[str, Any], inputs: list[Arg]) -> str:
+        scope = str(equation.source_info.name_stack).split("/")[1:]  # without the root module's
+        base = "/".join([*scope, op])
+        self._names[base] += 1
+        count = self._names[base]
+        name = base if count == 1 else f"{base}_{count}"
+        args = tuple(v if isinstance(v, str) else jnp.asarray(v) for v in inputs)
+        shape = tuple(equation.outvars[0].aval.shape)
+        self.nodes.append(Node(name=name, op=op, args=args, attrs=attrs, shape=shape))
+        return name
+
+
+def _evaluate(equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The outputs of one equation, whose inputs are all known."""
+    # Rebound by hand, an equation's parameters would differ from release to release of jax.
+    given = {
+        atom: value
+        for atom, value in zip(equation.invars, inputs, strict=True)
+        if not isinstance(atom, jax_core.Literal)
+    }
+    lone = jax_core.Jaxpr((), list(given), equation.outvars, [equation])
+    return jax.core.eval_jaxpr(lone, (), *given.values())
+
+
+def _where(equation: Any) -> str:
+    """The innermost line outside the libraries that led to the equation."""
+    traceback = equation.source_info.traceback
+    for frame in traceback.frames if traceback else ():
+        if not any(part in frame.file_name for part in ("site-packages", "sesr_jax/ops.py")):
+            return f"{frame.file_name}:{frame.line_num}"
+    return "at an unknown place"

@@ -1,0 +1,16 @@
+"""Layers that several families share."""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+
+
+class PReLU(nn.Module):
+    """A rectifier with one trained slope a channel (He et al. 2015), as SESR and FSRCNN use it."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, H, W, C]``."""
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
+        return ops.prelu(x, slope.astype(x.dtype))

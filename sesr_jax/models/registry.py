@@ -1,0 +1,94 @@
+"""The zoo: every network by name, with what its paper published.
+
+    network = create("sesr_m5", scale=2)
+
+A new variant is one row of `VARIANTS`. Parameters and MACs are never typed in here: `graph.cost`
+counts them on the traced network, and the tests hold the count against the papers' formulas.
+"""
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flax import linen as nn
+
+from sesr_jax.errors import InputError
+from sesr_jax.models.fsrcnn import FSRCNN
+from sesr_jax.models.published import Quality, published
+from sesr_jax.models.sesr import SESR
+
+_SESR = "Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Table 1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One published network.
+
+    Attributes:
+      build: makes the Flax module; takes `scale` and the module's own options.
+      scales: the upscaling factors that it can take.
+      paper: where it and its figures were published.
+      published: by scale and dataset, the paper's own PSNR and SSIM.
+    """
+
+    build: Callable[..., nn.Module]
+    scales: tuple[int, ...]
+    paper: str
+    published: Mapping[int, Mapping[str, Quality]] = dataclasses.field(default_factory=dict)
+
+
+def _sesr(name: str, features: int, blocks: int, expansion: int) -> Variant:
+    build = functools.partial(SESR, features=features, blocks=blocks, expansion=expansion)
+    return Variant(build=build, scales=(2, 3, 4), paper=_SESR, published=published(name))
+
+
+def _hardware(variant: Variant) -> Variant:
+    """SESR's hardware-friendly form, ReLU and no input residual; the paper prints no figures for it."""
+    build = functools.partial(variant.build, activation="relu", input_residual=False)
+    return dataclasses.replace(variant, build=build, published={})
+
+
+_SIZES = {
+    "sesr_m3": _sesr("sesr_m3", features=16, blocks=3, expansion=256),
+    "sesr_m5": _sesr("sesr_m5", features=16, blocks=5, expansion=256),
+    "sesr_m7": _sesr("sesr_m7", features=16, blocks=7, expansion=256),
+    "sesr_m11": _sesr("sesr_m11", features=16, blocks=11, expansion=64),
+    "sesr_xl": _sesr("sesr_xl", features=32, blocks=11, expansion=64),
+}
+
+VARIANTS: dict[str, Variant] = {
+    **_SIZES,
+    **{f"{name}_hw": _hardware(variant) for name, variant in _SIZES.items()},
+    "fsrcnn": Variant(
+        build=FSRCNN,
+        scales=(2, 3, 4),
+        paper="Dong et al., Accelerating the SRCNN, ECCV 2016, as printed in SESR's Table 1",
+        published=published("fsrcnn"),
+    ),
+}
+
+
+def create(name: str, *, scale: int, **options: Any) -> nn.Module:
+    """The network `name` for `scale`; `options` override its module's fields.
+
+    Raises:
+      InputError: the name or an option is unknown, or the network has no such scale.
+    """
+    if name not in VARIANTS:
+        near = difflib.get_close_matches(name, VARIANTS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see `sesr models`."
+        raise InputError(f"unknown model {name!r}: it must be one of {', '.join(VARIANTS)}; {hint}")
+    variant = VARIANTS[name]
+    if scale not in variant.scales:
+        raise InputError(
+            f"{name} cannot upscale ×{scale}: it takes ×{', ×'.join(map(str, variant.scales))}; "
+            "choose one of these scales."
+        )
+    try:
+        return variant.build(scale=scale, **options)
+    except TypeError as error:
+        raise InputError(
+            f"{name} does not take the options {sorted(options)}: {error}; remove the wrong one."
+        ) from error

@@ -1,0 +1,63 @@
+"""SESR: Collapsible Linear Blocks for Super-Efficient Super Resolution (Bhardwaj et al., MLSys 2022).
+
+Collapsed, the network is m + 2 convolutions and two long residuals, on the Y channel:
+
+    5×5 to f  →  m × (3×3, activation)  →  + first feature map  →  5×5 to s²  →  + input  →  pixels
+
+Each convolution trains as a collapsible linear block, and each 3×3 has its short residual inside.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import PReLU
+from sesr_jax.reparam import Form, LinearConv, collapsible, with_residual
+from sesr_jax.reparam.linear_conv import Mode
+
+
+class SESR(nn.Module):
+    """``[N, H, W, 1]`` in [0, 1] to ``[N, s·H, s·W, 1]``, not clipped.
+
+    Attributes:
+      scale: 2, 3 or 4; ×4 is two ×2 depth-to-spaces, which small NPUs require (×3 is not in the paper).
+      features: f, the channels between the convolutions.
+      blocks: m, the number of 3×3 convolutions.
+      expansion: p, the channels inside a collapsible linear block.
+      activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
+      input_residual: adds the input to every output phase; the hardware variant has none.
+      form: makes a convolution's form from its kernel size, for ablations; by default the paper's
+        collapsible block of `expansion` channels.
+      mode: see `LinearConv`.
+    """
+
+    scale: int
+    features: int = 16
+    blocks: int = 5
+    expansion: int = 256
+    activation: Literal["prelu", "relu"] = "prelu"
+    input_residual: bool = True
+    form: Callable[[int], Form] | None = None
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        form = self.form or functools.partial(collapsible, expansion=self.expansion)
+        conv = functools.partial(LinearConv, mode=self.mode)
+        # The released code centres the input, so that zero padding is mid-grey and not black.
+        shallow = conv(self.features, form(5), name="head")(ops.add(x, -0.5))
+        h = shallow
+        for i in range(self.blocks):
+            h = conv(self.features, with_residual(form(3)), name=f"block_{i}")(h)
+            h = PReLU(name=f"prelu_{i}")(h) if self.activation == "prelu" else ops.relu(h)
+        y = conv(self.scale**2, form(5), name="tail")(ops.add(h, shallow))
+        if self.input_residual:
+            y = ops.add(y, x)
+        for block in (2, 2) if self.scale == 4 else (self.scale,):
+            y = ops.depth_to_space(y, block=block)
+        return y

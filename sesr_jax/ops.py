@@ -1,0 +1,209 @@
+"""The closed set of tensor operations that a deployable network may use.
+
+Models call nothing else on activations, so that every network can be traced into a
+`sesr_jax.graph.Graph` and from there be counted, quantised, exported and simulated.
+
+Activations are ``[N, H, W, C]``; kernels ``[kh, kw, in / groups, out]``. Array arguments are
+positional (activations or parameters); everything static is keyword-only. Each op runs under a
+`jax.jit` whose name spells the op and its static arguments. The name survives in a jaxpr, through
+differentiation and batching, and that is all `graph.trace` needs: there is no global recorder.
+
+    y = ops.relu(ops.conv2d(x, kernel, bias))
+
+A new op is a function below with the decorator, and one entry in each interpreter of `graph/`,
+`export/` and `npu/`; the conformance tests say which are missing.
+"""
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Padding = Literal["SAME", "VALID"] | tuple[tuple[int, int], tuple[int, int]]
+
+OPS: dict[str, Callable[..., jax.Array]] = {}
+"""Every operation by name; the values are the decorated functions of this module."""
+
+_PREFIX = "sesr_jax.ops."
+
+
+def _op(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Registers `function` and jits it under a name that carries its static arguments."""
+    op = function.__name__
+    static = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+    @functools.cache
+    def compiled(attributes: tuple[tuple[str, Any], ...]) -> Callable[..., jax.Array]:
+        def named(*arrays: jax.Array) -> jax.Array:
+            return function(*arrays, **dict(attributes))
+
+        named.__name__ = f"{_PREFIX}{op}{attributes!r}"
+        return jax.jit(named)
+
+    @functools.wraps(function)
+    def call(*arrays: jax.Array | float | None, **attributes: Any) -> jax.Array:
+        missing = [name for name, default in static.items() if default is inspect.Parameter.empty]
+        if unknown := (attributes.keys() - static) | (set(missing) - attributes.keys()):
+            raise TypeError(
+                f"ops.{op} takes the keywords {sorted(static)}; wrong or absent: {sorted(unknown)}"
+            )
+        return compiled(tuple(sorted((static | attributes).items())))(*arrays)
+
+    OPS[op] = call
+    return call
+
+
+def parse_name(name: str) -> tuple[str, dict[str, Any]] | None:
+    """The op and static attributes that a jaxpr equation's name spells; None for any other name."""
+    if not name.startswith(_PREFIX):
+        return None
+    op, _, attributes = name.removeprefix(_PREFIX).partition("(")
+    return op, dict(ast.literal_eval(f"({attributes}"))
+
+
+@_op
+def conv2d(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding = "SAME",
+    groups: int = 1,
+) -> jax.Array:
+    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``."""
+    y = lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+    return y if bias is None else y + bias
+
+
+@_op
+def conv2d_transpose(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: tuple[int, int],
+) -> jax.Array:
+    """Transposed convolution with TensorFlow's "SAME" padding: ``[N, H·s, W·s, out]``.
+
+    `kernel` is ``[kh, kw, in, out]``: the input's zero-inserted map is correlated with it.
+    """
+    return lax.conv_transpose(
+        x, kernel, strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ) + (0 if bias is None else bias)
+
+
+@_op
+def add(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise sum, broadcast over channels."""
+    return x + y
+
+
+@_op
+def mul(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise product, broadcast over channels."""
+    return x * y
+
+
+@_op
+def concat(*xs: jax.Array) -> jax.Array:
+    """Concatenation along the channels."""
+    return jnp.concatenate(xs, axis=-1)
+
+
+@_op
+def slice(x: jax.Array, *, begin: tuple[int, ...], size: tuple[int, ...]) -> jax.Array:  # noqa: A001
+    """The box of `size` that starts at `begin`, one entry a dimension; a size of -1 is the rest."""
+    limits = [n if s == -1 else b + s for n, b, s in zip(x.shape, begin, size, strict=True)]
+    return lax.slice(x, begin, limits)
+
+
+@_op
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0), with gradient 0 at 0."""
+    return jax.nn.relu(x)
+
+
+@_op
+def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
+    """x where positive, slope · x elsewhere; one slope a channel, ``[C]`` (He et al. 2015, eq. 1)."""
+    return jnp.where(x > 0, x, slope * x)
+
+
+@_op
+def leaky_relu(x: jax.Array, *, slope: float) -> jax.Array:
+    """x where positive, slope · x elsewhere."""
+    return jnp.where(x > 0, x, slope * x)
+
+
+@_op
+def clip(x: jax.Array, *, low: float, high: float) -> jax.Array:
+    """x limited to [low, high]."""
+    return jnp.clip(x, low, high)
+
+
+@_op
+def sigmoid(x: jax.Array) -> jax.Array:
+    """1 / (1 + exp(-x))."""
+    return jax.nn.sigmoid(x)
+
+
+@_op
+def depth_to_space(x: jax.Array, *, block: int) -> jax.Array:
+    """``[N, H, W, block² · C]`` to ``[N, block · H, block · W, C]``, in TensorFlow's (DCR) order."""
+    n, h, w, c = x.shape
+    y = x.reshape(n, h, w, block, block, c // block**2).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, h * block, w * block, c // block**2)
+
+
+@_op
+def space_to_depth(x: jax.Array, *, block: int) -> jax.Array:
+    """The inverse of `depth_to_space`."""
+    n, h, w, c = x.shape
+    y = x.reshape(n, h // block, block, w // block, block, c).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, h // block, w // block, block**2 * c)
+
+
+@_op
+def resize(
+    x: jax.Array, *, scale: int, method: Literal["nearest", "bilinear"] = "nearest"
+) -> jax.Array:
+    """``[N, scale · H, scale · W, C]``, with half-pixel centres."""
+    n, h, w, c = x.shape
+    if method == "nearest":
+        return jnp.repeat(jnp.repeat(x, scale, axis=1), scale, axis=2)
+    return jax.image.resize(x, (n, h * scale, w * scale, c), "bilinear")
+
+
+@_op
+def max_pool(
+    x: jax.Array,
+    *,
+    window: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: Literal["SAME", "VALID"] = "VALID",
+) -> jax.Array:
+    """The largest value in each window."""
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
+
+
+@_op
+def mean(x: jax.Array, *, axes: Sequence[int] = (1, 2)) -> jax.Array:
+    """The mean over `axes`, which stay as dimensions of length 1."""
+    return jnp.mean(x, axis=axes, keepdims=True)

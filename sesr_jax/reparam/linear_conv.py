@@ -1,0 +1,53 @@
+"""`LinearConv`: the Flax module that trains a term and runs the convolution that it equals."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.reparam.forms import Form
+from sesr_jax.reparam.terms import Reach, Term
+
+Mode = Literal["collapsed", "expanded"]
+
+
+class LinearConv(nn.Module):
+    """A convolution ``[N, H, W, in] → [N, H, W, features]`` whose parameter is a term.
+
+    The forward pass collapses the term and runs one small convolution; gradients reach the expanded
+    parameters through the collapse (SESR's efficient training, Bhardwaj et al. 2022, §3.3). The same
+    module runs a collapsed tree (`reparam.collapse`): its term is then a plain `Conv`.
+
+    Attributes:
+      features: output channels.
+      form: makes the term, from a key and the channels.
+      mode: "collapsed", or "expanded" to run the term as written, for ablations and proofs.
+    """
+
+    features: int
+    form: Form
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolves in the dtype of `x`; the collapse runs in the wider of its and the parameters'."""
+        # Linen's `param` compares shapes with the initialiser's, and a collapsed term differs.
+        if self.has_variable("params", "term"):
+            term: Term = self.get_variable("params", "term")
+        else:
+            term = self.param("term", self.form, x.shape[-1], self.features)
+        if self.mode == "expanded":
+            return jax.tree.map(lambda p: p.astype(x.dtype), term).apply(x)
+        wide = jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, x.dtype)), term)
+        conv = jax.tree.map(lambda p: p.astype(x.dtype), wide.collapse())
+        return ops.conv2d(x, conv.kernel, conv.bias, padding=_padding(conv.reach))
+
+
+def _padding(reach: Reach) -> ops.Padding:
+    """That is "SAME" where the reach allows it, since deployed runtimes know it best."""
+    top, bottom, left, right = reach
+    if bottom - top in (0, 1) and right - left in (0, 1):
+        return "SAME"
+    return (top, bottom), (left, right)
