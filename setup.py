@@ -14,7 +14,7 @@ _EXTRAS = {
     "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
     "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "tensorflow-cpu>=2.20"],
     "npu": ["ethos-u-vela>=4.5"],
-    "tensorboard": ["tensorboard>=2.18"],
+    "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
     "bench": ["scikit-image>=0.25"],
 }

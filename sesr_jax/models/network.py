@@ -4,6 +4,121 @@
     save(network.collapsed(), "sesr_m5_x2.safetensors")
     y = load("sesr_m5_x2.safetensors").apply(x)
 
-The file holds every array under its path in the tree; a term's class and static fields stand beside
-the model, the scale and the options in the metadata, as JSON. Nothing is pickled.
+The file holds every array under its path in the tree; the structure of the terms stands in its
+metadata as JSON, beside the model, the scale and the options. Nothing is pickled.
 """
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sesr_jax import __version__, graph, reparam
+from sesr_jax.errors import InputError
+from sesr_jax.files import replacing
+from sesr_jax.models.registry import create
+from sesr_jax.reparam.packing import pack, unpack
+
+_FORMAT = "1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """A model of the zoo with values for its variables.
+
+    Attributes:
+      name: a key of `models.VARIANTS`.
+      scale: the upscaling factor.
+      variables: the module's variables, expanded or collapsed.
+      options: the module's fields that differ from the variant's.
+    """
+
+    name: str
+    scale: int
+    variables: Any
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def module(self) -> nn.Module:
+        """The Flax module."""
+        return create(self.name, scale=self.scale, **self.options)
+
+    @property
+    def channels(self) -> int:
+        """1: every network of the zoo works on Y."""
+        return 1
+
+    def apply(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``."""
+        return self.module.apply(self.variables, x)  # type: ignore[return-value]
+
+    def collapsed(self) -> "Network":
+        """The same function in deployable parameters."""
+        return dataclasses.replace(self, variables=reparam.collapse(self.variables))
+
+    def graph(self, input_shape: Sequence[int]) -> graph.Graph:
+        """The network's operations at that input size."""
+        return graph.trace(self.module, self.variables, input_shape)
+
+
+def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
+    """A network with fresh, expanded parameters.
+
+    Raises:
+      InputError: as `models.create`.
+    """
+    module = create(name, scale=scale, **options)
+    variables = module.init(key, jax.numpy.zeros((1, 8, 8, 1)))
+    return Network(name=name, scale=scale, variables=variables, options=options)
+
+
+def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
+    """Writes `network` to `path` (.safetensors) in one move; `facts` go into its metadata."""
+    arrays, skeleton = pack(network.variables)
+    metadata = {
+        "format": _FORMAT,
+        "version": __version__,
+        "model": network.name,
+        "scale": str(network.scale),
+        "options": json.dumps(dict(network.options)),
+        "structure": json.dumps(skeleton),
+        **facts,
+    }
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata)
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Reads what `save` wrote.
+
+    Raises:
+      InputError: the file is missing, truncated, or not one of this project's.
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"no such file: {path}; name a .safetensors file that sesr_jax wrote.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}); fetch it again."
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise InputError(
+            f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "
+            "write it with sesr_jax."
+        )
+    return Network(
+        name=metadata["model"],
+        scale=int(metadata["scale"]),
+        variables=unpack(arrays, json.loads(metadata["structure"])),
+        options=json.loads(metadata["options"]),
+    )

@@ -1,0 +1,15 @@
+"""SESR-XL ×2 as published (Bhardwaj et al., MLSys 2022): L1, AMSGrad at 5e-4, 300 epochs of 1600 steps.
+
+    sesr train --config experiments/sesr_xl_x2.py --workdir runs/sesr_xl_x2 --config.data.train=FOLDER
+
+The paper reports 33.24 dB on Set14. Variants: "smoke" runs a few steps; "cosine" lets the rate fall to
+zero and averages the weights.
+"""
+
+from sesr_jax import train
+
+
+def get_config(variant: str = "paper"):
+    config = train.base()
+    config.model.update(name="sesr_xl", scale=2)
+    return train.variant(config, variant)

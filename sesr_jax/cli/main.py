@@ -1,0 +1,53 @@
+"""The `sesr` command: ``sesr VERB …``. Each verb is a module of this package with ``run(argv)``."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from sesr_jax import __version__
+from sesr_jax.errors import InputError
+
+VERBS = {
+    "train": "train a network from a config; the same command resumes",
+    "eval": "PSNR and SSIM of a model on folders of images",
+    "export": "write a TFLite file, float or full INT8",
+    "latency": "estimate the time on an NPU, layer by layer",
+    "upscale": "upscale a picture",
+    "models": "list the zoo with parameters, MACs and published figures",
+    "demo": "train, collapse, export and rate a small network on photos, in minutes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a verb and gives its exit status: 0, or 2 after one sentence about bad input."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if verb == "--version":
+        print(f"sesr_jax {__version__}")
+        return 0
+    if verb not in VERBS:
+        print(
+            f"sesr: unknown verb {verb!r}: it must be one of {', '.join(VERBS)}; see sesr --help.",
+            file=sys.stderr,
+        )
+        return 2
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("sesr_jax").setLevel(logging.INFO)
+    try:
+        importlib.import_module(f"sesr_jax.cli.{verb}").run(arguments[1:])
+    except InputError as error:
+        print(f"sesr {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"sesr {verb}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<9}{text}" for verb, text in VERBS.items())
+    return f"sesr: super-resolution from photos to a small NPU\n\n{verbs}\n\nsesr VERB --help has an example."

@@ -1,0 +1,74 @@
+"""ITU-R BT.601 colour in studio range, with the coefficients of MATLAB's `rgb2ycbcr`.
+
+Values are floats with 1.0 for code 255: RGB in [0, 1], Y in [16/255, 235/255], Cb and Cr in
+[16/255, 240/255]. Nothing is rounded or clipped. One code serves NumPy and JAX arrays of any
+leading shape, and keeps their dtype.
+
+    y = rgb_to_y(image.astype(np.float32) / 255)
+"""
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+
+if TYPE_CHECKING:
+    import jax
+
+Array = TypeVar("Array", np.ndarray, "jax.Array")
+
+# Columns Y, Cb, Cr; rows R, G, B; in codes of 255.
+_MATRIX = (
+    (65.481, -37.797, 112.0),
+    (128.553, -74.203, -93.786),
+    (24.966, 112.0, -18.214),
+)
+_OFFSET = (16.0, 128.0, 128.0)
+
+
+def rgb_to_y(rgb: Array) -> Array:
+    """The luma of ``[..., 3]`` as ``[..., 1]``: Y = (65.481 R + 128.553 G + 24.966 B + 16) / 255.
+
+    Raises:
+        InputError: the last axis is not 3, or the values are integers.
+    """
+    return _affine(rgb, np.array(_MATRIX)[:, :1] / 255, np.array(_OFFSET)[:1] / 255)
+
+
+def rgb_to_ycbcr(rgb: Array) -> Array:
+    """``[..., 3]`` RGB to ``[..., 3]`` Y, Cb, Cr.
+
+    Raises:
+        InputError: the last axis is not 3, or the values are integers.
+    """
+    return _affine(rgb, np.array(_MATRIX) / 255, np.array(_OFFSET) / 255)
+
+
+def ycbcr_to_rgb(ycbcr: Array) -> Array:
+    """The exact inverse of `rgb_to_ycbcr`; colours outside the RGB cube come out beyond [0, 1].
+
+    Raises:
+        InputError: the last axis is not 3, or the values are integers.
+    """
+    inverse = np.linalg.inv(np.array(_MATRIX) / 255)
+    return _affine(ycbcr, inverse, -(np.array(_OFFSET) / 255) @ inverse)
+
+
+def _affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Array:
+    """``pixels @ matrix + offset`` in the dtype of `pixels`.
+
+    Written out, since accelerators run a float32 `@` in fewer bits by default.
+    """
+    if pixels.shape[-1:] != (3,) or np.issubdtype(pixels.dtype, np.integer):
+        raise InputError(
+            f"a colour array {pixels.dtype}{list(pixels.shape)} must be floats in [0, 1] with 3 "
+            "channels last; divide codes by 255"
+        )
+    red, green, blue = matrix.astype(pixels.dtype)
+    return (
+        pixels[..., 0:1] * red
+        + pixels[..., 1:2] * green
+        + pixels[..., 2:3] * blue
+        + offset.astype(pixels.dtype)
+    )

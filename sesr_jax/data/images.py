@@ -1,0 +1,150 @@
+"""Image files to uint8 arrays and back.
+
+Arrays are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), `uint8`, as a viewer shows them: EXIF orientation
+applied, palettes resolved, alpha dropped. Only the first frame of an animation is read, and colour
+profiles are not applied.
+
+    write_image("out.png", read_image("in.jpg"))
+"""
+
+import logging
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sesr_jax.errors import InputError
+from sesr_jax.files import replacing
+
+_log = logging.getLogger(__name__)
+
+FORMATS = {
+    ".bmp": "BMP",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+"""The format that each file suffix (in lower case) stands for."""
+
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "TIFF": {"compression": "tiff_deflate"},
+    "WEBP": {"lossless": True},
+}
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads a PNG, JPEG, WebP, BMP or TIFF file, told apart by its content.
+
+    Alpha is dropped with a logged warning; the colours under it stay as they are. Samples of 16 bits
+    keep their high byte; samples in float must lie in [0, 1] and are rounded to codes of 255. CMYK
+    and YCbCr become RGB by Pillow's formulas.
+
+    Returns:
+        uint8 ``[H, W]`` for a grey file, ``[H, W, 3]`` for any other.
+
+    Raises:
+        InputError: the file is missing, damaged, cut short or of a kind not named above.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; check the path")
+    try:
+        with Image.open(path, formats=sorted(set(FORMATS.values()))) as file:
+            image = ImageOps.exif_transpose(file)
+            image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged bytes the decoders raise nearly anything
+        raise InputError(
+            f"{path} can't be read as an image ({error}); replace or remove it"
+        ) from error
+    return _to_uint8(image, path)
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Writes uint8 ``[H, W]`` or ``[H, W, 3]`` in the format of the path's suffix, all or nothing.
+
+    Missing folders are made.
+
+    PNG, BMP, TIFF and WebP are written without loss (WebP has no grey: it reads back as RGB), JPEG at
+    quality 95 without chroma subsampling.
+
+    Raises:
+        InputError: the suffix is none of `FORMATS`, the array is no such image, or the file can't be
+            written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path} must end in one of {', '.join(FORMATS)}; rename it")
+    if (
+        image.dtype != np.uint8
+        or image.shape[2:] not in ((), (3,))
+        or image.ndim < 2
+        or not image.size
+    ):
+        raise InputError(
+            f"an array {image.dtype}{list(image.shape)} is no image to write; give uint8 [H, W] or "
+            "[H, W, 3]"
+        )
+    kind = FORMATS[path.suffix.lower()]
+    try:
+        with replacing(path) as temporary:
+            Image.fromarray(image).save(temporary, kind, **_SAVE_OPTIONS.get(kind, {}))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be written ({error}); choose another place") from error
+
+
+def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[pathlib.Path]:
+    """The image files of a folder by their suffix, sorted; hidden files are left out.
+
+    Args:
+        folder: where to look.
+        recursive: look into the folders inside as well, except hidden ones.
+
+    Raises:
+        InputError: the folder is missing or holds no image.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; check the path")
+    paths = sorted(
+        path
+        for path in (folder.rglob("*") if recursive else folder.iterdir())
+        if path.suffix.lower() in FORMATS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    if not paths:
+        raise InputError(
+            f"{folder} holds no image; put files that end in {', '.join(FORMATS)} there"
+        )
+    return paths
+
+
+def _to_uint8(image: Image.Image, path: pathlib.Path) -> np.ndarray:
+    """The pixels of any Pillow mode by the rules of `read_image`."""
+    if image.has_transparency_data:
+        _log.warning("%s has an alpha channel, which is dropped.", path)
+    match image.mode:
+        case "1" | "L" | "LA":
+            return np.array(image.convert("L"))
+        case "P" | "PA":
+            return np.array(image.convert("RGBA").convert("RGB"))
+        case "RGB" | "RGBA" | "RGBX" | "CMYK" | "YCbCr":
+            return np.array(image.convert("RGB"))
+        case "I;16" | "I;16B":
+            return (np.array(image) >> 8).astype(np.uint8)
+        case "F":
+            values = np.array(image)
+            if values.min() >= 0 and values.max() <= 1:  # false for NaN as well
+                return np.floor(values * 255 + 0.5).astype(np.uint8)
+            raise InputError(
+                f"{path} has float samples from {values.min()} to {values.max()}; scale them to [0, 1]"
+            )
+    raise InputError(f"{path} has pixels of kind {image.mode}; convert it to 8-bit RGB")

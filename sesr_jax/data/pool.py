@@ -1,0 +1,162 @@
+"""A training set on the device: all pictures as uint8, cropped inside the compiled step.
+
+    pool = make_pool(source("embedded:train"), scale=2, patch=64)
+    lr, hr = sample(pool, key, batch=32)    # float [32, 64, 64, 3], [32, 128, 128, 3] in [0, 1]
+
+Pictures of all sizes lie end to end as pixels, so that no memory goes to padding and a crop is a
+gather of rows. Every crop position of every picture is equally likely. Grey pictures are kept as
+R = G = B, whose luma is the studio-range luma of the full-range grey. The limit is what an int32 can
+index: 2³¹ pixels.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+
+from sesr_jax.data.resize import modcrop
+from sesr_jax.data.sources import Picture
+from sesr_jax.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+
+@struct.dataclass
+class Pool:
+    """Pixels of all pictures, and where each picture lies.
+
+    Attributes:
+      lr: ``[pixels, 3]`` uint8.
+      hr: ``[pixels · scale², 3]`` uint8.
+      starts: ``[pictures]``, the first LR pixel of each; the first HR pixel is scale² times it.
+      widths: ``[pictures]``, in LR pixels.
+      positions: ``[pictures]``, the number of crop positions in each picture and all before it.
+      scale: HR pixels per LR pixel, a side.
+      patch: the side of an LR crop.
+    """
+
+    lr: jax.Array
+    hr: jax.Array
+    starts: jax.Array
+    widths: jax.Array
+    positions: jax.Array
+    scale: int = struct.field(pytree_node=False)
+    patch: int = struct.field(pytree_node=False)
+
+
+def make_pool(
+    pictures: Iterable[Picture],
+    *,
+    scale: int,
+    patch: int,
+    small: Literal["error", "skip"] = "error",
+) -> Pool:
+    """Puts `pictures` on the device.
+
+    Args:
+      pictures: the training set; where a picture has no low resolution, the bicubic one is made.
+      scale: the upscaling factor.
+      patch: the side of an LR crop, in pixels.
+      small: what to do about pictures that are smaller than a crop.
+
+    Raises:
+      InputError: a picture is smaller than the crop (and `small` is "error"), none is left, or there
+        are too many pixels to index.
+    """
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
+    shapes: list[tuple[int, ...]] = []
+    skipped: list[str] = []
+    for picture in pictures:
+        low = _rgb(picture.low_resolution(scale))
+        if min(low.shape[:2]) < patch:
+            if small == "error":
+                height, width = picture.hr.shape[:2]
+                raise InputError(
+                    f"{picture.name} is {width}×{height}, smaller than the crop of {patch * scale} pixels; "
+                    'take a smaller config.data.patch, or skip such images by config.data.small = "skip".'
+                )
+            skipped.append(picture.name)
+            continue
+        lows.append(low.reshape(-1, 3))
+        highs.append(_rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
+        shapes.append(low.shape[:2])
+    if skipped:
+        _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
+    if not lows:
+        raise InputError(
+            f"no image of {len(skipped)} is as large as the crop of {patch * scale} pixels; "
+            "take a smaller config.data.patch or larger images."
+        )
+    if (pixels := sum(map(len, highs))) >= 2**31:
+        raise InputError(
+            f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
+        )
+    sizes = np.array(shapes)
+    return Pool(
+        lr=jnp.asarray(np.concatenate(lows)),
+        hr=jnp.asarray(np.concatenate(highs)),
+        starts=jnp.asarray(np.cumsum([0, *map(len, lows[:-1])]), jnp.int32),
+        widths=jnp.asarray(sizes[:, 1], jnp.int32),
+        positions=jnp.asarray(np.cumsum((sizes - patch + 1).prod(axis=1)), jnp.int32),
+        scale=scale,
+        patch=patch,
+    )
+
+
+def sample(
+    pool: Pool, key: jax.Array, batch: int, *, share: tuple[Any, int] = (0, 1)
+) -> tuple[jax.Array, jax.Array]:
+    """Random crops with random flips and quarter turns.
+
+    Args:
+      pool: the training set.
+      key: decides the whole batch, whatever the number of devices.
+      batch: crops over all devices.
+      share: (index, count): this device takes that part of the batch.
+
+    Returns:
+      LR ``[batch / count, p, p, 3]`` and HR ``[batch / count, s·p, s·p, 3]``, float32 in [0, 1].
+    """
+    index, count = share
+    where, symmetry = jax.random.split(key)
+    ranks = jax.random.randint(where, (batch,), 0, pool.positions[-1])
+    turns = jax.random.randint(symmetry, (batch,), 0, 8)
+    size = batch // count
+    ranks, turns = (lax.dynamic_slice_in_dim(x, index * size, size) for x in (ranks, turns))
+    lr, hr = jax.vmap(_crop, in_axes=(None, 0))(pool, ranks)
+    turn = jax.vmap(_turn)
+    return tuple(turn(x, turns).astype(jnp.float32) / 255 for x in (lr, hr))  # type: ignore[return-value]
+
+
+def _crop(pool: Pool, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The crop at position `rank` of all positions of all pictures, counted row by row."""
+    picture = jnp.searchsorted(pool.positions, rank, side="right")
+    rank = rank - jnp.where(picture > 0, pool.positions[picture - 1], 0)
+    width = pool.widths[picture]
+    y, x = jnp.divmod(rank, width - pool.patch + 1)
+
+    def rows(pixels: jax.Array, scale: int) -> jax.Array:
+        corner = pool.starts[picture] * scale**2 + y * width * scale**2 + x * scale
+        starts = corner + jnp.arange(pool.patch * scale) * width * scale
+        return jax.vmap(lambda s: lax.dynamic_slice(pixels, (s, 0), (pool.patch * scale, 3)))(
+            starts
+        )
+
+    return rows(pool.lr, 1), rows(pool.hr, pool.scale)
+
+
+def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
+    """One of the eight symmetries of the square, applied to ``[p, p, C]``."""
+    image = jnp.where(symmetry & 1, image[::-1], image)
+    image = jnp.where(symmetry & 2, image[:, ::-1], image)
+    return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)

@@ -1,0 +1,132 @@
+"""Bicubic resizing that equals MATLAB's `imresize`, which made the benchmarks' low resolutions.
+
+The kernel is Keys' cubic with a = -0.5 (Keys 1981, eq. 15), widened by 1 / scale when shrinking
+(antialiasing); edges are mirrored with the border pixel repeated. Pixel centres lie at half-integers.
+The dimension with the smallest scale goes first, rows before columns on a tie. A `uint8` image is
+rounded (half up) and clipped after *each* dimension; a floating one is computed in float64 and
+neither rounded nor clipped.
+
+    lr = imresize(modcrop(hr, 3), Fraction(1, 3))
+
+Only the cubic kernel is here, since the benchmarks use no other.
+"""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+
+
+def imresize(
+    image: np.ndarray,
+    scale: float | Fraction | None = None,
+    *,
+    shape: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Resizes ``[H, W]`` or ``[H, W, C]`` by `scale`, or to `shape` (height, width).
+
+    With `scale`, the output is ``[ceil(scale · H), ceil(scale · W)]``; a `Fraction` keeps that
+    product exact where a float may land just above an integer. With `shape`, each dimension has the
+    scale output / input. Just one of the two is given.
+
+    Returns:
+        `uint8` for a `uint8` image, float64 for a floating one.
+
+    Raises:
+        InputError: the image is neither uint8 nor floating, is empty or has another rank; the scale
+            or shape is not positive, or not just one of them is given.
+    """
+    image = np.asarray(image)
+    if image.ndim not in (2, 3) or not image.size:
+        raise InputError(
+            f"an image of shape {image.shape} can't be resized; give [H, W] or [H, W, C]"
+        )
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise InputError(f"an image of dtype {image.dtype} can't be resized; give uint8 or floats")
+    if (scale is None) == (shape is None):
+        raise InputError(f"got scale={scale} and shape={shape}; give just one of them")
+    if scale is not None:
+        if not 0 < scale < math.inf:
+            raise InputError(f"scale {scale} must be positive and finite")
+        lengths = [math.ceil(scale * n) for n in image.shape[:2]]
+        scales = [float(scale)] * 2
+    else:
+        lengths = [int(n) for n in shape or ()]
+        if len(lengths) != 2 or min(lengths) < 1:
+            raise InputError(f"shape {shape} must be a positive height and width")
+        scales = [out / n for out, n in zip(lengths, image.shape[:2], strict=True)]
+
+    for axis in sorted((0, 1), key=lambda axis: scales[axis]):  # stable: rows first on a tie
+        rows = np.ascontiguousarray(np.swapaxes(image, 0, axis))
+        weights, indices = contributions(rows.shape[0], lengths[axis], scales[axis])
+        image = np.swapaxes(_resize_rows(rows, weights, indices), 0, axis)
+    return np.ascontiguousarray(image)
+
+
+def contributions(in_length: int, out_length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The input positions that each output position reads along one dimension, with their weights.
+
+    Returns:
+        weights: float64 ``[out_length, taps]``; each row sums to 1.
+        indices: int64 ``[out_length, taps]`` in [0, in_length), mirrored at the edges.
+    """
+    stretch = max(1.0, 1 / scale)  # antialiasing: the kernel covers at least one output pixel
+    width = 4 * stretch
+    centres = (np.arange(out_length) + 0.5) / scale - 0.5
+    first = np.floor(centres - width / 2).astype(np.int64)
+    positions = first[:, None] + np.arange(math.ceil(width) + 2)
+    weights = _cubic((centres[:, None] - positions) / stretch)
+    weights /= weights.sum(axis=1, keepdims=True)
+    used = weights.any(axis=0)
+    period = positions[:, used] % (2 * in_length)
+    return weights[:, used], np.minimum(period, 2 * in_length - 1 - period)
+
+
+def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
+    """The top left of ``[H, W, ...]`` whose height and width are the largest multiples of `scale`.
+
+    Raises:
+        InputError: the scale is not a positive integer, or the image is smaller than it.
+    """
+    if not isinstance(scale, int | np.integer) or scale < 1:
+        raise InputError(f"scale {scale} must be an integer from 1 on")
+    height, width = (n - n % scale for n in image.shape[:2])
+    if not height or not width:
+        raise InputError(
+            f"an image of shape {image.shape} is smaller than the scale {scale}; leave it out"
+        )
+    return image[:height, :width]
+
+
+def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
+    """The benchmarks' degradation: `hr` cropped by `modcrop`, then 1 / `scale` of it by `imresize`.
+
+    Shapes and dtypes are those of `imresize`: ``[H, W, ...]`` gives ``[H // scale, W // scale, ...]``.
+    """
+    return imresize(modcrop(hr, scale), Fraction(1, int(scale)))
+
+
+def _cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel, a = -0.5."""
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x**2 + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
+
+
+def _resize_rows(image: np.ndarray, weights: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Weighted sums of the rows of ``[H, ...]``: ``[out, ...]``, rounded and clipped for uint8.
+
+    One output row at a time: the working memory is some rows in cache, and the order of summation,
+    which decides ties of the rounding, is the same on every machine.
+    """
+    is_uint8 = image.dtype == np.uint8
+    out = np.empty((len(weights), *image.shape[1:]), np.uint8 if is_uint8 else np.float64)
+    source, target = image.reshape(len(image), -1), out.reshape(len(out), -1)
+    for row, (weight, index) in enumerate(zip(weights, indices, strict=True)):
+        total = (source[index] * weight[:, None]).sum(axis=0)
+        target[row] = np.clip(np.floor(total + 0.5), 0, 255) if is_uint8 else total
+    return out

@@ -1,0 +1,174 @@
+"""Where pictures come from: folders of image files, or the photos that scikit-image ships.
+
+A source is a `Sequence` of `Picture`: it knows its length and reads a picture only when asked for it,
+so that a set larger than memory can be iterated, and iterated again.
+
+    for picture in source("Set5", scale=2):
+        train_on(picture.hr, picture.low_resolution(2))
+
+A grey file stays ``[H, W]``: whether its values stand for luma as it is, or for R = G = B, is up to
+who uses it (see `sesr_jax.metrics.protocol`).
+"""
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy as np
+
+from sesr_jax.data import resize
+from sesr_jax.data.images import list_images, read_image
+from sesr_jax.errors import InputError
+
+# No scene is in both: the right view of the motorcycle, for one, is left out.
+_EMBEDDED = {
+    "train": (
+        "brick.png",
+        "camera.png",
+        "coins.png",
+        "grass.png",
+        "gravel.png",
+        "ihc.png",
+        "motorcycle_left.png",
+        "rocket.jpg",
+    ),
+    "eval": ("astronaut.png", "chelsea.png", "coffee.png"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """One image of a set.
+
+    Attributes:
+        name: the file's path within its set, without the suffix.
+        hr: the high resolution, uint8 ``[H, W]`` or ``[H, W, 3]``.
+        lr: the low resolution that the set ships, uint8 of the same rank; None where it ships none.
+    """
+
+    name: str
+    hr: np.ndarray
+    lr: np.ndarray | None = None
+
+    def low_resolution(self, scale: int) -> np.ndarray:
+        """The shipped low resolution, or else the bicubic one: uint8 ``[H // scale, W // scale, ...]``.
+
+        Raises:
+            InputError: the shipped one has another size, or `hr` is smaller than `scale`.
+        """
+        if self.lr is None:
+            return resize.low_resolution(self.hr, scale)
+        if self.lr.shape[:2] != tuple(n // scale for n in self.hr.shape[:2]):
+            raise InputError(
+                f"{self.name}: a low resolution of {self.lr.shape[:2]} is not 1/{scale} of "
+                f"{self.hr.shape[:2]}; read the set with the scale that its low resolution has"
+            )
+        return self.lr
+
+
+@dataclasses.dataclass(frozen=True)
+class Source(Sequence[Picture]):
+    """Pictures that are read when they are indexed; a slice is a source again.
+
+    Attributes:
+        files: the name, the HR file and the LR file (or None) of each picture.
+    """
+
+    files: tuple[tuple[str, pathlib.Path, pathlib.Path | None], ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Source": ...
+    def __getitem__(self, index: int | slice) -> "Picture | Source":
+        if isinstance(index, slice):
+            return Source(self.files[index])
+        name, hr, lr = self.files[index]
+        return Picture(name=name, hr=read_image(hr), lr=None if lr is None else read_image(lr))
+
+
+def folder(
+    path: str | os.PathLike[str],
+    lr: str | os.PathLike[str] | None = None,
+    scale: int | None = None,
+) -> Source:
+    """The images of a folder, sorted by path.
+
+    Two layouts are known. A benchmark has its images in ``HR`` and, for some scales, MATLAB's low
+    resolutions in ``LR_bicubic/X{scale}``, which are used if `scale` says so. Any other folder is
+    read with all the folders inside, except those named ``LR_…``.
+
+    Args:
+        path: the folder.
+        lr: the folder of the low resolutions, for a set that keeps them elsewhere; needs `scale`. Each
+            has the name of its HR file, with or without ``x{scale}`` behind (``0801x2.png``).
+        scale: the scale whose low resolutions are wanted; without it none is read.
+
+    Raises:
+        InputError: a folder is missing or empty, or an HR file has no low resolution in the LR folder.
+    """
+    root = pathlib.Path(path)
+    if lr is not None and scale is None:
+        raise InputError(f"low resolutions from {lr} need their scale; give it")
+    if (root / "HR").is_dir():
+        shipped = root / "LR_bicubic" / f"X{scale}"
+        if lr is None and shipped.is_dir():
+            lr = shipped
+        root = root / "HR"
+    files = [
+        file.relative_to(root)
+        for file in list_images(root, recursive=True)
+        if not any(part.startswith("LR_") for part in file.relative_to(root).parts[:-1])
+    ]
+    if not files:
+        raise InputError(
+            f"{root} holds nothing but low resolutions; give the folder of the originals"
+        )
+    low = {} if lr is None else {file.stem: file for file in list_images(lr)}
+    pictures = []
+    for file in files:
+        match = low.get(f"{file.stem}x{scale}") or low.get(file.stem)
+        if low and match is None:
+            raise InputError(
+                f"{root / file} has no low resolution in {lr}; add it or remove the image"
+            )
+        pictures.append((file.with_suffix("").as_posix(), root / file, match))
+    return Source(tuple(pictures))
+
+
+def embedded(split: Literal["train", "eval"]) -> Source:
+    """The photos that scikit-image ships in its package: 8 for training, 3 others to measure on.
+
+    Nothing is downloaded. They serve the demo and the tests; no published figure is about them.
+
+    Raises:
+        InputError: the split has another name, or scikit-image is not installed.
+    """
+    if split not in _EMBEDDED:
+        raise InputError(f'embedded split "{split}" must be one of {", ".join(_EMBEDDED)}')
+    package = importlib.util.find_spec("skimage")
+    if package is None or package.origin is None:
+        raise InputError(
+            "the embedded photos come with scikit-image, which is not installed; "
+            'run pip install "sesr_jax[demo]"'
+        )
+    data = pathlib.Path(package.origin).parent / "data"
+    return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in _EMBEDDED[split]))
+
+
+def source(spec: str, scale: int | None = None) -> Source:
+    """The source that a command line or a config names: ``embedded:train``, ``embedded:eval`` or a path.
+
+    Raises:
+        InputError: see `embedded` and `folder`.
+    """
+    kind, _, split = spec.partition(":")
+    if kind == "embedded":
+        return embedded(split)  # type: ignore[arg-type]  # it refuses other names itself
+    return folder(spec, scale=scale)

@@ -1,0 +1,15 @@
+"""Deployable files: TFLite, its checks, and the runtime that executes it."""
+
+from sesr_jax.export.checks import check_int8
+from sesr_jax.export.flatbuffer import read_metadata
+from sesr_jax.export.litert import Quantisation, TFLiteModel
+from sesr_jax.export.tflite import export_tflite, to_tflite
+
+__all__ = [
+    "Quantisation",
+    "TFLiteModel",
+    "check_int8",
+    "export_tflite",
+    "read_metadata",
+    "to_tflite",
+]

@@ -1,0 +1,107 @@
+"""What a TFLite file must be before an integer-only NPU can run the whole of it.
+
+    check_int8("sesr_m5_x2.tflite")
+
+A float island does not fail anywhere: it runs, on the CPU, with a copy to and fro. So the exporter
+refuses to write one.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import Operator, Source, enum_names, operators, read
+
+ALLOWED_OPS = frozenset(
+    {
+        "ADD",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "DEPTH_TO_SPACE",
+        "LEAKY_RELU",
+        "LOGISTIC",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MINIMUM",
+        "MUL",
+        "PAD",
+        "PRELU",
+        "QUANTIZE",
+        "RELU",
+        "RELU6",
+        "RELU_0_TO_1",
+        "RELU_N1_TO_1",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SLICE",
+        "SPACE_TO_DEPTH",
+        "TRANSPOSE_CONV",
+    }
+)
+"""The builtin operators that the ops of `sesr_jax.ops` become. QUANTIZE is here for the change from
+one integer scale to another; from or to float, its tensor gives it away."""
+
+_INTEGER_IO = ("INT8", "UINT8")
+_OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+
+
+def check_int8(source: Source, allowed_ops: Collection[str] = ALLOWED_OPS) -> None:
+    """Checks that a TFLite model is integer from input to output.
+
+    Args:
+      source: the file's content or path.
+      allowed_ops: the names of the builtin operators that the target takes.
+
+    Raises:
+      InputError: the file cannot be read; its input or output is not 8-bit; an operator is not among
+        `allowed_ops`; a tensor is neither 8-bit nor int32; or a convolution's weights are not
+        symmetric int8 with a scale for each output channel.
+    """
+    model = read(source)
+    (subgraph,) = model.subgraphs
+    for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
+        for tensor in (subgraph.tensors[i] for i in indices):
+            if _dtype(tensor) not in _INTEGER_IO:
+                raise InputError(
+                    f"the {kind} {_name(tensor)!r} is {_dtype(tensor)}: it must be INT8 or UINT8; "
+                    "export with ranges."
+                )
+    for op in operators(model):
+        if op.name not in allowed_ops:
+            raise InputError(
+                f"the operator {op.name} that writes {_name(op.outputs[0])!r} is not one of "
+                f"{', '.join(sorted(allowed_ops))}; write the network without it, or give every "
+                "tensor around it a range."
+            )
+        _check_weights(op)
+    for tensor in subgraph.tensors:
+        if _dtype(tensor) not in (*_INTEGER_IO, "INT32"):
+            raise InputError(
+                f"the tensor {_name(tensor)!r} is {_dtype(tensor)}: it must be an integer; give it "
+                "and the tensors around it ranges."
+            )
+
+
+def _check_weights(op: Operator) -> None:
+    if op.name not in _OUTPUT_AXIS:
+        return
+    weights = op.inputs[1]
+    found = weights.quantization
+    scales = 0 if found is None or found.scale is None else len(found.scale)
+    channels = weights.shape[_OUTPUT_AXIS[op.name]]
+    if _dtype(weights) != "INT8" or scales != channels or any(found.zeroPoint):
+        raise InputError(
+            f"the weights {_name(weights)!r} of a {op.name} are {_dtype(weights)} with {scales} "
+            f"scales: they must be symmetric INT8 with one for each of {channels} output channels; "
+            "export again from float weights."
+        )
+
+
+def _dtype(tensor: Any) -> str:
+    return enum_names("TensorType")[tensor.type]
+
+
+def _name(tensor: Any) -> str:
+    return str(tensor.name.decode())

@@ -1,0 +1,157 @@
+"""TFLite files as Python objects: the generated schema's, with what it lacks.
+
+    model = read("sesr_m5_x2.tflite")
+    for op in operators(model): print(op.name, [tensor.name for tensor in op.inputs])
+
+Limits: one subgraph, which is all that a feed-forward network has.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+
+Source: TypeAlias = bytes | str | os.PathLike[str]
+"""A TFLite file's content, or its path."""
+
+_IDENTIFIER = b"TFL3"
+_METADATA = b"sesr_jax"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One operator: its builtin's name, and the schema's own objects.
+
+    Attributes:
+      name: of the builtin operator, e.g. "CONV_2D"; a custom one's code.
+      options: the schema's options table, e.g. `Conv2DOptionsT`; None where the operator has none.
+      inputs: the tensors that it reads; None stands for an optional one that is absent.
+      outputs: the tensors that it writes.
+    """
+
+    name: str
+    options: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+
+def content(source: Source) -> bytes:
+    """The bytes of a TFLite file.
+
+    Raises:
+      InputError: there is no such file, or it is not TFLite.
+    """
+    if isinstance(source, bytes):
+        data, what = source, "the given model"
+    else:
+        what = f"{os.fspath(source)!r}"
+        try:
+            data = pathlib.Path(source).read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read {what}: {error.strerror}; give the path of a .tflite file."
+            ) from error
+    if data[4:8] != _IDENTIFIER:
+        raise InputError(
+            f"{what} is not a TFLite model: bytes 4..8 are {data[4:8]!r} and must be "
+            f"{_IDENTIFIER!r}; export it again."
+        )
+    return data
+
+
+def read(source: Source) -> Any:
+    """The schema's `ModelT`.
+
+    Raises:
+      InputError: there is no such file, it is not TFLite, or it is damaged.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = content(source)
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+    except Exception as error:  # The generated code fails in as many ways as bytes can be wrong.
+        raise InputError(f"the TFLite model is damaged ({error}); export it again.") from error
+    if len(model.subgraphs or ()) != 1:
+        raise InputError("the TFLite model must have one subgraph; export it again.")
+    return model
+
+
+def operators(model: Any) -> tuple[Operator, ...]:
+    """The operators of `model` in the order in which they run."""
+    (subgraph,) = model.subgraphs
+    tensors = [*subgraph.tensors, None]  # -1 stands for an absent one
+    found = []
+    for op in subgraph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        # Old writers fill the one-byte field alone.
+        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+        custom = code.customCode
+        found.append(
+            Operator(
+                name=custom.decode() if custom else enum_names("BuiltinOperator")[builtin],
+                options=op.builtinOptions,
+                inputs=tuple(tensors[i] for i in op.inputs),
+                outputs=tuple(tensors[i] for i in op.outputs),
+            )
+        )
+    return tuple(found)
+
+
+@functools.cache
+def enum_names(enum: str) -> dict[int, str]:
+    """The names of one of the schema's enumerations by value, e.g. of "TensorType"."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name for name, value in vars(getattr(schema, enum)).items() if name.isupper()}
+
+
+def pack(model: Any) -> bytes:
+    """The file of a `ModelT`, its buffers aligned to 16 bytes.
+
+    The schema demands that (``force_align``), and the Python code generated from it forgets it.
+    Kernels with vector loads, on microcontrollers above all, do not.
+    """
+    import flatbuffers
+
+    class Aligned(flatbuffers.Builder):
+        def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802
+            return super().StartVector(size, count, 16 if size == 1 else alignment)
+
+    builder = Aligned(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def with_metadata(source: Source, metadata: Mapping[str, Any]) -> bytes:
+    """The model with `metadata` as JSON in the entry "sesr_jax"."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read(source)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(json.dumps(dict(metadata), sort_keys=True).encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = _METADATA, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or ()), entry]
+    return pack(model)
+
+
+def read_metadata(source: Source) -> dict[str, Any]:
+    """What `export_tflite` was told about the model; empty in a file from elsewhere.
+
+    Raises:
+      InputError: see `read`.
+    """
+    model = read(source)
+    for entry in model.metadata or ():
+        if entry.name == _METADATA:
+            return dict(json.loads(bytes(model.buffers[entry.buffer].data)))
+    return {}

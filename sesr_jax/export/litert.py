@@ -1,0 +1,165 @@
+"""Running a TFLite file with LiteRT, images in and images out.
+
+    model = TFLiteModel("sesr_m5_x2.tflite")
+    y = model(x)    # float [N, H, W, C] in [0, 1]; codes inside
+
+LiteRT has several kernel sets, which differ from one another by a code on some pixels. The default is
+the optimised one with XNNPACK; `reference=True` takes the plain C++ loops.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import Source, content, pack, read
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quantisation:
+    """The codes of a tensor: ``value = scale · (code - zero_point)``."""
+
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def quantise(self, x: np.ndarray) -> np.ndarray:
+        """The nearest codes, saturated."""
+        info = np.iinfo(self.dtype)
+        codes = np.rint(x / np.float32(self.scale)) + self.zero_point
+        return np.clip(codes, info.min, info.max).astype(self.dtype)
+
+    def dequantise(self, codes: np.ndarray) -> np.ndarray:
+        """float32 values of `codes`."""
+        return (codes.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
+class TFLiteModel:
+    """A TFLite file as a function of images.
+
+    Attributes:
+      input_shape: ``[N, H, W, C]`` as exported.
+      output_shape: likewise.
+      input: the input's codes; None where it is float.
+      output: the output's codes; None where it is float.
+    """
+
+    def __init__(
+        self, source: Source, *, reference: bool = False, num_threads: int | None = None
+    ) -> None:
+        """Loads the file.
+
+        Args:
+          source: the file's path or content.
+          reference: runs the reference kernels, slow and plain.
+          num_threads: for the kernels; LiteRT's own choice by default.
+
+        Raises:
+          InputError: there is no such file, or LiteRT cannot load it.
+        """
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        data = content(source)
+        resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+        try:
+            self._interpreter = Interpreter(
+                model_content=_registered(data) if reference else data,
+                experimental_op_resolver_type=resolver,
+                num_threads=num_threads,
+            )
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"LiteRT cannot load the model: {_line(error)}; export it again."
+            ) from error
+        details = self._details()
+        self.input_shape, self.output_shape = (tuple(map(int, d["shape"])) for d in details)
+        self.input, self.output = map(_quantisation, details)
+
+    @property
+    def scale(self) -> int:
+        """The upscaling factor."""
+        return self.output_shape[1] // self.input_shape[1]
+
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
+        """The output image, float32, for `x`, float ``[N, H, W, C]`` in [0, 1].
+
+        Sizes other than the exported one are run where every operator of the file allows them; a
+        change of size costs a new allocation.
+
+        Raises:
+          InputError: `x` has another number of channels, values that are not finite, or a size that
+            this file cannot take.
+        """
+        x = np.asarray(x, np.float32)
+        channels = self.input_shape[-1]
+        if x.ndim != 4 or x.shape[-1] != channels or not np.isfinite(x).all():
+            raise InputError(
+                f"the input of shape {x.shape} does not suit: the model takes finite values "
+                f"[N, H, W, {channels}]; convert it first."
+            )
+        self._resize(x.shape)
+        source, target = self._details()
+        codes = self.input.quantise(x) if self.input else x
+        self._interpreter.set_tensor(source["index"], codes)
+        self._interpreter.invoke()
+        y = self._interpreter.get_tensor(target["index"])
+        return self.output.dequantise(y) if self.output else y
+
+    def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        (source,) = self._interpreter.get_input_details()
+        (target,) = self._interpreter.get_output_details()
+        return source, target
+
+    def _resize(self, shape: tuple[int, ...]) -> None:
+        source, _ = self._details()
+        if tuple(source["shape"]) == shape:
+            return
+        n, h, w, _ = shape
+        _, exported_h, exported_w, _ = self.input_shape
+        _, out_h, out_w, out_c = self.output_shape
+        # Some operators hold sizes of their own, and not all of them complain.
+        expected = (n, h * out_h // exported_h, w * out_w // exported_w, out_c)
+        try:
+            self._interpreter.resize_tensor_input(source["index"], shape)
+            self._interpreter.allocate_tensors()
+            found = tuple(map(int, self._details()[1]["shape"]))
+        except (RuntimeError, ValueError):
+            found = None
+        if found != expected:
+            self._interpreter.resize_tensor_input(source["index"], self.input_shape)
+            self._interpreter.allocate_tensors()
+            raise InputError(
+                f"the model cannot run at {h}×{w}: an operator in it is bound to the exported "
+                f"{exported_h}×{exported_w}; export it at that size."
+            )
+
+
+def _quantisation(details: dict[str, Any]) -> Quantisation | None:
+    scale, zero_point = details["quantization"]
+    if not np.issubdtype(details["dtype"], np.integer):
+        return None
+    return Quantisation(
+        dtype=np.dtype(details["dtype"]), scale=float(scale), zero_point=int(zero_point)
+    )
+
+
+def _registered(data: bytes) -> bytes:
+    """The model without version 2 of DEPTH_TO_SPACE.
+
+    That version only adds int8, which the reference kernels execute; yet they are registered for
+    version 1 alone (ai-edge-litert 2.3).
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read(data)
+    for code in model.operatorCodes:
+        if (code.builtinCode, code.version) == (schema.BuiltinOperator.DEPTH_TO_SPACE, 2):
+            code.version = 1
+    return pack(model)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,19 @@
+"""PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
+
+from sesr_jax.metrics.evaluate import Upscaler, bicubic, evaluate, mean
+from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y
+from sesr_jax.metrics.quality import psnr, ssim
+
+__all__ = [
+    "PROTOCOLS",
+    "RGB",
+    "RGB8",
+    "Protocol",
+    "Upscaler",
+    "Y",
+    "bicubic",
+    "evaluate",
+    "mean",
+    "psnr",
+    "ssim",
+]

@@ -1,0 +1,75 @@
+"""PSNR and SSIM of two images, as the papers of the field measure them.
+
+Images are ``[H, W]`` or ``[H, W, C]``, computed in float64; `peak` is the value of full scale. The
+colour space, the border to cut and the rounding belong to a `sesr_jax.metrics.protocol.Protocol`.
+
+    psnr(sr, hr), ssim(sr, hr)
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from sesr_jax.errors import InputError
+
+_WINDOW = 11
+_SIGMA = 1.5
+_K1, _K2 = 0.01, 0.03
+
+
+def psnr(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(peak² / MSE) over all pixels and channels.
+
+    Infinite for identical images.
+
+    Raises:
+        InputError: the shapes differ, are no image's, or are empty.
+    """
+    a, b = _pair(a, b, smallest=1)
+    mse = np.mean(np.square(a - b))
+    return 10 * math.log10(peak**2 / mse) if mse else math.inf
+
+
+def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
+    """Structural similarity, at most 1 (Wang et al. 2004, eq. 13), the mean over pixels and channels.
+
+    As in the authors' MATLAB code: Gaussian window 11×11 of σ = 1.5, K1 = 0.01, K2 = 0.03, only where
+    the window lies inside the image, without their later step that shrinks large images first.
+
+    Raises:
+        InputError: the shapes differ, are no image's, or are smaller than the window.
+    """
+    a, b = _pair(a, b, smallest=_WINDOW)
+    c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
+    mean_a, mean_b = _blur(a), _blur(b)
+    var_a = _blur(a * a) - mean_a**2
+    var_b = _blur(b * b) - mean_b**2
+    covariance = _blur(a * b) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (var_a + var_b + c2)
+    return float(np.mean(luminance * structure))
+
+
+def _pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both images in float64, checked."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if x.shape != y.shape or x.ndim not in (2, 3) or min(x.shape[:2]) < smallest or not x.size:
+        raise InputError(
+            f"images of shapes {x.shape} and {y.shape} can't be compared; give two [H, W] or "
+            f"[H, W, C] of one shape and at least {smallest} pixels a side"
+        )
+    return x, y
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    """The Gaussian window's means where it lies inside: ``[H - 10, W - 10, ...]``."""
+    taps = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    taps /= taps.sum()
+    for axis in (0, 1):
+        rows = np.swapaxes(image, 0, axis)
+        inside = len(rows) - _WINDOW + 1
+        image = np.swapaxes(
+            sum(tap * rows[start : start + inside] for start, tap in enumerate(taps)), 0, axis
+        )
+    return image

@@ -1,0 +1,138 @@
+"""A network as a list of layers: shapes, weights and multiply-accumulates, no values.
+
+This is what every hardware model reads, whether the network comes from a Graph or from a .tflite.
+
+    layers = layers_from_graph(trace(model, variables, (1, 1080, 1920, 1)))
+
+Conventions: tensors are ``[N, H, W, C]``; a layer's `op` is a name of `sesr_jax.ops` where one
+exists, else the TFLite operator's in lower case; MACs are counted at output pixels, for a
+transposed convolution too (`graph.macs`). An activation that alone reads a convolution is part of
+that convolution's layer.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sesr_jax.graph import Graph, Node, macs
+
+Shape = tuple[int, ...]
+
+ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "sigmoid"})
+"""The operations that a convolution's layer absorbs."""
+
+BIAS_BYTES = 4  # int32, one an output channel, in every INT8 scheme that we export
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One operation with its sizes.
+
+    Attributes:
+      name: unique in its list.
+      op: the operation; a depthwise convolution is a "conv2d" with as many groups as channels.
+      inputs: the activations read, by tensor name; constants are not among them.
+      input_shapes: ``[N, H, W, C]``, one an input.
+      output: the name of the tensor written.
+      output_shape: ``[N, H, W, C]``.
+      kernel: height and width of the kernel or pooling window.
+      strides: vertical and horizontal.
+      groups: of a convolution.
+      weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
+      macs: multiply-accumulates.
+      activation: the absorbed activation's op.
+      bits: the widest activation's, a tensor element; 8 is INT8.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output: str
+    output_shape: Shape
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    groups: int = 1
+    weight_bytes: int = 0
+    macs: int = 0
+    activation: str | None = None
+    bits: int = 8
+
+
+def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of `graph` as deployed in INT8: one byte an element of activations and weights."""
+    shapes = graph.shapes
+    layers = [_layer(node, [shapes[name] for name in node.inputs]) for node in graph.nodes]
+    return fuse_activations(layers, outputs=[graph.output])
+
+
+def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
+    op = node.op
+    kernel: Shape = (1, 1)
+    groups = 1
+    weight_bytes = sum(parameter.size for parameter in node.parameters)
+    if op in ("conv2d", "conv2d_transpose"):
+        kernel = node.parameters[0].shape[:2]
+        groups = node.attrs.get("groups", 1)
+        weight_bytes = node.parameters[0].size + BIAS_BYTES * node.shape[-1]
+    elif op == "max_pool":
+        kernel = node.attrs["window"]
+    elif op == "prelu" and node.parameters[0].size == 1:
+        op = "leaky_relu"  # one slope for all channels needs no table of slopes
+    return Layer(
+        name=node.name,
+        op=op,
+        inputs=node.inputs,
+        input_shapes=tuple(input_shapes),
+        output=node.name,
+        output_shape=node.shape,
+        kernel=(kernel[0], kernel[1]),
+        strides=node.attrs.get("strides", (1, 1)),
+        groups=groups,
+        weight_bytes=0 if op == "leaky_relu" else weight_bytes,
+        macs=macs(node),
+    )
+
+
+def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tuple[Layer, ...]:
+    """Puts each activation into the convolution before it, where nothing else reads that one.
+
+    Args:
+      layers: in an order in which they can run.
+      outputs: the network's output tensors, which are read from outside.
+    """
+    layers = list(layers)
+    reads = Counter(name for layer in layers for name in layer.inputs) + Counter(outputs)
+    fused: list[Layer] = []
+    producer: dict[str, int] = {}
+    for layer in layers:
+        source = producer.get(layer.inputs[0]) if layer.inputs else None
+        before = None if source is None else fused[source]
+        if (
+            before is not None
+            and source is not None
+            and layer.op in ACTIVATIONS
+            and before.op in ("conv2d", "conv2d_transpose")
+            and before.activation is None
+            and reads[before.output] == 1
+        ):
+            fused[source] = dataclasses.replace(
+                before,
+                output=layer.output,
+                activation=layer.op,
+                bits=max(before.bits, layer.bits),
+            )
+            producer[layer.output] = source
+        else:
+            producer[layer.output] = len(fused)
+            fused.append(layer)
+    return tuple(fused)
+
+
+def as_nhwc(shape: Shape) -> tuple[int, int, int, int]:
+    """`shape` with four dimensions: ones in front of few, the middle ones of many merged into H."""
+    if len(shape) <= 4:
+        n, h, w, c = (1,) * (4 - len(shape)) + shape
+        return n, h, w, c
+    return shape[0], math.prod(shape[1:-2]), shape[-2], shape[-1]

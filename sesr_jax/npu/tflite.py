@@ -1,0 +1,189 @@
+"""Layers of any .tflite file, read from its flatbuffer without running it.
+
+    layers = layers_from_tflite("sesr_m5_x2.tflite")
+
+Shapes must be static. Operators outside the tables below come through under their own names, with
+their tensors' sizes, so that an estimate can count their traffic and flag them.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+from sesr_jax.errors import InputError
+from sesr_jax.export import flatbuffer
+from sesr_jax.npu.layers import BIAS_BYTES, Layer, Shape, fuse_activations
+
+_OPS = {
+    "CONV_2D": "conv2d",
+    "DEPTHWISE_CONV_2D": "conv2d",
+    "TRANSPOSE_CONV": "conv2d_transpose",
+    "CONCATENATION": "concat",
+    "STRIDED_SLICE": "slice",
+    "LOGISTIC": "sigmoid",
+    "MINIMUM": "clip",
+    "MAXIMUM": "clip",
+    "RELU6": "clip",
+    "RELU_N1_TO_1": "clip",
+    "RELU_0_TO_1": "clip",
+    "RESIZE_BILINEAR": "resize",
+    "RESIZE_NEAREST_NEIGHBOR": "resize",
+    "MAX_POOL_2D": "max_pool",
+    "AVERAGE_POOL_2D": "average_pool",
+}
+"""Operators whose name of ours is not just the lower case of theirs."""
+
+_BITS = {"INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "FLOAT16": 16}
+"""Bits of an element; what is not listed is taken as 32."""
+
+_MAX_ELEMENTS = 1 << 40  # beyond any real tensor: a damaged shape
+
+
+def layers_from_tflite(path: str | os.PathLike[str]) -> tuple[Layer, ...]:
+    """The layers of the model in `path`, in the order in which it runs them.
+
+    Raises:
+      InputError: the file cannot be read, is no TFLite model, is damaged, or has dynamic shapes.
+    """
+    model = flatbuffer.read(path)
+    try:
+        return _layers(model)
+    except InputError:
+        raise
+    # A damaged file can parse and still point anywhere.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{os.fspath(path)!r} is a damaged TFLite model ({type(error).__name__}: {error}); "
+            "convert or download it again."
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Tensor:
+    name: str
+    shape: Shape
+    bits: int
+    constant: bool
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return -(-self.size * self.bits // 8)
+
+
+def _layers(model: Any) -> tuple[Layer, ...]:
+    (graph,) = model.subgraphs
+    index = {id(tensor): i for i, tensor in enumerate(graph.tensors)}
+
+    def tensor(found: Any) -> _Tensor:
+        return _tensor(model, found, index[id(found)])
+
+    layers: list[Layer] = []
+    for i, operator in enumerate(flatbuffer.operators(model)):
+        read = [tensor(found) for found in operator.inputs if found is not None]
+        # Of several outputs the first stands for all: no supported operator has more.
+        output = tensor(operator.outputs[0])
+        label = f"{i}_{operator.name.lower()}"
+        layer = _layer(operator.name, label, operator.options, read, output)
+        layers += _with_activation(layer, getattr(operator.options, "fusedActivationFunction", 0))
+    if not layers:
+        raise InputError("The TFLite model has no operators; convert it again.")
+    outputs = [tensor(graph.tensors[i]).name for i in graph.outputs]
+    return fuse_activations(layers, outputs=outputs)
+
+
+def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
+    """The facts of a tensor that an operator uses.
+
+    Raises:
+      InputError: its shape is dynamic or impossible.
+    """
+    label = (tensor.name or b"").decode("utf-8", "replace")
+    shape = _integers(tensor.shape)
+    if min((*shape, *_integers(tensor.shapeSignature)), default=1) < 0:
+        raise InputError(
+            f"Tensor {label!r} has the dynamic shape {shape}; convert the model with a fixed "
+            "input size."
+        )
+    if not 1 <= math.prod(shape) <= _MAX_ELEMENTS:
+        raise InputError(f"Tensor {label!r} has the impossible shape {shape}; convert it again.")
+    buffer = model.buffers[tensor.buffer]
+    kind = flatbuffer.enum_names("TensorType").get(tensor.type, "")
+    return _Tensor(
+        name=f"{index}:{label}",  # names need not be unique
+        shape=shape,
+        bits=_BITS.get(kind, 32),
+        # Data beyond 2 GB lies outside the flatbuffer, at an offset.
+        constant=_length(buffer.data) > 0 or (buffer.offset or 0) > 1,
+    )
+
+
+def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Tensor) -> Layer:
+    data = [tensor for tensor in read if not tensor.constant]
+    constants = [tensor for tensor in read if tensor.constant]
+    op = _OPS.get(name, name.lower())
+    if op == "clip" and len(data) > 1:
+        op = name.lower()  # of two activations: not a bound
+    kernel, groups, macs, weight_bytes = (1, 1), 1, 0, 0
+    if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+        weight = read[1]
+        out_channels, kh, kw, depth = weight.shape  # OHWI
+        kernel = (kh, kw)
+        channels = data[0].shape[-1]
+        if name == "DEPTHWISE_CONV_2D":  # 1HWO
+            out_channels, depth = depth, 1
+        groups = channels // depth
+        macs = kh * kw * depth * output.size
+        weight_bytes = weight.bytes + BIAS_BYTES * out_channels
+    elif name.endswith("POOL_2D"):
+        kernel = (options.filterHeight, options.filterWidth)
+    elif op == "prelu" and sum(tensor.size for tensor in constants) == 1:
+        op = "leaky_relu"
+    elif op in ("add", "mul", "prelu"):
+        # Elsewhere constants are axes, sizes, bounds: a few bytes of the command stream.
+        weight_bytes = sum(tensor.bytes for tensor in constants)
+    return Layer(
+        name=label,
+        op=op,
+        inputs=tuple(tensor.name for tensor in data),
+        input_shapes=tuple(tensor.shape for tensor in data),
+        output=output.name,
+        output_shape=output.shape,
+        kernel=kernel,
+        strides=(getattr(options, "strideH", 1), getattr(options, "strideW", 1)),
+        groups=groups,
+        weight_bytes=weight_bytes,
+        macs=macs,
+        bits=max(tensor.bits for tensor in [*data, output]),
+    )
+
+
+def _with_activation(layer: Layer, function: int) -> list[Layer]:
+    """The layer, and the activation that its operator has built in as one of its own."""
+    if not function:
+        return [layer]
+    name = flatbuffer.enum_names("ActivationFunctionType")[function]
+    inner = f"{layer.output}/{layer.name}"
+    activation = Layer(
+        name=f"{layer.name}/{name.lower()}",
+        op=_OPS.get(name, name.lower()),
+        inputs=(inner,),
+        input_shapes=(layer.output_shape,),
+        output=layer.output,
+        output_shape=layer.output_shape,
+        bits=layer.bits,
+    )
+    return [dataclasses.replace(layer, output=inner), activation]
+
+
+def _integers(array: Any) -> tuple[int, ...]:
+    """A vector of the schema; an absent one is None."""
+    return () if array is None else tuple(int(n) for n in array)
+
+
+def _length(array: Any) -> int:
+    return 0 if array is None else len(array)

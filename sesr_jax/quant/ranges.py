@@ -1,0 +1,147 @@
+"""Which tensors of a Graph carry an INT8 range, and what a range is.
+
+Activations are quantised per tensor, asymmetrically, to codes -128..127 that always hold 0 exactly:
+``value = scale · (code - zero_point)``. A fixed-function NPU requantises where an arithmetic
+operation writes its output, and nowhere else. So a Graph has fewer ranges than tensors:
+
+- An operation that only moves or selects values (`depth_to_space`, `concat`, `max_pool`, …) has the
+  range of its input: these tensors form a *group*, named after its first tensor.
+- A convolution or sum whose only reader is a ReLU is written after the ReLU: it has no range.
+- The input image lies in [0, 1], and a sigmoid's output has the runtimes' fixed range.
+- The output image lies in [0, 1] too. Its group has that range exactly, and the saturation of the
+  last requantising operation *is* the clip. Any other `clip` that a range can perform goes likewise.
+
+    ranges = calibrate(graph, images)              # or trained: the same mapping
+    key = points(graph).group.get("tail/conv2d")   # None where the tensor is not quantised
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+from sesr_jax.graph import Graph, Node
+
+Range: TypeAlias = tuple[float, float]
+"""The smallest and the largest value that the codes stand for; 0 is among them."""
+
+Ranges: TypeAlias = Mapping[str, Range]
+"""By the name of a group of tensors: one entry for each value of `Points.group`."""
+
+IMAGE: Range = (0.0, 1.0)
+SIGMOID: Range = (0.0, 255 / 256)
+"""TFLite's LOGISTIC writes scale 1/256, zero point -128, and no other."""
+
+_PASSING = {"concat", "slice", "depth_to_space", "space_to_depth", "resize", "max_pool", "clip"}
+"""Operations that runtimes want with one scale at input and output."""
+
+_FUSING = {"conv2d", "conv2d_transpose", "add", "mul"}
+"""Operations that runtimes write after a following ReLU."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Points:
+    """The quantisation points of a Graph.
+
+    Attributes:
+      group: by tensor, the name of its group's range; a tensor that is not here has no range.
+      fixed: by group, the range that it must have; the others are to be calibrated or trained.
+      absorbed: the `clip` nodes that their group's fixed range performs.
+    """
+
+    group: Mapping[str, str]
+    fixed: Ranges
+    absorbed: frozenset[str]
+
+
+def points(graph: Graph) -> Points:
+    """The quantisation points of `graph`."""
+    pinned: dict[str, Range] = {graph.input: IMAGE}
+    pinned |= {node.name: SIGMOID for node in graph.nodes if node.op == "sigmoid"}
+    group = _groups(graph, set(pinned))
+    fixed, absorbed = dict(pinned), set()
+    for node in graph.nodes:
+        if node.op != "clip" or not node.attrs["low"] <= 0 <= node.attrs["high"]:
+            continue
+        low, high = node.attrs["low"], node.attrs["high"]
+        key = group[node.name]
+        if key not in fixed and not _bypasses(graph, group, node):
+            fixed[key] = (float(low), float(high))
+        if key in fixed and low <= fixed[key][0] and fixed[key][1] <= high:
+            absorbed.add(node.name)
+    key = group[graph.output]
+    members = {name for name in group if group[name] == key}
+    if not _read_outside(graph, members, members):
+        fixed.setdefault(key, IMAGE)
+    for node in graph.nodes:
+        if node.op == "relu" and _fuses(graph, node):
+            del group[node.inputs[0]]
+    return Points(group=group, fixed=fixed, absorbed=frozenset(absorbed))
+
+
+def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
+    """By tensor, the first tensor of its group."""
+    group = {graph.input: graph.input}
+    for node in graph.nodes:
+        group[node.name] = node.name
+        if node.op in _PASSING:
+            joined = {group[name] for name in node.inputs}
+            # Wider company would cost the image its codes; the runtime requantises it instead.
+            joined = joined - pinned if len(joined) > 1 else joined
+            first = next((name for name in group if name in joined), node.name)
+            group |= {name: first for name, key in group.items() if key in {*joined, node.name}}
+    return group
+
+
+def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
+    """Whether a value leaves the group of `clip` without passing through it."""
+    members = {name for name in group if group[name] == group[clip.name]}
+    unclipped: set[str] = set()
+    for node in graph.nodes:
+        if node.name in members and node is not clip:
+            inside = members.intersection(node.inputs) if node.op in _PASSING else set()
+            if not inside or inside & unclipped:
+                unclipped.add(node.name)
+    return graph.output in unclipped or _read_outside(graph, unclipped, members)
+
+
+def _read_outside(graph: Graph, tensors: Iterable[str], members: set[str]) -> bool:
+    return any(r.name not in members for name in tensors for r in graph.readers(name))
+
+
+def _fuses(graph: Graph, relu: Node) -> bool:
+    (source,) = relu.inputs
+    fusing = {node.name for node in graph.nodes if node.op in _FUSING}
+    return source in fusing and source != graph.output and graph.readers(source) == (relu,)
+
+
+def affine(low: float, high: float) -> tuple[float, int]:
+    """The scale and zero point of INT8 codes for the range [low, high].
+
+    The zero point is an integer, so that the range moves by up to half a code (TFLite's nudging).
+    """
+    scale = np.float32(high - low) / np.float32(255)
+    return float(scale), round(min(max(-low / float(scale), 0.0), 255.0)) - 128
+
+
+def validate(graph: Graph, ranges: Ranges) -> None:
+    """Checks that `ranges` suit `graph`.
+
+    Raises:
+      InputError: a group has no range, or one that is not finite, does not hold 0 or has no width.
+    """
+    for key in dict.fromkeys(points(graph).group.values()):
+        if key not in ranges:
+            raise InputError(
+                f"the tensor {key!r} has no range: each one of points(graph).group needs it; "
+                "calibrate this graph."
+            )
+        low, high = ranges[key]
+        if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
+            raise InputError(
+                f"the range [{low:g}, {high:g}] of {key!r} is unusable: it must be finite, hold 0 "
+                "and have a width; calibrate on images that excite this tensor."
+            )

@@ -1,0 +1,71 @@
+"""Trees of terms as flat arrays and a JSON skeleton: what a file format without pickle needs.
+
+arrays, skeleton = pack(params)
+params = unpack(arrays, skeleton)
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sesr_jax.errors import InputError
+from sesr_jax.reparam import terms
+from sesr_jax.reparam.terms import Term
+
+_TERMS = {cls.__name__: cls for cls in Term.__subclasses__() if cls.__module__ == terms.__name__}
+
+
+def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:
+    """Splits nested dicts, tuples and terms into arrays by path and a skeleton that JSON can hold."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def visit(value: Any, path: str) -> Any:
+        if isinstance(value, Term):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
+            return {"term": type(value).__name__, "fields": _children(fields, path)}
+        if isinstance(value, Mapping):
+            return {"dict": _children(value, path)}
+        if isinstance(value, tuple):
+            return {"tuple": list(_children(dict(enumerate(value)), path).values())}
+        if isinstance(value, jax.Array | np.ndarray):
+            arrays[path] = np.asarray(value)
+            return {"array": path}
+        return {"static": value}
+
+    def _children(items: Mapping[Any, Any], path: str) -> dict[Any, Any]:
+        return {
+            key: visit(value, f"{path}/{key}" if path else str(key)) for key, value in items.items()
+        }
+
+    return arrays, visit(tree, "")
+
+
+def unpack(arrays: Mapping[str, np.ndarray], skeleton: Any) -> Any:
+    """The inverse of `pack`.
+
+    Raises:
+      InputError: the skeleton names an array that is missing or a term that this version lacks.
+    """
+    ((kind, value),) = [item for item in skeleton.items() if item[0] != "fields"]
+    if kind == "term":
+        if value not in _TERMS:
+            raise InputError(
+                f"unknown term {value!r}: it must be one of {sorted(_TERMS)}; update sesr_jax."
+            )
+        fields = {name: unpack(arrays, child) for name, child in skeleton["fields"].items()}
+        return _TERMS[value](**fields)
+    if kind == "dict":
+        return {key: unpack(arrays, child) for key, child in value.items()}
+    if kind == "tuple":
+        return tuple(unpack(arrays, child) for child in value)
+    if kind == "array":
+        if value not in arrays:
+            raise InputError(
+                f"the array {value!r} is missing: the file is incomplete; fetch it again."
+            )
+        return jnp.asarray(arrays[value])
+    return tuple(value) if isinstance(value, list) else value

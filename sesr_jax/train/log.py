@@ -1,0 +1,63 @@
+"""What a run reports: one JSON object a line, and TensorBoard events where that is installed."""
+
+import importlib.util
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from sesr_jax.files import replacing
+
+
+class Log:
+    """Appends scalars to ``log.jsonl`` and to TensorBoard; a context manager.
+
+    After a resumption the lines beyond the restored step are dropped, so that the file reads as if the
+    run had never stopped.
+    """
+
+    def __init__(self, run: str | os.PathLike[str], step: int) -> None:
+        """Opens the log of a run that goes on after `step`."""
+        path = pathlib.Path(run) / "log.jsonl"
+        kept = [line for line in read_log(run) if line["step"] <= step]
+        with replacing(path) as temporary:
+            temporary.write_text(
+                "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
+            )
+        self._file = path.open("a", encoding="utf-8")
+        self._events: Any = None
+        if importlib.util.find_spec("tensorboardX"):
+            import tensorboardX
+
+            self._events = tensorboardX.SummaryWriter(
+                str(pathlib.Path(run) / "tensorboard"), purge_step=step
+            )
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+    def write(self, step: int, **scalars: float) -> None:
+        """Records `scalars` at `step`."""
+        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._file.flush()
+        if self._events:
+            for name, value in scalars.items():
+                self._events.add_scalar(name, value, step)
+
+
+def read_log(run: str | os.PathLike[str]) -> Iterator[dict[str, float]]:
+    """The lines of a run's log; a last line that a kill cut short is left out."""
+    path = pathlib.Path(run) / "log.jsonl"
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return

@@ -1,0 +1,160 @@
+"""The training step: crops, loss, gradients, update and average, several steps in one compiled call.
+
+    run = make_steps(module, optimizer(config), config)
+    state, losses = run(state, pool)
+
+The state is never replicated by hand: pmap broadcasts it and gives it back whole, so that it goes to a
+checkpoint as it is. Every device draws its share of one batch, so that any number of them computes the
+same step.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from flax import linen as nn
+from flax import struct
+from jax import lax
+
+from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.pool import Pool, sample
+from sesr_jax.errors import InputError
+
+_AXIS = "batch"
+
+
+@struct.dataclass
+class TrainState:
+    """All that a step changes.
+
+    Attributes:
+      step: updates done.
+      params: the module's expanded parameters.
+      ema: their average, equal to `params` where the config asks for none.
+      opt_state: the optimiser's.
+    """
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    opt_state: Any
+
+
+Steps = Callable[[TrainState, Pool], tuple[TrainState, jax.Array]]
+
+
+def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
+    """The learning rate by step."""
+    optim, steps = config.optim, config.steps
+    after = {
+        "constant": optax.constant_schedule(optim.lr),
+        "cosine": optax.cosine_decay_schedule(optim.lr, max(1, steps - optim.warmup), optim.final),
+    }[optim.schedule]
+    if not optim.warmup:
+        return after
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, optim.lr, optim.warmup), after], [optim.warmup]
+    )
+
+
+def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """The optimiser that the config names.
+
+    Raises:
+      InputError: optax has no such optimiser, or it does not take the options.
+    """
+    optim = config.optim
+    make = getattr(optax, optim.name, None)
+    if not callable(make):
+        raise InputError(
+            f"config.optim.name is {optim.name!r}: it must be an optimiser of optax, such as amsgrad or adam."
+        )
+    try:
+        update = make(schedule(config), **optim.options)
+    except TypeError as error:
+        raise InputError(
+            f"config.optim.options {dict(optim.options)} do not fit {optim.name}: {error}; "
+            "remove the wrong one."
+        ) from error
+    return optax.chain(optax.clip_by_global_norm(optim.clip), update) if optim.clip else update
+
+
+def init_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema=jax.tree.map(jnp.copy, params),
+        opt_state=tx.init(params),
+    )
+
+
+def make_steps(
+    module: nn.Module, tx: optax.GradientTransformation, config: ml_collections.ConfigDict
+) -> Steps:
+    """A function that does `config.steps_per_call` steps and gives the losses of each.
+
+    Raises:
+      InputError: the batch cannot be shared out among the devices.
+    """
+    devices, batch = jax.device_count(), config.data.batch
+    if batch % devices:
+        raise InputError(
+            f"config.data.batch is {batch}: it must be a multiple of the {devices} devices; choose one."
+        )
+
+    def loss_fn(params: Any, lr: jax.Array, hr: jax.Array) -> jax.Array:
+        sr = module.apply({"params": params}, lr.astype(config.dtype))
+        return _LOSSES[config.loss](sr.astype(jnp.float32) - hr)  # type: ignore[union-attr]
+
+    def step(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
+        loss, grads = jax.value_and_grad(loss_fn)(state.params, rgb_to_y(lr), rgb_to_y(hr))
+        loss, grads = lax.pmean((loss, grads), _AXIS)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = optax.incremental_update(params, state.ema, 1 - config.ema)
+        return TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state), loss
+
+    # An accelerator must not wait for the host at every step. XLA's CPU compiler leaves its fast
+    # convolutions inside a loop (the kernel's gradient takes 40 times as long): there, the host loops.
+    looped = jax.default_backend() != "cpu"
+
+    def steps(state: TrainState, pool: Pool, _: jax.Array) -> tuple[TrainState, jax.Array]:
+        if not looped:
+            return step(state, pool)
+        return lax.scan(
+            lambda carry, _: step(carry, pool), state, None, length=config.steps_per_call
+        )
+
+    # pmap wants one argument with an axis of devices, and nothing here differs between them.
+    mapped = jax.pmap(
+        steps, axis_name=_AXIS, in_axes=(None, None, 0), out_axes=(None, None), donate_argnums=0
+    )
+    ranks = jnp.arange(jax.local_device_count())
+
+    def run(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
+        if looped:
+            return mapped(state, pool, ranks)
+        losses = []
+        for _ in range(config.steps_per_call):
+            state, loss = mapped(state, pool, ranks)
+            losses.append(loss)
+        return state, jnp.stack(losses)
+
+    return run
+
+
+def _charbonnier(error: jax.Array, epsilon: float = 1e-3) -> jax.Array:
+    return jnp.mean(jnp.sqrt(error**2 + epsilon**2))
+
+
+_LOSSES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "l1": lambda error: jnp.mean(jnp.abs(error)),
+    "l2": lambda error: jnp.mean(error**2),
+    "charbonnier": _charbonnier,
+}

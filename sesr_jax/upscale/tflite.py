@@ -1,0 +1,99 @@
+"""A .tflite file as an upscaler: what the chip will show, photos of any size included.
+
+    large = upscale_photo(from_tflite("sesr_m5_x2_int8.tflite"), photo)
+
+The file runs at the size that it was exported for, so a photo is cut into tiles of just that size.
+"""
+
+import math
+import os
+import pathlib
+from fractions import Fraction
+from typing import Any
+
+from sesr_jax.errors import InputError
+from sesr_jax.export import TFLiteModel
+from sesr_jax.export.flatbuffer import Operator, operators, read
+from sesr_jax.upscale.upscaler import Upscaler
+
+_LOCAL = (
+    *("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "CONCATENATION", "QUANTIZE", "DEQUANTIZE", "CAST"),
+    *("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH"),
+)
+"""Operators whose output pixel reads that one pixel of each input."""
+
+
+def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
+    """The model in `path`, float or INT8, named after its file.
+
+    Raises:
+      InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
+        operator whose receptive field is not known.
+    """
+    model = TFLiteModel(path)
+    _, height, width, channels = model.input_shape
+    if model.output_shape != (1, height * model.scale, width * model.scale, channels) or (
+        channels not in (1, 3)
+    ):
+        raise InputError(
+            f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, which is no upscaling "
+            "of one image in Y or RGB; export such a network."
+        )
+    radius, align = _geometry(read(path))
+    return Upscaler(
+        name=pathlib.Path(path).stem,
+        scale=model.scale,
+        channels=channels,
+        function=model,
+        halo=radius,
+        align=align,
+        tile=(height, width),
+    )
+
+
+def _geometry(model: Any) -> tuple[int, int]:
+    """The receptive radius in input pixels, and the multiple at which windows must start."""
+    (subgraph,) = model.subgraphs
+    source, target = (subgraph.tensors[i[0]] for i in (subgraph.inputs, subgraph.outputs))
+    # By tensor: its radius, and the distance between its neighbouring pixels.
+    known = {id(source): (Fraction(0), Fraction(1))}
+    for op in operators(model):
+        read_from = [known[id(tensor)] for tensor in op.inputs if id(tensor) in known]
+        if read_from:  # else it computes a constant
+            radius, step = map(max, zip(*read_from, strict=True))
+            reach, factor = _reach(op)
+            known |= {id(out): (radius + reach * step, step * factor) for out in op.outputs}
+    radius, _ = known[id(target)]
+    return math.ceil(radius), math.lcm(*(step.numerator for _, step in known.values()))
+
+
+def _reach(op: Operator) -> tuple[Fraction, Fraction]:
+    """How far an output pixel reads, in pixels of the input, and how many of them its own step is."""
+    one, options = Fraction(1), op.options
+    match op.name:
+        case "CONV_2D" | "DEPTHWISE_CONV_2D":
+            vertical = (op.inputs[1].shape[1] // 2 * options.dilationHFactor, options.strideH)
+            horizontal = (op.inputs[1].shape[2] // 2 * options.dilationWFactor, options.strideW)
+        case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
+            vertical = (options.filterHeight // 2, options.strideH)
+            horizontal = (options.filterWidth // 2, options.strideW)
+        case "TRANSPOSE_CONV":
+            sides = max(-(-int(n) // 2) for n in op.inputs[1].shape[1:3])
+            stride = max(options.strideH, options.strideW)
+            return Fraction(sides, stride), one / stride
+        case "SPACE_TO_DEPTH":
+            return Fraction(options.blockSize - 1), Fraction(options.blockSize)
+        case "DEPTH_TO_SPACE":
+            return Fraction(0), one / options.blockSize
+        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR":
+            before, after = (int(tensor.shape[1]) for tensor in (op.inputs[0], op.outputs[0]))
+            return one, Fraction(before, after)
+        case name if name in _LOCAL:
+            return Fraction(0), one
+        case name:
+            raise InputError(
+                f"the model holds {name}, whose receptive field is not known, so that no tile can "
+                f"equal the whole; export a network of convolutions and pointwise operators."
+            )
+    (reach, stride), (other_reach, other_stride) = vertical, horizontal
+    return Fraction(int(max(reach, other_reach))), Fraction(int(max(stride, other_stride)))

@@ -1,0 +1,155 @@
+"""Upscalers: anything that makes a photo larger, behind one small value.
+
+    write_image("large.png", upscale_photo(from_network(load("sesr_m5_x2.safetensors")), photo))
+
+A network of one channel sees Y; the colours of the photo are upscaled bicubically, as the literature
+does. A network of three channels sees RGB. Codes are rounded once, at the end.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
+from sesr_jax.data.resize import imresize
+from sesr_jax.errors import InputError
+from sesr_jax.graph import receptive_radius
+from sesr_jax.models.network import Network
+from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
+
+_CUBIC_HALO = 2
+_TRACED = 240  # pixels; a multiple of every stride and block in use
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upscaler:
+    """A function that upscales float images, with what running it in tiles requires.
+
+    Attributes:
+      name: what tables and titles call it.
+      scale: the upscaling factor.
+      channels: 1 for Y in studio range, 3 for RGB.
+      function: ``[1, h, w, channels]`` float32 in [0, 1] to ``[1, scale·h, scale·w, channels]``.
+      halo: the input pixels on each side that an output pixel depends on.
+      align: the multiple that `h` and `w` must be.
+      tile: the only (h, w) that `function` takes; None where it takes any.
+    """
+
+    name: str
+    scale: int
+    channels: int
+    function: Callable[[Any], Any]
+    halo: int
+    align: int = 1
+    tile: tuple[int, int] | None = None
+
+
+def from_network(network: Network) -> Upscaler:
+    """The network's deployable form, compiled once for each size that it meets.
+
+    Raises:
+      InputError: the network looks at the whole image.
+    """
+    network = network.collapsed()
+    graph = network.graph((1, _TRACED, _TRACED, network.channels))
+    return Upscaler(
+        name=network.name,
+        scale=network.scale,
+        channels=network.channels,
+        function=jax.jit(network.apply),
+        halo=receptive_radius(graph),
+        align=alignment(graph),
+    )
+
+
+def bicubic(scale: int) -> Upscaler:
+    """MATLAB's bicubic interpolation, the baseline of every table."""
+    return Upscaler(
+        name="bicubic",
+        scale=scale,
+        channels=3,
+        function=functools.partial(_cubic, scale=scale),
+        halo=_CUBIC_HALO,
+    )
+
+
+def upscale_photo(
+    upscaler: Upscaler,
+    photo: np.ndarray,
+    *,
+    tile: int | None = 256,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """A photo `upscaler.scale` times as large.
+
+    The memory is that of one tile and of the result. Tiles of 256 are also as fast on a CPU as the
+    whole image is, or faster, since their activations stay near the processor.
+
+    Args:
+      upscaler: what upscales.
+      photo: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
+      tile: the side of a tile in input pixels, halo included; None for the whole photo at once. An
+        upscaler of one fixed size has its own.
+      progress: called as ``progress(done, total)`` after each tile.
+
+    Returns:
+      uint8, ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``.
+
+    Raises:
+      InputError: the photo is no such array, or the tile is too small for the network's halo.
+    """
+    if photo.dtype != np.uint8 or photo.shape[2:] not in ((), (3,)) or not photo.size:
+        raise InputError(
+            f"an array {photo.dtype}{list(photo.shape)} is no photo; give uint8 [H, W] or [H, W, 3]."
+        )
+    colour = photo.ndim == 3
+    pixels = photo if colour else photo[..., None]
+    height, width = photo.shape[:2]
+    align = upscaler.align
+    least = upscaler.tile or (1, 1)
+    # What the network cannot take is filled up with the photo's last pixels, and cut off again.
+    fill = [
+        max(size - length, -length % align)
+        for length, size in zip((height, width), least, strict=True)
+    ]
+    pixels = np.pad(pixels, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    result = upscale_tiled(
+        functools.partial(_upscale_codes, upscaler),
+        pixels,
+        scale=upscaler.scale,
+        tile=upscaler.tile or (pixels.shape[:2] if tile is None else tile - tile % align),
+        halo=max(upscaler.halo, _CUBIC_HALO),
+        align=align,
+        progress=progress,
+    )[: height * upscaler.scale, : width * upscaler.scale]
+    return result if colour else result[..., 0]
+
+
+def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
+    """uint8 ``[1, h, w, 1 or 3]`` to the same, `scale` times as large."""
+    rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / 255
+    if codes.shape[-1] == 1:
+        luma = upscaler.channels == 1
+        y = _run(upscaler, rgb_to_y(rgb)) if luma else rgb_to_y(_run(upscaler, rgb))
+        large = (255 * y - 16) / 219  # from studio range to grey
+    elif upscaler.channels == 1:
+        ycbcr = rgb_to_ycbcr(rgb)
+        y = _run(upscaler, ycbcr[..., :1])
+        chroma = _cubic(ycbcr[..., 1:], upscaler.scale)
+        large = ycbcr_to_rgb(np.concatenate([y, chroma], axis=-1))
+    else:
+        large = _run(upscaler, rgb)
+    return np.floor(np.clip(large, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _run(upscaler: Upscaler, x: np.ndarray) -> np.ndarray:
+    return np.asarray(upscaler.function(x.astype(np.float32)), np.float64)
+
+
+def _cubic(x: np.ndarray, scale: int) -> np.ndarray:
+    """Bicubic interpolation of ``[1, h, w, C]``."""
+    return imresize(x[0], scale)[None]

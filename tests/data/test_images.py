@@ -1,0 +1,235 @@
+"""Round trips by format, the rules for unusual pixels, and damaged files."""
+
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sesr_jax.data.images import FORMATS, list_images, read_image, write_image
+from sesr_jax.errors import InputError
+
+LOSSLESS = [".png", ".bmp", ".tif", ".tiff", ".webp"]
+
+
+def picture(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def smooth(*shape):
+    ramp = np.linspace(0, 200, shape[0] * shape[1]).reshape(shape[:2]).astype(np.uint8)
+    return ramp if len(shape) == 2 else np.stack([ramp, 255 - ramp, ramp // 2], axis=-1)
+
+
+@pytest.mark.parametrize("suffix", [*LOSSLESS, ".PNG"])
+@pytest.mark.parametrize("shape", [(13, 17, 3), (13, 17), (1, 1, 3)])
+def test_lossless_round_trip(tmp_path, suffix, shape):
+    image = picture(*shape)
+    write_image(tmp_path / f"a{suffix}", image)
+    back = read_image(tmp_path / f"a{suffix}")
+    if suffix == ".webp" and image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    assert back.dtype == np.uint8
+    np.testing.assert_array_equal(back, image)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+@pytest.mark.parametrize("shape", [(40, 56, 3), (40, 56)])
+def test_jpeg_round_trip_is_close(tmp_path, suffix, shape):
+    image = smooth(*shape)
+    write_image(tmp_path / f"a{suffix}", image)
+    back = read_image(tmp_path / f"a{suffix}")
+    assert back.shape == shape
+    assert np.abs(back.astype(int) - image).max() <= 8
+
+
+def test_a_write_leaves_just_the_file_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "a.png"
+    write_image(path, picture(4, 4))
+    write_image(path, picture(5, 5))
+    assert read_image(path).shape == (5, 5)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.webp"
+    write_image(path, picture(4, 4, 3))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"a\.webp can't be written"):
+        write_image(path, np.zeros((1, 16384, 3), np.uint8))  # WebP ends at 16383
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "message"),
+    [
+        ("a.gif", picture(4, 4), "must end in"),
+        ("a", picture(4, 4), "must end in"),
+        ("a.png", np.zeros((4, 4)), "float64"),
+        ("a.png", picture(4, 4, 4), "no image to write"),
+        ("a.png", picture(4), "no image to write"),
+        ("a.png", picture(0, 4), "no image to write"),
+    ],
+)
+def test_bad_writes(tmp_path, name, image, message):
+    with pytest.raises(InputError, match=message):
+        write_image(tmp_path / name, image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_folders_are_made_where_they_can_be(tmp_path):
+    write_image(tmp_path / "new" / "a.png", picture(4, 4))
+    assert read_image(tmp_path / "new" / "a.png").shape == (4, 4)
+    with pytest.raises(InputError, match="can't be written"):
+        write_image(tmp_path / "new" / "a.png" / "b.png", picture(4, 4))
+
+
+def test_missing(tmp_path):
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(InputError, match=f"{path} is not a file; check"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_cut_short(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_image(path, picture(64, 64, 3))
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=f"a{suffix} can't be read.*replace or remove"):
+            read_image(path)
+
+
+def test_corrupt_or_another_kind_of_file(tmp_path):
+    path = tmp_path / "a.png"
+    write_image(path, picture(64, 64, 3))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    for content in (bytes(damaged), b"text, no image"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.png can't be read"):
+            read_image(path)
+    Image.fromarray(picture(4, 4)).save(path, "GIF")
+    with pytest.raises(InputError, match=r"a\.png can't be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_alpha_is_dropped_with_a_warning(tmp_path, caplog, mode, suffix):
+    path = tmp_path / f"a{suffix}"
+    pixels = picture(6, 5, len(mode))
+    Image.fromarray(pixels).save(path)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        image = read_image(path)
+    np.testing.assert_array_equal(image, pixels[..., :3] if mode == "RGBA" else pixels[..., 0])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} has an alpha channel, which is dropped."
+    ]
+
+
+def test_no_warning_without_alpha(tmp_path, caplog):
+    write_image(tmp_path / "a.png", picture(4, 4, 3))
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        read_image(tmp_path / "a.png")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("transparency", [None, 0, bytes([0, 128, 255])])
+def test_a_palette_becomes_rgb(tmp_path, transparency):
+    colours = np.uint8([[255, 0, 0], [0, 255, 0], [9, 8, 7]])
+    indices = np.uint8([[0, 1, 2], [2, 1, 0]])
+    image = Image.frombytes("P", (3, 2), indices.tobytes())
+    image.putpalette(colours.tobytes())
+    options = {} if transparency is None else {"transparency": transparency}
+    image.save(tmp_path / "a.png", **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), colours[indices])
+
+
+def test_one_bit(tmp_path):
+    bits = np.array([[True, False], [False, True]])
+    Image.fromarray(bits).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), bits * np.uint8(255))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_grey_keeps_its_high_byte(tmp_path, suffix):
+    codes = picture(8, 9)
+    Image.fromarray(codes.astype(np.uint16) * 257).save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), codes)
+
+
+def test_16_bit_rgb_keeps_its_high_byte(tmp_path):
+    codes = picture(8, 9, 3)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in codes.astype(np.uint16) * 257)
+    header = struct.pack(">IIBBBBB", 9, 8, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), codes)
+
+
+def test_float_samples(tmp_path):
+    codes = picture(6, 7)
+    path = tmp_path / "a.tif"
+    Image.fromarray(codes.astype(np.float32) / 255).save(path)
+    np.testing.assert_array_equal(read_image(path), codes)
+    for wrong in (2.0, -0.5, np.nan):
+        Image.fromarray(np.float32([[0.5, wrong]])).save(path)
+        with pytest.raises(InputError, match=r"a\.tif has float samples"):
+            read_image(path)
+
+
+def test_cmyk(tmp_path):
+    ink = np.zeros((2, 2, 4), np.uint8)
+    ink[0, 0] = [0, 255, 255, 0]  # magenta and yellow make red
+    Image.frombytes("CMYK", (2, 2), ink.tobytes()).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "a.tif"), [[[255, 0, 0], [255] * 3], [[255] * 3, [255] * 3]]
+    )
+
+
+@pytest.mark.parametrize("mode", ["I", "LAB"])
+def test_other_pixels_are_refused(tmp_path, mode):
+    Image.new(mode, (2, 2)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=rf"a\.tif has pixels of kind {mode}; convert"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_exif_orientation_is_applied(tmp_path, suffix):
+    stored = picture(4, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the viewer turns it by 90° clockwise
+    options = {"lossless": True} if suffix == ".webp" else {}
+    Image.fromarray(stored).save(tmp_path / f"a{suffix}", exif=exif, **options)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), np.rot90(stored, -1))
+
+
+def test_list_images(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png", "deep/c.webp", ".cache/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert list_images(tmp_path) == [tmp_path / "a.JPG", tmp_path / "b.png"]
+    assert list_images(str(tmp_path), recursive=True) == [
+        tmp_path / "a.JPG",
+        tmp_path / "b.png",
+        tmp_path / "deep" / "c.webp",
+    ]
+
+
+def test_list_images_refuses_nothing_to_list(tmp_path):
+    with pytest.raises(InputError, match="not a folder"):
+        list_images(tmp_path / "none")
+    with pytest.raises(InputError, match="holds no image"):
+        list_images(tmp_path)

@@ -1,0 +1,77 @@
+"""The evaluator on the benchmarks' bicubic figures, on JAX upscalers and on bad input."""
+
+import itertools
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax.data.sources import Picture, source
+from sesr_jax.errors import InputError
+from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
+from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Y
+
+# Bicubic PSNR in dB for ×2, ×3, ×4: the papers' figures since SRCNN (Dong et al. 2014) and A+ (Timofte
+# et al. 2014) for y; those of another implementation for rgb8.
+PUBLISHED = {
+    ("Set5", Y): (33.66, 30.39, 28.42),
+    ("Set14", Y): (30.23, 27.54, 26.00),
+    ("B100", Y): (29.56, 27.21, 25.96),
+    ("Set14", RGB8): (30.32, 27.63, 26.09),
+}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("name", "protocol"), PUBLISHED, ids=[f"{name}-{protocol.name}" for name, protocol in PUBLISHED]
+)
+def test_bicubic_gives_the_published_figures(shared, name, protocol, scale):
+    pictures = source(str(shared / "data" / "eval" / name), scale)
+    figure = PUBLISHED[name, protocol][scale - 2]
+    assert mean(evaluate(bicubic(scale), pictures, scale, protocol))["psnr"] == pytest.approx(
+        figure, abs=0.01
+    )
+
+
+def test_luma_differs_between_the_protocols_by_the_grey_picture(shared):
+    pictures = source(str(shared / "data" / "eval" / "Set14"), 2)
+    y, rgb8 = (dict(evaluate(bicubic(2), pictures, 2, protocol)) for protocol in (Y, RGB8))
+    gain = {name: rgb8[name]["psnr"] - y[name]["psnr"] for name in y}
+    assert max(gain, key=gain.__getitem__) == "bridge"
+    assert gain["bridge"] == pytest.approx(20 * math.log10(255 / 219), abs=0.02)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_bicubic_beats_nearest_in_every_protocol(protocol):
+    def nearest(image):
+        return jnp.repeat(jnp.repeat(image, 2, axis=0), 2, axis=1)
+
+    pictures = source("embedded:eval")
+    smooth, blocky = (list(evaluate(up, pictures, 2, protocol)) for up in (bicubic(2), nearest))
+    assert [name for name, _ in smooth] == [picture.name for picture in pictures]
+    for (_, good), (_, bad) in zip(smooth, blocky, strict=True):
+        assert good["psnr"] > bad["psnr"]
+        assert good["ssim"] > bad["ssim"]
+
+
+def test_one_picture_at_a_time():
+    picture = Picture(name="a", hr=np.zeros((32, 32), np.uint8))
+    endless = evaluate(bicubic(2), itertools.repeat(picture), 2, Y)
+    assert next(endless) == ("a", {"psnr": math.inf, "ssim": 1})
+
+
+def test_errors_name_the_picture():
+    dot = Picture(name="dot", hr=np.zeros((3, 3), np.uint8))
+    with pytest.raises(InputError, match=r"^dot: .*smaller"):
+        next(evaluate(bicubic(4), [dot], 4, RGB))
+    flat = Picture(name="flat", hr=np.zeros((32, 32), np.uint8))
+    with pytest.raises(InputError, match=r"^flat: .*upscaler for scale 2"):
+        next(evaluate(bicubic(3), [flat], 2, RGB))
+
+
+def test_mean():
+    scores = [("a", {"psnr": 30.0, "ssim": 0.8}), ("b", {"psnr": 32.0, "ssim": 0.9})]
+    assert mean(scores) == pytest.approx({"psnr": 31.0, "ssim": 0.85})
+    with pytest.raises(InputError, match="at least one"):
+        mean([])

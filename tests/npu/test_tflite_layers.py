@@ -1,0 +1,144 @@
+"""Layers of .tflite files; the only tests here that import TensorFlow."""
+
+import pathlib
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sesr_jax.errors import InputError
+from sesr_jax.export import flatbuffer
+from sesr_jax.npu import estimate, find_target, layers_from_graph, layers_from_tflite
+
+TARGET = find_target("ethos-n78-4tops")
+HEIGHT, WIDTH = 24, 32
+
+
+def _convert(*, int8: bool, batch: int | None = 1) -> bytes:
+    """SESR of two blocks as TensorFlow's own converter writes it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's import and converter are full of them
+        import tensorflow as tf
+
+        rng = np.random.default_rng(0)
+        sizes = [(5, 1, 16), (3, 16, 16), (3, 16, 16), (5, 16, 4)]
+        kernels = [tf.constant(rng.normal(0, 0.1, (k, k, i, o)), tf.float32) for k, i, o in sizes]
+
+        @tf.function(input_signature=[tf.TensorSpec((batch, HEIGHT, WIDTH, 1), tf.float32)])
+        def network(x):
+            first = h = tf.nn.relu(tf.nn.conv2d(x, kernels[0], 1, "SAME"))
+            for kernel in kernels[1:-1]:
+                h = tf.nn.relu(tf.nn.conv2d(h, kernel, 1, "SAME"))
+            return tf.nn.depth_to_space(tf.nn.conv2d(h + first, kernels[-1], 1, "SAME"), 2)
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [network.get_concrete_function()]
+        )
+        if int8:
+            images = rng.random((4, 1, HEIGHT, WIDTH, 1), np.float32)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([image] for image in images)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        return converter.convert()
+
+
+@pytest.fixture(scope="session")
+def model() -> bytes:
+    return _convert(int8=True)
+
+
+@pytest.fixture
+def file(tmp_path) -> pathlib.Path:
+    return tmp_path / "model.tflite"
+
+
+def test_a_tflite_has_the_layers_of_its_graph(model, file, sesr):
+    file.write_bytes(model)
+    theirs = layers_from_tflite(file)
+    ours = layers_from_graph(sesr(2, 2, HEIGHT, WIDTH))
+    facts = ("op", "input_shapes", "output_shape", "kernel", "weight_bytes", "macs", "activation")
+    for fact in (*facts, "bits", "strides", "groups"):
+        assert [getattr(a, fact) for a in theirs] == [getattr(b, fact) for b in ours], fact
+    a, b = estimate(theirs, TARGET), estimate(ours, TARGET)
+    assert (a.seconds, a.dram_bytes) == (b.seconds, b.dram_bytes)
+
+
+def _with_depth_to_space_as(model: bytes, name: str) -> bytes:
+    import flatbuffers
+
+    parsed = flatbuffer.read(model)
+    numbers = {value: key for key, value in flatbuffer.enum_names("BuiltinOperator").items()}
+    for code in parsed.operatorCodes:
+        if code.builtinCode == numbers["DEPTH_TO_SPACE"]:
+            code.builtinCode = numbers[name]
+            code.deprecatedBuiltinCode = min(numbers[name], 127)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(parsed.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_an_unknown_operator_is_counted_as_traffic_and_flagged(model, file):
+    file.write_bytes(_with_depth_to_space_as(model, "RFFT2D"))
+    report = estimate(layers_from_tflite(file), TARGET)
+    (row,) = report.flagged
+    assert row.op == "rfft2d"
+    assert row.dram_bytes >= 2 * HEIGHT * WIDTH * 4
+
+
+def test_float_tensors_are_refused_by_an_int8_npu(file):
+    file.write_bytes(_convert(int8=False))
+    layers = layers_from_tflite(file)
+    with pytest.raises(InputError, match="32-bit"):
+        estimate(layers, TARGET)
+
+
+def test_dynamic_shapes_are_refused(file):
+    file.write_bytes(_convert(int8=False, batch=None))
+    with pytest.raises(InputError, match="dynamic"):
+        layers_from_tflite(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 not a model", b"\0\0\0\0TFL3"])
+def test_other_files_are_refused(file, content):
+    file.write_bytes(content)
+    with pytest.raises(InputError):
+        layers_from_tflite(file)
+
+
+def test_a_missing_file_is_refused(file):
+    with pytest.raises(InputError, match=r"model\.tflite"):
+        layers_from_tflite(file)
+
+
+def _survives(file: pathlib.Path, data: bytes) -> None:
+    file.write_bytes(data)
+    try:
+        report = estimate(layers_from_tflite(file), TARGET)
+    except InputError:
+        return
+    assert report.seconds >= 0
+    assert report.to_text()
+
+
+SLOW_FIXTURE = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@given(st.floats(0, 1, exclude_max=True))
+@SLOW_FIXTURE
+def test_a_truncated_file_is_refused_or_read(model, file, share):
+    _survives(file, model[: int(share * len(model))])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4))))
+@SLOW_FIXTURE
+def test_a_damaged_file_is_refused_or_read(model, file, edits):
+    data = bytearray(model)
+    for place, content in edits:
+        start = 8 + int(place * (len(data) - 12))
+        data[start : start + len(content)] = content
+    _survives(file, bytes(data))

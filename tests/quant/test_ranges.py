@@ -1,0 +1,163 @@
+"""Where ranges are needed, and what they mean."""
+
+import itertools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sesr_jax import ops
+from sesr_jax.errors import InputError
+from sesr_jax.graph import Graph, trace
+from sesr_jax.models import create
+from sesr_jax.quant import affine, points, validate
+from sesr_jax.quant.ranges import SIGMOID
+
+KERNEL = jnp.ones((3, 3, 4, 4)) / 36
+
+
+def graph_of(function: Callable[[jax.Array], jax.Array]) -> Graph:
+    return trace(nn.Sequential([function]), {}, (1, 8, 12, 4))
+
+
+CASES = list(itertools.product(["sesr_m3", "sesr_m3_hw"], [2, 3, 4]))
+
+
+def sesr(name: str, scale: int) -> Graph:
+    network = create(name, scale=scale, expansion=4)
+    x = jnp.zeros((1, 8, 8, 1))
+    return trace(network, network.init(jax.random.key(0), x), x.shape)
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_the_output_image_saturates_at_zero_and_one(name: str, scale: int) -> None:
+    graph = sesr(name, scale)
+    found = points(graph)
+    last = [n.name for n in graph.nodes if n.op != "depth_to_space"][-1]
+    assert found.group[graph.output] == last
+    assert found.fixed[last] == (0.0, 1.0)
+    assert found.group[graph.input] == graph.input
+    assert found.fixed[graph.input] == (0.0, 1.0)
+
+
+def test_a_convolution_before_its_only_relu_has_no_range() -> None:
+    graph = sesr("sesr_m3_hw", 2)
+    group = points(graph).group
+    fused = {n.inputs[0] for n in graph.nodes if n.op == "relu"}
+    assert fused
+    assert group.keys() == {graph.input, *(n.name for n in graph.nodes)} - fused
+
+
+def test_a_convolution_that_others_read_before_the_relu_keeps_its_range() -> None:
+    def network(x: jax.Array) -> jax.Array:
+        y = ops.conv2d(x, KERNEL)
+        return ops.add(ops.relu(y), y)
+
+    assert points(graph_of(network)).group["conv2d"] == "conv2d"
+
+
+def test_a_prelu_needs_the_range_of_what_it_reads() -> None:
+    group = points(sesr("sesr_m3", 2)).group
+    assert group["block_0/conv2d"] == "block_0/conv2d"
+    assert group["prelu_0/prelu"] == "prelu_0/prelu"
+
+
+def test_concatenated_tensors_share_one_range_but_never_widen_the_image_or_a_sigmoid() -> None:
+    def network(x: jax.Array) -> jax.Array:
+        a, b, c = ops.conv2d(x, KERNEL), ops.mul(x, 2.0), ops.sigmoid(x)
+        return ops.conv2d(ops.concat(a, b, c, x), jnp.ones((1, 1, 16, 4)))
+
+    found = points(graph_of(network))
+    assert {found.group[n] for n in ("conv2d", "mul", "concat")} == {"conv2d"}
+    assert found.group["sigmoid"] == "sigmoid"
+    assert found.group["input"] == "input"
+    assert found.fixed["sigmoid"] == SIGMOID
+
+
+def test_copies_of_the_image_have_its_range() -> None:
+    found = points(graph_of(lambda x: ops.mul(ops.concat(x, x), 0.5)))
+    assert found.group["concat"] == "input"
+
+
+def test_a_clip_is_what_its_range_does() -> None:
+    def network(x: jax.Array) -> jax.Array:
+        y = ops.clip(ops.depth_to_space(ops.add(x, -0.5), block=2), low=-0.25, high=0.25)
+        return ops.mul(y, 2.0)
+
+    found = points(graph_of(network))
+    assert found.absorbed == {"clip"}
+    assert found.fixed[found.group["add"]] == (-0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        # Another reader needs the values beyond the bounds.
+        lambda x: ops.add((y := ops.add(x, -0.5)), ops.clip(y, low=-0.1, high=0.1)),
+        # A tensor that was never clipped joins the group behind the clip.
+        lambda x: ops.mul(
+            ops.concat(ops.clip(ops.add(x, -0.5), low=-0.1, high=0.1), ops.mul(x, 3.0)), 0.5
+        ),
+        # 0 is not within the bounds, and codes must hold it.
+        lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 0.5),
+    ],
+)
+def test_a_clip_that_no_range_performs_stays(network: Callable[[jax.Array], jax.Array]) -> None:
+    found = points(graph_of(network))
+    assert not found.absorbed
+    assert found.group["add"] not in found.fixed
+
+
+def test_an_output_that_the_network_reads_too_is_not_cut_to_the_image() -> None:
+    # The sum is the output's group, and the sigmoid reads it beyond 1.
+    def network(x: jax.Array) -> jax.Array:
+        y = ops.add(x, x)
+        return ops.concat(y, ops.sigmoid(y))
+
+    assert "add" not in points(graph_of(network)).fixed
+
+
+ends = st.floats(min_value=2.0**-10, max_value=2.0**10, width=32)
+
+
+@given(low=ends | st.just(0.0), high=ends)
+def test_codes_hold_zero_and_reach_both_ends_within_half_a_code(low: float, high: float) -> None:
+    scale, zero_point = affine(-low, high)
+    assert -128 <= zero_point <= 127
+    reached = scale * (np.array([-128, 127]) - zero_point)
+    np.testing.assert_allclose(reached, [-low, high], atol=scale * 0.5001)
+
+
+def test_the_image_s_codes_are_its_pixels() -> None:
+    scale, zero_point = affine(0.0, 1.0)
+    codes = np.arange(256) - 128
+    np.testing.assert_allclose(scale * (codes - zero_point) * 255, np.arange(256), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (None, "no range"),
+        ((0.0, 0.0), "unusable"),
+        ((0.1, 1.0), "unusable"),
+        ((1.0, -1.0), "unusable"),
+        ((0.0, float("nan")), "unusable"),
+        ((0.0, float("inf")), "unusable"),
+    ],
+)
+def test_unsuitable_ranges_are_refused_by_name(
+    wrong: tuple[float, float] | None, told: str
+) -> None:
+    graph = graph_of(lambda x: ops.mul(ops.add(x, -0.5), 2.0))
+    ranges = {"input": (0.0, 1.0), "add": (-0.5, 0.5), "mul": (0.0, 1.0)}
+    validate(graph, ranges)
+    ranges.pop("add")
+    if wrong is not None:
+        ranges["add"] = wrong
+    with pytest.raises(InputError, match=f"'add'.*{told}|{told}.*'add'"):
+        validate(graph, ranges)
