@@ -79,9 +79,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         InputError: the suffix is none of `FORMATS`, the array is no such image, or the file can't be
             written.
     """
-    path = pathlib.Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} must end in one of {', '.join(FORMATS)}; rename it")
+    path, kind = pathlib.Path(path), output_format(path)
     if (
         image.dtype != np.uint8
         or image.shape[2:] not in ((), (3,))
@@ -92,12 +90,23 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
             f"an array {image.dtype}{list(image.shape)} is no image to write; give uint8 [H, W] or "
             "[H, W, 3]"
         )
-    kind = FORMATS[path.suffix.lower()]
     try:
         with replacing(path) as temporary:
             Image.fromarray(image).save(temporary, kind, **_SAVE_OPTIONS.get(kind, {}))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be written ({error}); choose another place") from error
+
+
+def output_format(path: str | os.PathLike[str]) -> str:
+    """The format that `write_image` will give to `path`, to ask before long work.
+
+    Raises:
+        InputError: the suffix is none of `FORMATS`.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{path} must end in one of {', '.join(FORMATS)}; rename it")
+    return FORMATS[suffix]
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[pathlib.Path]:

@@ -4,7 +4,8 @@
     y = model(x)    # float [N, H, W, C] in [0, 1]; codes inside
 
 LiteRT has several kernel sets, which differ from one another by a code on some pixels. The default is
-the optimised one with XNNPACK; `reference=True` takes the plain C++ loops.
+the optimised one with XNNPACK, which requantises as float arithmetic does (PReLU and transposed
+convolutions have no such kernel); `reference=True` takes the plain loops in fixed point.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
 from sesr_jax.metrics.evaluate import Upscaler, bicubic, evaluate, mean
-from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y
+from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y, find_protocol
 from sesr_jax.metrics.quality import psnr, ssim
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Y",
     "bicubic",
     "evaluate",
+    "find_protocol",
     "mean",
     "psnr",
     "ssim",

@@ -114,6 +114,17 @@ PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB)}
 """The named protocols."""
 
 
+def find_protocol(name: str) -> Protocol:
+    """The protocol called `name`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
 def _to_rgb(image: np.ndarray) -> np.ndarray:
     """``[H, W]`` replicated to ``[H, W, 3]``; an RGB image as it is."""
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)

@@ -131,9 +131,11 @@ def validate(graph: Graph, ranges: Ranges) -> None:
     """Checks that `ranges` suit `graph`.
 
     Raises:
-      InputError: a group has no range, or one that is not finite, does not hold 0 or has no width.
+      InputError: a group has no range, or one that is not finite, does not hold 0, has no width or is
+        not the fixed one.
     """
-    for key in dict.fromkeys(points(graph).group.values()):
+    found = points(graph)
+    for key in dict.fromkeys(found.group.values()):
         if key not in ranges:
             raise InputError(
                 f"the tensor {key!r} has no range: each one of points(graph).group needs it; "
@@ -144,4 +146,10 @@ def validate(graph: Graph, ranges: Ranges) -> None:
             raise InputError(
                 f"the range [{low:g}, {high:g}] of {key!r} is unusable: it must be finite, hold 0 "
                 "and have a width; calibrate on images that excite this tensor."
+            )
+        fixed = found.fixed.get(key, (low, high))
+        if not np.allclose((low, high), fixed, rtol=1e-6):
+            raise InputError(
+                f"the range [{low:g}, {high:g}] of {key!r} must be [{fixed[0]:g}, {fixed[1]:g}], "
+                "which the image, a clip or a sigmoid fixes; take it from points(graph).fixed."
             )

@@ -1,8 +1,9 @@
 """Upscaling photos of any size: tiles, upscalers, .tflite files."""
 
+from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
-from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network, upscale_photo
+from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network, in_domain, upscale_photo
 
 __all__ = [
     "Progress",
@@ -11,6 +12,8 @@ __all__ = [
     "bicubic",
     "from_network",
     "from_tflite",
+    "in_domain",
+    "load_upscaler",
     "upscale_photo",
     "upscale_tiled",
 ]

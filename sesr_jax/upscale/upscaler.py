@@ -9,7 +9,7 @@ does. A network of three channels sees RGB. Codes are rounded once, at the end.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -71,7 +71,7 @@ def bicubic(scale: int) -> Upscaler:
     return Upscaler(
         name="bicubic",
         scale=scale,
-        channels=3,
+        channels=1,  # colours get the same treatment either way
         function=functools.partial(_cubic, scale=scale),
         halo=_CUBIC_HALO,
     )
@@ -129,9 +129,30 @@ def upscale_photo(
     return result if colour else result[..., 0]
 
 
+def in_domain(
+    upscaler: Upscaler, domain: Literal["y", "rgb"]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """`upscaler` as `metrics.evaluate` wants it: float ``[h, w, C]`` to ``[scale·h, scale·w, C]``.
+
+    Args:
+      upscaler: what is measured; the whole image passes through it at once.
+      domain: of a protocol: "y" for C = 1, "rgb" for C = 3, where a network of Y goes the way of a photo.
+
+    Raises:
+      InputError: a network of RGB is asked for Y.
+    """
+    if domain == "y" and upscaler.channels == 3:
+        raise InputError(
+            f"{upscaler.name} takes RGB, not Y; measure it in the protocol rgb8 or rgb."
+        )
+    if domain == "y":
+        return lambda y: np.asarray(upscaler.function(y[None]))[0]
+    return lambda rgb: upscale_photo(upscaler, np.rint(rgb * 255).astype(np.uint8), tile=None) / 255
+
+
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
     """uint8 ``[1, h, w, 1 or 3]`` to the same, `scale` times as large."""
-    rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / 255
+    rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / np.float32(255)
     if codes.shape[-1] == 1:
         luma = upscaler.channels == 1
         y = _run(upscaler, rgb_to_y(rgb)) if luma else rgb_to_y(_run(upscaler, rgb))
@@ -147,9 +168,9 @@ def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
 
 
 def _run(upscaler: Upscaler, x: np.ndarray) -> np.ndarray:
-    return np.asarray(upscaler.function(x.astype(np.float32)), np.float64)
+    return np.asarray(upscaler.function(x), np.float32)
 
 
 def _cubic(x: np.ndarray, scale: int) -> np.ndarray:
-    """Bicubic interpolation of ``[1, h, w, C]``."""
-    return imresize(x[0], scale)[None]
+    """Bicubic interpolation of ``[1, h, w, C]``, to float32."""
+    return imresize(x[0], scale)[None].astype(np.float32)

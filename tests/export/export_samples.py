@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax.data.colour import rgb_to_y
-from sesr_jax.graph import Graph, run
+from sesr_jax.graph import Graph, Node, run
 from sesr_jax.quant import Ranges, affine, points
 
 SHAPE = (1, 60, 80, 1)
@@ -30,7 +30,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 
 def simulate(graph: Graph, ranges: Ranges, x: np.ndarray) -> np.ndarray:
-    """The network with rounded weights and activations, in float: what an INT8 file should compute."""
+    """The network with rounded parameters and activations, in float: what an INT8 file computes."""
     group = points(graph).group
 
     def tap(name: str, y: jax.Array) -> jax.Array:
@@ -39,14 +39,21 @@ def simulate(graph: Graph, ranges: Ranges, x: np.ndarray) -> np.ndarray:
         scale, zero_point = affine(*ranges[group[name]])
         return scale * (jnp.clip(jnp.round(y / scale) + zero_point, -128, 127) - zero_point)
 
-    def rounded(kernel: jax.Array) -> jax.Array:
-        scale = jnp.maximum(jnp.abs(kernel).max(axis=(0, 1, 2)), 1e-9) / 127
-        return jnp.round(kernel / scale) * scale
+    def rounded(node: Node) -> Node:
+        if node.op == "prelu":
+            x, slope = node.args
+            return dataclasses.replace(node, args=(x, _round(slope, jnp.abs(slope).max() / 127)))
+        if not node.op.startswith("conv2d"):
+            return node
+        x, kernel, *biases = node.args
+        step = jnp.maximum(jnp.abs(kernel).max(axis=(0, 1, 2)), 1e-9) / 127
+        sum_step = step * affine(*ranges[group[x]])[0]  # of the int32 sums, and so of the bias
+        args = (x, _round(kernel, step), *(_round(bias, sum_step) for bias in biases))
+        return dataclasses.replace(node, args=args)
 
-    nodes = [
-        dataclasses.replace(node, args=(node.args[0], rounded(node.args[1]), *node.args[2:]))
-        if node.op.startswith("conv2d")
-        else node
-        for node in graph.nodes
-    ]
-    return np.asarray(run(dataclasses.replace(graph, nodes=tuple(nodes)), jnp.asarray(x), tap))
+    nodes = tuple(map(rounded, graph.nodes))
+    return np.asarray(run(dataclasses.replace(graph, nodes=nodes), jnp.asarray(x), tap))
+
+
+def _round(x: jax.Array, step: jax.Array) -> jax.Array:
+    return jnp.round(x / step) * step

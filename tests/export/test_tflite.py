@@ -51,7 +51,7 @@ def test_an_int8_file_is_integer_and_computes_what_the_ranges_say(
     # Rounding alone explains its distance from the float network. Kernel sets break ties differently,
     # which moves single pixels.
     assert rms(actual - float32) < 1.02 * rms(expected - float32)
-    assert rms(actual - expected) < 0.5 * rms(expected - float32)
+    assert rms(actual - expected) < 0.25 * rms(expected - float32)
 
 
 @pytest.mark.parametrize(("name", "scale"), NETWORKS)

@@ -161,3 +161,11 @@ def test_unsuitable_ranges_are_refused_by_name(
         ranges["add"] = wrong
     with pytest.raises(InputError, match=f"'add'.*{told}|{told}.*'add'"):
         validate(graph, ranges)
+
+
+def test_a_fixed_range_cannot_be_another() -> None:
+    graph = graph_of(lambda x: ops.mul(ops.sigmoid(x), 2.0))
+    fixed = dict(points(graph).fixed)
+    validate(graph, fixed)
+    with pytest.raises(InputError, match="'sigmoid' must be"):
+        validate(graph, fixed | {"sigmoid": (0.0, 1.0)})

@@ -1,0 +1,25 @@
+"""What the verbs' argument parsers share."""
+
+import argparse
+import re
+
+MODEL = "a shipped model, a run's folder, a .safetensors or .tflite file, or bicubic_x2"
+
+
+def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with `example`."""
+    return argparse.ArgumentParser(
+        prog=f"sesr {verb}",
+        description=description,
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def size(text: str) -> tuple[int, int]:
+    """(height, width) from "640x360", which is width x height as screens are named."""
+    if not (match := re.fullmatch(r"(\d+)[x×](\d+)", text)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size; write width x height, such as 640x360"
+        )
+    return int(match[2]), int(match[1])

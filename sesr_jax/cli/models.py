@@ -1,0 +1,76 @@
+"""``sesr models``: the zoo."""
+
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+
+_EXAMPLE = "  sesr models --scale 4"
+_OUTPUT = (720, 1280)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv` and prints a table."""
+    parser = arguments.parser(
+        "models",
+        "List the zoo: parameters and MACs counted on the traced networks, figures as published.",
+        _EXAMPLE,
+    )
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="only this scale")
+    args = parser.parse_args(argv)
+
+    from sesr_jax.models import VARIANTS
+    from sesr_jax.pretrained import shipped
+    from sesr_jax.report import text_table
+
+    files = shipped()
+    rows = []
+    for name, variant in VARIANTS.items():
+        for scale in variant.scales:
+            if args.scale not in (None, scale):
+                continue
+            spent = _cost(name, scale)
+            figures = variant.published.get(scale, {})
+            rows.append(
+                [
+                    name,
+                    f"×{scale}",
+                    f"{spent.weights:,}",
+                    f"{spent.parameters:,}",
+                    f"{spent.macs / 1e9:.3f} G",
+                    *(
+                        f"{figures[d][0]:.2f}" if d in figures else "–"
+                        for d in ("Set5", "Set14", "B100")
+                    ),
+                    "yes" if f"{name}_x{scale}" in files else "",
+                ]
+            )
+    header = [
+        "model",
+        "scale",
+        "weights",
+        "all parameters",
+        "MACs",
+        "Set5",
+        "Set14",
+        "B100",
+        "shipped",
+    ]
+    print("MACs for a 1280×720 output; PSNR in dB on Y as the papers print it")
+    print(text_table(rows, header))
+
+
+def _cost(name: str, scale: int):  # type: ignore[no-untyped-def]
+    """The cost of a network at `_OUTPUT`, traced without computing any weight."""
+    import jax
+
+    from sesr_jax.graph import Cost, cost
+    from sesr_jax.models import network
+
+    found: list[Cost] = []
+
+    def count() -> None:
+        fresh = network.init(name, scale=scale, key=jax.random.key(0))
+        found.append(cost(fresh.graph((1, *(n // scale for n in _OUTPUT), fresh.channels))))
+
+    jax.eval_shape(count)
+    return found[0]

@@ -1,0 +1,27 @@
+"""Results for people: one HTML page, and tables for the terminal."""
+
+from sesr_jax.report.page import (
+    Compare,
+    Page,
+    Paragraph,
+    Picture,
+    Plot,
+    Section,
+    Table,
+    html,
+    write,
+)
+from sesr_jax.report.table import text_table
+
+__all__ = [
+    "Compare",
+    "Page",
+    "Paragraph",
+    "Picture",
+    "Plot",
+    "Section",
+    "Table",
+    "html",
+    "text_table",
+    "write",
+]

@@ -1,0 +1,39 @@
+"""Plain tables for the terminal.
+
+print(text_table([["sesr_m5", "37.39"]], header=["model", "PSNR"], align="<>"))
+"""
+
+from collections.abc import Sequence
+
+from sesr_jax.errors import InputError
+
+
+def text_table(
+    rows: Sequence[Sequence[object]], header: Sequence[str], align: str | None = None
+) -> str:
+    """Columns two spaces apart under a ruled header; no line ends in blanks.
+
+    Args:
+      rows: cells, shown as `str` has them: format numbers before.
+      header: one name a column.
+      align: "<" or ">" for each column; by default the first is left and the others right.
+
+    Raises:
+      InputError: a row or `align` has another number of columns than the header.
+    """
+    align = align if align is not None else ("<" + ">" * len(header))[: len(header)]
+    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
+    for line in [align, *lines]:
+        if len(line) != len(header):
+            raise InputError(
+                f"{line!r} has {len(line)} columns where the header has {len(header)}; "
+                "give one for each."
+            )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
