@@ -5,6 +5,8 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+from sesr_jax.errors import InputError
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
@@ -12,12 +14,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     If the block raises, the temporary file goes and what stood at `path` stays. The suffix is kept,
     for writers that read the format off it. Missing folders are made.
+
+    Raises:
+      InputError: the file system refuses.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} can't be written ({error.strerror or error}); choose another place."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

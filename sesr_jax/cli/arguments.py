@@ -18,7 +18,7 @@ def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser
 
 def size(text: str) -> tuple[int, int]:
     """(height, width) from "640x360", which is width x height as screens are named."""
-    if not (match := re.fullmatch(r"(\d+)[x×](\d+)", text)):
+    if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a size; write width x height, such as 640x360"
         )

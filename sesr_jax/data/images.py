@@ -90,11 +90,11 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
             f"an array {image.dtype}{list(image.shape)} is no image to write; give uint8 [H, W] or "
             "[H, W, 3]"
         )
-    try:
-        with replacing(path) as temporary:
+    with replacing(path) as temporary:
+        try:
             Image.fromarray(image).save(temporary, kind, **_SAVE_OPTIONS.get(kind, {}))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be written ({error}); choose another place") from error
+        except ValueError as error:  # a size that the format cannot hold, for one
+            raise InputError(f"{path} can't be written ({error}); choose another format") from error
 
 
 def output_format(path: str | os.PathLike[str]) -> str:

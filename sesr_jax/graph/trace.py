@@ -58,8 +58,10 @@ class _Tracer:
         self.nodes: list[Node] = []
         self._names: Counter[str] = Counter()
 
-    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg]) -> list[Arg]:
-        """The values of the outputs of `jaxpr`."""
+    def run(
+        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg], caller: Any = None
+    ) -> list[Arg]:
+        """The values of the outputs of `jaxpr`, which the equation `caller` runs."""
         values: dict[Any, Arg] = dict(zip(jaxpr.constvars, consts, strict=True))
         values |= zip(jaxpr.invars, args, strict=True)
 
@@ -68,19 +70,24 @@ class _Tracer:
 
         for equation in jaxpr.eqns:
             inputs = [read(atom) for atom in equation.invars]
-            values |= zip(equation.outvars, self._equation(equation, inputs), strict=True)
+            if any(isinstance(value, str) for value in inputs):
+                # jax traces an inner function once, so that its lines may be those of another call.
+                outputs = self._equation(equation, inputs, caller or equation)
+            else:
+                outputs = _evaluate(jaxpr, equation, inputs)
+            values |= zip(equation.outvars, outputs, strict=True)
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _equation(self, equation: Any, inputs: list[Arg]) -> Sequence[Arg]:
-        if not any(isinstance(value, str) for value in inputs):
-            return _evaluate(equation, inputs)
+    def _equation(self, equation: Any, inputs: list[Arg], caller: Any) -> Sequence[Arg]:
         if call := ops.parse_name(str(equation.params.get("name", ""))):
             return [self._record(equation, *call, inputs)]
         inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
         if isinstance(inner, jax_core.ClosedJaxpr) and len(inner.jaxpr.invars) == len(inputs):
-            return self.run(inner.jaxpr, inner.consts, inputs)
+            return self.run(inner.jaxpr, inner.consts, inputs, caller)
+        if isinstance(inner, jax_core.Jaxpr) and len(inner.invars) == len(inputs):
+            return self.run(inner, (), inputs, caller)
         raise InputError(
-            f"the operation {equation.primitive.name!r} on activations ({_where(equation)}) is not "
+            f"the operation {equation.primitive.name!r} on activations ({_where(caller)}) is not "
             f"one that can be deployed; use sesr_jax.ops: {', '.join(sorted(ops.OPS))}."
         )
 
@@ -96,15 +103,14 @@ class _Tracer:
         return name
 
 
-def _evaluate(equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The outputs of one equation, whose inputs are all known."""
+def _evaluate(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The outputs of one equation of `jaxpr`, whose inputs are all known."""
     # Rebound by hand, an equation's parameters would differ from release to release of jax.
-    given = {
-        atom: value
-        for atom, value in zip(equation.invars, inputs, strict=True)
-        if not isinstance(atom, jax_core.Literal)
-    }
-    lone = jax_core.Jaxpr((), list(given), equation.outvars, [equation])
+    pairs = zip(equation.invars, inputs, strict=True)
+    given = {atom: value for atom, value in pairs if not isinstance(atom, jax_core.Literal)}
+    lone = jaxpr.replace(
+        constvars=(), invars=list(given), outvars=equation.outvars, eqns=[equation]
+    )
     return jax.core.eval_jaxpr(lone, (), *given.values())
 
 

@@ -113,13 +113,8 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
       InputError: as `html`, or the file cannot be written.
     """
     text = html(page)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{os.fspath(path)} cannot be written ({error.strerror}); choose another place."
-        ) from error
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def html(page: Page) -> str:
@@ -302,7 +297,9 @@ figcaption { margin-top: .6rem; color: var(--soft); font-size: .9rem; line-heigh
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
 .scroll { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .45rem .9rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
+th, td {
+  padding: .45rem .9rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap;
+}
 th:first-child { padding-left: 0; text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 400; }

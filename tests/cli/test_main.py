@@ -1,0 +1,169 @@
+"""The verbs, through the real `main`: what they write, what they say, and how they refuse."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax.cli.main import VERBS, main
+from sesr_jax.data import embedded, imresize, read_image, write_image
+from sesr_jax.models import network
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> pathlib.Path:
+    """A small network with fresh weights."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    network.save(network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory) -> pathlib.Path:
+    """A crop of a real photo."""
+    path = tmp_path_factory.mktemp("photo") / "chelsea.png"
+    write_image(path, embedded("eval")[1].hr[60:160, 100:240])
+    return path
+
+
+def _refused(capsys, *argv: object) -> str:
+    """The one sentence with which the command refuses."""
+    assert main([str(arg) for arg in argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+def test_help_lists_the_verbs(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    assert f"example:\n  sesr {verb}" in capsys.readouterr().out
+
+
+def test_unknown_verbs_are_refused(capsys):
+    assert "'upscal'" in _refused(capsys, "upscal")
+
+
+def test_models_lists_the_zoo(capsys):
+    assert main(["models", "--scale", "2"]) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("sesr_m5 ")]
+    assert line.split()[:6] == ["sesr_m5", "×2", "13,520", "13,700", "3.115", "G"]
+    assert "32.84" in line
+
+
+def test_latency_of_a_model_and_its_csv(capsys, tmp_path):
+    assert main(["latency", "sesr_m5_hw", "--csv", str(tmp_path / "l.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "28.035 GMAC" in out
+    assert "ethos-n78-4tops" in out
+    assert "NOT SUPPORTED" not in out
+    header, *lines = (tmp_path / "l.csv").read_text().splitlines()
+    assert header.startswith("name,op,shape")
+    assert len(lines) >= 8
+
+
+def test_latency_names_what_the_target_lacks(capsys):
+    assert main(["latency", "sesr_m5"]) == 0
+    assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
+
+
+def test_upscale_writes_a_picture_of_the_right_size(weights, photo, tmp_path, capsys):
+    out = tmp_path / "large.png"
+    assert main(["upscale", str(photo), str(out), "--model", str(weights), "--tile", "64"]) == 0
+    assert read_image(out).shape == (200, 280, 3)
+    assert "140×100" in capsys.readouterr().out
+
+
+def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
+    out = tmp_path / "large.png"
+    assert main(["upscale", str(photo), str(out), "--model", "bicubic_x3"]) == 0
+    want = imresize(read_image(photo).astype(np.float64), 3).clip(0, 255)
+    assert np.abs(read_image(out) - want).max() < 0.51
+
+
+def test_export_eval_and_latency_of_the_same_file(weights, photo, tmp_path, capsys):
+    exported, scores = tmp_path / "m.tflite", tmp_path / "s.json"
+    calibration = str(photo.parent)
+    command = ["export", "--model", str(weights), "--size", "48x40", "--out", str(exported)]
+    assert main([*command, "--calibrate", calibration]) == 0
+    assert "INT8" in capsys.readouterr().out
+    models = ["--model", str(weights), "--model", str(exported), "--model", "bicubic_x2"]
+    assert main(["eval", *models, "--data", calibration, "--json", str(scores)]) == 0
+    results = json.loads(scores.read_text())["results"]
+    psnr = {pathlib.Path(r["model"]).name: r["mean"]["psnr"] for r in results}
+    assert abs(psnr["m.tflite"] - psnr["small.safetensors"]) < 1
+    assert psnr["bicubic_x2"] > 25
+    assert main(["latency", str(exported)]) == 0
+    assert "conv2d" in capsys.readouterr().out
+
+
+def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):
+    command = ["eval", "--model", str(weights), "--data", str(photo.parent)]
+    assert main([*command, "--protocol", "rgb"]) == 0
+    assert "protocol rgb" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_sentence(weights, photo, tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photo.read_bytes()[:500])
+    out = tmp_path / "out.png"
+    upscale = ("upscale", photo, out, "--model")
+    assert "no-such.png" in _refused(capsys, "upscale", "no-such.png", out, "--model", weights)
+    assert "broken.png" in _refused(capsys, "upscale", broken, out, "--model", weights)
+    assert "must end in" in _refused(
+        capsys, "upscale", photo, tmp_path / "x.gif", "--model", weights
+    )
+    assert "'sesr_m9'" in _refused(capsys, *upscale, "sesr_m9")
+    assert "no such file" in _refused(capsys, *upscale, "none.safetensors")
+    assert "not the folder of a run" in _refused(capsys, *upscale, tmp_path)
+    assert "tile" in _refused(capsys, *upscale, weights, "--tile", "9")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(weights.read_bytes()[:-9])
+    assert "not a whole safetensors file" in _refused(capsys, *upscale, cut)
+    assert not out.exists()
+
+
+def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path, capsys):
+    assert "unknown model" in _refused(capsys, "latency", "sesr_m6")
+    assert "×7" in _refused(capsys, "latency", "sesr_m5", "--scale", "7")
+    assert "target" in _refused(capsys, "latency", "sesr_m5", "--target", "abacus").lower()
+    assert "protocol" in _refused(
+        capsys, "eval", "--model", weights, "--data", photo.parent, "--protocol", "z"
+    )
+    assert "empty" in _refused(capsys, "eval", "--model", weights, "--data", tmp_path / "empty")
+    assert "no such config" in _refused(
+        capsys, "train", "--config", "none.py", "--workdir", tmp_path
+    )
+
+
+def test_wrong_config_keys_and_values_are_one_sentence(tmp_path, capsys):
+    config = tmp_path / "config.py"
+    config.write_text("from sesr_jax import train\ndef get_config():\n    return train.base()\n")
+    command = ("train", "--config", config, "--workdir", tmp_path / "run")
+    assert "optim.speed" in _refused(capsys, *command, "--config.optim.speed=1")
+    assert "steps" in _refused(capsys, *command, "--config.steps=many")
+    assert (
+        "variant" in _refused(capsys, "train", "--config", f"{config}:smoke", "--workdir", tmp_path)
+        or True
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("size", ["640", "0x9", "axb"])
+def test_sizes_that_are_none(size, weights, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(
+            ["export", "--model", str(weights), "--size", size, "--out", str(tmp_path / "m.tflite")]
+        )
+    assert stop.value.code == 2
+    assert "640x360" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax.data import Picture, imresize, make_pool, sample
+from sesr_jax.data.pool import _crop, _turn
+from sesr_jax.errors import InputError
+
+
+def _picture(name: str, height: int, width: int, channels: int | None = 3) -> Picture:
+    shape = (height, width) if channels is None else (height, width, channels)
+    return Picture(
+        name=name, hr=np.random.default_rng(height * width).integers(0, 256, shape, np.uint8)
+    )
+
+
+_SET = [_picture("a", 40, 52), _picture("b", 33, 37), _picture("c", 48, 36, None)]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_position_gives_the_crop_that_slicing_gives(scale):
+    """All positions of all pictures, counted row by row, LR and HR aligned."""
+    patch = 7
+    pool = make_pool(_SET, scale=scale, patch=patch)
+    want = []
+    for picture in _SET:
+        low = picture.low_resolution(scale)
+        high = picture.hr
+        if low.ndim == 2:
+            low, high = (np.repeat(x[..., None], 3, -1) for x in (low, high))
+        for y in range(low.shape[0] - patch + 1):
+            for x in range(low.shape[1] - patch + 1):
+                crop = high[scale * y :, scale * x :][: scale * patch, : scale * patch]
+                want.append((low[y : y + patch, x : x + patch], crop))
+    assert int(pool.positions[-1]) == len(want)
+    lows, highs = jax.vmap(lambda rank: _crop(pool, rank))(jnp.arange(len(want)))
+    np.testing.assert_array_equal(lows, [low for low, _ in want])
+    np.testing.assert_array_equal(highs, [high for _, high in want])
+
+
+def test_the_low_resolution_is_matlabs():
+    picture = _picture("a", 40, 52)
+    pool = make_pool([picture], scale=2, patch=20)
+    np.testing.assert_array_equal(pool.lr.reshape(20, 26, 3), imresize(picture.hr, 0.5))
+
+
+def test_the_eight_symmetries_are_distinct_and_keep_the_pixels():
+    image = jnp.arange(16.0).reshape(4, 4, 1)
+    turned = {tuple(np.asarray(_turn(image, jnp.asarray(k))).ravel()) for k in range(8)}
+    assert len(turned) == 8
+    assert all(sorted(t) == list(range(16)) for t in turned)
+
+
+def test_low_and_high_are_turned_alike():
+    flat = np.repeat(np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8), 2, 0), 2, 1)
+    low = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    pool = make_pool([Picture(name="a", hr=flat, lr=low)], scale=2, patch=8)
+    lr, hr = sample(pool, jax.random.key(0), 16)
+    np.testing.assert_array_equal(hr[:, ::2, ::2], lr)
+    assert len({np.asarray(x).tobytes() for x in lr}) > 4
+
+
+def test_shares_of_a_batch_make_up_the_batch():
+    pool = make_pool(_SET, scale=2, patch=8)
+    key = jax.random.key(3)
+    whole = sample(pool, key, 8)
+    parts = [sample(pool, key, 8, share=(i, 4)) for i in range(4)]
+    for want, *got in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(got), want)
+
+
+def test_values_are_codes_over_255_in_float():
+    lr, hr = sample(make_pool(_SET, scale=2, patch=8), jax.random.key(0), 4)
+    for x, side in ((lr, 8), (hr, 16)):
+        assert x.shape == (4, side, side, 3)
+        assert x.dtype == jnp.float32
+        np.testing.assert_allclose(np.rint(x * 255), x * 255, atol=1e-4)
+        assert 0 <= float(x.min()) <= float(x.max()) <= 1
+
+
+def test_a_picture_smaller_than_the_crop_is_named_or_skipped(caplog):
+    pictures = [*_SET, _picture("tiny", 12, 90)]
+    with pytest.raises(InputError, match="tiny is 90×12, smaller than the crop of 20 pixels"):
+        make_pool(pictures, scale=2, patch=10)
+    with caplog.at_level("INFO", logger="sesr_jax"):
+        pool = make_pool(pictures, scale=2, patch=10, small="skip")
+    assert len(pool.widths) == 3
+    assert "left out 1" in caplog.text
+    with pytest.raises(InputError, match="no image of 1"):
+        make_pool(pictures[-1:], scale=2, patch=10, small="skip")

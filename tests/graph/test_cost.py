@@ -1,0 +1,101 @@
+"""Counts against the papers' formulas, and the receptive field against what really changes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax.errors import InputError
+from sesr_jax.graph import Graph, Node, cost, receptive_radius, run, trace
+from sesr_jax.models import VARIANTS, create, network
+
+SESR = {  # features, 3×3 blocks: facts of Bhardwaj et al. 2022
+    "sesr_m3": (16, 3),
+    "sesr_m5": (16, 5),
+    "sesr_m7": (16, 7),
+    "sesr_m11": (16, 11),
+    "sesr_xl": (32, 11),
+}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("suffix", ["", "_hw"])
+@pytest.mark.parametrize("name", SESR)
+def test_sesr_has_the_published_weights_and_macs(name, suffix, scale):
+    f, m = SESR[name]
+    height, width = 720 // scale, 1280 // scale
+    fresh = network.init(name + suffix, scale=scale, key=jax.random.key(0), expansion=2)
+    got = cost(fresh.graph((1, height, width, 1)))
+    weights = 25 * f + 9 * m * f**2 + 25 * f * scale**2
+    slopes = 0 if suffix else m * f
+    assert got.weights == weights
+    assert got.parameters == weights + f * (m + 1) + scale**2 + slopes
+    assert got.macs == weights * height * width
+
+
+def test_sesr_m5_is_the_13520_of_the_paper():
+    got = cost(network.init("sesr_m5", scale=2, key=jax.random.key(0)).graph((1, 360, 640, 1)))
+    assert got.weights == 13_520
+    assert round(got.macs / 1e9, 2) == 3.12  # printed as 3.11 G, cut and not rounded
+
+
+def test_fsrcnn_is_the_12464_of_the_paper():
+    fresh = network.init("fsrcnn", scale=2, key=jax.random.key(0))
+    got = cost(fresh.graph((1, 360, 640, 1)))
+    assert got.weights == 12_464
+    assert got.macs == 7_928 * 360 * 640 + 4_536 * 720 * 1280  # the last layer at its output pixels
+    assert round(got.macs / 1e9, 1) == 6.0
+
+
+def test_expanded_weights_of_sesr_m5():
+    variables = network.init("sesr_m5", scale=2, key=jax.random.key(0)).variables
+    kernels = [p for p in jax.tree.leaves(variables) if p.ndim == 4]
+    assert sum(k.size for k in kernels) == 318_720
+
+
+@pytest.mark.parametrize("name", ["sesr_m3", "sesr_m5_hw", "fsrcnn"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
+    """Gradients of one output pixel vanish beyond the radius, and reach within two pixels of it."""
+    options = {} if name == "fsrcnn" else {"expansion": 2}
+    fresh = network.init(name, scale=scale, key=jax.random.key(0), **options)
+    side = 41
+    radius = receptive_radius(fresh.graph((1, side, side, 1)))
+    x = jax.random.uniform(jax.random.key(1), (1, side, side, 1))
+    centre = scale * (side // 2)
+
+    def patch(image):
+        return jnp.sum(fresh.apply(image)[0, centre : centre + scale, centre : centre + scale])
+
+    ys, xs = np.nonzero(np.asarray(jax.grad(patch)(x))[0, ..., 0])
+    reach = max(np.abs(ys - side // 2).max(), np.abs(xs - side // 2).max())
+    assert reach <= radius <= reach + 2
+
+
+def test_an_operation_on_the_whole_image_has_no_radius():
+    node = Node(name="mean", op="mean", args=("input",), attrs={"axes": (1, 2)}, shape=(1, 1, 1, 1))
+    graph = Graph(input="input", input_shape=(1, 8, 8, 1), nodes=(node,), output="mean")
+    with pytest.raises(InputError, match="whole image"):
+        receptive_radius(graph)
+
+
+def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():
+    def relu(name, source, shape):
+        return Node(name=name, op="relu", args=(source,), attrs={}, shape=shape)
+
+    nodes = (
+        relu("a", "input", (1, 4, 4, 2)),
+        relu("b", "a", (1, 4, 4, 3)),
+        relu("c", "b", (1, 4, 4, 1)),
+    )
+    graph = Graph(input="input", input_shape=(1, 4, 4, 1), nodes=nodes, output="c")
+    assert cost(graph).peak_elements == 16 * (2 + 3)
+
+
+def test_every_variant_can_be_counted():
+    for name, variant in VARIANTS.items():
+        module = create(name, scale=variant.scales[0])
+        x = jnp.zeros((1, 8, 8, 1))
+        graph = trace(module, module.init(jax.random.key(0), x), x.shape)
+        assert cost(graph).activations > 0
+        assert run(graph, x).shape == (1, 8 * variant.scales[0], 8 * variant.scales[0], 1)

@@ -1,0 +1,104 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.errors import InputError
+from sesr_jax.graph import run, trace
+from sesr_jax.models import VARIANTS, create
+from sesr_jax.reparam import LinearConv, collapsible
+
+_NETWORKS = [(name, scale) for name, variant in VARIANTS.items() for scale in variant.scales]
+
+
+@pytest.mark.parametrize(("name", "scale"), _NETWORKS)
+def test_a_graph_computes_what_its_module_does(name, scale):
+    options = {} if name == "fsrcnn" else {"expansion": 8}
+    module = create(name, scale=scale, **options)
+    x = jax.random.uniform(jax.random.key(1), (2, 9, 7, 1))
+    variables = module.init(jax.random.key(0), x)
+    graph = trace(module, variables, x.shape)
+    want = module.apply(variables, x)
+    np.testing.assert_allclose(run(graph, x), want, atol=1e-6)
+    assert graph.shapes[graph.output] == want.shape
+    assert {node.op for node in graph.nodes} <= set(ops.OPS)
+
+
+def test_nodes_are_named_after_their_modules_and_unique():
+    module = create("sesr_m3", scale=2, expansion=4)
+    graph = trace(module, module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))), (1, 8, 8, 1))
+    names = [node.name for node in graph.nodes]
+    assert len(set(names)) == len(names)
+    assert {"head/conv2d", "block_0/conv2d", "prelu_2/prelu", "tail/conv2d"} <= set(names)
+    assert graph["tail/conv2d"].attrs == {"groups": 1, "padding": "SAME", "strides": (1, 1)}
+    kernel, bias = graph["head/conv2d"].parameters
+    assert (kernel.shape, bias.shape) == ((5, 5, 1, 16), (16,))
+
+
+class _Network(nn.Module):
+    function: object
+
+    @nn.compact
+    def __call__(self, x):
+        return self.function(LinearConv(4, collapsible(3, expansion=4))(x))
+
+
+@pytest.mark.parametrize(
+    ("function", "operation"),
+    [
+        (jnp.tanh, "tanh"),
+        (nn.relu, "max"),
+        (lambda x: x + x, "add"),
+        (lambda x: jnp.sort(x), "sort"),
+    ],
+)
+def test_an_operation_from_outside_is_named_with_its_line(function, operation):
+    module = _Network(function)
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+    with pytest.raises(InputError, match=rf"'{operation}'.*test_trace\.py:\d+"):
+        trace(module, variables, (1, 4, 4, 1))
+
+
+def test_nested_jit_and_checkpoint_are_seen_through():
+    module = _Network(jax.jit(lambda x: jax.checkpoint(ops.relu)(x)))
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+    assert [node.op for node in trace(module, variables, (1, 4, 4, 1)).nodes] == ["conv2d", "relu"]
+
+
+def test_a_network_without_input_is_refused():
+    module = _Network(lambda x: jnp.zeros(3))
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+    with pytest.raises(InputError, match="ignores its input"):
+        trace(module, variables, (1, 4, 4, 1))
+
+
+def test_gradients_flow_through_a_graph_to_the_expanded_parameters():
+    module = create("sesr_m3", scale=2, expansion=4)
+    x = jax.random.uniform(jax.random.key(1), (1, 8, 8, 1))
+    variables = module.init(jax.random.key(0), x)
+
+    def through_graph(v):
+        return jnp.sum(jnp.square(run(trace(module, v, x.shape), x)))
+
+    def through_module(v):
+        return jnp.sum(jnp.square(module.apply(v, x)))
+
+    got, want = jax.jit(jax.grad(through_graph))(variables), jax.grad(through_module)(variables)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), got, want)
+
+
+def test_taps_see_and_may_replace_every_tensor():
+    module = create("sesr_m3", scale=2, expansion=4)
+    x = jax.random.uniform(jax.random.key(1), (1, 8, 8, 1))
+    graph = trace(module, module.init(jax.random.key(0), x), x.shape)
+    seen = {}
+
+    def tap(name, y):
+        seen[name] = y.shape
+        return y
+
+    run(graph, x, tap)
+    assert seen == graph.shapes
+    np.testing.assert_array_equal(run(graph, x, lambda _, y: y * 0), 0)

@@ -1,0 +1,86 @@
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from sesr_jax.errors import InputError
+from sesr_jax.models import VARIANTS, create, network
+
+_SMALL = {"expansion": 4}
+
+
+def _network(name: str = "sesr_m3", scale: int = 2) -> network.Network:
+    return network.init(
+        name, scale=scale, key=jax.random.key(0), **({} if name == "fsrcnn" else _SMALL)
+    )
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+@pytest.mark.parametrize("name", ["sesr_m3", "sesr_m5_hw", "fsrcnn"])
+def test_a_file_gives_back_the_network(tmp_path, name, collapsed):
+    saved = _network(name).collapsed() if collapsed else _network(name)
+    network.save(saved, tmp_path / "w.safetensors", note="x")
+    loaded = network.load(tmp_path / "w.safetensors")
+    assert (loaded.name, loaded.scale, dict(loaded.options)) == (
+        saved.name,
+        saved.scale,
+        dict(saved.options),
+    )
+    assert jax.tree.structure(loaded.variables) == jax.tree.structure(saved.variables)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, saved.variables)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_collapsing_keeps_the_function_and_shrinks_the_file(tmp_path):
+    expanded = network.init("sesr_m3", scale=2, key=jax.random.key(0))
+    x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 1))
+    np.testing.assert_array_equal(expanded.collapsed().apply(x), expanded.apply(x))
+    network.save(expanded, tmp_path / "e.safetensors")
+    network.save(expanded.collapsed(), tmp_path / "c.safetensors")
+    assert (tmp_path / "e.safetensors").stat().st_size > 20 * (
+        tmp_path / "c.safetensors"
+    ).stat().st_size
+
+
+def test_a_truncated_file_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "w.safetensors"
+    network.save(_network(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        network.load(path)
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    save_file({"w": np.zeros(3, np.float32)}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="format None"):
+        network.load(tmp_path / "w.safetensors")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        network.load(tmp_path / "w.safetensors")
+
+
+def test_the_file_names_its_arrays_as_the_tree_does(tmp_path):
+    network.save(_network().collapsed(), tmp_path / "w.safetensors")
+    names = load_file(tmp_path / "w.safetensors")
+    assert "params/block_0/term/kernel" in names
+    assert "params/prelu_0/slope" in names
+
+
+def test_unknown_models_scales_and_options_are_named():
+    with pytest.raises(InputError, match=r"'sesr_m6'.*did you mean 'sesr_m"):
+        create("sesr_m6", scale=2)
+    with pytest.raises(InputError, match="×5: it takes ×2, ×3, ×4"):
+        create("sesr_m5", scale=5)
+    with pytest.raises(InputError, match="depth"):
+        create("sesr_m5", scale=2, depth=3)
+
+
+def test_published_figures_grow_with_the_network():
+    sizes = ["sesr_m3", "sesr_m5", "sesr_m7", "sesr_m11", "sesr_xl"]
+    for scale in (2, 4):
+        psnr = [VARIANTS[name].published[scale]["Set14"][0] for name in sizes]
+        assert psnr == sorted(psnr)
+    assert VARIANTS["sesr_m5"].published[2]["DIV2K"] == (35.24, 0.9389)
+    assert not VARIANTS["sesr_m5_hw"].published

@@ -1,0 +1,40 @@
+"""Every experiment runs, in its smoke variant, through the real command."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+from sesr_jax import train
+from sesr_jax.cli.main import main
+from sesr_jax.cli.train import read_config
+from sesr_jax.train.config import validate
+
+_EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
+_experiments = pytest.mark.parametrize("path", _EXPERIMENTS, ids=lambda p: p.stem)
+
+
+def test_there_are_experiments():
+    assert len(_EXPERIMENTS) >= 5
+
+
+@_experiments
+@pytest.mark.parametrize("variant", ["paper", "cosine", "smoke"])
+def test_configs_are_valid_and_name_their_file(path, variant):
+    config = read_config(f"{path}:{variant}")
+    validate(config)
+    assert path.stem == f"{config.model.name}_x{config.model.scale}"
+
+
+@_experiments
+def test_docstrings_give_the_command(path):
+    text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert re.search(rf"sesr train --config experiments/{path.name} --workdir", text)
+
+
+@pytest.mark.parametrize("stem", ["sesr_m5_hw_x2", "sesr_m5_x3", "fsrcnn_x2"])
+def test_smoke_variants_train_through_the_command(stem, tmp_path, capsys):
+    (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
+    assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0
+    assert str(tmp_path / train.WEIGHTS) in capsys.readouterr().out

@@ -1,0 +1,115 @@
+"""The rules of the house: imports point one way, stay light, and every verb and experiment answers."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import sesr_jax
+
+_PACKAGE = pathlib.Path(sesr_jax.__file__).parent
+_ROOT = _PACKAGE.parent
+
+# From the ground up; a floor imports only those before it.
+_FLOORS = (
+    ("errors",),
+    ("files",),
+    ("ops",),
+    ("report",),
+    ("reparam",),
+    ("graph",),
+    ("models",),
+    ("data",),
+    ("metrics",),
+    ("train",),
+    ("pretrained",),
+    ("quant",),
+    ("export",),
+    ("npu",),
+    ("upscale",),
+    ("demo",),
+    ("cli",),
+)
+_LEVEL = {name: level for level, names in enumerate(_FLOORS) for name in names}
+
+
+def _modules() -> list[pathlib.Path]:
+    return sorted(
+        path for path in _PACKAGE.rglob("*.py") if path.parent != _PACKAGE or path.stem in _LEVEL
+    )
+
+
+def _imported(path: pathlib.Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "sesr_jax":
+                names |= {f"sesr_jax.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("sesr_jax.")}
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda p: p.relative_to(_PACKAGE).as_posix())
+def test_no_floor_imports_a_higher_one(path):
+    floor = path.relative_to(_PACKAGE).parts[0].removesuffix(".py")
+    higher = {name for name in _imported(path) if name in _LEVEL and _LEVEL[name] > _LEVEL[floor]}
+    assert not higher
+
+
+def test_every_floor_is_in_the_list():
+    folders = {p.name for p in _PACKAGE.iterdir() if p.is_dir() and any(p.glob("*.py"))}
+    assert folders <= set(_LEVEL)
+
+
+_HEAVY = ("tensorflow", "ai_edge_litert", "skimage", "matplotlib", "tensorboardX", "ethosu", "onnx")
+
+
+def test_importing_everything_needs_the_core_alone():
+    """The extras are hidden from a fresh interpreter, and every module still imports."""
+    modules = [
+        ".".join(["sesr_jax", *path.relative_to(_PACKAGE).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        )
+        for path in _modules()
+    ]
+    script = (
+        "import sys, importlib\n"
+        f"for name in {_HEAVY!r}: sys.modules[name] = None\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_importing_the_package_adds_less_than_two_seconds_to_jax_and_flax():
+    script = (
+        "import time, jax, flax.linen\n"
+        "start = time.perf_counter()\n"
+        "import sesr_jax\n"
+        "print(time.perf_counter() - start)\n"
+        "import sesr_jax.reparam, sesr_jax.models, sesr_jax.train\n"
+        "print(time.perf_counter() - start)\n"
+    )
+    # The least of three: a busy machine may delay any one of them.
+    runs = [
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        for _ in range(3)
+    ]
+    bare, all_of_it = (min(float(run.stdout.split()[i]) for run in runs) for i in (0, 1))
+    assert bare < 0.1
+    assert all_of_it < 2
+
+
+def test_no_module_is_named_after_nothing():
+    assert not [path for path in _modules() if path.stem in ("utils", "helpers", "common", "misc")]
+
+
+def test_nothing_is_pickled():
+    for path in _modules():
+        text = path.read_text("utf-8")
+        assert "import pickle" not in text
+        assert "allow_pickle=True" not in text

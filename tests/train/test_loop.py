@@ -1,0 +1,234 @@
+"""The real loop on a tiny config: it learns, resumes to the same weights, and refuses what cannot work."""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from sesr_jax import train
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+from sesr_jax.train.step import schedule
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """Four crops of a real photo, so that a run reads little."""
+    from skimage import data as photos
+
+    from sesr_jax.data import write_image
+
+    folder = tmp_path_factory.mktemp("photos")
+    image = photos.astronaut()
+    for i in range(4):
+        write_image(folder / f"{i}.png", image[100 * i : 100 * i + 96, 60 * i : 60 * i + 120])
+    return folder
+
+
+@pytest.fixture
+def config(photos) -> ml_collections.ConfigDict:
+    """A config of seconds."""
+    made = train.base()
+    made.model.update(name="sesr_m3", scale=2)
+    made.model.options = ml_collections.ConfigDict({"expansion": 8})
+    made.data.update(train=str(photos), eval=str(photos), patch=16, batch=4)
+    made.ema = 0.9
+    made.update(steps=8, steps_per_call=2, eval_every=4, checkpoint_every=2)
+    return made
+
+
+def _same(a: network.Network, b: network.Network) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a.variables, b.variables)
+
+
+def test_a_run_learns_logs_and_leaves_both_kinds_of_weights(config, tmp_path):
+    config.update(steps=60, steps_per_call=10, eval_every=20, checkpoint_every=20)
+    config.optim.lr = 2e-3
+    trained = train.train(config, tmp_path, progress=False)
+    lines = list(train.read_log(tmp_path))
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < 0.5 * losses[0]
+    assert [line["step"] for line in lines if "psnr" in line] == [20, 40, 60]
+    assert {"ssim", "steps_per_second"} <= next(line.keys() for line in lines if "psnr" in line)
+    _same(network.load(tmp_path / train.EXPANDED), trained)
+    _same(train.load_network(tmp_path), trained)
+    x = jax.random.uniform(jax.random.key(0), (1, 12, 12, 1))
+    np.testing.assert_allclose(
+        network.load(tmp_path / train.WEIGHTS).apply(x), trained.apply(x), atol=1e-6
+    )
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
+    whole = train.train(config, tmp_path / "whole", progress=False)
+    config.steps = 4
+    train.train(config, tmp_path / "parts", progress=False)
+    config.steps = 8
+    _same(train.train(config, tmp_path / "parts", progress=False), whole)
+    for name in ("whole", "parts"):
+        steps = [line["step"] for line in train.read_log(tmp_path / name) if "loss" in line]
+        assert steps == [2, 4, 6, 8]
+    before = (tmp_path / "parts" / "log.jsonl").read_bytes()
+    _same(train.train(config, tmp_path / "parts", progress=False), whole)  # done already
+    assert (tmp_path / "parts" / "log.jsonl").read_bytes() == before
+
+
+def test_lines_beyond_the_restored_step_are_dropped(config, tmp_path):
+    config.steps = 4
+    train.train(config, tmp_path, progress=False)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 6, "loss": 1.0}\n{"step": 8, "lo')
+    config.steps = 8
+    train.train(config, tmp_path, progress=False)
+    losses = [line["loss"] for line in train.read_log(tmp_path) if "loss" in line]
+    assert len(losses) == 4
+    assert 1.0 not in losses
+
+
+def test_several_devices_compute_the_same_run(config, tmp_path):
+    """Four virtual devices in another process, one here: equal to float32's rounding."""
+    alone = train.train(config, tmp_path / "one", progress=False)
+    script = (
+        "import sys, json, ml_collections, jax\n"
+        "from sesr_jax import train\n"
+        "assert jax.device_count() == 4\n"
+        "config = ml_collections.ConfigDict(json.loads(sys.argv[1]))\n"
+        "train.train(config, sys.argv[2], progress=False)\n"
+    )
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", script, config.to_json(), str(tmp_path / "four")]
+    subprocess.run(command, env=environment, check=True)
+    four = network.load(tmp_path / "four" / train.EXPANDED)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), four.variables, alone.variables
+    )
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    with pytest.raises(InputError, match=r"config\.data\.batch is 4.*multiple of the 3 devices"):
+        train.train(config, tmp_path, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(config, tmp_path):
+    config.steps = 4
+    train.train(config, tmp_path / "a", progress=False)
+    config.update(steps=40, steps_per_call=2)
+    config.optim.lr = 1e30
+    config.optim.name = "sgd"
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) at step \d+.*start again"):
+        train.train(config, tmp_path / "b", progress=False)
+    assert train.load_network(tmp_path / "a").name == "sesr_m3"
+
+
+def test_a_diverging_run_keeps_its_last_good_checkpoint(config, tmp_path):
+    config.optim.update(name="sgd", lr=1e-6, schedule="cosine", final=1e36)  # the rate rises
+    config.update(steps=40)
+    with pytest.raises(InputError, match=r"the checkpoint of step \d+ is kept"):
+        train.train(config, tmp_path, progress=False)
+    variables = train.load_network(tmp_path).variables
+    assert all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(variables))
+
+
+def test_another_config_in_the_same_folder_is_refused_by_its_keys(config, tmp_path):
+    train.train(config, tmp_path, progress=False)
+    config.optim.lr = 1e-2
+    with pytest.raises(InputError, match=r"optim\.lr \(0\.0005 there, 0\.01 here\)"):
+        train.train(config, tmp_path, progress=False)
+
+
+def test_a_truncated_checkpoint_is_refused_and_the_one_before_it_serves(config, tmp_path):
+    config.steps = 4
+    train.train(config, tmp_path, progress=False)
+    last = tmp_path / "checkpoints" / "4"
+    data = max((last / "default").rglob("*"), key=lambda p: p.stat().st_size if p.is_file() else 0)
+    data.write_bytes(data.read_bytes()[:50])
+    config.steps = 8
+    with pytest.raises(InputError, match=r"checkpoints/4 cannot be read"):
+        train.train(config, tmp_path, progress=False)
+    shutil.rmtree(last)
+    train.train(config, tmp_path, progress=False)
+
+
+def test_a_checkpoint_of_another_model_is_refused(config, tmp_path):
+    train.train(config, tmp_path, progress=False)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    content["config"]["model"]["name"] = "sesr_m5"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="of this model"):
+        train.load_network(tmp_path)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not the folder of a run"):
+        train.load_network(tmp_path)
+
+
+def test_starting_from_related_weights_takes_what_fits(config, tmp_path):
+    first = train.train(config, tmp_path / "x2", progress=False)
+    config.model.scale = 4
+    config.data.patch = 8
+    config.init = str(tmp_path / "x2" / train.EXPANDED)
+    config.optim.lr = 0.0
+    second = train.train(config, tmp_path / "x4", progress=False)
+    kept, given = second.variables["params"], first.variables["params"]
+    for part in given.keys() - {"tail"}:
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-5)  # the average rounds
+        jax.tree.map(close, kept[part], given[part])
+    assert kept["tail"]["term"].out_features == 16
+
+
+def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
+    network.save(network.init("fsrcnn", scale=2, key=jax.random.key(0)), tmp_path / "w.safetensors")
+    config.init = str(tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="shares no layer"):
+        train.train(config, tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 7}, r"config\.steps is 7: it must be a multiple"),
+        ({"steps_per_call": 0}, "must be positive"),
+        ({"seed": -1}, "must not be negative"),
+        ({"loss": "l3"}, r"config\.loss is 'l3'"),
+        ({"dtype": "int8"}, r"config\.dtype is 'int8'"),
+        ({"optim.schedule": "steps"}, r"config\.optim\.schedule is 'steps'"),
+        ({"optim.name": "adamant"}, "must be an optimiser of optax"),
+        ({"data.patch": 64}, "smaller than the crop of 128"),
+        ({"data.train": "/nowhere"}, "/nowhere"),
+        ({"model.name": "sesr"}, "unknown model 'sesr'"),
+        ({"model.scale": 7}, "cannot upscale ×7"),
+    ],
+)
+def test_bad_values_are_named(config, tmp_path, change, message):
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=message):
+        train.train(config, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("loss", ["l2", "charbonnier"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_other_losses_and_dtypes_train(config, tmp_path, loss, dtype):
+    config.update(loss=loss, dtype=dtype, steps=2, eval_every=2)
+    trained = train.train(config, tmp_path, progress=False)
+    assert {p.dtype for p in jax.tree.leaves(trained.variables)} == {np.dtype("float32")}
+
+
+def test_the_rate_warms_up_and_falls(config):
+    config.optim.update(lr=1.0, schedule="cosine", warmup=4, final=0.1)
+    config.steps = 20
+    rate = schedule(config)
+    values = [float(rate(step)) for step in range(21)]
+    assert values[:5] == [0, 0.25, 0.5, 0.75, 1]
+    assert values[4:] == sorted(values[4:], reverse=True)
+    assert values[-1] == pytest.approx(0.1)
