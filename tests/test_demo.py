@@ -1,4 +1,4 @@
-"""The main job, end to end, for a few hundred steps instead of thousands."""
+"""The main job, end to end, with fewer steps."""
 
 import html.parser
 import re
@@ -13,7 +13,7 @@ def _means(text: str) -> dict[str, float]:
 
 def test_the_demo_beats_bicubic_and_a_second_run_says_that_it_is_done(tmp_path, capsys):
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--steps", "400"]) == 0
+    assert main(["demo", "--out", str(out), "--steps", "1200"]) == 0
     text = capsys.readouterr().out
     (difference,) = re.findall(r"expanded and the collapsed network: (\S+)", text)
     assert 0 < float(difference) < 1e-5
@@ -28,7 +28,7 @@ def test_the_demo_beats_bicubic_and_a_second_run_says_that_it_is_done(tmp_path, 
     assert page.count("<img") == 6
     assert page.count("<svg") == 2
 
-    assert main(["demo", "--out", str(out), "--steps", "400"]) == 0
+    assert main(["demo", "--out", str(out), "--steps", "1200"]) == 0
     again = capsys.readouterr().out
     assert "done already" in again
     assert _means(again) == psnr
