@@ -24,8 +24,6 @@ _EXTRAS["test"] = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
-    "types-absl-py",
-    "types-Pillow",
     *_EXTRAS["demo"],
     *_EXTRAS["export"],
     *_EXTRAS["npu"],

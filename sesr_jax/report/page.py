@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -241,7 +241,11 @@ def _plot(plot: Plot) -> str:
         ) from error
 
     # Text stays text, and colours that no line has are exchanged for the page's own below.
-    style = {"svg.fonttype": "none", "svg.hashsalt": "sesr_jax", "font.family": "sans-serif"}
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "sesr_jax",
+        "font.family": "sans-serif",
+    }
     with mpl.rc_context({**style, "font.size": 11}):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axes = figure.add_subplot()

@@ -8,8 +8,8 @@
 Windows of one size cover the image, so that there is one compilation. Each reaches `halo` pixels
 beyond those that it is kept for, except where the image itself ends: there the window ends too, and
 the network pads as it does for the whole image. Every kept pixel is thus the same sum of the same
-numbers. Its last bits are the same where the backend's order of summation does not depend on the
-image's size; XLA promises that nowhere, and `tests/upscale/test_tiles.py` says where it holds.
+numbers: the same bits in float64, where `ops.conv2d` sees to the order of summation, and within 1e-6
+in float32, where XLA chooses it by the image's size (`tests/upscale/test_tiles.py`).
 
 Limits: a network that looks at the whole image (a global mean) has no halo and no tiles.
 """

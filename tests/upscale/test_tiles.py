@@ -68,13 +68,13 @@ def _sizes(least):
     return st.tuples(side, side, st.tuples(extra, extra))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS | WIDE)
 @settings(max_examples=3, deadline=None)
 @given(size=_sizes(12))
 def test_float64_to_the_last_bit(model, size):
-    """As XLA's CPU backend compiles these networks for any side of five pixels or more.
+    """`ops.conv2d` keeps float64 sums short enough for XLA's CPU backend to order them alike.
 
-    Below, and for sums of more than some 400 terms, its order depends on the image's size.
+    That holds for any side of five pixels or more; below, its order depends on the image's size.
     """
     height, width, extra = size
     tiled, whole = _tiled_and_whole(model, _image(height, width, np.float64), extra)

@@ -1,0 +1,35 @@
+import pytest
+
+from sesr_jax.errors import InputError
+from sesr_jax.files import replacing
+
+
+def test_a_file_appears_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("1")
+        assert temporary.suffix == ".txt"
+        assert not path.exists()
+    assert path.read_text() == "1"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_leaves_what_stood_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_file_system_refuses_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can't be written"), replacing(tmp_path / "file" / "x"):
+        pass

@@ -1,0 +1,87 @@
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax.data import embedded, imresize, rgb_to_y
+from sesr_jax.errors import InputError
+from sesr_jax.metrics import psnr
+from sesr_jax.models import network
+from sesr_jax.upscale import bicubic, from_network, in_domain, load_upscaler, upscale_photo
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return embedded("eval")[0].hr[100:170, 150:260]
+
+
+@pytest.fixture(scope="module")
+def small() -> network.Network:
+    return network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_is_matlabs_on_every_channel(photo, scale):
+    large = upscale_photo(bicubic(scale), photo, tile=40)
+    want = imresize(photo.astype(np.float64), scale).clip(0, 255)
+    assert large.shape == want.shape
+    assert np.abs(large - want).max() < 0.51
+
+
+def test_tiles_do_not_show(photo, small):
+    upscaler = from_network(small)
+    whole = upscale_photo(upscaler, photo, tile=None)
+    tiled = upscale_photo(upscaler, photo, tile=32)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1  # a tie that rounds either way
+    assert (whole != tiled).mean() < 1e-3
+
+
+def test_a_network_sees_luma_and_colours_are_bicubic(photo, small):
+    upscaler = from_network(small)
+    large = upscale_photo(upscaler, photo, tile=None)
+    got = rgb_to_y(large / 255)
+    want = np.asarray(upscaler.function(rgb_to_y(photo / 255)[None].astype(np.float32)))[0]
+    inside = (want > 0.1) & (want < 0.85)  # where no colour leaves the cube and is clipped
+    assert psnr(got[inside][None], want[inside][None]) > 45
+
+
+def test_grey_photos_equal_grey_rgb_photos(photo, small):
+    grey = photo[..., 1]
+    upscaler = from_network(small)
+    large = upscale_photo(upscaler, grey)
+    colour = upscale_photo(upscaler, np.repeat(grey[..., None], 3, -1))
+    assert large.shape == (140, 220)
+    assert np.abs(colour - large[..., None].astype(int)).max() <= 1
+
+
+def test_photos_smaller_than_a_tile_or_than_the_network(small):
+    upscaler = from_network(small)
+    for shape in ((1, 1), (3, 50, 3), (7, 5)):
+        photo = np.full(shape, 128, np.uint8)
+        large = upscale_photo(upscaler, photo)
+        assert large.shape == (2 * shape[0], 2 * shape[1], *shape[2:])
+
+
+@pytest.mark.parametrize(
+    "photo", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
+)
+def test_arrays_that_are_no_photo(photo):
+    with pytest.raises(InputError, match="no photo"):
+        upscale_photo(bicubic(2), photo)
+
+
+def test_domains(photo, small):
+    upscaler = from_network(small)
+    luma = rgb_to_y(photo / 255).astype(np.float32)
+    np.testing.assert_allclose(
+        in_domain(upscaler, "y")(luma), np.asarray(small.apply(luma[None])[0]), atol=1e-6
+    )
+    rgb = in_domain(upscaler, "rgb")(photo / np.float32(255))
+    np.testing.assert_array_equal(rgb * 255, upscale_photo(upscaler, photo, tile=None))
+
+
+def test_names(tmp_path, small):
+    network.save(small, tmp_path / "w.safetensors")
+    assert load_upscaler("bicubic_x3").scale == 3
+    assert load_upscaler(tmp_path / "w.safetensors").name == "sesr_m3"
+    with pytest.raises(InputError, match="no trained network 'bicubic'"):
+        load_upscaler("bicubic")
