@@ -28,6 +28,7 @@ class SESR(nn.Module):
       blocks: m, the number of 3×3 convolutions.
       expansion: p, the channels inside a collapsible linear block.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
+      short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
       form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for
         ablations; by default the paper's collapsible block of `expansion` channels.
@@ -39,6 +40,7 @@ class SESR(nn.Module):
     blocks: int = 5
     expansion: int = 256
     activation: Literal["prelu", "relu"] = "prelu"
+    short_residual: bool = True
     input_residual: bool = True
     form: Factory | str | None = None
     mode: Mode = "collapsed"
@@ -49,15 +51,16 @@ class SESR(nn.Module):
         form = named(self.form) if isinstance(self.form, str) else self.form
         form = form or functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
+        block = with_residual(form(3)) if self.short_residual else form(3)
         # The released code centres the input, so that zero padding is mid-grey and not black.
         shallow = conv(self.features, form(5), name="head")(ops.add(x, -0.5))
         h = shallow
         for i in range(self.blocks):
-            h = conv(self.features, with_residual(form(3)), name=f"block_{i}")(h)
+            h = conv(self.features, block, name=f"block_{i}")(h)
             h = PReLU(name=f"prelu_{i}")(h) if self.activation == "prelu" else ops.relu(h)
         y = conv(self.scale**2, form(5), name="tail")(ops.add(h, shallow))
         if self.input_residual:
             y = ops.add(y, x)
-        for block in (2, 2) if self.scale == 4 else (self.scale,):
-            y = ops.depth_to_space(y, block=block)
+        for factor in (2, 2) if self.scale == 4 else (self.scale,):
+            y = ops.depth_to_space(y, block=factor)
         return y

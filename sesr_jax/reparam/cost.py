@@ -20,7 +20,7 @@ from flax import linen as nn
 from jax.extend import core as jax_core
 
 from sesr_jax.errors import InputError
-from sesr_jax.reparam.terms import Term, collapse, is_term
+from sesr_jax.reparam.terms import Conv, Term, collapse, is_term
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ def training_cost(module: nn.Module, variables: Any, input_shape: Sequence[int])
     """
     image = jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)
     deployed = jax.eval_shape(collapse, variables)
-    terms = filter(is_term, jax.tree.leaves(variables, is_leaf=is_term))
+    leaves = jax.tree.leaves(variables, is_leaf=is_term)
+    terms = [leaf for leaf in leaves if is_term(leaf) and not isinstance(leaf, Conv)]
     return TrainingCost(
         expanded=_pass(module.clone(mode="expanded"), variables, image),
         collapsed=_pass(module.clone(mode="collapsed"), deployed, image),
