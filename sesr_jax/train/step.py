@@ -94,7 +94,8 @@ def init_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=params,
+        # Copies: a step gives the state's buffers away, and parameters may share theirs.
+        params=jax.tree.map(jnp.copy, params),
         ema=jax.tree.map(jnp.copy, params),
         opt_state=tx.init(params),
     )
