@@ -11,6 +11,8 @@ import base64
 import dataclasses
 import io
 import os
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, TypeAlias
@@ -246,8 +248,8 @@ def _plot(plot: Plot) -> str:
         "svg.hashsalt": "sesr_jax",
         "font.family": "sans-serif",
     }
-    with mpl.rc_context({**style, "font.size": 11}):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    with mpl.rc_context({**style, "font.size": 10}):
+        figure = Figure(figsize=(5.6, 3.1), layout="constrained")
         axes = figure.add_subplot()
         for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
             axes.plot(x, y, label=_plain(name), color=colour, linewidth=2)
@@ -262,8 +264,13 @@ def _plot(plot: Plot) -> str:
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
+    # Namespaces and metadata mean nothing inside HTML; names must be unique in the whole page.
+    svg = re.sub(r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
+    prefix = f"p{zlib.crc32(svg.encode()):x}-"
+    svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
+    svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
+    label = escape(plot.caption or f"{plot.y} over {plot.x}")
+    return f'<svg role="img" aria-label="{label}"' + svg[svg.index("<svg") + len("<svg") :]
 
 
 def _plain(text: str) -> str:
@@ -308,7 +315,7 @@ th:first-child { padding-left: 0; text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 400; }
 thead th { color: var(--soft); font-size: .85rem; }
-.plot svg { display: block; width: 100%; height: auto; }
+.plot svg { display: block; width: 100%; max-width: 40rem; height: auto; }
 .plot svg text { font-family: inherit !important; }
 .compare { position: relative; --at: 50%; border-radius: 4px; overflow: hidden; }
 .compare .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--at)) 0 0); }
