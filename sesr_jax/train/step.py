@@ -121,7 +121,7 @@ def make_steps(
         sr, seen = module.apply({"params": params}, lr.astype(config.dtype), mutable=mutable)
         if by_batch:
             kept = optax.incremental_update(statistics(seen["statistics"]), kept, _MOMENTUM)
-        return _LOSSES[config.loss](sr.astype(jnp.float32) - hr), kept  # type: ignore[union-attr]
+        return _LOSSES[config.loss](sr.astype(jnp.float32) - hr), kept
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
