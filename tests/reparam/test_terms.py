@@ -33,6 +33,7 @@ from sesr_jax.reparam import (
 
 # Integers up to 2 in kernels up to 3×3 and nests of this depth stay far below 2²⁴, where float32 is exact.
 _SIZES = st.integers(1, 3)
+_CHANNELS = st.integers(1, 2)
 
 
 def _integers(draw, *shape: int) -> jax.Array:
@@ -110,14 +111,18 @@ def terms(draw, features_in: int, features_out: int, depth: int = 2) -> Term:
     if kind == "grouped":
         rest = draw(terms(features_in - 1, features_out - 1, depth - 1))
         return Grouped((draw(terms(1, 1, depth - 1)), rest))
-    between = [features_in, *(draw(_SIZES) for _ in range(draw(st.integers(0, 2)))), features_out]
+    between = [
+        features_in,
+        *(draw(_CHANNELS) for _ in range(draw(st.integers(0, 1)))),
+        features_out,
+    ]
     return Sequential(tuple(draw(terms(a, b, depth - 1)) for a, b in itertools.pairwise(between)))
 
 
 @st.composite
 def terms_with_image(draw) -> tuple[Term, jax.Array]:
-    features_in, features_out = draw(_SIZES), draw(_SIZES)
-    shape = draw(st.integers(1, 2)), *draw(st.sampled_from([(1, 1), (2, 5), (6, 4)])), features_in
+    features_in, features_out = draw(_CHANNELS), draw(_CHANNELS)
+    shape = 2, *draw(st.sampled_from([(1, 1), (6, 4)])), features_in
     term = draw(terms(features_in, features_out, draw(st.integers(1, 2))))
     if draw(st.booleans()):
         behind = draw(terms(features_out, features_out, 0))
@@ -125,14 +130,14 @@ def terms_with_image(draw) -> tuple[Term, jax.Array]:
     return term, _integers(draw, *shape)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(terms_with_image())
 def test_law_is_exact_on_integers(case):
     term, x = case
     np.testing.assert_array_equal(term.collapse().apply(x), term.apply(x))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_law_holds_in_floats(case):
     term, x = case
@@ -143,7 +148,7 @@ def test_law_holds_in_floats(case):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_collapse_is_idempotent_and_keeps_the_facts(case):
     term, _ = case
@@ -153,7 +158,7 @@ def test_collapse_is_idempotent_and_keeps_the_facts(case):
     assert once.kernel.shape[:2] == term.reach.kernel_size
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_gradients_pass_through_the_collapse(case):
     """Gradients of parameters and of the image, exactly: all the sums are of small integers."""
@@ -169,7 +174,7 @@ def test_gradients_pass_through_the_collapse(case):
     jax.tree.map(np.testing.assert_array_equal, collapsed, expanded)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(terms_with_image())
 def test_law_holds_under_jit_and_vmap(case):
     term, x = case
