@@ -8,7 +8,6 @@ Each convolution trains as a collapsible linear block, and each 3×3 has its sho
 """
 
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -16,7 +15,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU
-from sesr_jax.reparam import Form, LinearConv, collapsible, with_residual
+from sesr_jax.reparam import Factory, LinearConv, collapsible, named, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -30,8 +29,8 @@ class SESR(nn.Module):
       expansion: p, the channels inside a collapsible linear block.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
       input_residual: adds the input to every output phase; the hardware variant has none.
-      form: makes a convolution's form from its kernel size, for ablations; by default the paper's
-        collapsible block of `expansion` channels.
+      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for
+        ablations; by default the paper's collapsible block of `expansion` channels.
       mode: see `LinearConv`.
     """
 
@@ -41,13 +40,14 @@ class SESR(nn.Module):
     expansion: int = 256
     activation: Literal["prelu", "relu"] = "prelu"
     input_residual: bool = True
-    form: Callable[[int], Form] | None = None
+    form: Factory | str | None = None
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        form = self.form or functools.partial(collapsible, expansion=self.expansion)
+        form = named(self.form) if isinstance(self.form, str) else self.form
+        form = form or functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
         # The released code centres the input, so that zero padding is mid-grey and not black.
         shallow = conv(self.features, form(5), name="head")(ops.add(x, -0.5))
