@@ -15,8 +15,9 @@ import jax
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.errors import InputError
 from sesr_jax.models.layers import PReLU
-from sesr_jax.reparam import Form, LinearConv, collapsible, with_residual
+from sesr_jax.reparam import FORMS, Form, LinearConv, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -30,8 +31,8 @@ class SESR(nn.Module):
       expansion: p, the channels inside a collapsible linear block.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
       input_residual: adds the input to every output phase; the hardware variant has none.
-      form: makes a convolution's form from its kernel size, for ablations; by default the paper's
-        collapsible block of `expansion` channels.
+      form: what a convolution trains as: a name in `reparam.FORMS`, or a function from its kernel size
+        to its form; by default the paper's collapsible block of `expansion` channels.
       mode: see `LinearConv`.
     """
 
@@ -41,13 +42,13 @@ class SESR(nn.Module):
     expansion: int = 256
     activation: Literal["prelu", "relu"] = "prelu"
     input_residual: bool = True
-    form: Callable[[int], Form] | None = None
+    form: str | Callable[[int], Form] = "collapsible"
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        form = self.form or functools.partial(collapsible, expansion=self.expansion)
+        form = self._form()
         conv = functools.partial(LinearConv, mode=self.mode)
         # The released code centres the input, so that zero padding is mid-grey and not black.
         shallow = conv(self.features, form(5), name="head")(ops.add(x, -0.5))
@@ -61,3 +62,13 @@ class SESR(nn.Module):
         for block in (2, 2) if self.scale == 4 else (self.scale,):
             y = ops.depth_to_space(y, block=block)
         return y
+
+    def _form(self) -> Callable[[int], Form]:
+        if not isinstance(self.form, str):
+            return self.form
+        if self.form not in FORMS:
+            raise InputError(
+                f"unknown form {self.form!r}: it must be one of {', '.join(FORMS)}; choose one."
+            )
+        options = {"expansion": self.expansion} if self.form == "collapsible" else {}
+        return functools.partial(FORMS[self.form], **options)
