@@ -13,6 +13,7 @@ from sesr_jax.reparam.forms import (
     repvgg,
     with_residual,
 )
+from sesr_jax.reparam.growth import basis_sizes, grow_basis, pad_basis
 from sesr_jax.reparam.linear_conv import LinearConv
 from sesr_jax.reparam.terms import (
     Basis,
@@ -40,11 +41,14 @@ __all__ = [
     "Sum",
     "Term",
     "acnet",
+    "basis_sizes",
     "collapse",
     "collapsible",
     "dense",
+    "grow_basis",
     "is_term",
     "kernel_basis",
+    "pad_basis",
     "repvgg",
     "with_residual",
 ]

@@ -89,7 +89,7 @@ def test_a_form_is_chosen_by_its_name(form):
 
 
 def test_an_unknown_form_is_named():
-    with pytest.raises(InputError, match="unknown form 'acnot': it must be one of .*acnet"):
+    with pytest.raises(InputError, match=r"unknown form 'acnot': it must be one of .*acnet"):
         network.init("sesr_m3", scale=2, key=jax.random.key(0), form="acnot")
 
 
