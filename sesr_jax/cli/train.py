@@ -48,9 +48,9 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.Con
         raise InputError(f"no such config: {path}; name a file such as experiments/sesr_m5_x2.py.")
     try:
         config = runpy.run_path(path)["get_config"](*([variant] if variant else []))
-        values = flags.FlagValues()
-        config_flags.DEFINE_config_dict("config", config, flag_values=values)
-        values(["sesr train", *overrides])
+        values, command = flags.FlagValues(), ["sesr train", *overrides]
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=command)
+        values(command)
     except InputError:
         raise
     except Exception as error:  # a config is any Python, and absl raises many kinds for overrides

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.cli.main import VERBS, main
+from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.models import network
 
@@ -153,6 +154,12 @@ def test_wrong_config_keys_and_values_are_one_sentence(tmp_path, capsys):
     assert "optim.speed" in _refused(capsys, *command, "--config.optim.speed=1")
     assert "steps" in _refused(capsys, *command, "--config.steps=many")
     assert not (tmp_path / "run").exists()
+
+
+def test_config_values_are_set_by_the_arguments_that_are_given(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("from sesr_jax import train\ndef get_config():\n    return train.base()\n")
+    assert read_config(str(config), ["--config.optim.lr=0.25"]).optim.lr == 0.25
 
 
 @pytest.mark.parametrize("size", ["640", "0x9", "axb"])
