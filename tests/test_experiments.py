@@ -9,10 +9,17 @@ import pytest
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.cli.train import read_config
+from sesr_jax.models import VARIANTS
 from sesr_jax.train.config import validate
 
 _EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
 _experiments = pytest.mark.parametrize("path", _EXPERIMENTS, ids=lambda p: p.stem)
+
+
+def _model_and_scale(stem: str) -> tuple[str, int]:
+    """A file is named after its model, what is special in the recipe, if anything, and the scale."""
+    name, scale = stem.rsplit("_x", 1)
+    return max((m for m in VARIANTS if f"{name}_".startswith(f"{m}_")), key=len), int(scale)
 
 
 def test_there_are_experiments():
@@ -24,7 +31,7 @@ def test_there_are_experiments():
 def test_configs_are_valid_and_name_their_file(path, variant):
     config = read_config(f"{path}:{variant}")
     validate(config)
-    assert path.stem == f"{config.model.name}_x{config.model.scale}"
+    assert (config.model.name, config.model.scale) == _model_and_scale(path.stem)
 
 
 @_experiments
@@ -38,3 +45,13 @@ def test_smoke_variants_train_through_the_command(stem, tmp_path, capsys):
     (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
     assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0
     assert str(tmp_path / train.WEIGHTS) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stem", ["sesr_m5_acnet_x2", "sesr_m5_basis_x2"])
+def test_smoke_variants_run_every_stage(stem, tmp_path):
+    (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
+    assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0
+    lines = list(train.read_log(tmp_path))
+    count = len(read_config(str(path)).stages)
+    assert [line["stage"] for line in lines if "stage_psnr" in line] == list(range(count))
+    assert (tmp_path / "stages.html").exists()

@@ -26,12 +26,12 @@ class SESR(nn.Module):
       scale: 2, 3 or 4; ×4 is two ×2 depth-to-spaces, which small NPUs require (×3 is not in the paper).
       features: f, the channels between the convolutions.
       blocks: m, the number of 3×3 convolutions.
-      expansion: p, the channels inside a collapsible linear block.
+      expansion: p, the channels inside a collapsible linear block; other forms have their own.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
       short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
-      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for
-        ablations; by default the paper's collapsible block of `expansion` channels.
+      form: what a convolution trains as, for ablations: a name in `reparam.FORMS`, or a function from
+        its kernel size to its form.
       mode: see `LinearConv`.
     """
 
@@ -42,14 +42,15 @@ class SESR(nn.Module):
     activation: Literal["prelu", "relu"] = "prelu"
     short_residual: bool = True
     input_residual: bool = True
-    form: Factory | str | None = None
+    form: Factory | str = "collapsible"
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         form = named(self.form) if isinstance(self.form, str) else self.form
-        form = form or functools.partial(collapsible, expansion=self.expansion)
+        if form is collapsible:
+            form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
         block = with_residual(form(3)) if self.short_residual else form(3)
         # The released code centres the input, so that zero padding is mid-grey and not black.

@@ -39,6 +39,7 @@ from sesr_jax.reparam.forms import (
     repvgg,
     with_residual,
 )
+from sesr_jax.reparam.growth import basis_sizes, grow_basis, pad_basis
 from sesr_jax.reparam.linear_conv import LinearConv
 from sesr_jax.reparam.norm import (
     BatchNorm,
@@ -89,6 +90,7 @@ __all__ = [
     "Sum",
     "Term",
     "acnet",
+    "basis_sizes",
     "collapse",
     "collapsible",
     "conv3xc",
@@ -99,6 +101,7 @@ __all__ = [
     "expandnet_ck",
     "expandnet_cl",
     "frequency_prior",
+    "grow_basis",
     "is_term",
     "kernel_basis",
     "laplacian",
@@ -108,6 +111,7 @@ __all__ = [
     "new_batch_norm",
     "normalised",
     "orepa",
+    "pad_basis",
     "quicksrnet",
     "repsr",
     "repvgg",

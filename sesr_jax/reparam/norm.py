@@ -14,6 +14,7 @@ Statistics are taken over the image's own positions, not over what a border adds
 RepSR (Wang et al. 2022) trains with batches' statistics and late switches to the frozen averages.
 """
 
+import functools
 from typing import Any, TypeVar
 
 import jax
@@ -78,8 +79,9 @@ class BatchNorm(Term):
 
 def new_batch_norm(features: int) -> BatchNorm:
     """The identity, but for eps: what every form starts with."""
-    one, zero = jnp.ones(features), jnp.zeros(features)
-    return BatchNorm(scale=one, bias=zero, mean=zero, var=one)
+    # Four buffers: a step that takes its state over cannot take one of them twice.
+    ones, zeros = (functools.partial(make, features) for make in (jnp.ones, jnp.zeros))
+    return BatchNorm(scale=ones(), bias=zeros(), mean=zeros(), var=ones())
 
 
 def with_batch_statistics(term: Term, x: jax.Array) -> Term:

@@ -11,6 +11,8 @@ import base64
 import dataclasses
 import io
 import os
+import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, TypeAlias
@@ -180,10 +182,14 @@ def _block(block: Block) -> str:
         case Compare():
             return _compare(block)
         case Plot():
-            return _figure(_svg(lambda axes: _lines(axes, block), 3.6), block.caption, "plot")
+            label = block.caption or f"{block.y} over {block.x}"
+            svg = _svg(lambda axes: _lines(axes, block), 3.1, label)
+            return _figure(svg, block.caption, "plot")
         case Dots():
-            height = 0.8 + 0.28 * len(block.values)
-            return _figure(_svg(lambda axes: _dots(axes, block), height), block.caption, "plot")
+            height = 0.8 + 0.26 * len(block.values)
+            label = block.caption or f"{block.x} of {', '.join(block.values)}"
+            svg = _svg(lambda axes: _dots(axes, block), height, label)
+            return _figure(svg, block.caption, "plot")
 
 
 def _figure(content: str, caption: str, kind: str = "picture") -> str:
@@ -268,7 +274,7 @@ def _dots(axes: Any, dots: Dots) -> None:
     axes.set_xlabel(_plain(dots.x), color=_INK)
 
 
-def _svg(draw: Callable[[Any], None], height: float) -> str:
+def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
     """What `draw` puts on Matplotlib's axes, as an SVG that takes the page's colours."""
     try:
         import matplotlib as mpl
@@ -284,8 +290,8 @@ def _svg(draw: Callable[[Any], None], height: float) -> str:
         "svg.hashsalt": "sesr_jax",
         "font.family": "sans-serif",
     }
-    with mpl.rc_context({**style, "font.size": 11}):
-        figure = Figure(figsize=(7.2, height), layout="constrained")
+    with mpl.rc_context({**style, "font.size": 10}):
+        figure = Figure(figsize=(5.6, height), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.tick_params(colors=_INK, length=0)
@@ -295,8 +301,12 @@ def _svg(draw: Callable[[Any], None], height: float) -> str:
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
+    # Namespaces and metadata mean nothing inside HTML; names must be unique in the whole page.
+    svg = re.sub(r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
+    prefix = f"p{zlib.crc32(svg.encode()):x}-"
+    svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
+    svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
+    return f'<svg role="img" aria-label="{escape(label)}"' + svg[svg.index("<svg") + len("<svg") :]
 
 
 def _plain(text: str) -> str:
@@ -342,7 +352,7 @@ th:first-child { padding-left: 0; text-align: left; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 400; }
 thead th { color: var(--soft); font-size: .85rem; }
-.plot svg { display: block; width: 100%; height: auto; }
+.plot svg { display: block; width: 100%; max-width: 40rem; height: auto; }
 .plot svg text { font-family: inherit !important; }
 .compare { position: relative; --at: 50%; border-radius: 4px; overflow: hidden; }
 .compare .before { position: absolute; inset: 0; clip-path: inset(0 calc(100% - var(--at)) 0 0); }

@@ -17,13 +17,14 @@ from sesr_jax import __version__
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
-from sesr_jax.train.step import TrainState, init_state, optimizer
+from sesr_jax.train.stages import plan, stage_at, state_shapes
+from sesr_jax.train.step import TrainState
 
 _FORMAT = 1
 _CONFIG = "config.json"
 
-# A longer run, or one that reports more often, is the same run.
-_MAY_CHANGE = ("steps", "eval_every", "checkpoint_every", "keep")
+# A run that reports more often is the same run, and so is one whose last stage is longer.
+_MAY_CHANGE = ("eval_every", "checkpoint_every", "keep")
 
 
 def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
@@ -39,13 +40,15 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
       InputError: the folder holds a run of another config.
     """
     path = pathlib.Path(run) / _CONFIG
-    mine = json.loads(config.to_json())
+    content = json.loads(config.to_json())
     if path.exists():
-        theirs = read_config(run).to_dict()
+        mine, theirs = _flat(content), _flat(read_config(run).to_dict())
+        stages = config.stages
+        length = f"stages[{len(stages) - 1}].steps" if stages else "steps"
         differing = [
-            f"{key} ({_at(theirs, key)!r} there, {_at(mine, key)!r} here)"
-            for key in sorted(_keys(theirs) | _keys(mine))
-            if _at(theirs, key) != _at(mine, key) and key not in _MAY_CHANGE
+            f"{key} ({theirs.get(key)!r} there, {mine.get(key)!r} here)"
+            for key in sorted(theirs.keys() | mine.keys())
+            if theirs.get(key) != mine.get(key) and key not in (*_MAY_CHANGE, length)
         ]
         if differing:
             raise InputError(
@@ -53,8 +56,8 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 "choose another folder with --workdir, or the same settings."
             )
     with replacing(path) as temporary:
-        content = {"format": _FORMAT, "version": __version__, "config": mine}
-        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        whole = {"format": _FORMAT, "version": __version__, "config": content}
+        temporary.write_text(json.dumps(whole, indent=2), encoding="utf-8")
 
 
 def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
@@ -78,18 +81,17 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(content["config"])
 
 
-def restore(steps: ocp.CheckpointManager, state: TrainState) -> TrainState:
-    """The latest state, or `state` itself where there is none.
+def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:
+    """The latest state, which has these shapes.
 
     Raises:
-      InputError: a checkpoint is damaged or belongs to another model.
+      InputError: the checkpoint is damaged or belongs to another model.
     """
     step = steps.latest_step()
-    if step is None:
-        return state
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     try:
-        return steps.restore(step, args=ocp.args.StandardRestore(abstract))
+        return steps.restore(step, args=ocp.args.StandardRestore(placed))
     except Exception as error:  # Orbax and tensorstore raise many kinds for one damaged file
         reason = str(error).strip().splitlines()[0][:200]
         raise InputError(
@@ -99,7 +101,7 @@ def restore(steps: ocp.CheckpointManager, state: TrainState) -> TrainState:
 
 
 def load_network(run: str | os.PathLike[str]) -> network.Network:
-    """The trained network of a run: the averaged parameters of its last checkpoint, expanded.
+    """The trained network of a run: the averaged parameters of its last checkpoint, as trained.
 
     Raises:
       InputError: the folder holds no run, or no checkpoint yet, or a damaged one.
@@ -107,10 +109,13 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
     config = read_config(run)
     model = dict(name=config.model.name, scale=config.model.scale, **config.model.options)
     fresh = network.init(key=jax.random.key(0), **model)
+    stages = plan(config)
+    shapes = state_shapes(stages, fresh.variables["params"])
     with manager(run) as steps:
-        if steps.latest_step() is None:
+        step = steps.latest_step()
+        if step is None:
             raise InputError(f"{run} has no checkpoint yet; let `sesr train` reach its first one.")
-        state = restore(steps, init_state(fresh.variables["params"], optimizer(config)))
+        state = restore(steps, shapes[stage_at(stages, step).index])
     return network.Network(
         name=fresh.name,
         scale=fresh.scale,
@@ -119,16 +124,12 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
     )
 
 
-def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
-    keys: set[str] = set()
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        keys |= _keys(value, f"{path}.") if isinstance(value, dict) else {path}
-    return keys
-
-
-def _at(tree: dict[str, Any], path: str) -> Any:
-    value: Any = tree
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """The values of nested dicts and lists by their paths, as in "optim.lr" and "stages[1].steps"."""
+    if isinstance(tree, dict):
+        inner = {f"{path}.{key}" if path else key: value for key, value in tree.items()}
+    elif isinstance(tree, list | tuple):
+        inner = {f"{path}[{i}]": value for i, value in enumerate(tree)}
+    else:
+        return {path: tree}
+    return {name: leaf for key, value in inner.items() for name, leaf in _flat(value, key).items()}

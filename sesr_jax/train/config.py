@@ -6,7 +6,17 @@
 
 Experiments start from `base` and change what they need; ml-collections refuses unknown keys and wrong
 types, on the command line too (``--config.optim.lr=1e-3``).
+
+A run of several stages lists them; each says what changes with it, and the command line reaches what it
+says (``--config.stages[1].optim.lr=1e-5``):
+
+    config.stages = (
+        train.stage(),
+        train.stage("collapse", steps=80_000, loss="l2", optim={"lr": 1e-5}, data={"patch": 128}),
+    )
 """
+
+from typing import Any
 
 import ml_collections
 
@@ -43,13 +53,27 @@ def base() -> ml_collections.ConfigDict:
             # and not their averages, frozen from then on (RepSR).
             "batch_statistics": 0.9,
             "dtype": "float32",  # of the activations; parameters stay float32
-            "steps": 480_000,
+            "stages": (),  # made by `stage`; without any, the run is one
+            "steps": 480_000,  # of a stage that does not say otherwise
             "steps_per_call": 100,  # compiled together; everything below is a multiple of it
             "eval_every": 4_800,
             "checkpoint_every": 4_800,
             "keep": 3,  # checkpoints
         }
     )
+
+
+def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
+    """One of ``config.stages``.
+
+    Args:
+      entry: what happens to the parameters when the stage begins: "none", "collapse" (every term becomes
+        the convolution that it equals, and that is trained), or "grow_basis" (`reparam.grow_basis`).
+      **changes: the settings of the run that this stage changes, out of steps, loss, ema, optim and data
+        (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
+    """
+    grown = {"added": 1, "preserve": True} if entry == "grow_basis" else {}
+    return ml_collections.ConfigDict({"entry": entry, **grown, **changes})
 
 
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
@@ -67,6 +91,9 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     elif name == "smoke":
         config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
         config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
+        for changes in config.stages:
+            for key in {"steps", "data"} & set(changes):
+                del changes[key]
     elif name != "paper":
         raise InputError(
             f"unknown variant {name!r}: it must be one of paper, cosine, smoke; "
@@ -75,25 +102,85 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     return config
 
 
+ENTRIES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "collapse": (),
+    "grow_basis": ("added", "preserve"),
+}
+"""What may happen when a stage begins, and the keys that say how."""
+
+_STAGED = ("steps", "loss", "ema", "optim", "data")
+
+
+def staged(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:
+    """The settings of each stage: the run's, with the stage's changes; without stages, the run's alone.
+
+    Raises:
+      InputError: a stage changes what it cannot, or to another type.
+    """
+    stages = config.get("stages", ())  # which runs of earlier versions lack
+    return tuple(_changed(config, s, f"config.stages[{i}]") for i, s in enumerate(stages)) or (
+        config,
+    )
+
+
+def _changed(
+    config: ml_collections.ConfigDict, stage: ml_collections.ConfigDict, where: str
+) -> ml_collections.ConfigDict:
+    entry = stage.get("entry")
+    if entry not in ENTRIES:
+        raise InputError(
+            f"{where}.entry is {entry!r}: it must be one of {', '.join(ENTRIES)}; choose one."
+        )
+    changes = {key: stage[key] for key in stage if key not in ("entry", *ENTRIES[entry])}
+    settings = ml_collections.ConfigDict(config.to_dict()).lock()
+    settings.optim.options.unlock()
+    for key in changes:
+        if key not in _STAGED:
+            raise InputError(
+                f"{where}.{key} cannot be set with the entry {entry!r}: a stage changes "
+                f"{', '.join((*ENTRIES[entry], *_STAGED))}; set it for the run, or remove it."
+            )
+    if "eval" in changes.get("data", ()):
+        raise InputError(
+            f"{where}.data.eval cannot be set: all stages are measured on the same pictures; set "
+            "config.data.eval."
+        )
+    try:
+        settings.update(changes)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{where} does not suit the settings that it changes ({str(error).splitlines()[0]}): keys "
+            "and types must be theirs; correct it."
+        ) from error
+    return settings
+
+
 _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises InputError where values do not fit together, before any work is done."""
+    _validate(config, "config")
+    for i, settings in enumerate(staged(config)):
+        _validate(settings, f"config.stages[{i}]")
+
+
+def _validate(config: ml_collections.ConfigDict, where: str) -> None:
     for key in ("seed",):
         if config[key] < 0:
             raise InputError(
-                f"config.{key} is {config[key]}: it must not be negative; choose 0 or more."
+                f"{where}.{key} is {config[key]}: it must not be negative; choose 0 or more."
             )
     for key in (*_MULTIPLES, "steps_per_call", "keep"):
         if config[key] < 1:
             raise InputError(
-                f"config.{key} is {config[key]}: it must be positive; choose 1 or more."
+                f"{where}.{key} is {config[key]}: it must be positive; choose 1 or more."
             )
     for key in _MULTIPLES:
         if config[key] % config.steps_per_call:
             raise InputError(
-                f"config.{key} is {config[key]}: it must be a multiple of config.steps_per_call = "
+                f"{where}.{key} is {config[key]}: it must be a multiple of config.steps_per_call = "
                 f"{config.steps_per_call}; change one of the two."
             )
     for group, key, choices in (
@@ -104,7 +191,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     ):
         value = (config[group] if group else config)[key]
         if value not in choices:
-            name = f"config.{group}.{key}" if group else f"config.{key}"
+            name = f"{where}.{group}.{key}" if group else f"{where}.{key}"
             raise InputError(
                 f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
             )
@@ -116,5 +203,5 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for key in ("patch", "batch"):
         if config.data[key] < 1:
             raise InputError(
-                f"config.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
+                f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
             )

@@ -17,10 +17,12 @@ class Log:
     run had never stopped.
     """
 
-    def __init__(self, run: str | os.PathLike[str], step: int) -> None:
-        """Opens the log of a run that goes on after `step`."""
+    def __init__(self, run: str | os.PathLike[str], step: int, stage: int) -> None:
+        """Opens the log of a run that goes on after `step`, the last of it in `stage` (−1: in none)."""
         path = pathlib.Path(run) / "log.jsonl"
-        kept = [line for line in read_log(run) if line["step"] <= step]
+        kept = [
+            line for line in read_log(run) if line["step"] <= step and line.get("stage", 0) <= stage
+        ]
         with replacing(path) as temporary:
             temporary.write_text(
                 "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"

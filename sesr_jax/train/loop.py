@@ -12,7 +12,7 @@ import logging
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -32,9 +32,14 @@ from sesr_jax.models import network
 from sesr_jax.train import checkpoint
 from sesr_jax.train.config import validate
 from sesr_jax.train.log import Log
+from sesr_jax.train.stage_page import write_page
+from sesr_jax.train.stages import Stage, enter, largest_change, plan, stage_at, state_shapes
 from sesr_jax.train.step import TrainState, init_state, make_steps, optimizer, schedule
 
 _log = logging.getLogger(__name__)
+
+Steps = Callable[[TrainState], tuple[TrainState, jax.Array]]
+Evaluator = Callable[[Any], dict[str, float]]
 
 WEIGHTS = "model.safetensors"
 """The collapsed network in a finished run's folder."""
@@ -50,11 +55,13 @@ def train(
 
     Args:
       config: as `train.config.base`.
-      run: gets the config, checkpoints, the log and at last the collapsed weights, `WEIGHTS`.
+      run: gets the config, checkpoints, the log and at last the collapsed weights, `WEIGHTS`; a run of
+        several stages (`train.stages`) also gets a page about them.
       progress: shows a progress bar.
 
     Returns:
-      The trained network (its averaged weights where the config asks for averaging), expanded.
+      The trained network (its averaged weights where the config asks for averaging), as it was trained:
+      expanded, but for stages behind a collapse.
 
     Raises:
       InputError: the config does not make sense, the data does not suit it, the folder holds another
@@ -68,61 +75,103 @@ def train(
         key=jax.random.key(config.seed),
         **config.model.options,
     )
-    tx = optimizer(config)
-    steps = make_steps(fresh.module, tx, config)
-    pictures = source(config.data.train, scale=fresh.scale)
+    stages = plan(config)
+    shapes = state_shapes(stages, fresh.variables["params"])
+    works = [_work(fresh, stage) for stage in stages]
     evaluate = _evaluator(fresh, source(config.data.eval, scale=fresh.scale))
     checkpoint.claim(run, config)
     with checkpoint.manager(run, config.keep) as saved:
-        state = checkpoint.restore(saved, init_state(_initial(config, fresh), tx))
-        if int(state.step) < config.steps:
-            pool = make_pool(
-                pictures, scale=fresh.scale, patch=config.data.patch, small=config.data.small
-            )
-            with Log(run, int(state.step)) as log, _bar(config, int(state.step), progress) as bar:
-                state = _run(
-                    config, state, lambda state: steps(state, pool), evaluate, saved, log, bar
-                )
+        last = saved.latest_step()
+        if last is None:
+            reached, state = -1, init_state(_initial(config, fresh), optimizer(stages[0].config))
+        else:
+            reached = stage_at(stages, last).index
+            state = checkpoint.restore(saved, shapes[reached])
+        if (done := int(state.step)) < stages[-1].end:
+            with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
+                for stage, work in zip(stages, works, strict=True):
+                    if stage.index > reached:
+                        state = _enter(stage, state, evaluate, log)
+                    if int(state.step) < stage.end:
+                        state = _run(stage, state, work(), evaluate, saved, log, bar)
     trained = dataclasses.replace(fresh, variables={"params": jax.device_get(state.ema)})
     network.save(trained, run / EXPANDED, step=str(int(state.step)))
     network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
+    if config.stages:
+        write_page(stages, shapes, run)
     return trained
 
 
+def _work(fresh: network.Network, stage: Stage) -> Callable[[], Steps]:
+    """Makes the steps of `stage`; what cannot be is refused now, and the data is read when they are made.
+
+    So only one stage's training set at a time is on the device.
+    """
+    data = stage.config.data
+    pictures = source(data.train, scale=fresh.scale)
+    steps = make_steps(fresh.module, optimizer(stage.config), stage.config)
+
+    def make() -> Steps:
+        pool = make_pool(pictures, scale=fresh.scale, patch=data.patch, small=data.small)
+        return lambda state: steps(state, pool)
+
+    return make
+
+
+def _enter(stage: Stage, state: TrainState, evaluate: Evaluator, log: Log) -> TrainState:
+    """The state with which `stage` begins; logs what its entry does to the function."""
+    entered = enter(stage, state)
+    if stage.entry == "none":
+        return entered
+    change = largest_change(state.ema, entered.ema)
+    before, after = (evaluate(params)["psnr"] for params in (state.ema, entered.ema))
+    log.write(
+        stage.start, **stage.label, kernel_change=change, psnr_before=before, psnr_after=after
+    )
+    _log.info(
+        "stage %d enters by %s: the collapsed parameters change by up to %.3g, PSNR from %.2f to %.2f dB",
+        *(stage.index, stage.entry, change, before, after),
+    )
+    return entered
+
+
 def _run(
-    config: ml_collections.ConfigDict,
+    stage: Stage,
     state: TrainState,
-    steps: Callable[[TrainState], tuple[TrainState, jax.Array]],
-    evaluate: Callable[[Any], dict[str, float]],
+    steps: Steps,
+    evaluate: Evaluator,
     saved: ocp.CheckpointManager,
     log: Log,
     bar: tqdm,
 ) -> TrainState:
-    """From `state` to the last step."""
-    rate, done, shown = schedule(config), int(state.step), {}
+    """From `state` to the last step of `stage`."""
+    config, rate, done, shown = stage.config, schedule(stage.config), int(state.step), {}
     unread: list[tuple[int, jax.Array]] = []
     clock, since = time.perf_counter(), done
-    while done < config.steps:
+    while done < stage.end:
         state, losses = steps(state)
         done += config.steps_per_call
         unread.append((done, losses))
         due = {
             key
             for key in ("eval_every", "checkpoint_every")
-            if not done % config[key] or done == config.steps
+            if not done % config[key] or done == stage.end
         }
         # The losses of a call are read while the device is at the next one, but before anything is saved.
         while len(unread) > (0 if due else 1):
             step, values = unread.pop(0)
             _check_finite(step, np.asarray(values), saved.latest_step())
             loss = float(np.mean(values))
-            log.write(step, loss=loss, learning_rate=float(rate(step)))
+            learning_rate = float(rate(step - stage.start))
+            log.write(step, **stage.label, loss=loss, learning_rate=learning_rate)
             shown["loss"] = f"{loss:.5f}"
         if "eval_every" in due:
             speed = (done - since) / (time.perf_counter() - clock)
             scores = evaluate(state.ema)
-            log.write(done, **scores, steps_per_second=speed)
+            log.write(done, **stage.label, **scores, steps_per_second=speed)
             shown["PSNR"] = f"{scores['psnr']:.2f} dB"
+            if stage.label and done == stage.end:
+                log.write(done, **stage.label, stage_psnr=scores["psnr"])
         if "checkpoint_every" in due:
             saved.save(done, args=ocp.args.StandardSave(state))
         if due:
@@ -160,9 +209,7 @@ def _shapes(tree: Any) -> tuple[Any, Any]:
     return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 
-def _evaluator(
-    net: network.Network, pictures: Iterable[Picture]
-) -> Callable[[Any], dict[str, float]]:
+def _evaluator(net: network.Network, pictures: Iterable[Picture]) -> Evaluator:
     """Mean PSNR and SSIM on `pictures` (protocol Y), as a function of the parameters."""
 
     @jax.jit
@@ -176,9 +223,11 @@ def _evaluator(
     return evaluator
 
 
-def _bar(config: ml_collections.ConfigDict, done: int, progress: bool) -> tqdm:
+def _bar(
+    config: ml_collections.ConfigDict, stages: Sequence[Stage], done: int, progress: bool
+) -> tqdm:
     title = f"{config.model.name} ×{config.model.scale}"
-    return tqdm(total=config.steps, initial=done, desc=title, unit="step", disable=not progress)
+    return tqdm(total=stages[-1].end, initial=done, desc=title, unit="step", disable=not progress)
 
 
 def _check_finite(step: int, losses: np.ndarray, last: int | None) -> None:

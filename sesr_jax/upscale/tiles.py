@@ -8,8 +8,8 @@
 Windows of one size cover the image, so that there is one compilation. Each reaches `halo` pixels
 beyond those that it is kept for, except where the image itself ends: there the window ends too, and
 the network pads as it does for the whole image. Every kept pixel is thus the same sum of the same
-numbers: the same bits in float64, where `ops.conv2d` sees to the order of summation, and within 1e-6
-in float32, where XLA chooses it by the image's size (`tests/upscale/test_tiles.py`).
+numbers. On XLA's CPU backend that gives the same bits in float64, where `ops.conv2d` keeps its sums in
+order (for images of five pixels a side or more), and 1e-6 in float32: `tests/upscale/test_tiles.py`.
 
 Limits: a network that looks at the whole image (a global mean) has no halo and no tiles.
 """

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
+from sesr_jax.reparam import FORMS
 
 _SMALL = {"expansion": 4}
 
@@ -75,6 +78,19 @@ def test_unknown_models_scales_and_options_are_named():
         create("sesr_m5", scale=5)
     with pytest.raises(InputError, match="depth"):
         create("sesr_m5", scale=2, depth=3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_is_chosen_by_its_name(form):
+    named = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=form, **_SMALL)
+    made = functools.partial(FORMS[form], **(_SMALL if form == "collapsible" else {}))
+    given = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=made, **_SMALL)
+    jax.tree.map(np.testing.assert_array_equal, named.variables, given.variables)
+
+
+def test_an_unknown_form_is_named():
+    with pytest.raises(InputError, match=r"unknown form 'acnot': it must be one of .*acnet"):
+        network.init("sesr_m3", scale=2, key=jax.random.key(0), form="acnot")
 
 
 def test_published_figures_grow_with_the_network():

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sesr_jax import reparam
 from sesr_jax.errors import InputError
-from sesr_jax.reparam import Basis, Conv, Identity, Scale, Sequential, Sum
+from sesr_jax.reparam import Basis, Conv, Identity, Scale, Sequential, Sum, Term, packing
 from sesr_jax.reparam.packing import pack, unpack
 
 _TREE = {
@@ -33,6 +34,12 @@ def test_round_trip_through_json():
     back = unpack(arrays, json.loads(json.dumps(skeleton)))
     assert jax.tree.structure(back) == jax.tree.structure(_TREE)
     jax.tree.map(np.testing.assert_array_equal, back, _TREE)
+
+
+def test_every_term_has_a_name_in_files():
+    terms = [t for t in Term.__subclasses__() if t.__module__.startswith(reparam.__name__)]
+    assert {t.__name__ for t in terms} == packing._TERMS.keys()
+    assert all(getattr(reparam, t.__name__) is t for t in terms)
 
 
 def test_a_missing_array_is_named():

@@ -10,10 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
-from sesr_jax.reparam import Basis, Conv, Identity, Reach, Scale, Sequential, Sum, Term, collapse
+from sesr_jax.reparam import (
+    AveragePool,
+    Basis,
+    BatchNorm,
+    Concat,
+    Conv,
+    Depthwise,
+    Dilated,
+    FixedFilter,
+    Grouped,
+    Identity,
+    Reach,
+    Scale,
+    Select,
+    Sequential,
+    Subsample,
+    Sum,
+    Term,
+    collapse,
+)
 
 # Integers up to 2 in kernels up to 3×3 and nests of this depth stay far below 2²⁴, where float32 is exact.
 _SIZES = st.integers(1, 3)
+_CHANNELS = st.integers(1, 2)
 
 
 def _integers(draw, *shape: int) -> jax.Array:
@@ -40,21 +60,44 @@ def bases(draw, features_in: int, features_out: int) -> Basis:
 
 
 @st.composite
+def pointwise(draw, features: int) -> Term:
+    """A term that keeps the channels."""
+    vector = [_integers(draw, features) for _ in range(3)]
+    taps = tuple(tuple((float(r - c),) * features for c in range(2)) for r in range(3))
+    return draw(
+        st.sampled_from(
+            [
+                Identity(features),
+                Scale(*vector[:2]),
+                BatchNorm(*vector, jnp.full(features, 4.0), eps=0.0),
+                Depthwise(_integers(draw, 2, 3, features, 1), vector[0]),
+                FixedFilter(taps),
+                AveragePool((2, 1), features),
+                Select(tuple(reversed(range(features))), features),
+            ]
+        )
+    )
+
+
+@st.composite
 def terms(draw, features_in: int, features_out: int, depth: int = 2) -> Term:
-    kinds = ["conv", "basis"]
+    """A nest of stride 1; strides come on top of it, since branches must agree about them."""
+    kinds = ["conv", "basis", "dilated"]
     if features_in == features_out:
-        kinds += ["identity", "scale"]
+        kinds += ["pointwise"] * 2
     if depth:
         kinds += ["sequential", "sum"] * 2
+    if depth and features_out > 1:
+        kinds += ["concat"] + ["grouped"] * (features_in > 1)
     kind = draw(st.sampled_from(kinds))
     if kind == "conv":
         return draw(convs(features_in, features_out))
     if kind == "basis":
         return draw(bases(features_in, features_out))
-    if kind == "identity":
-        return Identity(features_in)
-    if kind == "scale":
-        return Scale(_integers(draw, features_in))
+    if kind == "dilated":
+        return Dilated(draw(convs(features_in, features_out)), (2, 1))
+    if kind == "pointwise":
+        return draw(pointwise(features_in))
     if kind == "sum":
         return Sum(
             tuple(
@@ -62,25 +105,39 @@ def terms(draw, features_in: int, features_out: int, depth: int = 2) -> Term:
                 for _ in range(draw(st.integers(1, 3)))
             )
         )
-    between = [features_in, *(draw(_SIZES) for _ in range(draw(st.integers(0, 2)))), features_out]
+    if kind == "concat":
+        rest = draw(terms(features_in, features_out - 1, depth - 1))
+        return Concat((draw(terms(features_in, 1, depth - 1)), rest))
+    if kind == "grouped":
+        rest = draw(terms(features_in - 1, features_out - 1, depth - 1))
+        return Grouped((draw(terms(1, 1, depth - 1)), rest))
+    between = [
+        features_in,
+        *(draw(_CHANNELS) for _ in range(draw(st.integers(0, 1)))),
+        features_out,
+    ]
     return Sequential(tuple(draw(terms(a, b, depth - 1)) for a, b in itertools.pairwise(between)))
 
 
 @st.composite
 def terms_with_image(draw) -> tuple[Term, jax.Array]:
-    features_in, features_out = draw(_SIZES), draw(_SIZES)
-    shape = draw(st.integers(1, 2)), *draw(st.sampled_from([(1, 1), (2, 5), (6, 4)])), features_in
-    return draw(terms(features_in, features_out)), _integers(draw, *shape)
+    features_in, features_out = draw(_CHANNELS), draw(_CHANNELS)
+    shape = 2, *draw(st.sampled_from([(1, 1), (6, 4)])), features_in
+    term = draw(terms(features_in, features_out, draw(st.integers(1, 2))))
+    if draw(st.booleans()):
+        behind = draw(terms(features_out, features_out, 0))
+        term = Sequential((term, Subsample(features_out, (2, 3)), behind))
+    return term, _integers(draw, *shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(terms_with_image())
 def test_law_is_exact_on_integers(case):
     term, x = case
     np.testing.assert_array_equal(term.collapse().apply(x), term.apply(x))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_law_holds_in_floats(case):
     term, x = case
@@ -91,18 +148,17 @@ def test_law_holds_in_floats(case):
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_collapse_is_idempotent_and_keeps_the_facts(case):
     term, _ = case
     once = term.collapse()
     assert jax.tree.structure(once.collapse()) == jax.tree.structure(once)
-    assert (once.in_features, once.out_features) == (term.in_features, term.out_features)
-    assert once.reach == term.reach
+    assert once.facts == term.facts
     assert once.kernel.shape[:2] == term.reach.kernel_size
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(terms_with_image())
 def test_gradients_pass_through_the_collapse(case):
     """Gradients of parameters and of the image, exactly: all the sums are of small integers."""
@@ -118,13 +174,14 @@ def test_gradients_pass_through_the_collapse(case):
     jax.tree.map(np.testing.assert_array_equal, collapsed, expanded)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(terms_with_image())
 def test_law_holds_under_jit_and_vmap(case):
     term, x = case
     want = np.asarray(term.apply(x))
     np.testing.assert_array_equal(jax.jit(lambda t, y: t.collapse().apply(y))(term, x), want)
-    stacked = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), term)
+    # Variances stay powers of four.
+    stacked = jax.tree.map(lambda p: jnp.stack([p, 4 * p]), term)
     images = jnp.stack([x, x])
     both = jax.vmap(lambda t, y: t.collapse().apply(y))(stacked, images)
     each = jax.vmap(lambda t, y: t.apply(y))(stacked, images)
@@ -166,16 +223,26 @@ def test_collapse_maps_over_trees_and_keeps_the_rest():
     assert isinstance(tree["a"]["term"], Sum)
 
 
+_NARROW, _WIDE = Conv(jnp.ones((1, 1, 1, 2))), Conv(jnp.ones((1, 1, 3, 1)))
+_STRIDED = Conv(jnp.ones((1, 1, 1, 2)), strides=(2, 1))
+
+
 @pytest.mark.parametrize(
-    "term",
+    ("term", "fault"),
     [
-        Sequential((Conv(jnp.ones((1, 1, 1, 2))), Conv(jnp.ones((1, 1, 3, 1))))),
-        Sum((Conv(jnp.ones((1, 1, 1, 2))), Conv(jnp.ones((1, 1, 1, 3))))),
+        (Sequential((_NARROW, _WIDE)), "channels"),
+        (Sum((_NARROW, _WIDE)), "channels"),
+        (Concat((_NARROW, _WIDE)), "channels"),
+        (Sum((_NARROW, _STRIDED)), "strides"),
+        (Concat((_NARROW, _STRIDED)), "strides"),
+        (Grouped((_NARROW, _STRIDED)), "strides"),
     ],
 )
-def test_channels_that_disagree_are_named(term):
-    with pytest.raises(InputError, match="channels"):
+def test_terms_that_do_not_fit_are_named(term, fault):
+    with pytest.raises(InputError, match=fault):
         term.collapse()
+    with pytest.raises(InputError, match=fault):
+        term.apply(jnp.zeros((1, 4, 4, 1)))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
@@ -184,17 +251,17 @@ def test_identity_takes_the_dtype_of_its_neighbours(dtype):
     assert term.collapse().kernel.dtype == dtype
 
 
-def test_float64_law_to_the_last_bits():
-    with jax.enable_x64(True):
-        key = jax.random.key(0)
-        term = Sequential(
-            (
-                Conv(jax.random.normal(key, (5, 5, 3, 64), jnp.float64), jnp.ones(64)),
-                Conv(jax.random.normal(key, (3, 3, 64, 4), jnp.float64), jnp.ones(4)),
-            )
-        )
-        x = jax.random.normal(key, (2, 17, 13, 3), jnp.float64)
-        want = term.apply(x)
-        np.testing.assert_allclose(
-            term.collapse().apply(x), want, rtol=0, atol=1e-11 * float(jnp.abs(want).max())
-        )
+def test_a_strided_output_lies_on_multiples_of_the_stride():
+    x = jnp.arange(35.0).reshape(1, 5, 7, 1)
+    every = Conv(jnp.ones((3, 3, 1, 1)))
+    strided = every.replace(strides=(2, 3))
+    np.testing.assert_array_equal(strided.apply(x), every.apply(x)[:, ::2, ::3])
+
+
+def test_strides_compose():
+    """The taps of what stands behind a stride lie as far apart as the stride; strides multiply."""
+    first = Conv(jnp.ones((1, 1, 1, 1)), strides=(2, 1))
+    both = Sequential((first, Conv(jnp.ones((3, 3, 1, 1)), strides=(3, 2)))).collapse()
+    assert both.strides == (6, 2)
+    assert both.reach == Reach(2, 2, 1, 1)
+    np.testing.assert_array_equal(both.kernel[:, 0, 0, 0], [1, 0, 1, 0, 1])

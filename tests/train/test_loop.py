@@ -112,6 +112,18 @@ def test_several_devices_compute_the_same_run(config, tmp_path):
     )
 
 
+def test_steps_compiled_together_compute_what_single_steps_do(config, tmp_path, monkeypatch):
+    """The path of accelerators, one `lax.scan` of several steps, run on the CPU."""
+    config.update(steps=2, eval_every=2)
+    config.model.options.blocks = 1
+    config.data.update(patch=8, batch=2)
+    alone = train.train(config, tmp_path / "host", progress=False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    together = train.train(config, tmp_path / "scan", progress=False)
+    close = functools.partial(np.testing.assert_allclose, atol=2e-5)
+    jax.tree.map(close, together.variables, alone.variables)
+
+
 def test_a_batch_that_devices_cannot_share_is_refused(config, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 3)
     with pytest.raises(InputError, match=r"config\.data\.batch is 4.*multiple of the 3 devices"):

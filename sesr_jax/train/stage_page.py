@@ -1,0 +1,101 @@
+"""The page about a run of several stages: PSNR over the steps, and what each stage began and ended with."""
+
+import importlib.util
+import logging
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import jax
+
+from sesr_jax import report
+from sesr_jax.reparam import basis_sizes
+from sesr_jax.train.log import read_log
+from sesr_jax.train.stages import Stage
+from sesr_jax.train.step import TrainState
+
+_Lines: TypeAlias = Sequence[Mapping[str, float]]
+
+_log = logging.getLogger(__name__)
+
+PAGE = "stages.html"
+"""In the folder of a finished run."""
+
+
+def write_page(stages: Sequence[Stage], shapes: Sequence[TrainState], run: pathlib.Path) -> None:
+    """Writes `PAGE` from the run's log; without Matplotlib, one line of the program's log says so.
+
+    Args:
+      stages: the run's.
+      shapes: each stage's state, or its shapes.
+      run: its folder.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        _log.info("no %s, since Matplotlib is not installed: pip install 'sesr_jax[demo]'", PAGE)
+        return
+    lines = list(read_log(run))
+    model = stages[0].config.model
+    curve = report.Plot(
+        lines={f"stage {stage.index}: {stage.entry}": _curve(stage, lines) for stage in stages},
+        x="steps",
+        y="PSNR in dB",
+        caption="A line begins where its stage has just transformed the parameters.",
+    )
+    table = report.Table(
+        header=[
+            "stage",
+            "entry",
+            "steps",
+            "parameters",
+            "bases",
+            "largest change at entry",
+            "PSNR before",
+            "after",
+            "at its end",
+        ],
+        rows=[_row(stage, state, lines) for stage, state in zip(stages, shapes, strict=True)],
+        caption="Parameters are counted as trained; the change is that of the collapsed ones. PSNR in dB.",
+    )
+    page = report.Page(
+        f"{model.name} ×{model.scale} in {len(stages)} stages",
+        [report.Section("Quality over the run", [curve]), report.Section("Stages", [table])],
+    )
+    report.write(page, run / PAGE)
+
+
+def _curve(stage: Stage, lines: _Lines) -> tuple[list[float], list[float]]:
+    """Steps and PSNR of a stage, from its first moment where that was measured."""
+    points = [
+        (line["step"], line.get("psnr_after", line.get("psnr")))
+        for line in lines
+        if line.get("stage") == stage.index
+    ]
+    if stage.entry == "none" and stage.index:
+        points.insert(0, (stage.start, _first("stage_psnr", stage.index - 1, lines)))
+    known = [(step, psnr) for step, psnr in points if psnr is not None]
+    return [step for step, _ in known], [psnr for _, psnr in known]
+
+
+def _row(stage: Stage, state: TrainState, lines: _Lines) -> list[object]:
+    bases = sorted(set(basis_sizes(state.params)))
+    return [
+        stage.index,
+        stage.entry,
+        f"{stage.end - stage.start:,}",
+        f"{sum(leaf.size for leaf in jax.tree.leaves(state.params)):,}",
+        ", ".join(map(str, bases)) or "–",
+        _shown("kernel_change", stage.index, lines, ".3g"),
+        *(
+            _shown(name, stage.index, lines, ".2f")
+            for name in ("psnr_before", "psnr_after", "stage_psnr")
+        ),
+    ]
+
+
+def _first(name: str, stage: int, lines: _Lines) -> float | None:
+    return next((line[name] for line in lines if line.get("stage") == stage and name in line), None)
+
+
+def _shown(name: str, stage: int, lines: _Lines, form: str) -> str:
+    value = _first(name, stage, lines)
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,396 @@
+"""Every law on every form, alone and nested; a new form is one more line of the table."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from laws import check_law, check_plane, exact, image
+from safetensors.numpy import load_file, save_file
+
+from sesr_jax.errors import InputError
+from sesr_jax.reparam import (
+    FORMS,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dilated,
+    Grouped,
+    Identity,
+    LinearConv,
+    Sequential,
+    Subsample,
+    Sum,
+    acnet,
+    collapse,
+    collapsible,
+    conv3xc,
+    dbb,
+    dense,
+    ecb,
+    expandnet_ck,
+    expandnet_cl,
+    kernel_basis,
+    mobileone,
+    named,
+    normalised,
+    orepa,
+    quicksrnet,
+    repsr,
+    repvgg,
+    statistics,
+    terms,
+    with_batch_statistics,
+    with_residual,
+)
+from sesr_jax.reparam.packing import pack, unpack
+
+# Widths and reaches repeat throughout the table, so that XLA compiles few shapes.
+small = functools.partial(collapsible, expansion=8)
+
+
+def halves(composition, *forms):
+    """A form of two terms for half of the channels each: of the outputs, and if grouped of the inputs."""
+
+    def form(key, in_features, out_features):
+        before = in_features // 2 if composition is Grouped else in_features
+        return composition(tuple(f(key, before, out_features // 2) for f in forms))
+
+    return form
+
+
+def strided(form):
+    return lambda key, i, o: Sequential((form(key, i, o), Subsample(o, (2, 1))))
+
+
+TABLE = {
+    "dense": dense(3),
+    "dense 2×4": dense((2, 4)),
+    "dense, strided": dense((3, 2), strides=(2, 3)),
+    "normalised": normalised(3),
+    "collapsible": small(3),
+    "collapsible 5×3": small((5, 3)),
+    "collapsible, residual": small(3, residual=True),
+    "collapsible, strided": strided(small(3)),
+    "expandnet_cl": expandnet_cl(3, expansion=2),
+    "expandnet_ck": expandnet_ck(3),
+    "expandnet_ck 5×3": expandnet_ck((5, 3), expansion=2),
+    "acnet": acnet(3),
+    "acnet 5×3": acnet((5, 3)),
+    "acnet_bn": acnet(3, batch_norm=True),
+    "repvgg": repvgg(3),
+    "repvgg_bn": repvgg(3, batch_norm=True),
+    "mobileone": mobileone(3, branches=2),
+    "dbb": dbb(3),
+    "ecb": ecb(3),
+    "ecb, residual": with_residual(ecb(3)),
+    "repsr": repsr(3),
+    "orepa": orepa(3, expansion=2),
+    "conv3xc": conv3xc(3),
+    "quicksrnet": quicksrnet(3),
+    "kernel_basis": kernel_basis(3, size=2),
+    "kernel_basis, residual": with_residual(kernel_basis(3, size=2)),
+    "grouped": halves(Grouped, dense(3), small((1, 3), expansion=2)),
+    "concat": halves(Concat, kernel_basis(3, size=2), dense((2, 1))),
+    "dilated": lambda key, i, o: Dilated(dense(3)(key, i, o), (2, 1)),
+    "acnet of collapsible of kernel_basis": acnet(
+        3, conv=functools.partial(small, conv=functools.partial(kernel_basis, size=2))
+    ),
+    "repvgg of dbb, strided": strided(repvgg(3, conv=dbb)),
+}
+
+forms = pytest.mark.parametrize("form", TABLE.values(), ids=TABLE.keys())
+_SHAPE = 2, 6, 5, 4
+_NORMALISED = {
+    name: form for name, form in TABLE.items() if statistics(form(jax.random.key(0), 4, 4))
+}
+
+
+def _term(form, features: int = 4):
+    return form(jax.random.key(0), 4, features)
+
+
+def _floats(form):
+    """As initialised, but with biases and branch factors that are not zero."""
+    return jax.tree.map(lambda p: p + 0.1, _term(form))
+
+
+def test_every_named_form_is_in_the_table():
+    assert set(FORMS) <= set(TABLE)
+
+
+@forms
+def test_law_is_exact_on_integers(form):
+    term = exact(_term(form))
+    check_law(term, image(*_SHAPE))
+    check_plane(term)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if "residual" not in name])
+def test_law_is_exact_where_channels_differ(name):
+    term = exact(_term(TABLE[name], features=8))
+    assert term.out_features == 8
+    check_law(term, image(*_SHAPE))
+
+
+@forms
+def test_law_holds_in_floats(form):
+    term, x = _floats(form), jax.random.normal(jax.random.key(1), _SHAPE)
+    want = np.asarray(term.apply(x))
+    np.testing.assert_allclose(
+        term.collapse().apply(x), want, rtol=0, atol=1e-5 * np.abs(want).max()
+    )
+
+
+@pytest.mark.parametrize("name", ["ecb", "orepa", "acnet of collapsible of kernel_basis"])
+def test_law_holds_in_float64_to_the_last_bits(name):
+    with jax.enable_x64(True):
+        term = jax.tree.map(lambda p: p.astype(jnp.float64), _floats(TABLE[name]))
+        x = jnp.asarray(np.random.default_rng(0).normal(size=_SHAPE))
+        want = np.asarray(term.apply(x))
+        np.testing.assert_allclose(
+            term.collapse().apply(x), want, rtol=0, atol=1e-13 * np.abs(want).max()
+        )
+
+
+@forms
+def test_collapse_is_idempotent_and_keeps_the_facts(form):
+    term = _term(form)
+    once = term.collapse()
+    twice = once.collapse()
+    assert jax.tree.structure(twice) == jax.tree.structure(once)
+    jax.tree.map(np.testing.assert_array_equal, twice, once)
+    assert once.facts == term.facts
+    assert once.kernel.shape[:2] == term.reach.kernel_size
+
+
+@forms
+def test_collapse_is_affine_in_each_factor(form):
+    """All parameters but a variance enter once in every product: f(p + q) = f(p) + f(q) - f(0)."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(exact(_term(form)))
+    values = [leaf for _, leaf in leaves]
+    for i, (path, p) in enumerate(leaves):
+        if jax.tree_util.keystr(path).endswith(".var"):
+            continue
+
+        def f(value, i=i):
+            conv = structure.unflatten([*values[:i], value, *values[i + 1 :]]).collapse()
+            return conv.kernel, 0 if conv.bias is None else conv.bias
+
+        q = image(*p.shape, seed=i)
+        ours = jax.tree.map(lambda a, b, c: a + b - c, f(p), f(q), f(0 * p))
+        jax.tree.map(np.testing.assert_array_equal, f(p + q), ours)
+
+
+@forms
+def test_gradients_through_the_collapse_are_those_of_the_term(form):
+    """Of every parameter and of the image, exactly; a variance's is zero on both sides."""
+    term, x = exact(_term(form)), image(*_SHAPE)
+    weights = image(*jax.eval_shape(lambda t, y: t.apply(y), term, x).shape, seed=1)
+    expanded = jax.grad(lambda t, y: jnp.sum(weights * t.apply(y)), (0, 1))(term, x)
+    collapsed = jax.grad(lambda t, y: jnp.sum(weights * t.collapse().apply(y)), (0, 1))(term, x)
+    jax.tree.map(np.testing.assert_array_equal, collapsed, expanded)
+
+
+@forms
+def test_collapse_commutes_with_vmap_and_pmap(form):
+    term, other = (exact(_term(form), seed) for seed in (0, 1))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves)[None], term, other)
+    both = jax.pmap(jax.vmap(type(term).collapse))(stacked)
+    for i, want in enumerate((term.collapse(), other.collapse())):
+        got = jax.tree.map(lambda p, i=i: p[0, i], both)
+        jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+@forms
+def test_module_runs_expanded_and_collapsed_parameters(form):
+    x = image(*_SHAPE)
+    variables = exact(LinearConv(4, form).init(jax.random.key(0), x))
+    y = LinearConv(4, form).apply(variables, x)
+    np.testing.assert_array_equal(LinearConv(4, form, "expanded").apply(variables, x), y)
+    deployed = collapse(variables)
+    assert isinstance(deployed["params"]["term"], Conv)
+    np.testing.assert_array_equal(LinearConv(4, form).apply(deployed, x), y)
+
+
+@forms
+def test_dtypes_follow_the_input_in_a_module_and_the_parameters_in_a_term(form):
+    """Shapes and dtypes are known without running anything."""
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64):
+        with jax.enable_x64(dtype == jnp.float64):
+            x = jax.ShapeDtypeStruct(_SHAPE, dtype)
+            for mode in ("collapsed", "expanded"):
+                module = LinearConv(4, form, mode)
+                y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+                assert y.dtype == dtype
+                floats = {p.dtype for p in jax.tree.leaves(variables)}
+                assert floats == {jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)}
+            kernel = jax.eval_shape(lambda t: t.collapse(), variables["params"]["term"]).kernel
+            assert kernel.dtype in floats
+
+
+@pytest.mark.parametrize("name", ["ecb", "collapsible"])
+def test_bfloat16_is_off_by_its_rounding(name):
+    variables = {"params": {"term": _floats(TABLE[name])}}
+    x, run = jax.random.normal(jax.random.key(1), _SHAPE), LinearConv(4, TABLE[name]).apply
+    want = np.asarray(run(variables, x))
+    got = np.asarray(run(variables, x.astype(jnp.bfloat16)), np.float32)
+    # Inputs, kernel and sums round to 8 bits each.
+    np.testing.assert_allclose(got, want, rtol=0, atol=3 * 2**-8 * np.abs(want).max())
+
+
+@forms
+def test_a_file_holds_the_term(form, tmp_path):
+    params = {"a": {"term": _floats(form)}}
+    arrays, skeleton = pack(params)
+    save_file(arrays, tmp_path / "file")
+    back = unpack(load_file(tmp_path / "file"), json.loads(json.dumps(skeleton)))
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+@forms
+def test_the_collapsed_kernel_quantises_to_half_a_step(form):
+    """INT8, symmetric, a scale for each output channel, as the exported networks have it."""
+    kernel = np.asarray(_floats(form).collapse().kernel)
+    step = np.abs(kernel).max((0, 1, 2)) / 127
+    codes = np.round(kernel / step).astype(np.int8)
+    assert np.all(np.abs(codes * step - kernel) <= step / 2 * (1 + 1e-5))
+    assert np.all(np.abs(codes).max((0, 1, 2)) == 127)
+
+
+@pytest.mark.parametrize("form", _NORMALISED.values(), ids=_NORMALISED.keys())
+def test_law_holds_for_the_statistics_of_a_batch(form):
+    term, x = _floats(form), jax.random.normal(jax.random.key(1), (2, 8, 8, 4))
+    settled = with_batch_statistics(term, x)
+    assert statistics(settled).keys() == statistics(term).keys()
+    want = np.asarray(settled.apply(x))
+    np.testing.assert_allclose(
+        settled.collapse().apply(x), want, rtol=0, atol=1e-5 * np.abs(want).max()
+    )
+    assert np.abs(want - term.apply(x)).max() > 1e-2 * np.abs(want).max()
+
+
+def _mutated(function, mutation):
+    return lambda *args: mutation(function(*args), *args)
+
+
+_MUTATIONS = {
+    "dropped bias": (
+        terms,
+        "_compose",
+        _mutated(terms._compose, lambda conv, first, second: conv.replace(bias=second.bias)),
+    ),
+    "flipped kernel": (
+        terms,
+        "_compose",
+        _mutated(terms._compose, lambda conv, *_: conv.replace(kernel=conv.kernel[::-1, ::-1])),
+    ),
+    "off-by-one centre": (
+        terms,
+        "_grown",
+        _mutated(
+            terms._grown,
+            lambda kernel, conv, _: (
+                kernel if kernel.shape == conv.kernel.shape else jnp.roll(kernel, 1, axis=0)
+            ),
+        ),
+    ),
+    "padding each layer anew": (
+        Sequential,
+        "valid",
+        lambda self, x: terms.crop(
+            functools.reduce(lambda y, t: terms.extend(t.valid(y), t.reach), self.terms, x),
+            self.reach,
+            terms.Reach(),
+        ),
+    ),
+    "strides forgotten": (terms, "dilated", lambda kernel, rates: kernel),
+    "bias seen by one tap": (
+        terms,
+        "_compose",
+        _mutated(
+            terms._compose,
+            lambda conv, first, second: (
+                conv
+                if first.bias is None
+                else conv.replace(bias=terms.biased(first.bias @ second.kernel[0, 0], second.bias))
+            ),
+        ),
+    ),
+    "epsilon outside the root": (
+        BatchNorm,
+        "collapse",
+        lambda self: Conv(jnp.diag(self.scale / self.var)[None, None], self.bias),
+    ),
+}
+
+
+def _caught(check, *args) -> bool:
+    try:
+        check(*args)
+    except (AssertionError, TypeError, ValueError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("mutation", _MUTATIONS.values(), ids=_MUTATIONS.keys())
+def test_a_wrong_collapse_is_caught(mutation, monkeypatch):
+    """The checks above can fail: each of the mistakes of the field's codes breaks the law for a form."""
+    subjects = [exact(_term(form)) for form in (small(3), acnet(3), expandnet_cl(3, expansion=2))]
+    subjects += [exact(_term(normalised(3)))]
+    subjects += [exact(Sequential((_term(dense(3, strides=(2, 2))), _term(dense(3)))))]
+    assert not any(_caught(check_law, term, image(*_SHAPE)) for term in subjects)
+    monkeypatch.setattr(*mutation)
+    assert any(_caught(check_law, term, image(*_SHAPE)) for term in subjects)
+
+
+def test_residual_needs_equal_channels():
+    with pytest.raises(InputError, match="residual around 1 → 16"):
+        collapsible(3, residual=True)(jax.random.key(0), 1, 16)
+
+
+def test_a_residual_around_strides_is_refused():
+    term = with_residual(dense(3, strides=(2, 2)))(jax.random.key(0), 2, 2)
+    for run in (term.collapse, lambda: term.apply(jnp.zeros((1, 4, 4, 2)))):
+        with pytest.raises(InputError, match="strides"):
+            run()
+
+
+def test_even_kernels_are_no_stack_of_3x3():
+    with pytest.raises(InputError, match="4×3"):
+        expandnet_ck((4, 3))
+
+
+def test_an_unknown_form_is_named():
+    assert named("acnet") is acnet
+    with pytest.raises(InputError, match=r"'acnett'.*acnet"):
+        named("acnett")
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        jax.tree.map(jnp.zeros_like, with_residual(dense(3))(jax.random.key(0), 2, 2)),
+        jax.tree.map(jnp.zeros_like, repsr(3)(jax.random.key(0), 2, 2)),
+    ],
+    ids=["residual", "repsr"],
+)
+def test_a_residual_of_nothing_is_the_identity(term):
+    x = jax.random.normal(jax.random.key(1), (1, 5, 5, 2))
+    np.testing.assert_array_equal(term.collapse().apply(x), x)
+
+
+def test_quicksrnet_starts_at_the_identity_plus_a_plain_convolution():
+    key = jax.random.key(0)
+    apart = Sum((dense(3)(key, 4, 4), Identity(4))).collapse()
+    np.testing.assert_array_equal(quicksrnet(3)(key, 4, 4).kernel, apart.kernel)
+
+
+def test_glorot_keeps_the_parameters_in_range():
+    kernel = dense(3)(jax.random.key(0), 16, 16).collapse().kernel
+    limit = (6 / (9 * 16 + 9 * 16)) ** 0.5
+    assert float(jnp.abs(kernel).max()) <= limit
+    assert float(jnp.abs(kernel).max()) > 0.9 * limit
