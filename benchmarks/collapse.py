@@ -38,9 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--form", action="append", choices=FORMS, help="repeatable; all by default"
-    )
+    parser.add_argument("--form", action="append", choices=FORMS, help="repeatable; all by default")
     parser.add_argument("--large", default="sesr_xl", help="whose collapse; default %(default)s")
     parser.add_argument("--small", default="sesr_m5", help="whose two modes; default %(default)s")
     parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
@@ -61,7 +59,10 @@ def main(argv: list[str] | None = None) -> None:
             args.repetitions,
         )
         small = interleaved(
-            {mode: _step(args.small, form, mode, pool, args.batch) for mode in ("collapsed", "expanded")},
+            {
+                mode: _step(args.small, form, mode, pool, args.batch)
+                for mode in ("collapsed", "expanded")
+            },
             args.repetitions,
         )
         results.append({"form": form, "large": large, "small": small})

@@ -38,12 +38,14 @@ def run(argv: Sequence[str]) -> None:
             raise InputError(f"--{name} is {getattr(args, name)}: it must be 1 or more; raise it.")
 
     import jax
+    from flax import linen as nn
 
     from sesr_jax.models import create
     from sesr_jax.reparam import LinearConv, named
     from sesr_jax.reparam.cost import Pass, output_difference, training_cost
     from sesr_jax.report import text_table
 
+    module: nn.Module
     options = {"form": named(args.form)} if args.form else {}
     if args.model is None:
         module, channels = LinearConv(args.features, options["form"](3)), args.features

@@ -186,7 +186,7 @@ def _scorer(
 
     @jax.jit
     def upscale(params: Any, x: jax.Array) -> jax.Array:
-        return module.apply({"params": params}, x[None])[0]  # type: ignore[index]
+        return module.apply({"params": params}, x[None])[0]
 
     def score(params: Any) -> float:
         deployed = collapse(params)
@@ -197,7 +197,9 @@ def _scorer(
 
 def _held(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """The part of the config that a result depends on."""
-    return {key: value for key, value in json.loads(config.to_json()).items() if key != "conditions"}
+    return {
+        key: value for key, value in json.loads(config.to_json()).items() if key != "conditions"
+    }
 
 
 def _write(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
@@ -219,15 +221,18 @@ def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | Non
         raise InputError(
             f"{path} is of another config: all conditions must be trained alike; name an empty folder."
         )
-    fields = content["result"].items()
-    return Result(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields})
+    found = content["result"]
+    return Result(
+        parameters=found["parameters"],
+        **{key: tuple(found[key]) for key in ("psnr", "steps", "losses")},
+    )
 
 
 def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> report.Page:
     rows, header = table(results)
     model, data = config.model, config.data
     trained = {name: result for name, result in results.items() if result.losses}
-    quality = [
+    quality: list[report.Block] = [
         report.Dots(
             {row[0]: results[row[0]].psnr for row in rows if row[0] in trained},
             x="PSNR in dB",

@@ -191,9 +191,7 @@ def make_steps(
     ranks = jnp.arange(jax.local_device_count())
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
-    def host_loop(
-        state: TrainState, pool: Pool, seed: np.ndarray
-    ) -> tuple[TrainState, jax.Array]:
+    def host_loop(state: TrainState, pool: Pool, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
         losses, first = [], int(state.step)
         for i in range(first, first + config.steps_per_call):
             early = bool(frozen_from and statistics(state.params)) and i < frozen_from
