@@ -98,11 +98,12 @@ def convert(
             block = Sum((block, Identity(module.features)))
         terms[name] = block.collapse() if reading == "released" else block
     if any(values[name].any() for name in shapes if name.endswith("bias")):
+        own = ("LinearBlock_c", "released") if online else ("LinearBlock_e", "exact")
         _log.warning(
-            "the linear blocks have biases, which Arm's released collapse adds to every tap of a kernel "
-            "and the exact one adds once: read as %s; a network trained with the default LinearBlock_c "
-            "computes the reading 'released', one with LinearBlock_e 'exact'.",
+            "the linear blocks have biases, which the exact collapse adds once and Arm's released one to "
+            "every tap of a kernel: read as %s; these are %s, which were trained as %s.",
             reading,
+            *own,
         )
     return options, sesr_params(terms, [values[name].ravel() for name in slopes])
 

@@ -7,7 +7,8 @@ Convolution n of the M + 2 is head, block_0, …, tail in turn:
 | ``conv3x3.{weight, bias}`` | 3×3 |
 | ``conv1x1_3x3.{k0, b0, k1, b1}`` | 1×1 to 2C, then 3×3 |
 | ``conv1x1_{sbx, sby, lpl}.{k0, b0}`` | 1×1, before … |
-| ``….{scale, mask, bias}`` | … Sobel x, Sobel y or Laplace, a factor and a bias a channel |
+| ``conv1x1_{sbx, sby, lpl}.mask`` | … Sobel x, Sobel y or Laplace; must be that filter … |
+| ``conv1x1_{sbx, sby, lpl}.{scale, bias}`` | … and a factor and a bias a channel |
 | ``act.weight`` | head_prelu, block_i_prelu; none where the network has ReLU |
 
 A block's identity branch has no variable: give the option ``residual=True`` where the network was
@@ -20,19 +21,28 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from sesr_jax.importers.arrays import Arrays, fitted
+from sesr_jax.importers.arrays import Arrays, Misfit, fitted
 from sesr_jax.importers.trees import conv, hwio, pixel_order
 from sesr_jax.models.ecbsr import ECBSR
-from sesr_jax.reparam import Identity, Sequential, Sum, Term
+from sesr_jax.reparam import (
+    Identity,
+    Scale,
+    Sequential,
+    Sum,
+    Term,
+    laplacian,
+    sobel_x,
+    sobel_y,
+)
 
-_EDGES = ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl")
+_EDGES = {"conv1x1_sbx": sobel_x, "conv1x1_sby": sobel_y, "conv1x1_lpl": laplacian}
 
 
 def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that the file shows, and the parameters; `create` makes the module of options.
 
     Raises:
-      Misfit: names or shapes differ from the network's.
+      Misfit: names or shapes differ from the network's, or a mask does.
     """
     prelu = any(name.endswith(".act.weight") for name in arrays)
     options = {"activation": "prelu" if prelu else "relu"}
@@ -90,11 +100,10 @@ def _branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term, ...]
 
 
 def _edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequential:
-    taps = hwio(own[f"{edge}.scale"] * own[f"{edge}.mask"])[..., order]  # [3, 3, 1, m]
-    kernel = taps * np.eye(len(order), dtype=taps.dtype)
-    return Sequential(
-        (
-            conv(hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order]),
-            conv(kernel, own[f"{edge}.bias"][order]),
-        )
-    )
+    taps = _EDGES[edge](len(order))
+    mask = own[f"{edge}.mask"][:, 0].transpose(1, 2, 0)
+    if (mask != np.asarray(taps.taps)).any():
+        raise Misfit(f"{edge}.mask is not the fixed filter of that branch")
+    scale, bias = (jnp.asarray(own[f"{edge}.{v}"].ravel()[order]) for v in ("scale", "bias"))
+    point = conv(hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order])
+    return Sequential((point, taps, Scale(scale, bias)))

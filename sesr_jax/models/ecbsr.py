@@ -3,10 +3,11 @@
 Collapsed, the network is M + 2 convolutions and one residual, on the Y channel:
 
     3×3 to C, activation  →  M × (3×3, activation)  →  3×3 to s²  →  + input  →  pixels
+
+Each convolution trains as an edge-oriented convolution block, `reparam.ecb`.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -14,7 +15,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, to_pixels
-from sesr_jax.reparam import Form, LinearConv, dense, with_residual
+from sesr_jax.reparam import Factory, LinearConv, ecb, named, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -27,7 +28,7 @@ class ECBSR(nn.Module):
       blocks: M, the number of convolutions between the first and the last.
       activation: "prelu" (the paper's), or "relu" for small NPUs.
       residual: whether the identity is a branch of each of the M blocks; the released networks have none.
-      form: makes a convolution's form from its kernel size.
+      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for ablations.
       mode: see `LinearConv`.
     """
 
@@ -36,14 +37,14 @@ class ECBSR(nn.Module):
     blocks: int = 4
     activation: Literal["prelu", "relu"] = "prelu"
     residual: bool = False
-    form: Callable[[int], Form] = dense
+    form: Factory | str = ecb
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         conv = functools.partial(LinearConv, mode=self.mode)
-        form = self.form(3)
+        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
         body = with_residual(form) if self.residual else form
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):

@@ -8,7 +8,6 @@ Each convolution trains as a collapsible linear block, and each 3×3 has its sho
 """
 
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -16,7 +15,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, to_pixels
-from sesr_jax.reparam import Form, LinearConv, collapsible, with_residual
+from sesr_jax.reparam import Factory, LinearConv, collapsible, named, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -33,8 +32,8 @@ class SESR(nn.Module):
       channels: C; 1 for Y, 3 for RGB.
       centred: whether 0.5 is taken from the input before the first 5×5.
       head_activation: whether the activation follows the first 5×5 too, as in AIMET's networks.
-      form: makes a convolution's form from its kernel size, for ablations; by default the paper's
-        collapsible block of `expansion` channels.
+      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for
+        ablations; by default the paper's collapsible block of `expansion` channels.
       mode: see `LinearConv`.
     """
 
@@ -47,7 +46,7 @@ class SESR(nn.Module):
     channels: int = 1
     centred: bool = True
     head_activation: bool = False
-    form: Callable[[int], Form] | None = None
+    form: Factory | str | None = None
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -57,7 +56,8 @@ class SESR(nn.Module):
         def activate(h: jax.Array, name: str) -> jax.Array:
             return PReLU(name=name)(h) if self.activation == "prelu" else ops.relu(h)
 
-        form = self.form or functools.partial(collapsible, expansion=self.expansion)
+        form = named(self.form) if isinstance(self.form, str) else self.form
+        form = form or functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
         # The released code centres the input, so that zero padding is mid-grey and not black.
         h = conv(self.features, form(5), name="head")(ops.add(x, -0.5) if self.centred else x)

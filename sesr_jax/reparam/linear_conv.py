@@ -8,7 +8,8 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.reparam.forms import Form
-from sesr_jax.reparam.terms import Reach, Term
+from sesr_jax.reparam.norm import statistics, with_batch_statistics
+from sesr_jax.reparam.terms import Conv, Term
 
 Mode = Literal["collapsed", "expanded"]
 
@@ -19,6 +20,10 @@ class LinearConv(nn.Module):
     The forward pass collapses the term and runs one small convolution; gradients reach the expanded
     parameters through the collapse (SESR's efficient training, Bhardwaj et al. 2022, §3.3). The same
     module runs a collapsed tree (`reparam.collapse`): its term is then a plain `Conv`.
+
+    Batch norms inside the term use the averages that the term holds. ``apply(..., mutable=
+    ["statistics"])`` uses the batch's own, and gives back, in that collection, a term that holds them;
+    nothing else is stored there. Each device of a pmap sees the statistics of its own share.
 
     Attributes:
       features: output channels.
@@ -38,16 +43,21 @@ class LinearConv(nn.Module):
             term: Term = self.get_variable("params", "term")
         else:
             term = self.param("term", self.form, x.shape[-1], self.features)
-        if self.mode == "expanded":
-            return jax.tree.map(lambda p: p.astype(x.dtype), term).apply(x)
         wide = jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, x.dtype)), term)
+        batch = self.is_mutable_collection("statistics") and not self.is_initializing()
+        if batch and statistics(term):
+            wide = with_batch_statistics(wide, x.astype(jnp.promote_types(jnp.float32, x.dtype)))
+            self.put_variable("statistics", "term", wide)
+        if self.mode == "expanded":
+            return jax.tree.map(lambda p: p.astype(x.dtype), wide).apply(x)
         conv = jax.tree.map(lambda p: p.astype(x.dtype), wide.collapse())
-        return ops.conv2d(x, conv.kernel, conv.bias, padding=_padding(conv.reach))
+        return ops.conv2d(x, conv.kernel, conv.bias, strides=conv.strides, padding=_padding(conv))
 
 
-def _padding(reach: Reach) -> ops.Padding:
+def _padding(conv: Conv) -> ops.Padding:
     """That is "SAME" where the reach allows it, since deployed runtimes know it best."""
-    top, bottom, left, right = reach
-    if bottom - top in (0, 1) and right - left in (0, 1):
+    top, bottom, left, right = conv.reach
+    # With strides, "SAME" depends on the size of the image.
+    if conv.strides == (1, 1) and bottom - top in (0, 1) and right - left in (0, 1):
         return "SAME"
     return (top, bottom), (left, right)

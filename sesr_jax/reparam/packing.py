@@ -13,10 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.reparam import terms
+from sesr_jax.reparam import filters, norm, terms
 from sesr_jax.reparam.terms import Term
 
-_TERMS = {cls.__name__: cls for cls in Term.__subclasses__() if cls.__module__ == terms.__name__}
+_TERMS = {
+    name: value
+    for module in (terms, filters, norm)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, Term) and value is not Term
+}
 
 
 def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:

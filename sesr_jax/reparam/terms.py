@@ -3,14 +3,16 @@
 A term's **meaning** is an affine map on images ``[N, H, W, C]`` that zeros extend without end. No
 intermediate map is cut off at the border: a bias reaches every position of the endless plane, so a
 biased 1×1 before a k×k composes exactly, borders included. (Padding every layer anew with zeros, as
-most code does, breaks that equality at the border.)
+most code does, breaks that equality at the border.) With strides s, output pixel n lies on input
+pixel s·n, where the kernel's anchor tap is laid: ``[N, ceil(H / s), ceil(W / s), C]``.
 
 The law, tested with ``==`` on integers: ``term.collapse().apply(x) == term.apply(x)``, everywhere.
 
     block = Sequential((Conv(k3, b3), Conv(k1, b1)))    # SESR's collapsible linear block
     conv = Sum((block, Identity(16))).collapse()        # one 3×3 with the short residual inside
 
-Kernels are ``[kh, kw, in, out]`` and correlated, not flipped. Terms are stride-1 and ungrouped.
+Kernels are ``[kh, kw, in, out]`` and correlated, not flipped. This module holds `Conv`, what is
+trained beside it, and what composes terms; `filters` and `norm` hold the rest.
 """
 
 import functools
@@ -28,10 +30,10 @@ from sesr_jax.errors import InputError
 class Reach(NamedTuple):
     """How many input pixels an output pixel sees on each side of its own position."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
 
     @property
     def kernel_size(self) -> tuple[int, int]:
@@ -39,15 +41,32 @@ class Reach(NamedTuple):
         return self.top + self.bottom + 1, self.left + self.right + 1
 
 
-class Term:
-    """The base of all terms: they define `valid`, `collapse` and the static facts."""
+class Facts(NamedTuple):
+    """What a term says of itself without being run.
+
+    Attributes:
+      in_features: channels of the input.
+      out_features: channels of the output.
+      reach: the receptive field, in input pixels.
+      strides: input pixels from one output pixel to the next, (down, right).
+    """
 
     in_features: int
     out_features: int
+    reach: Reach = Reach()
+    strides: tuple[int, int] = (1, 1)
+
+
+class Term:
+    """The base of all terms: they define `facts`, `valid` and `collapse`."""
 
     @property
-    def reach(self) -> Reach:
-        """The receptive field."""
+    def facts(self) -> Facts:
+        """The static facts.
+
+        Raises:
+          InputError: the terms inside do not fit together.
+        """
         raise NotImplementedError
 
     def valid(self, x: jax.Array) -> jax.Array:
@@ -55,13 +74,41 @@ class Term:
         raise NotImplementedError
 
     def collapse(self) -> "Conv":
-        """The one convolution that the term equals; differentiable, and idempotent."""
+        """The one convolution that the term equals; differentiable, and idempotent.
+
+        Raises:
+          InputError: as `facts`.
+        """
         raise NotImplementedError
 
+    def settle(self, x: jax.Array, around: Reach) -> "Term":
+        """A copy whose batch norms hold the statistics of what reaches them; see `norm`.
+
+        Args:
+          x: an image extended so far that the term's `valid` reaches `around` beyond its output.
+          around: the output pixels beyond the image, which the statistics leave out.
+        """
+        del x, around
+        return self
+
+    @property
+    def in_features(self) -> int:
+        """Channels of the input."""
+        return self.facts.in_features
+
+    @property
+    def out_features(self) -> int:
+        """Channels of the output."""
+        return self.facts.out_features
+
+    @property
+    def reach(self) -> Reach:
+        """The receptive field."""
+        return self.facts.reach
+
     def apply(self, x: jax.Array) -> jax.Array:
-        """Runs the term as written: ``[N, H, W, in]`` to ``[N, H, W, out]``."""
-        top, bottom, left, right = self.reach
-        return self.valid(jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))))
+        """Runs the term as written: ``[N, H, W, in]`` to ``[N, ceil(H / s), ceil(W / s), out]``."""
+        return self.valid(extend(x, self.reach))
 
 
 @struct.dataclass
@@ -73,33 +120,23 @@ class Conv(Term):
       bias: ``[out]``, or None for none at all.
       anchor: the tap (row, column) that lies on the output pixel; None means the centre, which for
         even sizes is the one left of and above the middle, as in XLA's "SAME".
+      strides: (down, right).
     """
 
     kernel: jax.Array
     bias: jax.Array | None = None
     anchor: tuple[int, int] | None = struct.field(pytree_node=False, default=None)
+    strides: tuple[int, int] = struct.field(pytree_node=False, default=(1, 1))
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.kernel.shape[-2]
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.kernel.shape[-1]
-
-    @property
-    def reach(self) -> Reach:
-        """The receptive field, from the kernel's size and the anchor."""
-        kh, kw = self.kernel.shape[-4:-2]
-        row, column = self.anchor or _centre(kh, kw)
-        return Reach(row, kh - 1 - row, column, kw - 1 - column)
+    def facts(self) -> Facts:
+        """See `Term.facts`."""
+        kh, kw, in_features, out_features = self.kernel.shape[-4:]
+        return Facts(in_features, out_features, reach_of(kh, kw, self.anchor), self.strides)
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`."""
-        y = _correlate(x, self.kernel)
-        return y if self.bias is None else y + self.bias
+        return biased(correlate(x, self.kernel, self.strides), self.bias)
 
     def collapse(self) -> "Conv":
         """Itself."""
@@ -113,19 +150,9 @@ class Identity(Term):
     features: int = struct.field(pytree_node=False)
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.features
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.features
-
-    @property
-    def reach(self) -> Reach:
-        """Only the pixel itself."""
-        return Reach(0, 0, 0, 0)
+    def facts(self) -> Facts:
+        """See `Term.facts`."""
+        return Facts(self.features, self.features)
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`."""
@@ -138,32 +165,23 @@ class Identity(Term):
 
 @struct.dataclass
 class Scale(Term):
-    """A factor a channel (OREPA's branch scaling); `scale` is ``[C]``."""
+    """A factor a channel, and a shift (OREPA's branch scaling); `scale` and `bias` are ``[C]``."""
 
     scale: jax.Array
+    bias: jax.Array | None = None
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.scale.shape[-1]
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.scale.shape[-1]
-
-    @property
-    def reach(self) -> Reach:
-        """Only the pixel itself."""
-        return Reach(0, 0, 0, 0)
+    def facts(self) -> Facts:
+        """See `Term.facts`."""
+        return Facts(self.scale.shape[-1], self.scale.shape[-1])
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`."""
-        return x * self.scale
+        return biased(x * self.scale, self.bias)
 
     def collapse(self) -> Conv:
         """A 1×1 of the diagonal matrix."""
-        return Conv(jnp.diag(self.scale)[None, None])
+        return Conv(jnp.diag(self.scale)[None, None], self.bias)
 
 
 @struct.dataclass
@@ -181,25 +199,15 @@ class Basis(Term):
     bias: jax.Array | None = None
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.kernels.shape[-2]
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.kernels.shape[-1]
-
-    @property
-    def reach(self) -> Reach:
-        """That of any one of the kernels."""
-        return Conv(self.kernels[0]).reach
+    def facts(self) -> Facts:
+        """Those of any one of the kernels."""
+        return Conv(self.kernels).facts
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`; every kernel of the basis is run by itself."""
         terms = zip(self.coefficients, self.kernels, strict=True)
-        y = _total([coefficient * _correlate(x, kernel) for coefficient, kernel in terms])
-        return y if self.bias is None else y + self.bias
+        y = _total([coefficient * correlate(x, kernel) for coefficient, kernel in terms])
+        return biased(y, self.bias)
 
     def collapse(self) -> Conv:
         """The merged kernel."""
@@ -216,31 +224,28 @@ class Sequential(Term):
     terms: tuple[Term, ...]
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.terms[0].in_features
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.terms[-1].out_features
-
-    @property
-    def reach(self) -> Reach:
-        """The sum of the reaches."""
-        return Reach(*(sum(sides) for sides in zip(*(t.reach for t in self.terms), strict=True)))
+    def facts(self) -> Facts:
+        """The reaches add up, each in the pixels of the strides before it; strides multiply."""
+        return functools.reduce(_chained, (term.facts for term in self.terms))
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`."""
         return functools.reduce(lambda y, term: term.valid(y), self.terms, x)
 
     def collapse(self) -> Conv:
-        """The convolution of the kernels; every bias passes through what follows it.
-
-        Raises:
-          InputError: neighbours disagree about the channels between them.
-        """
+        """The convolution of the kernels; every bias passes through what follows it."""
         return functools.reduce(_compose, (term.collapse() for term in self.terms))
+
+    def settle(self, x: jax.Array, around: Reach) -> "Sequential":
+        """See `Term.settle`."""
+        settled: list[Term] = []
+        for i, term in enumerate(self.terms):
+            beyond = around
+            for later in reversed(self.terms[i + 1 :]):
+                beyond = _further(later.reach, later.facts.strides, beyond)
+            settled.append(term.settle(x, beyond))
+            x = settled[-1].valid(x)
+        return Sequential(tuple(settled))
 
 
 @struct.dataclass
@@ -250,40 +255,111 @@ class Sum(Term):
     terms: tuple[Term, ...]
 
     @property
-    def in_features(self) -> int:  # type: ignore[override]
-        """Channels of the input."""
-        return self.terms[0].in_features
-
-    @property
-    def out_features(self) -> int:  # type: ignore[override]
-        """Channels of the output."""
-        return self.terms[0].out_features
-
-    @property
-    def reach(self) -> Reach:
-        """The largest of the reaches, side by side."""
-        return Reach(*(max(sides) for sides in zip(*(t.reach for t in self.terms), strict=True)))
+    def facts(self) -> Facts:
+        """Those of every branch, and the largest of the reaches, side by side."""
+        reach, strides = _side_by_side(self.terms)
+        channels = {(term.in_features, term.out_features) for term in self.terms}
+        if len(channels) > 1:
+            raise InputError(
+                f"Sum of terms with (in, out) channels {sorted(channels)}: all must agree; "
+                "give every branch the same channels."
+            )
+        return Facts(*channels.pop(), reach, strides)
 
     def valid(self, x: jax.Array) -> jax.Array:
         """See `Term.valid`; a branch that sees less gets a smaller crop."""
-        return _total([term.valid(_crop(x, self.reach, term.reach)) for term in self.terms])
+        return _total([term.valid(crop(x, self.reach, term.reach)) for term in self.terms])
 
     def collapse(self) -> Conv:
-        """The sum of the kernels, each extended by zeros to the common reach.
-
-        Raises:
-          InputError: the terms disagree about their channels.
-        """
-        convs = [term.collapse() for term in self.terms]
-        if len({(conv.in_features, conv.out_features) for conv in convs}) > 1:
-            shapes = [(conv.in_features, conv.out_features) for conv in convs]
-            raise InputError(
-                f"Sum of terms with (in, out) channels {shapes}: all must agree; "
-                "give every branch the same channels."
-            )
-        kernel = _total([_extend(conv, self.reach) for conv in convs])
+        """The sum of the kernels, each extended by zeros to the common reach."""
+        facts, convs = self.facts, [term.collapse() for term in self.terms]
         biases = [conv.bias for conv in convs if conv.bias is not None]
-        return _anchored(kernel, _total(biases) if biases else None, self.reach)
+        kernel = _total([_grown(conv, facts.reach) for conv in convs])
+        return anchored(kernel, _total(biases) if biases else None, facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Sum":
+        """See `Term.settle`."""
+        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        return Sum(tuple(terms))
+
+
+@struct.dataclass
+class Concat(Term):
+    """Terms that read the same image, their outputs joined along the channels (DBB, Transform IV)."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The outputs' channels add up."""
+        reach, strides = _side_by_side(self.terms)
+        channels = sorted({term.in_features for term in self.terms})
+        if len(channels) > 1:
+            raise InputError(
+                f"Concat of terms with {channels} input channels: all must agree; "
+                "give every branch the same input."
+            )
+        return Facts(channels[0], sum(t.out_features for t in self.terms), reach, strides)
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`."""
+        parts = [term.valid(crop(x, self.reach, term.reach)) for term in self.terms]
+        return jnp.concatenate(parts, axis=-1)
+
+    def collapse(self) -> Conv:
+        """The kernels side by side."""
+        return _joined([term.collapse() for term in self.terms], self.facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Concat":
+        """See `Term.settle`."""
+        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        return Concat(tuple(terms))
+
+
+@struct.dataclass
+class Grouped(Term):
+    """Terms that each read their own channels of the image, in order: a grouped convolution."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The channels add up, on both sides."""
+        reach, strides = _side_by_side(self.terms)
+        before, after = (
+            sum(term.facts[side] for term in self.terms)  # type: ignore[misc]
+            for side in (0, 1)
+        )
+        return Facts(before, after, reach, strides)
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`."""
+        groups = zip(self.terms, self._split(x), strict=True)
+        return jnp.concatenate([term.valid(group) for term, group in groups], axis=-1)
+
+    def collapse(self) -> Conv:
+        """The block-diagonal kernel, dense."""
+        facts, convs, start = self.facts, [], 0
+        for conv in (term.collapse() for term in self.terms):
+            channels = (start, facts.in_features - start - conv.in_features)
+            kernel = jnp.pad(conv.kernel, ((0, 0), (0, 0), channels, (0, 0)))
+            convs.append(conv.replace(kernel=kernel))  # type: ignore[attr-defined]
+            start += conv.in_features
+        return _joined(convs, facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Grouped":
+        """See `Term.settle`."""
+        groups = zip(self.terms, self._split(x), strict=True)
+        return Grouped(tuple(term.settle(group, around) for term, group in groups))
+
+    def _split(self, x: jax.Array) -> list[jax.Array]:
+        """What each group sees of `x`."""
+        groups, start = [], 0
+        for term in self.terms:
+            group = x[..., start : start + term.in_features]
+            groups.append(crop(group, self.reach, term.reach))
+            start += term.in_features
+        return groups
 
 
 def is_term(x: Any) -> bool:
@@ -299,33 +375,59 @@ def collapse(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.collapse() if is_term(x) else x, tree, is_leaf=is_term)
 
 
-def _total(arrays: Sequence[jax.Array]) -> jax.Array:
-    return functools.reduce(jnp.add, arrays)
+def reach_of(kh: int, kw: int, anchor: tuple[int, int] | None = None) -> Reach:
+    """The reach of a kernel of that size; the anchor is the centre where it is None."""
+    row, column = anchor or _centre(kh, kw)
+    return Reach(row, kh - 1 - row, column, kw - 1 - column)
 
 
-def _centre(kh: int, kw: int) -> tuple[int, int]:
-    return (kh - 1) // 2, (kw - 1) // 2
+def anchored(kernel: jax.Array, bias: jax.Array | None, facts: Facts) -> Conv:
+    """A `Conv` of those facts; the anchor stays None where it is the centre, so that trees compare."""
+    anchor = (facts.reach.top, facts.reach.left)
+    centred = anchor == _centre(*facts.reach.kernel_size)
+    return Conv(kernel, bias, None if centred else anchor, facts.strides)
 
 
-def _anchored(kernel: jax.Array, bias: jax.Array | None, reach: Reach) -> Conv:
-    """A `Conv` of that reach; the anchor stays None where it is the centre, so that trees compare."""
-    anchor = (reach.top, reach.left)
-    return Conv(kernel, bias, None if anchor == _centre(*reach.kernel_size) else anchor)
+def biased(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """`y` plus `bias`, where there is one."""
+    return y if bias is None else y + bias
 
 
-def _correlate(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def correlate(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> jax.Array:
     """A "VALID" convolution at the accelerator's full precision, since the law is about equality."""
+    dtype = jnp.result_type(x, kernel)
     return lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
+        x.astype(dtype),
+        kernel.astype(dtype),
+        strides,
         "VALID",
+        rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
         precision=lax.Precision.HIGHEST,
     )
 
 
-def _crop(x: jax.Array, have: Reach, want: Reach) -> jax.Array:
+def dilated(kernel: jax.Array, rates: tuple[int, int]) -> jax.Array:
+    """The kernel with its taps `rates` pixels apart, and zeros between them."""
+    down, right = rates
+    between = ((0, 0, down - 1), (0, 0, right - 1), (0, 0, 0), (0, 0, 0))
+    return kernel if rates == (1, 1) else lax.pad(kernel, jnp.zeros((), kernel.dtype), between)
+
+
+def extend(x: jax.Array, reach: Reach) -> jax.Array:
+    """The image with as much of the zeros around it as `reach` says."""
+    top, bottom, left, right = reach
+    return jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
+def crop(x: jax.Array, have: Reach, want: Reach) -> jax.Array:
     """Cuts an image extended for `have` down to what `want` needs."""
     _, height, width, _ = x.shape
     return x[
@@ -335,34 +437,90 @@ def _crop(x: jax.Array, have: Reach, want: Reach) -> jax.Array:
     ]
 
 
-def _extend(conv: Conv, reach: Reach) -> jax.Array:
-    """The kernel of `conv` inside zeros, grown to `reach`."""
-    pads = [outer - inner for outer, inner in zip(reach, conv.reach, strict=True)]
-    return jnp.pad(conv.kernel, (tuple(pads[:2]), tuple(pads[2:]), (0, 0), (0, 0)))
+def _total(arrays: Sequence[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.add, arrays)
 
 
-def _compose(first: Conv, second: Conv) -> Conv:
-    """`second` after `first`: C[u] = Σ_{s+t=u} A[t]·B[s], and the bias seen through all of B."""
+def _centre(kh: int, kw: int) -> tuple[int, int]:
+    return (kh - 1) // 2, (kw - 1) // 2
+
+
+def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
+    """What a term of `reach` and `strides` needs for `beyond` more output pixels on each side."""
+    down, right = strides
+    return Reach(
+        reach.top + down * beyond.top,
+        reach.bottom + down * beyond.bottom,
+        reach.left + right * beyond.left,
+        reach.right + right * beyond.right,
+    )
+
+
+def _chained(first: Facts, second: Facts) -> Facts:
     if first.out_features != second.in_features:
         raise InputError(
             f"a term of {first.out_features} output channels before one of {second.in_features} "
             "input channels: they must be equal; change one of the two."
         )
-    exact = lax.Precision.HIGHEST
-    kh, kw = second.kernel.shape[:2]
+    (down, right), (down_too, right_too) = first.strides, second.strides
+    return Facts(
+        first.in_features,
+        second.out_features,
+        _further(first.reach, first.strides, second.reach),
+        (down * down_too, right * right_too),
+    )
+
+
+def _side_by_side(terms: Sequence[Term]) -> tuple[Reach, tuple[int, int]]:
+    """The common reach and strides of branches."""
+    reaches, strides = zip(*(term.facts[2:] for term in terms), strict=True)
+    if len(set(strides)) > 1:
+        raise InputError(
+            f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not "
+            "meet; give every branch the same strides."
+        )
+    return Reach(*map(max, zip(*reaches, strict=True))), strides[0]
+
+
+def _grown(conv: Conv, reach: Reach) -> jax.Array:
+    """The kernel of `conv` inside zeros, grown to `reach`."""
+    pads = [outer - inner for outer, inner in zip(reach, conv.reach, strict=True)]
+    return jnp.pad(conv.kernel, (tuple(pads[:2]), tuple(pads[2:]), (0, 0), (0, 0)))
+
+
+def _joined(convs: Sequence[Conv], facts: Facts) -> Conv:
+    """The outputs of `convs` side by side; a missing bias beside a given one is zero."""
+    kernel = jnp.concatenate([_grown(conv, facts.reach) for conv in convs], axis=-1)
+    if all(conv.bias is None for conv in convs):
+        return anchored(kernel, None, facts)
+    biases = [
+        jnp.zeros(conv.out_features, kernel.dtype) if conv.bias is None else conv.bias
+        for conv in convs
+    ]
+    return anchored(kernel, jnp.concatenate(biases), facts)
+
+
+def _compose(first: Conv, second: Conv) -> Conv:
+    """`second` after `first`: C[u] = Σ_{t + s·v = u} A[t]·B[v], and the bias seen through all of B.
+
+    The strides s of A spread the taps of B over A's input.
+    """
+    facts, exact = _chained(first.facts, second.facts), lax.Precision.HIGHEST
+    spread = dilated(second.kernel, first.strides)
+    kh, kw = spread.shape[:2]
     if (kh, kw) == (1, 1):
-        kernel = jnp.einsum("hwip,po->hwio", first.kernel, second.kernel[0, 0], precision=exact)
+        kernel = jnp.einsum("hwip,po->hwio", first.kernel, spread[0, 0], precision=exact)
     elif first.kernel.shape[:2] == (1, 1):
-        kernel = jnp.einsum("ip,hwpo->hwio", first.kernel[0, 0], second.kernel, precision=exact)
+        kernel = jnp.einsum("ip,hwpo->hwio", first.kernel[0, 0], spread, precision=exact)
     else:
         # The input channels of A are the batch of an image, and a convolution is a correlation
         # with the flipped kernel.
         batch = jnp.pad(
             first.kernel.transpose(2, 0, 1, 3), ((0, 0), (kh - 1,) * 2, (kw - 1,) * 2, (0, 0))
         )
-        kernel = _correlate(batch, second.kernel[::-1, ::-1]).transpose(1, 2, 0, 3)
+        kernel = correlate(batch, spread[::-1, ::-1]).transpose(1, 2, 0, 3)
     bias = second.bias
     if first.bias is not None:
         carried = jnp.einsum("p,hwpo->o", first.bias, second.kernel, precision=exact)
-        bias = carried if bias is None else carried + bias
-    return _anchored(kernel, bias, Sequential((first, second)).reach)
+        bias = biased(carried, bias)
+    return anchored(kernel, bias, facts)

@@ -39,6 +39,9 @@ def base() -> ml_collections.ConfigDict:
             },
             "loss": "l1",  # or "l2", "charbonnier"
             "ema": 0.0,  # decay of the averaged weights, which are then the ones used; 0 for none
+            # Share of the steps in which batch norms, where a form has them, use the batch's statistics
+            # and not their averages, frozen from then on (RepSR).
+            "batch_statistics": 0.9,
             "dtype": "float32",  # of the activations; parameters stay float32
             "steps": 480_000,
             "steps_per_call": 100,  # compiled together; everything below is a multiple of it
@@ -105,6 +108,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             raise InputError(
                 f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
             )
+    if not 0 <= config.batch_statistics <= 1:
+        raise InputError(
+            f"config.batch_statistics is {config.batch_statistics}: it is a share of the steps; "
+            "choose a value from 0 to 1."
+        )
     for key in ("patch", "batch"):
         if config.data[key] < 1:
             raise InputError(

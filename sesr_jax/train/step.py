@@ -3,11 +3,14 @@
     run = make_steps(module, optimizer(config), config)
     state, losses = run(state, pool)
 
+A model with batch norms starts on its batches' own statistics and ends on their frozen averages.
+
 The state is never replicated by hand: pmap broadcasts it and gives it back whole, so that it goes to a
 checkpoint as it is. Every device draws its share of one batch, so that any number of them computes the
 same step.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +25,12 @@ from jax import lax
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import Pool, sample
 from sesr_jax.errors import InputError
+from sesr_jax.reparam import Statistics, statistics, with_statistics
 
 _AXIS = "batch"
+
+# How far a batch norm's running averages move at each step: the default of the papers' frameworks.
+_MOMENTUM = 0.1
 
 
 @struct.dataclass
@@ -106,17 +113,32 @@ def make_steps(
             f"config.data.batch is {batch}: it must be a multiple of the {devices} devices; choose one."
         )
 
-    def loss_fn(params: Any, lr: jax.Array, hr: jax.Array) -> jax.Array:
-        sr = module.apply({"params": params}, lr.astype(config.dtype))
-        return _LOSSES[config.loss](sr.astype(jnp.float32) - hr)  # type: ignore[union-attr]
+    def loss_fn(
+        params: Any, lr: jax.Array, hr: jax.Array, *, by_batch: bool
+    ) -> tuple[jax.Array, Statistics]:
+        """The loss, and the statistics that batch norms hold from now on."""
+        kept, mutable = statistics(params), ["statistics"] if by_batch else []
+        sr, seen = module.apply({"params": params}, lr.astype(config.dtype), mutable=mutable)
+        if by_batch:
+            kept = optax.incremental_update(statistics(seen["statistics"]), kept, _MOMENTUM)
+        return _LOSSES[config.loss](sr.astype(jnp.float32) - hr), kept  # type: ignore[union-attr]
+
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
+    frozen_from = round(config.steps * config.batch_statistics)
 
     def step(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
-        loss, grads = jax.value_and_grad(loss_fn)(state.params, rgb_to_y(lr), rgb_to_y(hr))
-        loss, grads = lax.pmean((loss, grads), _AXIS)
+        args = state.params, rgb_to_y(lr), rgb_to_y(hr)
+        if frozen_from and statistics(state.params):
+            found = lax.cond(state.step < frozen_from, by_batch, by_average, *args)
+        else:
+            found = by_average(*args)
+        (loss, kept), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        # No optimiser moves the statistics, not even by weight decay.
+        params = with_statistics(optax.apply_updates(state.params, updates), kept)
         ema = optax.incremental_update(params, state.ema, 1 - config.ema)
         return TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state), loss
 
