@@ -100,7 +100,7 @@ def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
             stored = {name: archive[name] for name in archive.files}
     except ValueError as error:
         raise InputError(

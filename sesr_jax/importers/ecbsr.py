@@ -27,6 +27,7 @@ from sesr_jax.models.ecbsr import ECBSR
 from sesr_jax.reparam import (
     Identity,
     Scale,
+    Select,
     Sequential,
     Sum,
     Term,
@@ -62,8 +63,9 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
         own = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
         order = pixel_order(module.scale) if name == "tail" else np.arange(channels[i][1])
         branches = _branches(own, order)
-        if module.residual and name.startswith("block_"):
-            branches += (Identity(f),)
+        n, m = channels[i]
+        if module.residual and n == m:
+            branches += (Identity(f) if name != "tail" else Select(tuple(order.tolist()), f),)
         params[name] = {"term": Sum(branches)}
         if "act.weight" in own:
             params[f"{name}_prelu"] = {"slope": jnp.asarray(own["act.weight"])}

@@ -27,7 +27,8 @@ class ECBSR(nn.Module):
       features: C, the channels between the convolutions.
       blocks: M, the number of convolutions between the first and the last.
       activation: "prelu" (the paper's), or "relu" for small NPUs.
-      residual: whether the identity is a branch of each of the M blocks; the released networks have none.
+      residual: whether the identity is a branch wherever as many channels go in as come out; the
+        released networks have none.
       form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for ablations.
       mode: see `LinearConv`.
     """
@@ -43,12 +44,15 @@ class ECBSR(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        conv = functools.partial(LinearConv, mode=self.mode)
+        convs = functools.partial(LinearConv, mode=self.mode)
         form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
-        body = with_residual(form) if self.residual else form
+
+        def conv(h: jax.Array, features: int, name: str) -> jax.Array:
+            residual = self.residual and h.shape[-1] == features
+            return convs(features, with_residual(form) if residual else form, name=name)(h)
+
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
-            h = conv(self.features, form if name == "head" else body, name=name)(h)
+            h = conv(h, self.features, name)
             h = PReLU(name=f"{name}_prelu")(h) if self.activation == "prelu" else ops.relu(h)
-        y = conv(self.scale**2, form, name="tail")(h)
-        return to_pixels(ops.add(y, x), self.scale)
+        return to_pixels(ops.add(conv(h, self.scale**2, "tail"), x), self.scale)
