@@ -16,6 +16,8 @@ VERBS = {
     "latency": "estimate the time on an NPU, layer by layer",
     "upscale": "upscale a picture",
     "import": "convert the weights of another project's network",
+    "reparam": "count what a network costs expanded, collapsed and between",
+    "ablate": "train one network with several forms and seeds, and compare",
     "models": "list the zoo with parameters, MACs and published figures",
     "demo": "train, collapse, export and rate a small network on photos, in minutes",
 }

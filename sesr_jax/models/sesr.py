@@ -28,6 +28,7 @@ class SESR(nn.Module):
       blocks: m, the number of 3×3 convolutions.
       expansion: p, the channels inside a collapsible linear block; other forms have their own.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
+      short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
       channels: C; 1 for Y, 3 for RGB.
       centred: whether 0.5 is taken from the input before the first 5×5.
@@ -42,6 +43,7 @@ class SESR(nn.Module):
     blocks: int = 5
     expansion: int = 256
     activation: Literal["prelu", "relu"] = "prelu"
+    short_residual: bool = True
     input_residual: bool = True
     channels: int = 1
     centred: bool = True
@@ -60,13 +62,14 @@ class SESR(nn.Module):
         if form is collapsible:
             form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
+        block = with_residual(form(3)) if self.short_residual else form(3)
         # The released code centres the input, so that zero padding is mid-grey and not black.
         h = conv(self.features, form(5), name="head")(ops.add(x, -0.5) if self.centred else x)
         if self.head_activation:
             h = activate(h, "head_prelu")
         shallow = h
         for i in range(self.blocks):
-            h = conv(self.features, with_residual(form(3)), name=f"block_{i}")(h)
+            h = conv(self.features, block, name=f"block_{i}")(h)
             h = activate(h, f"prelu_{i}")
         y = conv(self.channels * self.scale**2, form(5), name="tail")(ops.add(h, shallow))
         if self.input_residual:

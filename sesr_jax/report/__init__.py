@@ -2,6 +2,7 @@
 
 from sesr_jax.report.page import (
     Compare,
+    Dots,
     Page,
     Paragraph,
     Picture,
@@ -15,6 +16,7 @@ from sesr_jax.report.table import text_table
 
 __all__ = [
     "Compare",
+    "Dots",
     "Page",
     "Paragraph",
     "Picture",

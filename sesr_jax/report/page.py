@@ -13,7 +13,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
@@ -88,7 +88,22 @@ class Plot:
     caption: str = ""
 
 
-Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot
+@dataclasses.dataclass(frozen=True)
+class Dots:
+    """Repeated measurements: a row for each name, the first on top, a dot a value, a bar at their mean.
+
+    Attributes:
+      values: by name.
+      x: the axis's name, with its unit.
+      caption: what the plot says, or nothing.
+    """
+
+    values: Mapping[str, Sequence[float]]
+    x: str
+    caption: str = ""
+
+
+Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot | Dots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +182,16 @@ def _block(block: Block) -> str:
         case Compare():
             return _compare(block)
         case Plot():
-            return _figure(_plot(block), block.caption, "plot")
+            label = block.caption or f"{block.y} over {block.x}"
+            return _figure(
+                _svg(lambda axes: _lines(axes, block), 3.1, label), block.caption, "plot"
+            )
+        case Dots():
+            height = 0.8 + 0.28 * len(block.values)
+            label = block.caption or block.x
+            return _figure(
+                _svg(lambda axes: _dots(axes, block), height, label), block.caption, "plot"
+            )
 
 
 def _figure(content: str, caption: str, kind: str = "picture") -> str:
@@ -232,8 +256,28 @@ def _image(image: np.ndarray, description: str) -> str:
     )
 
 
-def _plot(plot: Plot) -> str:
-    """An SVG that takes the page's colours."""
+def _lines(axes: Any, plot: Plot) -> None:
+    for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
+        # More lines than colours: the second round is dashed, and so on.
+        dashes = ("-", "--", ":")[len(axes.lines) // len(_COLOURS) % 3]
+        axes.plot(x, y, dashes, label=_plain(name), color=colour, linewidth=2)
+    axes.set_ylabel(_plain(plot.y), color=_INK)
+    axes.set_xlabel(_plain(plot.x), color=_INK)
+    if len(plot.lines) > 1:
+        axes.legend(frameon=False, labelcolor=_INK, ncols=1 + len(plot.lines) // 9)
+
+
+def _dots(axes: Any, dots: Dots) -> None:
+    for row, values in enumerate(dots.values.values()):
+        axes.plot(values, [row] * len(values), "o", color=_COLOURS[0], alpha=0.7, markersize=6)
+        axes.plot(sum(values) / len(values), row, "|", color=_COLOURS[1], markersize=14, mew=2.5)
+    axes.set_yticks(range(len(dots.values)), [_plain(name) for name in dots.values])
+    axes.invert_yaxis()
+    axes.set_xlabel(_plain(dots.x), color=_INK)
+
+
+def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
+    """What `draw` puts on Matplotlib's axes, as an SVG that takes the page's colours."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -249,18 +293,13 @@ def _plot(plot: Plot) -> str:
         "font.family": "sans-serif",
     }
     with mpl.rc_context({**style, "font.size": 10}):
-        figure = Figure(figsize=(5.6, 3.1), layout="constrained")
+        figure = Figure(figsize=(5.6, height), layout="constrained")
         axes = figure.add_subplot()
-        for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
-            axes.plot(x, y, label=_plain(name), color=colour, linewidth=2)
-        axes.set_xlabel(_plain(plot.x), color=_INK)
-        axes.set_ylabel(_plain(plot.y), color=_INK)
+        draw(axes)
         axes.tick_params(colors=_INK, length=0)
         axes.grid(color=_RULE, linewidth=1)
         axes.set_axisbelow(True)
         axes.spines[:].set_visible(False)
-        if len(plot.lines) > 1:
-            axes.legend(frameon=False, labelcolor=_INK)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
@@ -269,8 +308,7 @@ def _plot(plot: Plot) -> str:
     prefix = f"p{zlib.crc32(svg.encode()):x}-"
     svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
     svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
-    label = escape(plot.caption or f"{plot.y} over {plot.x}")
-    return f'<svg role="img" aria-label="{label}"' + svg[svg.index("<svg") + len("<svg") :]
+    return f'<svg role="img" aria-label="{escape(label)}"' + svg[svg.index("<svg") + len("<svg") :]
 
 
 def _plain(text: str) -> str:
@@ -279,10 +317,11 @@ def _plain(text: str) -> str:
 
 
 def _cycle(count: int) -> list[str]:
-    """Colours that hold on white and on black, and for the colour-blind (Okabe and Ito 2008)."""
-    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
-    return [colours[i % len(colours)] for i in range(count)]
+    return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
 
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""They hold on white and on black, and for the colour-blind (Okabe and Ito 2008)."""
 
 _INK, _RULE = "#010203", "#030201"
 """Stand-ins in a plot, for the page's colours of text and of fine lines."""

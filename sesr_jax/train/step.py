@@ -11,12 +11,13 @@ same step.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -93,16 +94,28 @@ def init_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=params,
+        # Copies: a step gives the state's buffers away, and parameters may share theirs.
+        params=jax.tree.map(jnp.copy, params),
         ema=jax.tree.map(jnp.copy, params),
         opt_state=tx.init(params),
     )
 
 
 def make_steps(
-    module: nn.Module, tx: optax.GradientTransformation, config: ml_collections.ConfigDict
+    module: nn.Module,
+    tx: optax.GradientTransformation,
+    config: ml_collections.ConfigDict,
+    *,
+    seeds: Sequence[int] | None = None,
 ) -> Steps:
     """A function that does `config.steps_per_call` steps and gives the losses of each.
+
+    Args:
+      module: the network.
+      tx: the optimiser.
+      config: as `train.config.base`.
+      seeds: several runs at once, one a seed in the place of `config.seed`. Every array of the state but
+        `step` then has an axis of runs before its own (see `stack_states`), and losses are ``[steps, runs]``.
 
     Raises:
       InputError: the batch cannot be shared out among the devices.
@@ -127,8 +140,8 @@ def make_steps(
     by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
     frozen_from = round(config.steps * config.batch_statistics)
 
-    def step(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    def step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, jax.Array]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
         args = state.params, rgb_to_y(lr), rgb_to_y(hr)
         if frozen_from and statistics(state.params):
@@ -145,30 +158,63 @@ def make_steps(
     # An accelerator must not wait for the host at every step. XLA's CPU compiler leaves its fast
     # convolutions inside a loop (the kernel's gradient takes 40 times as long): there, the host loops.
     looped = jax.default_backend() != "cpu"
+    one = step if seeds is None else jax.vmap(step, (_RUNS, None, 0), (_RUNS, 0))
 
-    def steps(state: TrainState, pool: Pool, _: jax.Array) -> tuple[TrainState, jax.Array]:
+    def steps(
+        state: TrainState, pool: Pool, seed: jax.Array, _: jax.Array
+    ) -> tuple[TrainState, jax.Array]:
         if not looped:
-            return step(state, pool)
+            return step(state, pool, seed)
         return lax.scan(
-            lambda carry, _: step(carry, pool), state, None, length=config.steps_per_call
+            lambda carry, _: one(carry, pool, seed), state, None, length=config.steps_per_call
         )
 
     # pmap wants one argument with an axis of devices, and nothing here differs between them.
     mapped = jax.pmap(
-        steps, axis_name=_AXIS, in_axes=(None, None, 0), out_axes=(None, None), donate_argnums=0
+        steps,
+        axis_name=_AXIS,
+        in_axes=(None, None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
     )
     ranks = jnp.arange(jax.local_device_count())
+    keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
-    def run(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
-        if looped:
-            return mapped(state, pool, ranks)
+    def host_loop(state: TrainState, pool: Pool, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
         losses = []
         for _ in range(config.steps_per_call):
-            state, loss = mapped(state, pool, ranks)
+            state, loss = mapped(state, pool, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)
 
+    def run(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
+        if looped:
+            return mapped(state, pool, keys, ranks)
+        if seeds is None:
+            return host_loop(state, pool, keys)
+        # On a CPU, convolutions with a kernel a run are slower together than one after another.
+        states, losses = zip(
+            *(host_loop(unstack_state(state, i), pool, key) for i, key in enumerate(keys)),
+            strict=True,
+        )
+        return stack_states(states), jnp.stack(losses, axis=1)
+
     return run
+
+
+_RUNS = TrainState(step=None, params=0, ema=0, opt_state=0)  # type: ignore[arg-type]
+"""The axis of runs in each part of the state of several."""
+
+
+def stack_states(states: Sequence[TrainState]) -> TrainState:
+    """The state of several runs that have done equally many steps."""
+    return jax.tree.map(lambda *x: jnp.stack(x), *states).replace(step=states[0].step)
+
+
+def unstack_state(state: TrainState, run: int) -> TrainState:
+    """The state of one run of several; all of it is copied, since a step gives its buffers away."""
+    parts = state.params, state.ema, state.opt_state
+    return TrainState(jnp.copy(state.step), *jax.tree.map(lambda x: x[run], parts))
 
 
 def _charbonnier(error: jax.Array, epsilon: float = 1e-3) -> jax.Array:

@@ -1,0 +1,148 @@
+"""What the collapse costs, and what it saves: every form of `reparam.FORMS`, on this machine.
+
+    python -m benchmarks.collapse
+    python -m benchmarks.collapse --form collapsible --form ecb --repetitions 9 --json collapse.json
+
+For each form, two ratios, each from medians of runs in turns (A B A B …), so that other work on the
+machine weighs on both sides alike: the collapse of a large network against its own training step, and
+a small network's training step in the mode "collapsed" against "expanded". Steps are those of
+`sesr train`: crops, loss, gradients, update. Forms with batch norms run on their batches' statistics,
+for which they must run the expanded form too.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from sesr_jax import train
+from sesr_jax.data.pool import Pool, make_pool
+from sesr_jax.data.sources import Picture
+from sesr_jax.files import replacing
+from sesr_jax.models import create
+from sesr_jax.reparam import FORMS, collapse
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.report import text_table
+from sesr_jax.train.step import init_state, make_steps, optimizer
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, measures, and prints a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--form", action="append", choices=FORMS, help="repeatable; all by default")
+    parser.add_argument("--large", default="sesr_xl", help="whose collapse; default %(default)s")
+    parser.add_argument("--small", default="sesr_m5", help="whose two modes; default %(default)s")
+    parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
+    parser.add_argument("--patch", type=int, default=64, help="default %(default)s")
+    parser.add_argument("--repetitions", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    image = (photo_like((1, 256, 256, 3))[0] * 255).astype("uint8")
+    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=args.patch)
+    results = []
+    for form in args.form or FORMS:
+        large = interleaved(
+            {
+                "collapse": _collapse(args.large, form),
+                "step": _step(args.large, form, "collapsed", pool, args.batch),
+            },
+            args.repetitions,
+        )
+        small = interleaved(
+            {
+                mode: _step(args.small, form, mode, pool, args.batch)
+                for mode in ("collapsed", "expanded")
+            },
+            args.repetitions,
+        )
+        results.append({"form": form, "large": large, "small": small})
+        print(f"{form} measured", flush=True)
+
+    device = jax.devices()[0]
+    print(
+        f"{device.device_kind or platform.processor()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.patch}×{args.patch}; "
+        f"medians of {args.repetitions}"
+    )
+    print(text_table([_row(result) for result in results], _header(args.large, args.small)))
+    if args.json:
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each function, after a run that compiles; they take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        jax.block_until_ready(function())
+    for _ in range(repetitions):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def _collapse(model: str, form: str) -> Callable[[], Any]:
+    module = create(model, scale=2, form=form)
+    params = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))["params"]
+    compiled = jax.jit(collapse)
+    return lambda: compiled(params)
+
+
+def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[[], Any]:
+    """One training step; each call goes on from the last."""
+    config = train.base()
+    config.data.batch = batch
+    config.steps_per_call = 1
+    module = create(model, scale=2, form=form, mode=mode)
+    tx = optimizer(config)
+    steps = make_steps(module, tx, config)
+    params = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))["params"]
+    state = init_state(params, tx)
+
+    def step() -> jax.Array:
+        nonlocal state
+        state, losses = steps(state, pool)
+        return losses
+
+    return step
+
+
+def _header(large: str, small: str) -> list[str]:
+    return [
+        "form",
+        f"{large}: collapse",
+        "step",
+        "collapse / step",
+        f"{small}: collapsed step",
+        "expanded step",
+        "expanded / collapsed",
+    ]
+
+
+def _row(result: Mapping[str, Any]) -> list[str]:
+    large, small = result["large"], result["small"]
+    return [
+        result["form"],
+        f"{large['collapse'] * 1e3:.2f} ms",
+        f"{large['step'] * 1e3:.0f} ms",
+        f"{large['collapse'] / large['step']:.2%}",
+        f"{small['collapsed'] * 1e3:.0f} ms",
+        f"{small['expanded'] * 1e3:.0f} ms",
+        f"{small['expanded'] / small['collapsed']:.2f}×",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""``sesr ablate``: one network with several forms and seeds."""
+
+import pathlib
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+from sesr_jax.cli.train import read_config
+
+_EXAMPLE = """  sesr ablate --config experiments/ablations/forms.py:cpu --workdir runs/forms
+  sesr ablate --config experiments/ablations/forms.py:smoke --workdir runs/smoke     (a minute)
+
+The same command resumes. --config.conditions="('dense','ecb+residual')" chooses among the forms."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv`, trains what is not yet trained, and prints a table."""
+    parser = arguments.parser(
+        "ablate",
+        "Train one network with several forms and seeds, all else equal, and compare them.",
+        _EXAMPLE,
+    )
+    parser.add_argument(
+        "--config", required=True, help="a config file, with :variant where it has any"
+    )
+    parser.add_argument(
+        "--workdir", required=True, type=pathlib.Path, help="the folder of the results"
+    )
+    args, overrides = parser.parse_known_args(argv)
+    config = read_config(args.config, overrides)
+
+    from sesr_jax.report import text_table
+    from sesr_jax.train.ablation import PAGE, ablate, table
+
+    results = ablate(config, args.workdir)
+    print(text_table(*table(results)))
+    print(f"page: {args.workdir / PAGE}")

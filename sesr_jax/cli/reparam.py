@@ -1,0 +1,76 @@
+"""``sesr reparam``: what a network or a form costs while it trains, and after."""
+
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+from sesr_jax.errors import InputError
+
+_EXAMPLE = """  sesr reparam sesr_m5
+  sesr reparam sesr_m5 --form ecb
+  sesr reparam --form dbb --features 16"""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv`, counts, and prints a table."""
+    parser = arguments.parser(
+        "reparam",
+        "Count the expanded and the collapsed forward pass of a network, or of one 3×3 of a form, and "
+        "measure how far their outputs differ.",
+        _EXAMPLE,
+    )
+    parser.add_argument("model", nargs="?", help="a model of the zoo; left out for a form alone")
+    parser.add_argument("--scale", type=int, default=2, help="of the model; default %(default)s")
+    parser.add_argument(
+        "--form", help="the form that the model's convolutions get, or that is shown alone"
+    )
+    parser.add_argument(
+        "--features", type=int, default=16, help="channels of a form alone; default %(default)s"
+    )
+    parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
+    parser.add_argument(
+        "--patch", type=int, default=64, help="side of the input; default %(default)s"
+    )
+    args = parser.parse_args(argv)
+    if args.model is None and args.form is None:
+        raise InputError("there is nothing to count: name a model, a form by --form, or both.")
+    for name in ("features", "batch", "patch"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name} is {getattr(args, name)}: it must be 1 or more; raise it.")
+
+    import jax
+
+    from sesr_jax.models import create
+    from sesr_jax.reparam import LinearConv, named
+    from sesr_jax.reparam.cost import Pass, output_difference, training_cost
+    from sesr_jax.report import text_table
+
+    options = {"form": named(args.form)} if args.form else {}
+    if args.model is None:
+        module, channels = LinearConv(args.features, options["form"](3)), args.features
+        title = f"{args.form}, 3×3, {channels} channels"
+    else:
+        module, channels = create(args.model, scale=args.scale, **options), 1
+        title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
+    small = (1, args.patch, args.patch, channels)
+    variables = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
+    spent = training_cost(module, variables, (args.batch, *small[1:]))
+    difference, largest = output_difference(module, variables, small)
+
+    def row(name: str, held: Pass, macs: int) -> list[str]:
+        sizes = f"{held.weights:,}", f"{held.parameters:,}"
+        return [name, *sizes, f"{macs / 1e9:.3f} G", f"{spent.expanded.macs / macs:.2f}×"]
+
+    collapsed = spent.collapsed
+    rows = [
+        row("expanded", spent.expanded, spent.expanded.macs),
+        row("collapsed", collapsed, collapsed.macs),
+        row("collapsed, with the collapse", collapsed, collapsed.macs + spent.collapse),
+        row("… by SESR's Algorithm 1", collapsed, collapsed.macs + spent.delta_collapse),
+    ]
+    print(f"{title}: the forward pass of {args.batch} × {args.patch}×{args.patch} pixels")
+    print(text_table(rows, ["", "weights", "all parameters", "MACs", "expanded / this"]))
+    print(
+        f"the collapse alone: {spent.collapse / 1e6:.2f} M MACs, "
+        f"by Algorithm 1 {spent.delta_collapse / 1e6:.2f} M"
+    )
+    print(f"largest difference of the outputs: {difference:.1e}, where they reach {largest:.2f}")

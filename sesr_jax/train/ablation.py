@@ -1,0 +1,250 @@
+"""Ablations: one network trained with several forms and several seeds, all else equal.
+
+    results = ablate(config, "runs/forms")
+    print(text_table(*table(results)))
+
+A condition is a form of `reparam.FORMS`, such as "ecb", or a form with the network's short residuals,
+such as "ecb+residual". Every condition sees the same crops in the same order, seed by seed, and deploys
+the same convolutions. It is trained with one recipe: what prefers another learning rate loses by it.
+
+The same call goes on after the conditions that are done, and does those that were added.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from sesr_jax import report
+from sesr_jax.data.pool import Pool, make_pool
+from sesr_jax.data.sources import Picture, source
+from sesr_jax.errors import InputError
+from sesr_jax.files import replacing
+from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
+from sesr_jax.metrics.protocol import Y
+from sesr_jax.models import create, network
+from sesr_jax.reparam import collapse, named
+from sesr_jax.train.config import base, validate
+from sesr_jax.train.step import init_state, make_steps, optimizer, stack_states, unstack_state
+
+PAGE = "index.html"
+"""In the folder of an ablation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one condition came to.
+
+    Attributes:
+      parameters: as trained.
+      psnr: in dB, the mean over the pictures (protocol Y), one a seed.
+      steps: done after each of the losses.
+      losses: the mean over the steps before and over the seeds.
+    """
+
+    parameters: int
+    psnr: tuple[float, ...]
+    steps: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+
+
+def base_ablation() -> ml_collections.ConfigDict:
+    """`train.config.base` and what an ablation has beside: how many seeds, and the conditions."""
+    config = base()
+    config.seeds = 3
+    config.conditions = ("dense", "collapsible", "collapsible+residual")
+    return config
+
+
+def ablate(
+    config: ml_collections.ConfigDict,
+    folder: str | os.PathLike[str],
+    say: Callable[[str], None] = print,
+) -> dict[str, Result]:
+    """Trains every condition from the seeds 0, 1, … and writes a page that compares them.
+
+    Args:
+      config: as `base_ablation`; the model must take the options of SESR.
+      folder: gets a file for each condition, and `PAGE`.
+      say: hears each condition's result as it comes.
+
+    Returns:
+      The results by condition, in the config's order, after that of bicubic interpolation.
+
+    Raises:
+      InputError: the config does not make sense, or the folder holds results of another one.
+    """
+    validate(config)
+    if config.seeds < 1 or not config.conditions:
+        raise InputError(
+            f"config.seeds is {config.seeds} and config.conditions {tuple(config.conditions)}: "
+            "there must be one or more of each; add some."
+        )
+    options = {name: _options(config, name) for name in config.conditions}
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = {name: _read(folder / f"{name}.json", config) for name in options}
+    scale, data = config.model.scale, config.data
+    pictures = source(data.eval, scale=scale)
+    pool = make_pool(
+        source(data.train, scale=scale), scale=scale, patch=data.patch, small=data.small
+    )
+    score = _scorer(config, pictures)
+    anchor = mean(evaluate(bicubic(scale), pictures, scale, Y))["psnr"]
+    results = {"bicubic": Result(parameters=0, psnr=(anchor,))}
+    for name, found in done.items():
+        result = found or _train(config, options[name], pool, score)
+        if not found:
+            _write(folder / f"{name}.json", config, result)
+        say(f"{name}: {_summary(result)} dB")
+        results[name] = result
+    report.write(_page(config, results), folder / PAGE)
+    return results
+
+
+def table(results: Mapping[str, Result]) -> tuple[list[list[str]], list[str]]:
+    """Rows, the best mean first, and their header."""
+    order = sorted(results, key=lambda name: -statistics.fmean(results[name].psnr))
+    rows = [
+        [
+            name,
+            f"{results[name].parameters:,}",
+            _summary(results[name]),
+            *(f"{pick(results[name].psnr):.3f}" for pick in (min, max)),
+        ]
+        for name in order
+    ]
+    return rows, ["condition", "trained parameters", "PSNR in dB", "least", "most"]
+
+
+def _summary(result: Result) -> str:
+    """The mean and, over several seeds, their standard deviation."""
+    mean_of = f"{statistics.fmean(result.psnr):.3f}"
+    return f"{mean_of} ± {statistics.stdev(result.psnr):.3f}" if result.psnr[1:] else mean_of
+
+
+def _options(config: ml_collections.ConfigDict, condition: str) -> dict[str, Any]:
+    """The model's options in that condition; refuses what the model does not take."""
+    form, plus, addition = condition.partition("+")
+    if plus and addition != "residual":
+        raise InputError(
+            f"unknown condition {condition!r}: only '+residual' may follow the form; correct it."
+        )
+    named(form)
+    options = {**config.model.options, "form": form, "short_residual": bool(plus)}
+    create(config.model.name, scale=config.model.scale, **options)
+    return options
+
+
+def _train(
+    config: ml_collections.ConfigDict,
+    options: Mapping[str, Any],
+    pool: Pool,
+    score: Callable[[Any], float],
+) -> Result:
+    """All seeds of one condition, from the first step to the last."""
+    seeds = range(config.seeds)
+    nets = [
+        network.init(config.model.name, scale=pool.scale, key=jax.random.key(seed), **options)
+        for seed in seeds
+    ]
+    tx = optimizer(config)
+    steps = make_steps(nets[0].module, tx, config, seeds=seeds)
+    state = stack_states([init_state(net.variables["params"], tx) for net in nets])
+    done, losses = [], []
+    while (step := int(state.step)) < config.steps:
+        state, values = steps(state, pool)
+        done.append(step + config.steps_per_call)
+        losses.append(float(jnp.mean(values)))
+    if not np.isfinite(losses).all():
+        raise InputError(
+            f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr."
+        )
+    runs = [unstack_state(state, i).ema for i in seeds]
+    return Result(
+        parameters=sum(p.size for p in jax.tree.leaves(runs[0])),
+        psnr=tuple(map(score, runs)),
+        steps=tuple(done),
+        losses=tuple(losses),
+    )
+
+
+def _scorer(
+    config: ml_collections.ConfigDict, pictures: Sequence[Picture]
+) -> Callable[[Any], float]:
+    """Mean PSNR as a function of the expanded parameters; compiled once for all conditions."""
+    scale = config.model.scale
+    module = create(config.model.name, scale=scale, **config.model.options)
+
+    @jax.jit
+    def upscale(params: Any, x: jax.Array) -> jax.Array:
+        return module.apply({"params": params}, x[None])[0]  # type: ignore[index]
+
+    def score(params: Any) -> float:
+        deployed = collapse(params)
+        return mean(evaluate(lambda x: upscale(deployed, x), pictures, scale, Y))["psnr"]
+
+    return score
+
+
+def _held(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The part of the config that a result depends on."""
+    return {
+        key: value for key, value in json.loads(config.to_json()).items() if key != "conditions"
+    }
+
+
+def _write(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
+    content = {"config": _held(config), "result": dataclasses.asdict(result)}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | None:
+    """The result that an earlier call left, or None.
+
+    Raises:
+      InputError: it is of another config.
+    """
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["config"] != _held(config):
+        raise InputError(
+            f"{path} is of another config: all conditions must be trained alike; name an empty folder."
+        )
+    fields = content["result"].items()
+    return Result(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields})
+
+
+def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> report.Page:
+    rows, header = table(results)
+    model, data = config.model, config.data
+    trained = {name: result for name, result in results.items() if result.losses}
+    quality = [
+        report.Dots(
+            {row[0]: results[row[0]].psnr for row in rows if row[0] in trained},
+            x="PSNR in dB",
+            caption="One dot a seed; the bar is their mean.",
+        ),
+        report.Table(header, rows, "± is the standard deviation over the seeds."),
+    ]
+    curves = report.Plot(
+        {name: (result.steps, result.losses) for name, result in trained.items()},
+        x="step",
+        y=f"{config.loss} loss, mean over the seeds",
+    )
+    return report.Page(
+        f"{model.name} ×{model.scale} by form",
+        [report.Section("Quality", quality), report.Section("Training", [curves])],
+        lead=f"{config.steps:,} steps of {data.batch} crops of {data.patch}×{data.patch} from {data.train}, "
+        f"{config.seeds} seeds, measured on {data.eval} (Y).",
+    )
