@@ -325,6 +325,10 @@ def test_settings_hold_in_their_stage_alone(config):
         (train.stage(optim={"name": "adamant"}), "must be an optimiser of optax"),
         (train.stage(optim={"options": {"b3": 1.0}}), "do not fit amsgrad"),
         (train.stage("grow_basis", added=0), "grow by 0 kernels"),
+        (
+            train.stage(data={"patch": 40}),
+            r"smaller than the crop of 80 pixels of config\.stages\[1\]",
+        ),
     ],
 )
 def test_bad_stages_are_refused_before_any_work(config, tmp_path, stage, message):
