@@ -111,7 +111,8 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[[], Steps]:
     """
     data = stage.config.data
     pictures = source(data.train, scale=fresh.scale)
-    steps = make_steps(fresh.module, optimizer(stage.config), stage.config)
+    tx = optimizer(stage.config)
+    steps = make_steps(fresh.module, tx, stage.config, start=stage.start)
     if stage.index and data.small == "error":
         _check_sizes(pictures, data.patch * fresh.scale, stage)
 

@@ -107,6 +107,7 @@ def make_steps(
     config: ml_collections.ConfigDict,
     *,
     seeds: Sequence[int] | None = None,
+    start: int = 0,
 ) -> Steps:
     """A function that does `config.steps_per_call` steps and gives the losses of each.
 
@@ -116,6 +117,8 @@ def make_steps(
       config: as `train.config.base`.
       seeds: several runs at once, one a seed in the place of `config.seed`. Every array of the state but
         `step` then has an axis of runs before its own (see `stack_states`), and losses are ``[steps, runs]``.
+
+      start: the run's steps before those that `config` is about.
 
     Raises:
       InputError: the batch cannot be shared out among the devices.
@@ -138,13 +141,13 @@ def make_steps(
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
-    frozen_from = round(config.steps * config.batch_statistics)
+    frozen_from = start + round(config.steps * config.batch_statistics)
 
     def step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
         args = state.params, rgb_to_y(lr), rgb_to_y(hr)
-        if frozen_from and statistics(state.params):
+        if config.batch_statistics and statistics(state.params):
             found = lax.cond(state.step < frozen_from, by_batch, by_average, *args)
         else:
             found = by_average(*args)
