@@ -1,6 +1,7 @@
 """A form that a config names trains, with batch norms that learn their averages and then freeze."""
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
@@ -61,6 +62,18 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
         jax.tree.map(np.testing.assert_array_equal, held[2], held[after])
         kernels = (jax.tree.leaves(history[i])[1] for i in (after - 1, after))
         assert np.any(next(kernels) != next(kernels))
+
+
+def test_a_later_stage_freezes_by_its_own_steps(config):
+    """Its first step, the run's fifth, is before the half of its own four."""
+    fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
+    pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
+    tx = optimizer(config)
+    state = init_state(fresh.variables["params"], tx).replace(step=jnp.asarray(4))
+    before = jax.device_get(statistics(state.params))
+    state, _ = make_steps(fresh.module, tx, config, start=4)(state, pool)
+    after = statistics(state.params)
+    assert all(np.any(before[name][0] != after[name][0]) for name in before)
 
 
 def test_a_named_form_trains_to_a_network_of_plain_convolutions(config, tmp_path):
