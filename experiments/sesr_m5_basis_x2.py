@@ -19,6 +19,6 @@ def get_config(variant: str = "paper"):
     config.model.update(name="sesr_m5", scale=2, options={"form": "kernel_basis"})
     config.steps = 160_000
     # A new kernel's moments begin at zero beside the old ones' count: its first steps are large.
-    grown = train.stage("grow_basis", added=2, preserve=True, optim={"warmup": 1_000})
-    config.stages = (train.stage(), grown, grown.copy_and_resolve_references())
+    grown = {"added": 2, "preserve": True, "optim": {"warmup": 1_000}}
+    config.stages = (train.stage(), *(train.stage("grow_basis", **grown) for _ in range(2)))
     return train.variant(config, variant)

@@ -21,6 +21,7 @@ _FLOORS = (
     ("reparam",),
     ("graph",),
     ("models",),
+    ("importers",),
     ("data",),
     ("metrics",),
     ("train",),
@@ -66,7 +67,16 @@ def test_every_floor_is_in_the_list():
     assert folders <= set(_LEVEL)
 
 
-_HEAVY = ("tensorflow", "ai_edge_litert", "skimage", "matplotlib", "tensorboardX", "ethosu", "onnx")
+_HEAVY = (
+    "tensorflow",
+    "torch",
+    "ai_edge_litert",
+    "skimage",
+    "matplotlib",
+    "tensorboardX",
+    "ethosu",
+    "onnx",
+)
 
 
 def test_importing_everything_needs_the_core_alone():

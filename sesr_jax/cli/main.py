@@ -1,6 +1,7 @@
 """The `sesr` command: ``sesr VERB …``. Each verb is a module of this package with ``run(argv)``."""
 
 import importlib
+import keyword
 import logging
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ VERBS = {
     "export": "write a TFLite file, float or full INT8",
     "latency": "estimate the time on an NPU, layer by layer",
     "upscale": "upscale a picture",
+    "import": "convert the weights of another project's network",
     "reparam": "count what a network costs expanded, collapsed and between",
     "ablate": "train one network with several forms and seeds, and compare",
     "models": "list the zoo with parameters, MACs and published figures",
@@ -39,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     logging.basicConfig(format="%(message)s")
     logging.getLogger("sesr_jax").setLevel(logging.INFO)
+    module = f"{verb}_" if keyword.iskeyword(verb) else verb
     try:
-        importlib.import_module(f"sesr_jax.cli.{verb}").run(arguments[1:])
+        importlib.import_module(f"sesr_jax.cli.{module}").run(arguments[1:])
     except InputError as error:
         print(f"sesr {verb}: {error}", file=sys.stderr)
         return 2

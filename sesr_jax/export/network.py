@@ -8,7 +8,7 @@ from typing import Literal
 from sesr_jax import __version__
 from sesr_jax.data import Picture
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.metrics import Y
+from sesr_jax.metrics import RGB, Y
 from sesr_jax.models.network import Network
 from sesr_jax.quant import calibrate
 
@@ -40,7 +40,8 @@ def export_network(
     ranges = None
     if calibration is not None:
         some = itertools.islice(calibration, _CALIBRATION_IMAGES)
-        ranges = calibrate(graph, (Y.pair(picture, network.scale)[0][None] for picture in some))
+        pair = (Y if network.channels == 1 else RGB).pair
+        ranges = calibrate(graph, (pair(picture, network.scale)[0][None] for picture in some))
     metadata = {
         "model": network.name,
         "scale": network.scale,

@@ -52,8 +52,8 @@ class Network:
 
     @property
     def channels(self) -> int:
-        """1: every network of the zoo works on Y."""
-        return 1
+        """C of the images: 1 for Y, 3 for RGB."""
+        return getattr(self.module, "channels", 1)
 
     def apply(self, x: jax.Array) -> jax.Array:
         """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``."""
@@ -75,7 +75,8 @@ def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
       InputError: as `models.create`.
     """
     module = create(name, scale=scale, **options)
-    variables = module.init(key, jax.numpy.zeros((1, 8, 8, 1)))
+    channels = getattr(module, "channels", 1)
+    variables = module.init(key, jax.numpy.zeros((1, 8, 8, channels)))
     return Network(name=name, scale=scale, variables=variables, options=options)
 
 

@@ -15,11 +15,13 @@ from typing import Any
 from flax import linen as nn
 
 from sesr_jax.errors import InputError
+from sesr_jax.models.ecbsr import ECBSR
 from sesr_jax.models.fsrcnn import FSRCNN
 from sesr_jax.models.published import Quality, published
 from sesr_jax.models.sesr import SESR
 
 _SESR = "Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Table 1"
+_ECBSR = "Zhang et al., Edge-oriented Convolution Block, ACM Multimedia 2021"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,11 @@ def _hardware(variant: Variant) -> Variant:
     return dataclasses.replace(variant, build=build, published={})
 
 
+def _ecbsr(features: int, blocks: int) -> Variant:
+    build = functools.partial(ECBSR, features=features, blocks=blocks)
+    return Variant(build=build, scales=(2, 3, 4), paper=_ECBSR)
+
+
 _SIZES = {
     "sesr_m3": _sesr("sesr_m3", features=16, blocks=3, expansion=256),
     "sesr_m5": _sesr("sesr_m5", features=16, blocks=5, expansion=256),
@@ -61,6 +68,10 @@ _SIZES = {
 VARIANTS: dict[str, Variant] = {
     **_SIZES,
     **{f"{name}_hw": _hardware(variant) for name, variant in _SIZES.items()},
+    "ecbsr_m4c8": _ecbsr(features=8, blocks=4),
+    "ecbsr_m4c16": _ecbsr(features=16, blocks=4),
+    "ecbsr_m10c32": _ecbsr(features=32, blocks=10),
+    "ecbsr_m16c64": _ecbsr(features=64, blocks=16),
     "fsrcnn": Variant(
         build=FSRCNN,
         scales=(2, 3, 4),

@@ -14,22 +14,25 @@ import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import PReLU
+from sesr_jax.models.layers import PReLU, to_pixels
 from sesr_jax.reparam import Factory, LinearConv, collapsible, named, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
 class SESR(nn.Module):
-    """``[N, H, W, 1]`` in [0, 1] to ``[N, s·H, s·W, 1]``, not clipped.
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``, not clipped; C is 1 in the paper.
 
     Attributes:
-      scale: 2, 3 or 4; ×4 is two ×2 depth-to-spaces, which small NPUs require (×3 is not in the paper).
+      scale: 2, 3 or 4 (×3 is not in the paper).
       features: f, the channels between the convolutions.
       blocks: m, the number of 3×3 convolutions.
       expansion: p, the channels inside a collapsible linear block; other forms have their own.
       activation: "prelu" (the paper's float networks), or "relu" (the hardware variant).
       short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
+      channels: C; 1 for Y, 3 for RGB.
+      centred: whether 0.5 is taken from the input before the first 5×5.
+      head_activation: whether the activation follows the first 5×5 too, as in AIMET's networks.
       form: what a convolution trains as, for ablations: a name in `reparam.FORMS`, or a function from
         its kernel size to its form.
       mode: see `LinearConv`.
@@ -42,26 +45,34 @@ class SESR(nn.Module):
     activation: Literal["prelu", "relu"] = "prelu"
     short_residual: bool = True
     input_residual: bool = True
+    channels: int = 1
+    centred: bool = True
+    head_activation: bool = False
     form: Factory | str = "collapsible"
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
+
+        def activate(h: jax.Array, name: str) -> jax.Array:
+            return PReLU(name=name)(h) if self.activation == "prelu" else ops.relu(h)
+
         form = named(self.form) if isinstance(self.form, str) else self.form
         if form is collapsible:
             form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
         block = with_residual(form(3)) if self.short_residual else form(3)
         # The released code centres the input, so that zero padding is mid-grey and not black.
-        shallow = conv(self.features, form(5), name="head")(ops.add(x, -0.5))
-        h = shallow
+        h = conv(self.features, form(5), name="head")(ops.add(x, -0.5) if self.centred else x)
+        if self.head_activation:
+            h = activate(h, "head_prelu")
+        shallow = h
         for i in range(self.blocks):
             h = conv(self.features, block, name=f"block_{i}")(h)
-            h = PReLU(name=f"prelu_{i}")(h) if self.activation == "prelu" else ops.relu(h)
-        y = conv(self.scale**2, form(5), name="tail")(ops.add(h, shallow))
+            h = activate(h, f"prelu_{i}")
+        y = conv(self.channels * self.scale**2, form(5), name="tail")(ops.add(h, shallow))
         if self.input_residual:
-            y = ops.add(y, x)
-        for factor in (2, 2) if self.scale == 4 else (self.scale,):
-            y = ops.depth_to_space(y, block=factor)
-        return y
+            # One channel is broadcast to all phases; several are repeated, phase by phase.
+            y = ops.add(y, x if self.channels == 1 else ops.concat(*[x] * self.scale**2))
+        return to_pixels(y, self.scale)

@@ -6,6 +6,7 @@ The same call again resumes from the last checkpoint, and a killed run ends with
 that was left alone: the batch of a step depends on the seed and the step alone.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -20,11 +21,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from PIL import Image
 from tqdm import tqdm
 
 from sesr_jax import reparam
 from sesr_jax.data.pool import make_pool
-from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.sources import Picture, Source, source
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import Y
@@ -109,13 +111,29 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[[], Steps]:
     """
     data = stage.config.data
     pictures = source(data.train, scale=fresh.scale)
-    steps = make_steps(fresh.module, optimizer(stage.config), stage.config)
+    tx = optimizer(stage.config)
+    steps = make_steps(fresh.module, tx, stage.config, start=stage.start)
+    if stage.index and data.small == "error":
+        _check_sizes(pictures, data.patch * fresh.scale, stage)
 
     def make() -> Steps:
         pool = make_pool(pictures, scale=fresh.scale, patch=data.patch, small=data.small)
         return lambda state: steps(state, pool)
 
     return make
+
+
+def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
+    """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
+    for name, path, _ in pictures.files:
+        # What is no image at all is left to the reader, which says so better.
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            if min(image.size) < crop:
+                raise InputError(
+                    f"{name} is {image.width}×{image.height}, smaller than the crop of {crop} pixels of "
+                    f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
+                    'images by config.data.small = "skip".'
+                )
 
 
 def _enter(stage: Stage, state: TrainState, evaluate: Evaluator, log: Log) -> TrainState:

@@ -107,6 +107,7 @@ def make_steps(
     config: ml_collections.ConfigDict,
     *,
     seeds: Sequence[int] | None = None,
+    start: int = 0,
 ) -> Steps:
     """A function that does `config.steps_per_call` steps and gives the losses of each.
 
@@ -116,6 +117,7 @@ def make_steps(
       config: as `train.config.base`.
       seeds: several runs at once, one a seed in the place of `config.seed`. Every array of the state but
         `step` then has an axis of runs before its own (see `stack_states`), and losses are ``[steps, runs]``.
+      start: the run's steps before those that `config` is about.
 
     Raises:
       InputError: the batch cannot be shared out among the devices.
@@ -138,7 +140,7 @@ def make_steps(
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
-    frozen_from = round(config.steps * config.batch_statistics)
+    frozen_from = start + round(config.steps * config.batch_statistics)
 
     def step(
         state: TrainState, pool: Pool, seed: jax.Array, early: jax.Array | bool
@@ -146,7 +148,7 @@ def make_steps(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
         args = state.params, rgb_to_y(lr), rgb_to_y(hr)
-        if not (frozen_from and statistics(state.params)):
+        if not (config.batch_statistics and statistics(state.params)):
             found = by_average(*args)
         elif isinstance(early, bool):
             found = (by_batch if early else by_average)(*args)
@@ -192,9 +194,10 @@ def make_steps(
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(state: TrainState, pool: Pool, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
-        losses, first = [], int(state.step)
+        first, losses = int(state.step), []
+        normed = bool(config.batch_statistics and statistics(state.params))
         for i in range(first, first + config.steps_per_call):
-            early = bool(frozen_from and statistics(state.params)) and i < frozen_from
+            early = normed and i < frozen_from
             state, loss = mapped[early](state, pool, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)

@@ -6,6 +6,7 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.cli.train import read_config
@@ -88,6 +89,32 @@ def test_reparam_of_a_model_and_of_a_form(capsys):
     assert "acnet, 3×3, 4 channels: the forward pass of 1 × 64×64 pixels" in capsys.readouterr().out
     assert main(["reparam", "sesr_m3", "--form", "dense", "--scale", "4"]) == 0
     assert "sesr_m3 ×4 of dense" in capsys.readouterr().out
+
+
+def test_import_writes_a_network_that_other_verbs_take(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    f, p, arrays = 16, 4, {}
+    for owner, k, n, m in [
+        ("first5x5", 5, 1, f),
+        *((f"lin_{i}", 3, f, f) for i in range(3)),
+        ("last5x5", 5, f, 4),
+    ]:
+        shapes = {"conv2_d/w": (k, k, n, p), "conv2_d/b": (p,)}
+        shapes |= {"conv2_d_1/w": (1, 1, p, m), "conv2_d_1/b": (m,)}
+        if owner.startswith("lin"):
+            shapes["prelu/alpha"] = (1,)
+        for name, shape in shapes.items():
+            arrays[f"sesr/{owner}/{name}"] = rng.normal(size=shape).astype(np.float32)
+    save_file(arrays, tmp_path / "theirs.safetensors")
+    argv = ["import", str(tmp_path / "theirs.safetensors"), "--from", "sesr-jax", "--scale", "2"]
+    out = str(tmp_path / "ours.safetensors")
+    assert main([*argv, "--model", "sesr_m3", "--out", out]) == 0
+    assert "sesr_m3 ×2, expansion 4" in capsys.readouterr().out
+    assert network.load(out).apply(np.zeros((1, 8, 8, 1))).shape == (1, 16, 16, 1)
+    assert "missing" in _refused(capsys, *argv, "--model", "sesr_m5", "--out", out)
+    assert ".safetensors" in _refused(
+        capsys, *argv, "--model", "sesr_m3", "--out", tmp_path / "o.npz"
+    )
 
 
 def test_upscale_writes_a_picture_of_the_right_size(weights, photo, tmp_path, capsys):

@@ -47,6 +47,27 @@ def test_fsrcnn_is_the_12464_of_the_paper():
     assert round(got.macs / 1e9, 1) == 6.0
 
 
+@pytest.mark.parametrize(
+    ("name", "features", "blocks", "printed"),
+    [  # parameters as the paper's title of each network and its tables print them, ×2 and ×4
+        ("ecbsr_m4c8", 8, 4, {2: 2.8e3, 4: 3.7e3}),
+        ("ecbsr_m4c16", 16, 4, {2: 10.2e3, 4: 11.9e3}),
+        ("ecbsr_m10c32", 32, 10, {}),
+        ("ecbsr_m16c64", 64, 16, {2: 596e3, 4: 602.9e3}),
+    ],
+)
+def test_ecbsr_has_the_published_parameters(name, features, blocks, printed):
+    for scale in (2, 4):
+        fresh = network.init(name, scale=scale, key=jax.random.key(0), form="dense")
+        got = cost(fresh.graph((1, 16, 16, 1)))
+        f, m, last = features, blocks, scale**2
+        assert got.weights == 9 * (f + m * f**2 + f * last)
+        assert got.parameters == got.weights + 2 * f * (m + 1) + last  # biases and slopes
+        assert got.macs == got.weights * 16 * 16
+        if scale in printed:
+            assert got.parameters == pytest.approx(printed[scale], rel=0.025)
+
+
 def test_expanded_weights_of_sesr_m5():
     variables = network.init("sesr_m5", scale=2, key=jax.random.key(0)).variables
     kernels = [p for p in jax.tree.leaves(variables) if p.ndim == 4]
@@ -94,7 +115,8 @@ def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():
 
 def test_every_variant_can_be_counted():
     for name, variant in VARIANTS.items():
-        module = create(name, scale=variant.scales[0])
+        options = {"form": "dense"} if name.startswith("ecbsr") else {}
+        module = create(name, scale=variant.scales[0], **options)
         x = jnp.zeros((1, 8, 8, 1))
         graph = trace(module, module.init(jax.random.key(0), x), x.shape)
         assert cost(graph).activations > 0

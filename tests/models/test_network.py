@@ -100,3 +100,21 @@ def test_published_figures_grow_with_the_network():
         assert psnr == sorted(psnr)
     assert VARIANTS["sesr_m5"].published[2]["DIV2K"] == (35.24, 0.9389)
     assert not VARIANTS["sesr_m5_hw"].published
+
+
+def test_a_network_of_three_channels_keeps_them_apart_in_its_input_residual():
+    rgb = network.init("sesr_m3", scale=4, key=jax.random.key(0), channels=3, **_SMALL)
+    assert rgb.channels == 3
+    zeros = jax.tree.map(np.zeros_like, rgb.variables)
+    x = jax.random.uniform(jax.random.key(1), (1, 5, 6, 3))
+    y = rgb.module.apply(zeros, x)
+    np.testing.assert_allclose(y, x.repeat(4, axis=1).repeat(4, axis=2))
+
+
+def test_the_activation_behind_the_head_and_the_centring_are_options():
+    options = {**_SMALL, "head_activation": True, "centred": False}
+    changed = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
+    assert "head_prelu" in changed.variables["params"]
+    black = jax.numpy.zeros((1, 8, 8, 1))
+    np.testing.assert_array_equal(changed.apply(black), 0)  # all biases start at zero
+    assert np.abs(_network().apply(black)).max() > 0

@@ -128,7 +128,10 @@ def test_law_is_exact_on_integers(form):
     check_plane(term)
 
 
-@pytest.mark.parametrize("name", [name for name in TABLE if "residual" not in name])
+# Where a form's branches or widths depend on the channels.
+@pytest.mark.parametrize(
+    "name", ["expandnet_cl", "repvgg", "repvgg_bn", "mobileone", "repsr", "quicksrnet", "grouped"]
+)
 def test_law_is_exact_where_channels_differ(name):
     term = exact(_term(TABLE[name], features=8))
     assert term.out_features == 8
@@ -144,10 +147,9 @@ def test_law_holds_in_floats(form):
     )
 
 
-@pytest.mark.parametrize("name", ["ecb", "orepa", "acnet of collapsible of kernel_basis"])
-def test_law_holds_in_float64_to_the_last_bits(name):
+def test_law_holds_in_float64_to_the_last_bits():
     with jax.enable_x64(True):
-        term = jax.tree.map(lambda p: p.astype(jnp.float64), _floats(TABLE[name]))
+        term = jax.tree.map(lambda p: p.astype(jnp.float64), _floats(TABLE["ecb"]))
         x = jnp.asarray(np.random.default_rng(0).normal(size=_SHAPE))
         want = np.asarray(term.apply(x))
         np.testing.assert_allclose(

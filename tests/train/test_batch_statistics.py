@@ -1,19 +1,21 @@
 """A form that a config names trains, with batch norms that learn their averages and then freeze."""
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from sesr_jax import train
+from sesr_jax import ops, train
 from sesr_jax.data import write_image
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import make_pool, sample
 from sesr_jax.data.sources import source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.reparam import Conv, is_term, statistics
+from sesr_jax.reparam import Conv, LinearConv, is_term, normalised, statistics
 from sesr_jax.train.step import init_state, make_steps, optimizer
 
 
@@ -34,17 +36,24 @@ def config(tmp_path) -> ml_collections.ConfigDict:
     return made
 
 
+class _Tiny(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return ops.depth_to_space(LinearConv(4, normalised(3))(x), block=2)
+
+
 def test_batch_norms_follow_the_batches_and_then_freeze(config):
     config.optim.name = "adamw"
     config.optim.options.weight_decay = 0.5  # must not touch the averages
-    fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
+    module = _Tiny()
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
-    steps, state = make_steps(fresh.module, tx, config), init_state(fresh.variables["params"], tx)
+    steps, state = make_steps(module, tx, config), init_state(variables["params"], tx)
 
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     lr, _ = sample(pool, key, config.data.batch)
-    _, seen = fresh.module.apply(fresh.variables, rgb_to_y(lr), mutable=["statistics"])
+    _, seen = module.apply(variables, rgb_to_y(lr), mutable=["statistics"])
     first = optax.incremental_update(
         statistics(seen["statistics"]), statistics(state.params), step_size=0.1
     )
@@ -59,11 +68,24 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
         assert all(np.any(held[before][name][0] != held[after][name][0]) for name in held[0])
     for after in (3, 4):
         jax.tree.map(np.testing.assert_array_equal, held[2], held[after])
-        kernels = (jax.tree.leaves(history[i])[1] for i in (after - 1, after))
+        kernels = (jax.tree.leaves(history[i])[0] for i in (after - 1, after))
         assert np.any(next(kernels) != next(kernels))
 
 
+def test_a_later_stage_freezes_by_its_own_steps(config):
+    """Its first step, the run's fifth, is before the half of its own four."""
+    fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
+    pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
+    tx = optimizer(config)
+    state = init_state(fresh.variables["params"], tx).replace(step=jnp.asarray(4))
+    before = jax.device_get(statistics(state.params))
+    state, _ = make_steps(fresh.module, tx, config, start=4)(state, pool)
+    after = statistics(state.params)
+    assert all(np.any(before[name][0] != after[name][0]) for name in before)
+
+
 def test_a_named_form_trains_to_a_network_of_plain_convolutions(config, tmp_path):
+    config.batch_statistics = 0.0
     trained = train.train(config, tmp_path / "run", progress=False)
     deployed = network.load(tmp_path / "run" / train.WEIGHTS)
     terms = [t for t in jax.tree.leaves(deployed.variables, is_leaf=is_term) if is_term(t)]
@@ -71,6 +93,9 @@ def test_a_named_form_trains_to_a_network_of_plain_convolutions(config, tmp_path
     assert all(isinstance(term, Conv) for term in terms)
     x = jax.random.uniform(jax.random.key(0), (1, 9, 8, 1))
     np.testing.assert_allclose(deployed.apply(x), trained.apply(x), atol=1e-5)
+    shape = 1, 9, 8, 1
+    ops_of = [[node.op for node in net.graph(shape).nodes] for net in (trained, deployed)]
+    assert ops_of[0] == ops_of[1]
     again = network.load(tmp_path / "run" / train.EXPANDED)
     assert statistics(again.variables).keys() == statistics(trained.variables).keys()
     np.testing.assert_array_equal(again.apply(x), trained.apply(x))

@@ -1,6 +1,7 @@
 """The real loop on a tiny config: it learns, resumes to the same weights, and refuses what cannot work."""
 
 import functools
+import gc
 import json
 import os
 import pathlib
@@ -157,6 +158,19 @@ def test_another_config_in_the_same_folder_is_refused_by_its_keys(config, tmp_pa
         train.train(config, tmp_path, progress=False)
 
 
+@pytest.fixture
+def orbax_debris():
+    """Clears away what a failed restoration leaves, here and not in the midst of a later test."""
+    yield
+    gc.collect()
+
+
+# 2026-11: Orbax 0.12.8 abandons its other coroutines when one read fails.
+_debris = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@_debris
+@pytest.mark.usefixtures("orbax_debris")
 def test_a_truncated_checkpoint_is_refused_and_the_one_before_it_serves(config, tmp_path):
     config.steps = 4
     train.train(config, tmp_path, progress=False)
@@ -170,6 +184,8 @@ def test_a_truncated_checkpoint_is_refused_and_the_one_before_it_serves(config, 
     train.train(config, tmp_path, progress=False)
 
 
+@_debris
+@pytest.mark.usefixtures("orbax_debris")
 def test_a_checkpoint_of_another_model_is_refused(config, tmp_path):
     train.train(config, tmp_path, progress=False)
     path = tmp_path / "config.json"

@@ -1,0 +1,169 @@
+"""Weight files of other projects as {name: array}, without running any code that they hold.
+
+    arrays = read_arrays("model_x2.pt")
+    fitted(arrays, {"head.weight": (16, 1, 5, 5)})    # raises Misfit where names or shapes differ
+
+safetensors and NumPy need nothing more. PyTorch's files need torch and TensorFlow's need tensorflow,
+which are imported here and nowhere else; without them, convert the file to safetensors where they are.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from sesr_jax.errors import InputError
+
+Arrays = Mapping[str, np.ndarray]
+
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+# What training scripts put a network's arrays under when they store other things beside them.
+_WRAPPERS = ("state_dict", "params", "model")
+_NAMED = 3
+
+
+class Misfit(Exception):  # noqa: N818 - the importer makes an error of it, with the file's name
+    """The names or shapes of a file are not those of the network; says which."""
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of a file, by the names that the file gives them.
+
+    | what `path` is | needs |
+    |---|---|
+    | .safetensors | |
+    | .npz without pickled objects | |
+    | .pt, .pth or .pth.tar: a PyTorch state dict, bare or under "state_dict", "params" or "model" | torch |
+    | a TensorFlow checkpoint: its prefix, its .index, or the folder that holds its only .index | tensorflow |
+
+    Raises:
+      InputError: there is no such file, it is damaged or of another kind, what reads it is not
+        installed, or it holds pickled objects.
+    """
+    file = pathlib.Path(path)
+    if prefix := _checkpoint(file):
+        return _tensorflow(prefix)
+    readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
+        ".safetensors": _safetensors,
+        ".npz": _npz,
+        ".pt": _torch,
+        ".pth": _torch,
+        ".tar": _torch,
+    }
+    if not file.is_file():
+        raise InputError(f"no such file: {path}; name a weight file or a TensorFlow checkpoint.")
+    if file.suffix not in readers:
+        raise InputError(
+            f"{path} is of no known kind: it must be {', '.join(readers)} or a TensorFlow checkpoint; "
+            "save its arrays by name as safetensors."
+        )
+    return readers[file.suffix](file)
+
+
+def fitted(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """`arrays` as float32, which must have exactly the names and shapes of `shapes`.
+
+    Raises:
+      Misfit: they have not.
+    """
+    wrong = [
+        f"{name} {arrays[name].shape} and not {shape}"
+        for name, shape in shapes.items()
+        if name in arrays and arrays[name].shape != shape
+    ]
+    problems = {
+        "missing": [name for name in shapes if name not in arrays],
+        "unexpected": [name for name in arrays if name not in shapes],
+        "ill-shaped": wrong,
+    }
+    if any(problems.values()):
+        raise Misfit("; ".join(f"{k}: {_some(names)}" for k, names in problems.items() if names))
+    return {name: np.asarray(arrays[name], np.float32) for name in shapes}
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise InputError(
+            f"{file} is not a whole safetensors file ({error}); fetch it again."
+        ) from error
+
+
+def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in archive.files}
+    except ValueError as error:
+        raise InputError(
+            f"{file} holds pickled objects, which could run any code when read: open it where you trust "
+            "it and save its arrays, each named by its path such as module/parameter, as safetensors."
+        ) from error
+    except Exception as error:  # zipfile and zlib raise their own
+        raise InputError(f"{file} is not a whole .npz file ({error}); fetch it again.") from error
+    return stored
+
+
+def _torch(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            f"{file} is PyTorch's, and torch is not installed: install it, or save the state dict "
+            "elsewhere with safetensors.torch.save_file."
+        ) from error
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zipfile and torch raise their own
+        raise InputError(
+            f"{file} is not a PyTorch file of tensors alone ({str(error).splitlines()[0]}); save the "
+            "state dict with safetensors.torch.save_file."
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
+        raise InputError(f"{file} holds no state dict; save model.state_dict() and nothing else.")
+    # Data-parallel training puts a prefix before every name.
+    return {k.removeprefix("module."): v.float().numpy() for k, v in content.items()}
+
+
+def _checkpoint(path: pathlib.Path) -> pathlib.Path | None:
+    """The prefix of the TensorFlow checkpoint that `path` names, if it names one."""
+    if path.is_dir():
+        indices = list(path.glob("*.index"))
+        return indices[0].with_suffix("") if len(indices) == 1 else None
+    if path.suffix == ".index" and path.is_file():
+        return path.with_suffix("")
+    return path if path.with_name(path.name + ".index").is_file() else None
+
+
+def _tensorflow(prefix: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        from tensorflow import train
+    except ImportError as error:
+        raise InputError(
+            f"{prefix} is a TensorFlow checkpoint, and tensorflow is not installed: install "
+            "sesr_jax[export], or save the variables by name as safetensors elsewhere."
+        ) from error
+    try:
+        reader = train.load_checkpoint(str(prefix))
+        return {
+            name.removesuffix(_VALUE): np.asarray(reader.get_tensor(name))
+            for name in reader.get_variable_to_shape_map()
+            if name.endswith(_VALUE) and ".OPTIMIZER_SLOT" not in name
+        }
+    except Exception as error:  # TensorFlow's own, of which none derives from a common base
+        raise InputError(
+            f"{prefix} is not a whole TensorFlow checkpoint ({str(error).splitlines()[0]}); fetch the "
+            ".index and every .data file again."
+        ) from error

@@ -1,0 +1,111 @@
+"""Weights of xindongzhang/ECBSR (PyTorch).
+
+Convolution n of the M + 2 is head, block_0, …, tail in turn:
+
+| theirs, behind ``backbone.n.`` | ours: the branches of a sum, each exact at the border |
+|---|---|
+| ``conv3x3.{weight, bias}`` | 3×3 |
+| ``conv1x1_3x3.{k0, b0, k1, b1}`` | 1×1 to 2C, then 3×3 |
+| ``conv1x1_{sbx, sby, lpl}.{k0, b0}`` | 1×1, before … |
+| ``conv1x1_{sbx, sby, lpl}.mask`` | … Sobel x, Sobel y or Laplace; must be that filter … |
+| ``conv1x1_{sbx, sby, lpl}.{scale, bias}`` | … and a factor and a bias a channel |
+| ``act.weight`` | head_prelu, block_i_prelu; none where the network has ReLU |
+
+A block's identity branch has no variable: give the option ``residual=True`` where the network was
+trained with it. The order of the last channels is put in ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from sesr_jax.importers.arrays import Arrays, Misfit, fitted
+from sesr_jax.importers.trees import conv, hwio, pixel_order
+from sesr_jax.models.ecbsr import ECBSR
+from sesr_jax.reparam import (
+    Identity,
+    Scale,
+    Select,
+    Sequential,
+    Sum,
+    Term,
+    laplacian,
+    sobel_x,
+    sobel_y,
+)
+
+_EDGES = {"conv1x1_sbx": sobel_x, "conv1x1_sby": sobel_y, "conv1x1_lpl": laplacian}
+
+
+def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that the file shows, and the parameters; `create` makes the module of options.
+
+    Raises:
+      Misfit: names or shapes differ from the network's, or a mask does.
+    """
+    prelu = any(name.endswith(".act.weight") for name in arrays)
+    options = {"activation": "prelu" if prelu else "relu"}
+    module = create(**options)
+    f, phases = module.features, module.scale**2
+    names = ["head", *(f"block_{i}" for i in range(module.blocks)), "tail"]
+    channels = [(1, f), *[(f, f)] * module.blocks, (f, phases)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, (n, m) in enumerate(channels):
+        block = _shapes(n, m) | ({"act.weight": (m,)} if prelu and names[i] != "tail" else {})
+        shapes |= {f"backbone.{i}.{name}": shape for name, shape in block.items()}
+    values = fitted(arrays, shapes)
+
+    params: dict[str, Any] = {}
+    for i, name in enumerate(names):
+        prefix = f"backbone.{i}."
+        own = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+        order = pixel_order(module.scale) if name == "tail" else np.arange(channels[i][1])
+        branches = _branches(own, order)
+        n, m = channels[i]
+        if module.residual and n == m:
+            branches += (Identity(f) if name != "tail" else Select(tuple(order.tolist()), f),)
+        params[name] = {"term": Sum(branches)}
+        if "act.weight" in own:
+            params[f"{name}_prelu"] = {"slope": jnp.asarray(own["act.weight"])}
+    return options, params
+
+
+def _shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
+    """The variables of a block from `n` to `m` channels."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv3x3.weight": (m, n, 3, 3),
+        "conv3x3.bias": (m,),
+        "conv1x1_3x3.k0": (2 * m, n, 1, 1),
+        "conv1x1_3x3.b0": (2 * m,),
+        "conv1x1_3x3.k1": (m, 2 * m, 3, 3),
+        "conv1x1_3x3.b1": (m,),
+    }
+    for edge in _EDGES:
+        shapes |= {f"{edge}.k0": (m, n, 1, 1), f"{edge}.b0": (m,)}
+        shapes |= {f"{edge}.scale": (m, 1, 1, 1), f"{edge}.mask": (m, 1, 3, 3)}
+        shapes |= {f"{edge}.bias": (m,)}
+    return shapes
+
+
+def _branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term, ...]:
+    """The terms of a block whose output channels are put in `order`."""
+    wide = conv(hwio(own["conv3x3.weight"])[..., order], own["conv3x3.bias"][order])
+    deep = Sequential(
+        (
+            conv(hwio(own["conv1x1_3x3.k0"]), own["conv1x1_3x3.b0"]),
+            conv(hwio(own["conv1x1_3x3.k1"])[..., order], own["conv1x1_3x3.b1"][order]),
+        )
+    )
+    return (wide, deep, *(_edge(own, edge, order) for edge in _EDGES))
+
+
+def _edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequential:
+    taps = _EDGES[edge](len(order))
+    mask = own[f"{edge}.mask"][:, 0].transpose(1, 2, 0)
+    if (mask != np.asarray(taps.taps)).any():
+        raise Misfit(f"{edge}.mask is not the fixed filter of that branch")
+    scale, bias = (jnp.asarray(own[f"{edge}.{v}"].ravel()[order]) for v in ("scale", "bias"))
+    point = conv(hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order])
+    return Sequential((point, taps, Scale(scale, bias)))

@@ -1,0 +1,58 @@
+"""ECBSR: Edge-oriented Convolution Block for Real-time Super Resolution (Zhang et al., ACM MM 2021).
+
+Collapsed, the network is M + 2 convolutions and one residual, on the Y channel:
+
+    3×3 to C, activation  →  M × (3×3, activation)  →  3×3 to s²  →  + input  →  pixels
+
+Each convolution trains as an edge-oriented convolution block, `reparam.ecb`.
+"""
+
+import functools
+from typing import Literal
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import PReLU, to_pixels
+from sesr_jax.reparam import Factory, LinearConv, ecb, named, with_residual
+from sesr_jax.reparam.linear_conv import Mode
+
+
+class ECBSR(nn.Module):
+    """``[N, H, W, 1]`` in [0, 1] to ``[N, s·H, s·W, 1]``, not clipped: ECBSR-M`blocks`C`features`.
+
+    Attributes:
+      scale: the upscaling factor.
+      features: C, the channels between the convolutions.
+      blocks: M, the number of convolutions between the first and the last.
+      activation: "prelu" (the paper's), or "relu" for small NPUs.
+      residual: whether the identity is a branch wherever as many channels go in as come out; the
+        released networks have none.
+      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for ablations.
+      mode: see `LinearConv`.
+    """
+
+    scale: int
+    features: int = 16
+    blocks: int = 4
+    activation: Literal["prelu", "relu"] = "prelu"
+    residual: bool = False
+    form: Factory | str = ecb
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        convs = functools.partial(LinearConv, mode=self.mode)
+        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+
+        def conv(h: jax.Array, features: int, name: str) -> jax.Array:
+            residual = self.residual and h.shape[-1] == features
+            return convs(features, with_residual(form) if residual else form, name=name)(h)
+
+        h = x
+        for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
+            h = conv(h, self.features, name)
+            h = PReLU(name=f"{name}_prelu")(h) if self.activation == "prelu" else ops.relu(h)
+        return to_pixels(ops.add(conv(h, self.scale**2, "tail"), x), self.scale)

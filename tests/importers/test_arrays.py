@@ -1,0 +1,130 @@
+"""What is read, and what is refused with a remedy."""
+
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from sesr_jax.errors import InputError
+from sesr_jax.importers import read_arrays
+from sesr_jax.importers.arrays import Misfit, fitted
+
+_ARRAYS = {
+    "a/w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a/b": np.ones(3, np.float32),
+}
+
+
+def _same(got):
+    assert got.keys() == _ARRAYS.keys()
+    for name, array in _ARRAYS.items():
+        np.testing.assert_array_equal(got[name], array)
+
+
+def test_safetensors(tmp_path):
+    save_file(_ARRAYS, tmp_path / "w.safetensors")
+    _same(read_arrays(tmp_path / "w.safetensors"))
+
+
+def test_npz(tmp_path):
+    np.savez(tmp_path / "w.npz", **_ARRAYS)
+    _same(read_arrays(tmp_path / "w.npz"))
+
+
+def test_an_npz_of_pickled_objects_is_refused_with_the_way_to_convert_it(tmp_path):
+    np.savez(tmp_path / "w.npz", {"sesr/first5x5/conv2_d": _ARRAYS})
+    with pytest.raises(InputError, match=r"pickled objects.*module/parameter, as safetensors\.$"):
+        read_arrays(tmp_path / "w.npz")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint as `model.save_weights` leaves it, with what training adds."""
+    import tensorflow as tf
+
+    prefix = tmp_path_factory.mktemp("checkpoint") / "model_weights"
+    value = "/.ATTRIBUTES/VARIABLE_VALUE"
+    stored = {name + value: array for name, array in _ARRAYS.items()}
+    stored[f"a/w/.OPTIMIZER_SLOT/optimizer/m{value}"] = np.zeros(3, np.float32)
+    stored["_CHECKPOINTABLE_OBJECT_GRAPH"] = np.asarray(b"graph")
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(stored),
+        shape_and_slices=[""] * len(stored),
+        tensors=list(stored.values()),
+    )
+    return prefix
+
+
+def test_a_tensorflow_checkpoint_by_prefix_index_and_folder(checkpoint):
+    _same(read_arrays(checkpoint))
+    _same(read_arrays(f"{checkpoint}.index"))
+    _same(read_arrays(checkpoint.parent))
+
+
+def test_half_a_tensorflow_checkpoint_is_refused(checkpoint, tmp_path):
+    (tmp_path / "w.index").write_bytes(checkpoint.with_suffix(".index").read_bytes())
+    with pytest.raises(InputError, match="not a whole TensorFlow checkpoint"):
+        read_arrays(tmp_path / "w")
+
+
+def test_without_tensorflow_its_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / "w.index").touch()
+    with pytest.raises(InputError, match=r"install sesr_jax\[export\]"):
+        read_arrays(tmp_path / "w")
+
+
+def test_without_torch_the_remedy_is_safetensors(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "w.pth").touch()
+    with pytest.raises(InputError, match=r"torch is not installed.*safetensors\.torch\.save_file"):
+        read_arrays(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "params"])
+def test_pytorch_state_dicts(tmp_path, wrapper):
+    torch = pytest.importorskip("torch", reason="PyTorch's files need torch")
+    state = {f"module.{name}": torch.tensor(array) for name, array in _ARRAYS.items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pt")
+    _same(read_arrays(tmp_path / "w.pt"))
+
+
+def test_a_pytorch_file_of_more_than_tensors_is_refused(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch's files need torch")
+    torch.save({"state_dict": pathlib_like}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="not a PyTorch file of tensors alone"):
+        read_arrays(tmp_path / "w.pt")
+    torch.save({"epoch": 3}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="holds no state dict"):
+        read_arrays(tmp_path / "w.pt")
+
+
+def pathlib_like():
+    """A function, which a file of tensors must not name."""
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.npz"])
+def test_damaged_files_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 no more")
+    with pytest.raises(InputError, match="fetch it again"):
+        read_arrays(tmp_path / name)
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_arrays(tmp_path / "w.pt")
+    (tmp_path / "w.onnx").touch()
+    with pytest.raises(InputError, match="no known kind"):
+        read_arrays(tmp_path / "w.onnx")
+
+
+def test_the_first_few_names_that_differ_are_told():
+    shapes = {"a/w": (3, 2), **{f"m{i}": (1,) for i in range(5)}}
+    with pytest.raises(
+        Misfit,
+        match=r"missing: m0, m1, m2 and 2 more; unexpected: a/b; ill-shaped: a/w \(2, 3\) and not \(3, 2\)",
+    ):
+        fitted(_ARRAYS, shapes)
+    assert fitted(_ARRAYS, {k: v.shape for k, v in _ARRAYS.items()}).keys() == _ARRAYS.keys()
