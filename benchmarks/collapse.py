@@ -32,6 +32,9 @@ from sesr_jax.reparam.cost import photo_like
 from sesr_jax.report import text_table
 from sesr_jax.train.step import init_state, make_steps, optimizer
 
+_TURN = 0.1
+"""Seconds."""
+
 
 def main(argv: list[str] | None = None) -> None:
     """Parses `argv`, measures, and prints a table."""
@@ -72,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     print(
         f"{device.device_kind or platform.processor()}, {os.cpu_count()} cores, load "
         f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.patch}×{args.patch}; "
-        f"medians of {args.repetitions}"
+        f"medians over {args.repetitions} turns"
     )
     print(text_table([_row(result) for result in results], _header(args.large, args.small)))
     if args.json:
@@ -81,15 +84,21 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each function, after a run that compiles; they take turns."""
+    """Median seconds of each function, after a run that compiles; they take turns.
+
+    A turn lasts `_TURN` seconds or one run: a single run of a millisecond is at the mercy of the machine.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         jax.block_until_ready(function())
     for _ in range(repetitions):
         for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            seconds[name].append(time.perf_counter() - start)
+            turn = start = time.perf_counter()
+            while start < turn + _TURN:
+                jax.block_until_ready(function())
+                end = time.perf_counter()
+                seconds[name].append(end - start)
+                start = end
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
