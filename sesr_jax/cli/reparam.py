@@ -38,6 +38,7 @@ def run(argv: Sequence[str]) -> None:
             raise InputError(f"--{name} is {getattr(args, name)}: it must be 1 or more; raise it.")
 
     import jax
+    from flax import linen as nn
 
     from sesr_jax.models import create
     from sesr_jax.reparam import LinearConv, named
@@ -45,6 +46,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.report import text_table
 
     options = {"form": named(args.form)} if args.form else {}
+    module: nn.Module
     if args.model is None:
         module, channels = LinearConv(args.features, options["form"](3)), args.features
         title = f"{args.form}, 3×3, {channels} channels"

@@ -183,15 +183,13 @@ def _block(block: Block) -> str:
             return _compare(block)
         case Plot():
             label = block.caption or f"{block.y} over {block.x}"
-            return _figure(
-                _svg(lambda axes: _lines(axes, block), 3.1, label), block.caption, "plot"
-            )
+            svg = _svg(lambda axes: _lines(axes, block), 3.1, label)
+            return _figure(svg, block.caption, "plot")
         case Dots():
-            height = 0.8 + 0.28 * len(block.values)
-            label = block.caption or block.x
-            return _figure(
-                _svg(lambda axes: _dots(axes, block), height, label), block.caption, "plot"
-            )
+            height = 0.8 + 0.26 * len(block.values)
+            label = block.caption or f"{block.x} of {', '.join(block.values)}"
+            svg = _svg(lambda axes: _dots(axes, block), height, label)
+            return _figure(svg, block.caption, "plot")
 
 
 def _figure(content: str, caption: str, kind: str = "picture") -> str:

@@ -186,7 +186,7 @@ def _scorer(
 
     @jax.jit
     def upscale(params: Any, x: jax.Array) -> jax.Array:
-        return module.apply({"params": params}, x[None])[0]  # type: ignore[index]
+        return module.apply({"params": params}, x[None])[0]
 
     def score(params: Any) -> float:
         deployed = collapse(params)
@@ -221,15 +221,15 @@ def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | Non
         raise InputError(
             f"{path} is of another config: all conditions must be trained alike; name an empty folder."
         )
-    fields = content["result"].items()
-    return Result(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields})
+    fields: dict[str, Any] = content["result"]
+    return Result(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
 
 
 def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> report.Page:
     rows, header = table(results)
     model, data = config.model, config.data
     trained = {name: result for name, result in results.items() if result.losses}
-    quality = [
+    quality: list[Any] = [
         report.Dots(
             {row[0]: results[row[0]].psnr for row in rows if row[0] in trained},
             x="PSNR in dB",

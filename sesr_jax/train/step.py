@@ -143,14 +143,18 @@ def make_steps(
     by_batch, by_average = (functools.partial(gradient, by_batch=b) for b in (True, False))
     frozen_from = start + round(config.steps * config.batch_statistics)
 
-    def step(state: TrainState, pool: Pool, seed: jax.Array) -> tuple[TrainState, jax.Array]:
+    def step(
+        state: TrainState, pool: Pool, seed: jax.Array, early: jax.Array | bool
+    ) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
         args = state.params, rgb_to_y(lr), rgb_to_y(hr)
-        if config.batch_statistics and statistics(state.params):
-            found = lax.cond(state.step < frozen_from, by_batch, by_average, *args)
-        else:
+        if not (config.batch_statistics and statistics(state.params)):
             found = by_average(*args)
+        elif isinstance(early, bool):
+            found = (by_batch if early else by_average)(*args)
+        else:
+            found = lax.cond(early, by_batch, by_average, *args)
         (loss, kept), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         # No optimiser moves the statistics, not even by weight decay.
@@ -159,40 +163,48 @@ def make_steps(
         return TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state), loss
 
     # An accelerator must not wait for the host at every step. XLA's CPU compiler leaves its fast
-    # convolutions inside a loop (the kernel's gradient takes 40 times as long): there, the host loops.
+    # convolutions inside a loop or a branch (a step takes 40 times as long and more): there, the host
+    # loops and branches.
     looped = jax.default_backend() != "cpu"
-    one = step if seeds is None else jax.vmap(step, (_RUNS, None, 0), (_RUNS, 0))
+    one = step if seeds is None else jax.vmap(step, (_RUNS, None, 0, None), (_RUNS, 0))
 
     def steps(
-        state: TrainState, pool: Pool, seed: jax.Array, _: jax.Array
+        state: TrainState, pool: Pool, seed: jax.Array, _: jax.Array, *, early: bool
     ) -> tuple[TrainState, jax.Array]:
         if not looped:
-            return step(state, pool, seed)
+            return step(state, pool, seed, early)
         return lax.scan(
-            lambda carry, _: one(carry, pool, seed), state, None, length=config.steps_per_call
+            lambda carry, _: one(carry, pool, seed, carry.step < frozen_from),
+            state,
+            None,
+            length=config.steps_per_call,
         )
 
     # pmap wants one argument with an axis of devices, and nothing here differs between them.
-    mapped = jax.pmap(
-        steps,
-        axis_name=_AXIS,
-        in_axes=(None, None, None, 0),
-        out_axes=(None, None),
-        donate_argnums=0,
-    )
+    mapped = {
+        early: jax.pmap(
+            functools.partial(steps, early=early),
+            axis_name=_AXIS,
+            in_axes=(None, None, None, 0),
+            out_axes=(None, None),
+            donate_argnums=0,
+        )
+        for early in (True, False)
+    }
     ranks = jnp.arange(jax.local_device_count())
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(state: TrainState, pool: Pool, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
-        losses = []
-        for _ in range(config.steps_per_call):
-            state, loss = mapped(state, pool, seed, ranks)
+        losses, first = [], int(state.step)
+        for i in range(first, first + config.steps_per_call):
+            early = bool(statistics(state.params)) and i < frozen_from
+            state, loss = mapped[early](state, pool, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)
 
     def run(state: TrainState, pool: Pool) -> tuple[TrainState, jax.Array]:
         if looped:
-            return mapped(state, pool, keys, ranks)
+            return mapped[False](state, pool, keys, ranks)
         if seeds is None:
             return host_loop(state, pool, keys)
         # On a CPU, convolutions with a kernel a run are slower together than one after another.
