@@ -221,8 +221,11 @@ def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | Non
         raise InputError(
             f"{path} is of another config: all conditions must be trained alike; name an empty folder."
         )
-    fields: dict[str, Any] = content["result"]
-    return Result(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in content["result"].items()
+    }
+    return Result(**fields)
 
 
 def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> report.Page:
