@@ -45,6 +45,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.reparam.cost import Pass, output_difference, training_cost
     from sesr_jax.report import text_table
 
+    module: nn.Module
     options = {"form": named(args.form)} if args.form else {}
     module: nn.Module
     if args.model is None:

@@ -1,6 +1,7 @@
 """Results for people: one HTML page, and tables for the terminal."""
 
 from sesr_jax.report.page import (
+    Block,
     Compare,
     Dots,
     Page,
@@ -15,6 +16,7 @@ from sesr_jax.report.page import (
 from sesr_jax.report.table import text_table
 
 __all__ = [
+    "Block",
     "Compare",
     "Dots",
     "Page",

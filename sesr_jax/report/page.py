@@ -187,7 +187,7 @@ def _block(block: Block) -> str:
             return _figure(svg, block.caption, "plot")
         case Dots():
             height = 0.8 + 0.26 * len(block.values)
-            label = block.caption or f"{block.x} of {', '.join(block.values)}"
+            label = block.caption or block.x
             svg = _svg(lambda axes: _dots(axes, block), height, label)
             return _figure(svg, block.caption, "plot")
 

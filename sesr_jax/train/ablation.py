@@ -221,18 +221,18 @@ def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | Non
         raise InputError(
             f"{path} is of another config: all conditions must be trained alike; name an empty folder."
         )
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in content["result"].items()
-    }
-    return Result(**fields)
+    found = content["result"]
+    return Result(
+        parameters=found["parameters"],
+        **{key: tuple(found[key]) for key in ("psnr", "steps", "losses")},
+    )
 
 
 def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> report.Page:
     rows, header = table(results)
     model, data = config.model, config.data
     trained = {name: result for name, result in results.items() if result.losses}
-    quality: list[Any] = [
+    quality: list[report.Block] = [
         report.Dots(
             {row[0]: results[row[0]].psnr for row in rows if row[0] in trained},
             x="PSNR in dB",

@@ -117,7 +117,6 @@ def make_steps(
       config: as `train.config.base`.
       seeds: several runs at once, one a seed in the place of `config.seed`. Every array of the state but
         `step` then has an axis of runs before its own (see `stack_states`), and losses are ``[steps, runs]``.
-
       start: the run's steps before those that `config` is about.
 
     Raises:
@@ -195,9 +194,10 @@ def make_steps(
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(state: TrainState, pool: Pool, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
-        losses, first = [], int(state.step)
+        first, losses = int(state.step), []
+        normed = bool(config.batch_statistics and statistics(state.params))
         for i in range(first, first + config.steps_per_call):
-            early = bool(statistics(state.params)) and i < frozen_from
+            early = normed and i < frozen_from
             state, loss = mapped[early](state, pool, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)

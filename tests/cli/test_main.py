@@ -79,6 +79,18 @@ def test_latency_names_what_the_target_lacks(capsys):
     assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
 
 
+def test_reparam_of_a_model_and_of_a_form(capsys):
+    assert main(["reparam", "sesr_m5", "--patch", "64"]) == 0
+    out = capsys.readouterr().out
+    expanded, _, _, published = (line.split() for line in out.splitlines()[3:7])
+    assert expanded[1:4] == ["318,720", "320,692", "41.775"]
+    assert published[-3:-1] == ["1.843", "G"]
+    assert main(["reparam", "--form", "acnet", "--features", "4", "--batch", "1"]) == 0
+    assert "acnet, 3×3, 4 channels: the forward pass of 1 × 64×64 pixels" in capsys.readouterr().out
+    assert main(["reparam", "sesr_m3", "--form", "dense", "--scale", "4"]) == 0
+    assert "sesr_m3 ×4 of dense" in capsys.readouterr().out
+
+
 def test_import_writes_a_network_that_other_verbs_take(tmp_path, capsys):
     rng = np.random.default_rng(0)
     f, p, arrays = 16, 4, {}
@@ -169,6 +181,10 @@ def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path,
         capsys, "eval", "--model", weights, "--data", photo.parent, "--protocol", "z"
     )
     assert "empty" in _refused(capsys, "eval", "--model", weights, "--data", tmp_path / "empty")
+    assert "nothing to count" in _refused(capsys, "reparam")
+    assert "unknown form" in _refused(capsys, "reparam", "--form", "square")
+    assert "--batch is 0" in _refused(capsys, "reparam", "sesr_m5", "--batch", "0")
+    assert "options" in _refused(capsys, "reparam", "fsrcnn", "--form", "dense")
     assert "no such config" in _refused(
         capsys, "train", "--config", "none.py", "--workdir", tmp_path
     )

@@ -1,0 +1,156 @@
+"""Ablations: several seeds at once are the runs that each would be alone, and the command resumes."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax import train
+from sesr_jax.cli.main import main
+from sesr_jax.cli.train import read_config
+from sesr_jax.data.pool import make_pool
+from sesr_jax.data.sources import Picture
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+from sesr_jax.reparam import FORMS
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, table
+from sesr_jax.train.config import validate
+from sesr_jax.train.step import init_state, make_steps, optimizer, stack_states, unstack_state
+
+_CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "ablations" / "forms.py"
+_SEEDS = (3, 1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> str:
+    """Two small crops of a real photo."""
+    from skimage import data
+
+    from sesr_jax.data import write_image
+
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(2):
+        write_image(folder / f"{i}.png", data.astronaut()[90 * i : 90 * i + 64, 100:180])
+    return str(folder)
+
+
+@pytest.fixture
+def config(photos):
+    made = base_ablation()
+    made.model.name = "sesr_m3"
+    made.conditions = ("dense", "acnet+residual")
+    made.seeds = 2
+    made.data.update(train=photos, eval=photos, patch=12, batch=2)
+    made.update(steps=2, steps_per_call=2, eval_every=2, checkpoint_every=2)
+    return made
+
+
+@pytest.mark.parametrize("form", ["kernel_basis", "acnet_bn"])
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch):
+    config = train.base()
+    config.model.name = "sesr_m3"
+    config.data.update(patch=12, batch=2)
+    config.update(steps=4, steps_per_call=2)
+    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+    options = {"form": form, "blocks": 1, "features": 4}
+    nets = [network.init("sesr_m3", scale=2, key=jax.random.key(s), **options) for s in _SEEDS]
+    tx = optimizer(config)
+    starts = [init_state(net.variables["params"], tx) for net in nets]
+    # The accelerators' way, a scan over vmapped steps, is as right on a CPU, though slow.
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    together = make_steps(nets[0].module, tx, config, seeds=_SEEDS)
+    states, losses = together(stack_states(starts), pool)
+    assert losses.shape == (2, len(_SEEDS))
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    for i, seed in enumerate(_SEEDS):
+        config.seed = seed
+        alone = make_steps(nets[i].module, tx, config)
+        state, loss = alone(init_state(nets[i].variables["params"], tx), pool)
+        np.testing.assert_allclose(losses[:, i], loss, rtol=1e-5)
+        one = unstack_state(states, i)
+        assert int(one.step) == int(state.step) == 2
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one.params, state.params
+        )
+
+
+def test_the_given_parameters_survive_the_steps(config):
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(0), form="acnet_bn", features=4)
+    tx = optimizer(config)
+    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+    make_steps(net.module, tx, config)(init_state(net.variables["params"], tx), pool)
+    assert all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(net.variables))
+
+
+def test_an_ablation_compares_resumes_and_takes_more_conditions(config, tmp_path):
+    told: list[str] = []
+    results = ablate(config, tmp_path, told.append)
+    assert list(results) == ["bicubic", "dense", "acnet+residual"]
+    assert [len(results[name].psnr) for name in results] == [1, 2, 2]
+    assert len(set(results["dense"].psnr)) == 2  # seeds differ
+    assert results["acnet+residual"].parameters > results["dense"].parameters
+    page = (tmp_path / PAGE).read_text("utf-8")
+    assert page.count("<svg") == 2
+    assert "acnet+residual" in page
+    assert told[0].startswith("dense: ")
+    assert "±" in told[0]
+
+    before = (tmp_path / "dense.json").stat().st_mtime_ns
+    config.conditions = ("dense",)
+    assert ablate(config, tmp_path, told.append)["dense"] == results["dense"]
+    assert (tmp_path / "dense.json").stat().st_mtime_ns == before
+    config.optim.lr = 0.1
+    with pytest.raises(InputError, match="of another config"):
+        ablate(config, tmp_path)
+
+
+def test_a_table_has_the_best_first_and_the_spread():
+    results = {
+        "a": Result(parameters=1000, psnr=(30.0, 32.0)),
+        "b": Result(parameters=20, psnr=(33.0,)),
+    }
+    rows, header = table(results)
+    assert [row[0] for row in rows] == ["b", "a"]
+    assert rows[1][1:] == ["1,000", f"31.000 ± {np.std([30, 32], ddof=1):.3f}", "30.000", "32.000"]
+    assert len(header) == len(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("conditions", ("denes",), "unknown form 'denes'"),
+        ("conditions", ("dense+bias",), "only '\\+residual'"),
+        ("conditions", (), "one or more"),
+        ("seeds", 0, "one or more"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, key, value, message):
+    config[key] = value
+    with pytest.raises(InputError, match=message):
+        ablate(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("variant", ["paper", "cpu", "smoke"])
+def test_the_experiment_is_valid(variant):
+    config = read_config(f"{_CONFIG}:{variant}")
+    validate(config)
+    assert variant == "smoke" or set(FORMS) < set(config.conditions)
+
+
+def test_the_command_trains_and_prints_the_table(photos, tmp_path, capsys):
+    overrides = [f"--config.data.train={photos}", f"--config.data.eval={photos}"]
+    overrides += ["--config.seeds=2", "--config.conditions=('dense','dense+residual')"]
+    command = ["ablate", "--config", f"{_CONFIG}:smoke", "--workdir", str(tmp_path)]
+    assert main([*command, *overrides]) == 0
+    out = capsys.readouterr().out
+    assert "trained parameters" in out
+    assert str(tmp_path / PAGE) in out
+    assert json.loads((tmp_path / "dense.json").read_text())["config"]["seeds"] == 2
