@@ -47,7 +47,6 @@ def run(argv: Sequence[str]) -> None:
 
     module: nn.Module
     options = {"form": named(args.form)} if args.form else {}
-    module: nn.Module
     if args.model is None:
         module, channels = LinearConv(args.features, options["form"](3)), args.features
         title = f"{args.form}, 3×3, {channels} channels"

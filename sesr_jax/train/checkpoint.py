@@ -17,8 +17,8 @@ from sesr_jax import __version__
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
-from sesr_jax.train.stages import plan, stage_at, state_shapes
 from sesr_jax.train.config import base
+from sesr_jax.train.stages import plan, stage_at, state_shapes
 from sesr_jax.train.step import TrainState
 
 _FORMAT = 1
