@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> None:
         module, channels = create(args.model, scale=args.scale, **options), 1
         title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
     small = (1, args.patch, args.patch, channels)
-    variables = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
+    variables = jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
     spent = training_cost(module, variables, (args.batch, *small[1:]))
     difference, largest = output_difference(module, variables, small)
 

@@ -104,16 +104,20 @@ def output_difference(
     The image has a photo's spectrum. Vectors (biases, statistics) are moved from where they start:
     zeros would hide a bias that is lost at the border.
     """
-    x = jnp.asarray(photo_like(input_shape))
-    keys = iter(jax.random.split(jax.random.key(0), len(jax.tree.leaves(variables))))
 
-    def moved(p: jax.Array) -> jax.Array:
-        offset = jax.random.uniform(next(keys), p.shape, p.dtype, maxval=0.1)
-        return p + offset if p.ndim < 2 else p
+    @jax.jit
+    def both(variables: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        keys = iter(jax.random.split(jax.random.key(0), len(jax.tree.leaves(variables))))
 
-    variables = jax.tree.map(moved, variables)
-    expanded = jax.jit(module.clone(mode="expanded").apply)(variables, x)
-    collapsed = jax.jit(module.clone(mode="collapsed").apply)(collapse(variables), x)
+        def moved(p: jax.Array) -> jax.Array:
+            offset = jax.random.uniform(next(keys), p.shape, p.dtype, maxval=0.1)
+            return p + offset if p.ndim < 2 else p
+
+        variables = jax.tree.map(moved, variables)
+        expanded = module.clone(mode="expanded").apply(variables, x)
+        return expanded, module.clone(mode="collapsed").apply(collapse(variables), x)  # type: ignore[return-value]
+
+    expanded, collapsed = both(variables, jnp.asarray(photo_like(input_shape)))
     return float(jnp.abs(expanded - collapsed).max()), float(jnp.abs(expanded).max())
 
 

@@ -144,3 +144,13 @@ def test_a_plot_without_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=re.escape("pip install 'sesr_jax[demo]'")):
         report.html(_page())
+
+
+def test_dots_show_every_value_and_name(tmp_path):
+    block = report.Dots({"ecb": [33.0, 33.5], "dense": [32.0]}, x="PSNR in dB")
+    text = report.html(Page("t", [Section("s", [block])]))
+    assert 'aria-label="PSNR in dB"' in text
+    assert text.index(">ecb<") < text.index(">dense<")
+    more = report.Dots({"ecb": [33.0, 33.5, 34.0], "dense": [32.0]}, x="PSNR in dB")
+    again = report.html(Page("t", [Section("s", [more])]))
+    assert again.count("<use") == text.count("<use") + 1
