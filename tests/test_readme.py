@@ -13,8 +13,9 @@ def test_the_table_of_the_zoo_is_current():
     assert update["filled"](_README, "models", update["zoo"]()) == _README
 
 
-def test_the_example_of_the_algebra_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", _README, re.S)
+def test_the_examples_run_one_after_another():
+    code = "\n".join(re.findall(r"```python\n(.*?)```", _README, re.S))
+    assert code.count("assert") == 2
     exec(compile(code, "README.md", "exec"), {})
 
 

@@ -13,9 +13,7 @@ def run(argv: Sequence[str]) -> None:
     parser = arguments.parser("upscale", "Upscale a picture, tile by tile.", _EXAMPLE)
     parser.add_argument("input", help="PNG, JPEG, WebP, BMP or TIFF")
     parser.add_argument("output", help="the file to write; its suffix decides the format")
-    parser.add_argument(
-        "--model", default="sesr_m5_x2", help=f"{arguments.MODEL}; default %(default)s"
-    )
+    parser.add_argument("--model", required=True, help=arguments.MODEL)
     parser.add_argument(
         "--tile", type=int, default=256, help="side of a tile in pixels; default %(default)s"
     )

@@ -38,6 +38,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.npu.layers import Layer, as_nhwc
 from sesr_jax.npu.passes import ceil_div, lower, requantised, round_up
 from sesr_jax.npu.targets import Target
+from sesr_jax.report import text_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ _COLUMNS = (
     "bound",
     "flag",
 )
+_WORDS = {"name", "op", "shape", "algorithm", "bound", "flag"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,15 +165,8 @@ class Report:
 
     def to_text(self) -> str:
         """An aligned table, the totals, and what the target cannot run."""
-        lines = [_COLUMNS, *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join(
-                cell.ljust(width) if i in (0, 1, 2, 4, 11, 12) else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        align = "".join("<" if column in _WORDS else ">" for column in _COLUMNS)
+        table = text_table(self._cells(), _COLUMNS, align)
         total = (
             f"{self.target.name}, activation saving {self.activation_saving:g}: "
             f"{self.seconds * 1e3:.3f} ms, {self.fps:.1f} FPS, {self.macs / 1e9:.3f} GMAC, "
@@ -182,7 +177,7 @@ class Report:
             f"NOT SUPPORTED: {row.name} ({row.op}): {row.flag}; memory traffic only."
             for row in self.flagged
         ]
-        return "\n".join([*table, total, *warnings]) + "\n"
+        return "\n".join([table, total, *warnings]) + "\n"
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [

@@ -17,6 +17,7 @@ from sesr_jax import __version__
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
+from sesr_jax.train.config import base
 from sesr_jax.train.stages import plan, stage_at, state_shapes
 from sesr_jax.train.step import TrainState
 
@@ -78,7 +79,11 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
             f"{path} has format {content.get('format')} where this version reads {_FORMAT}; "
             f"use sesr_jax {content.get('version')}."
         )
-    return ml_collections.ConfigDict(content["config"])
+    # What a run of an earlier version does not name had the value that is the default now.
+    config = base()
+    with config.unlocked(), config.ignore_type():
+        config.update(content["config"])
+    return config
 
 
 def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:

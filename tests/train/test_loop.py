@@ -196,6 +196,18 @@ def test_a_checkpoint_of_another_model_is_refused(config, tmp_path):
         train.load_network(tmp_path)
 
 
+def test_a_run_of_a_version_with_fewer_settings_goes_on(config, tmp_path):
+    config.steps = 4
+    train.train(config, tmp_path, progress=False)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    del content["config"]["init"], content["config"]["optim"]["clip"]
+    path.write_text(json.dumps(content))
+    config.steps = 8
+    train.train(config, tmp_path, progress=False)
+    assert [line["step"] for line in train.read_log(tmp_path) if "loss" in line] == [2, 4, 6, 8]
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="not the folder of a run"):
         train.load_network(tmp_path)
