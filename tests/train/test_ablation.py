@@ -1,5 +1,6 @@
 """Ablations: several seeds at once are the runs that each would be alone, and the command resumes."""
 
+import functools
 import pathlib
 
 import jax
@@ -75,7 +76,9 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch):
     np.testing.assert_allclose(losses[:, 1], loss, rtol=1e-5)
     one = unstack_state(states, 1)
     assert int(one.step) == int(state.step) == 2
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one.params, state.params)
+    # A batch norm divides the rounding by the small deviations of a small batch.
+    close = functools.partial(np.testing.assert_allclose, atol=5e-5)
+    jax.tree.map(close, one.params, state.params)
     # The steps gave away their own buffers, and not the given parameters.
     assert all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(nets[1].variables))
 

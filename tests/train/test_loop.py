@@ -95,7 +95,11 @@ def test_lines_beyond_the_restored_step_are_dropped(config, tmp_path):
 
 
 def test_several_devices_compute_the_same_run(config, tmp_path):
-    """Four virtual devices in another process, one here: equal to float32's rounding."""
+    """Four virtual devices in another process, one here: equal to float32's rounding.
+
+    Not by Adam, which makes whole steps of the gradients' rounding where they are near zero.
+    """
+    config.optim.update(name="sgd", lr=0.1)
     alone = train.train(config, tmp_path / "one", progress=False)
     script = (
         "import sys, json, ml_collections, jax\n"
@@ -109,19 +113,20 @@ def test_several_devices_compute_the_same_run(config, tmp_path):
     subprocess.run(command, env=environment, check=True)
     four = network.load(tmp_path / "four" / train.EXPANDED)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), four.variables, alone.variables
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), four.variables, alone.variables
     )
 
 
 def test_steps_compiled_together_compute_what_single_steps_do(config, tmp_path, monkeypatch):
     """The path of accelerators, one `lax.scan` of several steps, run on the CPU."""
     config.update(steps=2, eval_every=2)
+    config.optim.update(name="sgd", lr=0.1)
     config.model.options.blocks = 1
     config.data.update(patch=8, batch=2)
     alone = train.train(config, tmp_path / "host", progress=False)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     together = train.train(config, tmp_path / "scan", progress=False)
-    close = functools.partial(np.testing.assert_allclose, atol=2e-5)
+    close = functools.partial(np.testing.assert_allclose, atol=1e-5)
     jax.tree.map(close, together.variables, alone.variables)
 
 
