@@ -3,8 +3,8 @@
     sesr ablate --config experiments/ablations/forms.py --workdir runs/forms --config.data.train=FOLDER
 
 A tenth of the published training, 5 seeds a form; an accelerator trains the seeds together. Variants:
-"cpu" is what two cores do in under an hour on embedded photos, its table stands in README.md beside this
-file; "smoke" is a few steps of two forms.
+"cpu" is a short training on embedded photos, a minute or a few a form on two cores, whose table stands in
+README.md beside this file; "smoke" is a few steps of two forms.
 
 "dense" is the plain network ("VGG" in the paper's comparison), "collapsible" without short residuals is
 an ExpandNet of SESR's block, "collapsible+residual" is SESR. Forms with an identity of their own, such as
