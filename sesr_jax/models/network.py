@@ -4,8 +4,11 @@
     save(network.collapsed(), "sesr_m5_x2.safetensors")
     y = load("sesr_m5_x2.safetensors").apply(x)
 
-The file holds every array under its path in the tree; the structure of the terms stands in its
-metadata as JSON, beside the model, the scale and the options. Nothing is pickled.
+The file holds every array under its path in the tree, as in "params/head/term/kernel". In its metadata
+stand, as text, "format", "version", "model", "scale", "options" (JSON: the fields of the module that
+differ from the model's), "structure" (JSON: the tree, with its terms, whose leaves name the arrays), and
+what `models.description` adds for readers without this package: the axes of every array, and a
+collapsed network's operations. Nothing is pickled.
 """
 
 import dataclasses
@@ -23,6 +26,7 @@ from safetensors.numpy import save_file
 from sesr_jax import __version__, graph, reparam
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
+from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.packing import pack, unpack
 
@@ -90,6 +94,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         "scale": str(network.scale),
         "options": json.dumps(dict(network.options)),
         "structure": json.dumps(skeleton),
+        **describe(network.module, network.variables),
         **facts,
     }
     with replacing(path) as temporary:
