@@ -95,6 +95,9 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     ),
     "conv2d_transpose even": lambda x: ops.conv2d_transpose(x, weights(4, 4, 4, 4), strides=(2, 2)),
     "depth_to_space": lambda x: ops.depth_to_space(x, block=2),
+    "depth_to_space of colours": lambda x: ops.depth_to_space(
+        ops.concat(x, ops.mul(x, 0.5)), block=2
+    ),
     "leaky_relu": lambda x: ops.leaky_relu(ops.add(x, -0.5), slope=-0.25),
     "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
     "max_pool same": lambda x: ops.max_pool(x, window=(3, 3), padding="SAME"),

@@ -155,6 +155,15 @@ def test_points_lie_where_quant_says_and_nowhere_else(
         assert (scale_.dtype, zero_point.dtype) == (np.float32, np.int8)
 
 
+@pytest.mark.parametrize(("case", "count"), [("clip", 0), ("clip that stays", 1)])
+def test_a_clip_that_a_range_performs_is_no_operator(case: str, count: int) -> None:
+    graph = lone(case)
+    ranges = calibrate(graph, [RNG.uniform(size=graph.input_shape)])
+    for chosen, expected in ((None, 1), (ranges, count)):
+        model = to_onnx(graph, ranges=chosen)
+        assert [node.op_type for node in model.graph.node].count("Clip") == expected
+
+
 def test_parameters_are_codes_of_their_channels(exported: Exported) -> None:
     export = exported("fsrcnn", 3)
     model = to_onnx(export.graph, ranges=export.ranges)
