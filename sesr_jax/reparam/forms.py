@@ -25,7 +25,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.reparam.filters import (
     AveragePool,
     Depthwise,
@@ -336,9 +336,7 @@ def named(name: str) -> Callable[..., Form]:
     Raises:
       InputError: there is none.
     """
-    if name not in FORMS:
-        raise InputError(f"unknown form {name!r}: it must be one of {', '.join(FORMS)}; name one.")
-    return FORMS[name]
+    return look_up("form", name, FORMS)
 
 
 def _pair(kernel_size: KernelSize) -> tuple[int, int]:
