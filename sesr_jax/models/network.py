@@ -20,12 +20,11 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sesr_jax import __version__, graph, reparam
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import read_safetensors, replacing
 from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.packing import pack, unpack
@@ -109,14 +108,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"no such file: {path}; name a .safetensors file that sesr_jax wrote.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is not a whole safetensors file ({error}); fetch it again."
-        ) from error
+    arrays, metadata = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
         raise InputError(
             f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "
