@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from sesr_jax.errors import InputError, look_up
+from sesr_jax.reparam.combinators import Sequential, Sum
 from sesr_jax.reparam.filters import (
     AveragePool,
     Depthwise,
@@ -36,7 +37,7 @@ from sesr_jax.reparam.filters import (
     sobel_y,
 )
 from sesr_jax.reparam.norm import new_batch_norm
-from sesr_jax.reparam.terms import Basis, Conv, Identity, Scale, Sequential, Sum, Term
+from sesr_jax.reparam.terms import Basis, Conv, Identity, Scale, Term
 
 Form: TypeAlias = Callable[[jax.Array, int, int], Term]
 KernelSize: TypeAlias = int | tuple[int, int]

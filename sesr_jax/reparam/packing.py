@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.reparam import filters, norm, terms
+from sesr_jax.reparam import combinators, filters, norm, terms
 from sesr_jax.reparam.terms import Term
 
 TERMS = {
     name: value
-    for module in (terms, filters, norm)
+    for module in (terms, combinators, filters, norm)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Term) and value is not Term
 }
