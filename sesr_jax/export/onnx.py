@@ -13,7 +13,9 @@ float value has its name, ``name/dequantised``). Kernels have symmetric int8 cod
 output channel, biases the int32 codes of their convolution's sums, PReLU slopes symmetric int8 codes
 and other constants the codes of their own range, all as in our TFLite files.
 
-Limits: one input, one output; float32 between the points.
+Limits: one input, one output; activations of 16 bits would need a later operator set. ONNX Runtime
+quantises the float kernel of an excluded convolution between two points on its own account, unless its
+optimiser "WeightBiasQuantization" is disabled.
 """
 
 import dataclasses
@@ -31,7 +33,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.ops import Padding
-from sesr_jax.quant import Ranges, affine, points, validate
+from sesr_jax.quant import INT8, Ranges, Scheme, affine, points, validate
 
 OPSET = 17
 """ONNX's operator set of the files. It has all that we need; fewer tools read a later one."""
@@ -67,6 +69,7 @@ def export_onnx(
     path: str | os.PathLike[str],
     *,
     ranges: Ranges | None = None,
+    scheme: Scheme = INT8,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes `graph` as an ONNX file; see `to_onnx`.
@@ -74,14 +77,15 @@ def export_onnx(
     Args:
       graph: the network; the file takes images of other sizes too.
       path: of the file; it appears whole or not at all.
-      ranges: by group of tensors, or None for a float model.
+      ranges: by group of tensors, or None for float activations.
+      scheme: what is quantised where there are ranges; with float activations, its weights alone.
       metadata: what a reader of the bare file should know. It stands in ``metadata_props``, text as it
         is and all else as JSON, beside "version" (of this package) and "ranges".
 
     Raises:
       InputError: as `to_onnx`, or the file cannot be written.
     """
-    model = to_onnx(graph, ranges=ranges)
+    model = to_onnx(graph, ranges=ranges, scheme=scheme)
     facts = {"version": __version__} | dict(metadata or {})
     if ranges is not None:
         facts["ranges"] = {key: [float(low), float(high)] for key, (low, high) in ranges.items()}
@@ -92,13 +96,20 @@ def export_onnx(
         temporary.write_bytes(model.SerializeToString())
 
 
-def to_onnx(graph: Graph, *, ranges: Ranges | None = None) -> Any:
-    """The `onnx.ModelProto` of `graph`: float where `ranges` is None, INT8 in QDQ form otherwise.
+def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8) -> Any:
+    """The `onnx.ModelProto` of `graph`: by `scheme` where there are ranges, and float where there are none.
+
+    A scheme of float activations needs none: then the weights alone have codes.
 
     Raises:
       InputError: an op has no ONNX form here, a parameter is not finite, `ranges` do not suit the
-        graph, or the package onnx is not installed.
+        graph, activations have 16 bits, or the package onnx is not installed.
     """
+    weights_alone = scheme.activations == "float"
+    if scheme.activations == "int16":
+        raise InputError(
+            f"ONNX files of operator set {OPSET} have no int16 activations; export int8, or to .tflite."
+        )
     for node in graph.nodes:
         if node.op not in CALLS:
             raise InputError(
@@ -111,7 +122,7 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None) -> Any:
                 "load other weights."
             )
     if ranges is not None:
-        validate(graph, ranges)
+        validate(graph, ranges, scheme)
     try:
         import onnx
     except ImportError as error:
@@ -120,7 +131,7 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None) -> Any:
             "run pip install 'sesr_jax[export]'."
         ) from error
 
-    writer = _Writer(graph, ranges)
+    writer = _Writer(graph, ranges or {}, scheme if weights_alone or ranges is not None else None)
     tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
     channels, out_channels = graph.input_shape[-1], graph.shapes[graph.output][-1]
     opsets = [onnx.helper.make_opsetid("", OPSET)]
@@ -149,13 +160,14 @@ class _Writer:
       constants: `onnx.TensorProto`s, the initializers.
     """
 
-    def __init__(self, graph: Graph, ranges: Ranges | None) -> None:
+    def __init__(self, graph: Graph, ranges: Ranges, scheme: Scheme | None) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._scheme = scheme
         self._affine: dict[str, tuple[float, int]] = {}
         self._absorbed: frozenset[str] = frozenset()
-        if ranges is not None:
-            found = points(graph)
+        if scheme is not None:
+            found = points(graph, scheme)
             self._affine = {name: affine(*ranges[key]) for name, key in found.group.items()}
             self._absorbed = found.absorbed
         # By tensor of the Graph, what its readers read in the file.
@@ -194,11 +206,13 @@ class _Writer:
         self._dequantise(name, meaning, self._names[name])
 
     def _parameter(self, node: Node, call: Call, role: str, value: np.ndarray) -> str:
-        """The tensor that holds a parameter; in an INT8 file, by way of its codes."""
+        """The tensor that holds a parameter, by way of its codes if it is quantised."""
         name = f"{node.name}/{role}"
-        if not self._affine:
+        input_scale, _ = self._affine.get(node.inputs[0], (0.0, 0))
+        exact = self._scheme is None or self._scheme.excludes(node.name)
+        if exact or (role == "bias" and not input_scale):
             return self._constant(name, value)
-        codes, scale, zero_point = _quantised(call, role, self._affine[node.inputs[0]][0])
+        codes, scale, zero_point = _quantised(call, role, input_scale)
         self._constant(f"{name}/codes", codes)
         meaning = self._meaning(name, scale, zero_point)
         axis = {"axis": call.channel_axis if role == "kernel" else 0} if scale.ndim else {}
@@ -231,7 +245,10 @@ class _Writer:
 def _quantised(
     call: Call, role: str, input_scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The codes of the parameter `role`, their scale and their zero point: one, or one a channel."""
+    """The codes of the parameter `role`, their scale and their zero point: one, or one a channel.
+
+    `input_scale` is that of the input's codes, and 0 where it has none.
+    """
     value = np.asarray(call.args[role], np.float64)
     dtype: type[np.signedinteger] = np.int8
     zero_point = 0
@@ -259,8 +276,9 @@ def _kernel_scale(call: Call, input_scale: float) -> np.ndarray:
     """
     kernel, bias = call.args["kernel"], call.args.get("bias", 0.0)
     taps = np.moveaxis(np.asarray(kernel), call.channel_axis, -1)
-    needed = np.abs(bias) / np.float64(input_scale * _LARGEST_BIAS)
-    scale = np.maximum(np.abs(taps).max(axis=(0, 1, 2)) / 127, needed)
+    scale = np.abs(taps).max(axis=(0, 1, 2)) / np.float64(127)
+    if input_scale:
+        scale = np.maximum(scale, np.abs(bias) / (input_scale * _LARGEST_BIAS))
     return np.where(scale > 0, scale, 1).astype(np.float32)
 
 

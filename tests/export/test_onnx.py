@@ -16,13 +16,13 @@ import pytest
 from export_samples import CASES, RNG, SHAPE, Export, lone, rms, simulate
 from flax import linen as nn
 
-from sesr_jax import __version__, ops
+from sesr_jax import __version__, ops, quant
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, export_onnx
 from sesr_jax.export.onnx import CALLS, OPSET, to_onnx
 from sesr_jax.graph import run, trace
 from sesr_jax.models import VARIANTS, create
-from sesr_jax.quant import affine, calibrate, points
+from sesr_jax.quant import Scheme, affine, calibrate, points
 
 Exported = Callable[[str, int], Export]
 
@@ -33,7 +33,10 @@ def execute(model: Any, x: np.ndarray) -> np.ndarray:
     # Without it, sums of 8-bit products saturate at 16 bits on x86 CPUs of before 2019.
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["WeightBiasQuantization"],
     )
     (source,) = session.get_inputs()
     (y,) = session.run(None, {source.name: np.asarray(x, np.float32).transpose(0, 3, 1, 2)})
@@ -184,6 +187,28 @@ def test_parameters_are_codes_of_their_channels(exported: Exported) -> None:
         np.testing.assert_allclose(codes * scales, bias, atol=float(scales.max()) / 1.99)
 
 
+@pytest.mark.parametrize("activations", ["int8", "float"])
+@pytest.mark.parametrize("exclude", [(), ("block_1/*",)])
+def test_schemes(
+    exported: Exported, photo: np.ndarray, activations: str, exclude: tuple[str, ...]
+) -> None:
+    export = exported("sesr_m3_hw", 3)
+    scheme = Scheme(activations=activations, exclude=exclude)  # type: ignore[arg-type]
+    ranges = None if activations == "float" else export.ranges
+    model = to_onnx(export.graph, ranges=ranges, scheme=scheme)
+    stored = {value.name for value in model.graph.initializer}
+    for node in export.graph.nodes:
+        if node.op == "conv2d":
+            assert (f"{node.name}/kernel/codes" in stored) != scheme.excludes(node.name)
+    written = {n.name.removesuffix("/quantise") for n in model.graph.node if "/quantise" in n.name}
+    assert written == points(export.graph, scheme).group.keys()
+    x = jnp.asarray(photo)
+    fake, exact = quant.fake.run(export.graph, ranges or {}, x, scheme), run(export.graph, x)
+    # Kernels break ties differently, where there are any.
+    ties = 0.1 if activations == "int8" else 1e-4
+    assert rms(execute(model, photo) - fake) < ties * rms(fake - exact)
+
+
 def test_a_channel_without_taps_keeps_its_bias() -> None:
     kernel = jnp.ones((1, 1, 4, 2)).at[..., 1].set(0) / 8
     bias = jnp.asarray([0.0, 0.25])
@@ -250,6 +275,8 @@ def test_what_cannot_be_written_is_refused(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"sesr\.onnx can't be written"):
         export_onnx(export.graph, tmp_path / "file" / "sesr.onnx")
+    with pytest.raises(InputError, match="no int16 activations"):
+        to_onnx(export.graph, ranges=export.ranges, scheme=Scheme(activations="int16"))
     with monkeypatch.context() as hidden:
         hidden.setitem(sys.modules, "onnx", None)
         with pytest.raises(InputError, match=r"pip install 'sesr_jax\[export\]'"):
