@@ -10,7 +10,9 @@ All facts are text. They stand in the file's metadata, beside those of `models.n
 - "graph", where the network is collapsed: JSON, its operations in an order in which they can run,
   ``{"input": name, "output": name, "nodes": [{"name": …, "op": …, "args": […], "attrs": {…}}, …]}``. An
   argument is ``{"node": name}`` for the output of a node, or the input; ``{"array": name}`` for a tensor
-  of the file; or ``{"value": number}`` for a constant, of any rank.
+  of the file; or ``{"value": number}`` for a constant, of any rank. Where the network was trained to be
+  quantised, "ranges" is beside "nodes": by the name of each node that is rounded to codes, and of the input,
+  the argument ``[low, high]``.
 - "terms", where it is expanded: JSON, by the kind of a term in "structure", what it holds and computes.
 """
 
@@ -23,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from sesr_jax import quant
 from sesr_jax.graph import Arg, trace
 from sesr_jax.reparam.packing import TERMS, pack
 
@@ -36,15 +39,22 @@ CONVENTIONS = (
     "keeps the first size * stride pixels. prelu is x where x > 0 and slope * x elsewhere, a slope a "
     "channel. add and mul broadcast. concat joins channels. depth_to_space and space_to_depth have the "
     "channels in the order (row, column, channel), as TensorFlow. resize has half-pixel centres. A term "
-    "means a map on an image that zeros extend without end: inside it nothing is padded anew."
+    "means a map on an image that zeros extend without end: inside it nothing is padded anew. Where the "
+    "graph has ranges, those tensors are rounded to multiples of (high - low) / 255 and limited to the 256 "
+    "that begin with the multiple nearest low; a kernel to multiples of its largest tap / 127 in each output "
+    "channel, and other parameters than biases of their largest value / 127. scheme tells which nodes are "
+    "left out, and whether activations have 16 bits: then the step is max(-low, high) / 32767."
 )
 
+_RANGES = f"{quant.RANGES}/"
 _LAYOUTS = {1: "out", 4: "kh kw in out", 5: "n kh kw in out"}
 _OTHER_LAYOUTS = {"Basis.coefficients": "n", "Depthwise.kernel": "kh kw in multiplier"}
 
 
-def describe(module: nn.Module, variables: Any) -> dict[str, str]:
-    """The facts about the network that `module` is with `variables`."""
+def describe(
+    module: nn.Module, variables: Any, scheme: quant.Scheme = quant.INT8
+) -> dict[str, str]:
+    """The facts about the network that `module` is with `variables`, quantised by `scheme` if at all."""
     arrays, skeleton = pack(variables)
     parts = list(_parts(skeleton))
     layouts = {
@@ -52,6 +62,7 @@ def describe(module: nn.Module, variables: Any) -> dict[str, str]:
         for place, part in parts
         if "array" in part
     }
+    layouts |= dict.fromkeys((name for name in layouts if name.startswith(_RANGES)), "low high")
     facts = {
         "channels": str(getattr(module, "channels", 1)),
         "conventions": CONVENTIONS,
@@ -59,7 +70,7 @@ def describe(module: nn.Module, variables: Any) -> dict[str, str]:
     }
     kinds = {part["term"] for _, part in parts if "term" in part}
     if kinds <= {"Conv"}:
-        return facts | {"graph": json.dumps(_operations(module, variables))}
+        return facts | {"graph": json.dumps(_operations(module, variables, scheme))}
     return facts | {"terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in kinds})}
 
 
@@ -72,7 +83,7 @@ def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield from _parts(child)
 
 
-def _operations(module: nn.Module, variables: Any) -> dict[str, Any]:
+def _operations(module: nn.Module, variables: Any, scheme: quant.Scheme) -> dict[str, Any]:
     """The operations of a collapsed network; see the module's docstring."""
     variables = jax.tree.map(jnp.asarray, variables)
     leaves = jax.tree_util.tree_leaves_with_path(variables)
@@ -89,4 +100,12 @@ def _operations(module: nn.Module, variables: Any) -> dict[str, Any]:
         {"name": n.name, "op": n.op, "args": [told(arg) for arg in n.args], "attrs": n.attrs}
         for n in graph.nodes
     ]
-    return {"input": graph.input, "output": graph.output, "nodes": nodes}
+    operations = {"input": graph.input, "output": graph.output, "nodes": nodes}
+    if quant.RANGES not in variables:
+        return operations
+    found = quant.points(graph, scheme)
+    ranges = {
+        name: {"value": found.fixed[key]} if key in found.fixed else {"array": _RANGES + key}
+        for name, key in found.group.items()
+    }
+    return operations | {"ranges": ranges}

@@ -6,9 +6,9 @@
 
 The file holds every array under its path in the tree, as in "params/head/term/kernel". In its metadata
 stand, as text, "format", "version", "model", "scale", "options" (JSON: the fields of the module that
-differ from the model's), "structure" (JSON: the tree, with its terms, whose leaves name the arrays), and
-what `models.description` adds for readers without this package: the axes of every array, and a
-collapsed network's operations. Nothing is pickled.
+differ from the model's), "scheme" (JSON: what is quantised, if anything), "structure" (JSON: the tree,
+with its terms, whose leaves name the arrays), and what `models.description` adds for readers without
+this package: the axes of every array, and a collapsed network's operations. Nothing is pickled.
 """
 
 import dataclasses
@@ -105,7 +105,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         "options": json.dumps(dict(network.options)),
         "scheme": json.dumps(dataclasses.asdict(network.scheme)),
         "structure": json.dumps(skeleton),
-        **describe(network.module, network.variables),
+        **describe(network.module, network.variables, network.scheme),
         **facts,
     }
     with replacing(path) as temporary:

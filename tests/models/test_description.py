@@ -1,5 +1,6 @@
 """What a bare weight file tells: a reader of NumPy alone rebuilds the network from it."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from flax import linen as nn
 from safetensors import safe_open
 
-from sesr_jax import ops
+from sesr_jax import ops, quant
 from sesr_jax.models import create, network
 from sesr_jax.models.description import describe
 from sesr_jax.reparam import FORMS, Conv, LinearConv, collapse
@@ -71,11 +72,31 @@ def rebuilt(path: pathlib.Path, x: np.ndarray) -> np.ndarray:
     """The network of a file, from what the file says and nothing else."""
     with safe_open(path, framework="numpy") as file:
         graph = json.loads(file.metadata()["graph"])
-        values = {graph["input"]: x}
-        read = {"node": values.__getitem__, "array": file.get_tensor, "value": np.asarray}
+        values: dict[str, np.ndarray] = {}
+
+        def read(arg: dict[str, Any]) -> np.ndarray:
+            ((kind, value),) = arg.items()
+            if kind == "node":
+                return values[value]
+            found = file.get_tensor(value) if kind == "array" else np.asarray(value, np.float32)
+            if (
+                "ranges" not in graph or found.ndim == 1
+            ):  # no other parameter than biases has one axis here
+                return found
+            step = np.abs(found).max(axis=(0, 1, 2) if found.ndim == 4 else None) / 127
+            return np.rint(found / step) * step
+
+        def keep(name: str, value: np.ndarray) -> None:
+            if name in graph.get("ranges", {}):
+                ((kind, ends),) = graph["ranges"][name].items()
+                low, high = file.get_tensor(ends) if kind == "array" else ends
+                step, first = (high - low) / 255, np.rint(low * 255 / (high - low))
+                value = np.rint(np.clip(value / step, first, first + 255)) * step
+            values[name] = value
+
+        keep(graph["input"], x)
         for node in graph["nodes"]:
-            args = [read[kind](value) for arg in node["args"] for kind, value in arg.items()]
-            values[node["name"]] = READER[node["op"]](*args, **node["attrs"])
+            keep(node["name"], READER[node["op"]](*map(read, node["args"]), **node["attrs"]))
     return values[graph["output"]]
 
 
@@ -108,6 +129,26 @@ def test_a_reader_without_this_package_rebuilds_the_network(
     x = np.random.default_rng(1).uniform(size=(2, 9, 7, saved.channels)).astype(np.float32)
     expected = np.asarray(saved.apply(x))
     np.testing.assert_allclose(rebuilt(path, x), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_reader_rebuilds_a_network_that_was_trained_to_be_quantised(
+    tmp_path: pathlib.Path,
+) -> None:
+    exact = drawn("sesr_m3_hw", 2, expansion=4)
+    x = np.random.default_rng(1).uniform(size=(1, 9, 7, 1)).astype(np.float32)
+    ranges = quant.calibrate(exact.graph(x.shape), [x])
+    # Some that no observer gives, lest the text be right by chance.
+    ranges["relu"] = (0.0, 0.5 * ranges["relu"][1])
+    ends = {key: np.asarray(value, "f") for key, value in ranges.items()}
+    saved = dataclasses.replace(exact, variables={**exact.variables, quant.RANGES: ends})
+    path = tmp_path / "w.safetensors"
+    network.save(saved, path)
+    expected, floats = np.asarray(saved.apply(x)), np.asarray(exact.apply(x)).clip(0, 1)
+    assert np.abs(expected - floats).max() > 0.1
+    np.testing.assert_allclose(rebuilt(path, x), expected, atol=2.01 / 255)
+    with safe_open(path, framework="numpy") as file:
+        layouts = json.loads(file.metadata()["layouts"])
+    assert {layouts[f"{quant.RANGES}/{key}"] for key in ranges} == {"low high"}
 
 
 def test_a_collapsed_file_names_every_array_once_as_an_argument() -> None:
