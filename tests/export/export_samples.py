@@ -1,6 +1,7 @@
 """Small networks with their files, and what the files should compute."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.export import to_tflite
 from sesr_jax.graph import Graph, Node, run, trace
 from sesr_jax.quant import Ranges, affine, points
 
@@ -22,8 +24,14 @@ class Export:
 
     graph: Graph
     ranges: Ranges
-    float32: bytes
-    int8: bytes
+
+    @functools.cached_property
+    def float32(self) -> bytes:
+        return to_tflite(self.graph, ranges=None)
+
+    @functools.cached_property
+    def int8(self) -> bytes:
+        return to_tflite(self.graph, ranges=self.ranges)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
