@@ -78,7 +78,7 @@ def export_onnx(
       graph: the network; the file takes images of other sizes too.
       path: of the file; it appears whole or not at all.
       ranges: by group of tensors, or None for float activations.
-      scheme: what is quantised where there are ranges; with float activations, its weights alone.
+      scheme: what is quantised where there are ranges; with float activations, the kernels alone.
       metadata: what a reader of the bare file should know. It stands in ``metadata_props``, text as it
         is and all else as JSON, beside "version" (of this package) and "ranges".
 
@@ -99,7 +99,7 @@ def export_onnx(
 def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8) -> Any:
     """The `onnx.ModelProto` of `graph`: by `scheme` where there are ranges, and float where there are none.
 
-    A scheme of float activations needs none: then the weights alone have codes.
+    A scheme of float activations needs none: then the kernels alone have codes.
 
     Raises:
       InputError: an op has no ONNX form here, a parameter is not finite, `ranges` do not suit the
@@ -210,7 +210,7 @@ class _Writer:
         name = f"{node.name}/{role}"
         input_scale, _ = self._affine.get(node.inputs[0], (0.0, 0))
         exact = self._scheme is None or self._scheme.excludes(node.name)
-        if exact or (role == "bias" and not input_scale):
+        if exact or (role == "bias" and not input_scale) or (role != "kernel" and not self._affine):
             return self._constant(name, value)
         codes, scale, zero_point = _quantised(call, role, input_scale)
         self._constant(f"{name}/codes", codes)

@@ -41,9 +41,10 @@ CONVENTIONS = (
     "channels in the order (row, column, channel), as TensorFlow. resize has half-pixel centres. A term "
     "means a map on an image that zeros extend without end: inside it nothing is padded anew. Where the "
     "graph has ranges, those tensors are rounded to multiples of (high - low) / 255 and limited to the 256 "
-    "that begin with the multiple nearest low; a kernel to multiples of its largest tap / 127 in each output "
-    "channel, and other parameters than biases of their largest value / 127. scheme tells which nodes are "
-    "left out, and whether activations have 16 bits: then the step is max(-low, high) / 32767."
+    "that begin with the multiple nearest low, and so is a constant that is added or multiplied, by its own "
+    "extremes and 0; a kernel is rounded to multiples of its largest tap / 127 in each output channel, and "
+    "the slopes of a prelu of their largest / 127. scheme tells which nodes are left out, and whether "
+    "activations have 16 bits (then the step is max(-low, high) / 32767) or are float."
 )
 
 _RANGES = f"{quant.RANGES}/"

@@ -187,6 +187,14 @@ def test_parameters_are_codes_of_their_channels(exported: Exported) -> None:
         np.testing.assert_allclose(codes * scales, bias, atol=float(scales.max()) / 1.99)
 
 
+def test_weights_alone_are_kernels() -> None:
+    graph = lone("prelu")
+    assert to_onnx(graph, scheme=Scheme(activations="float")).graph.node[0].op_type == "Add"
+    graph = lone("conv2d")
+    model = to_onnx(graph, scheme=Scheme(activations="float"))
+    assert [node.op_type for node in model.graph.node] == ["DequantizeLinear", "Conv"]
+
+
 @pytest.mark.parametrize("activations", ["int8", "float"])
 @pytest.mark.parametrize("exclude", [(), ("block_1/*",)])
 def test_schemes(

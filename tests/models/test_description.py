@@ -74,24 +74,26 @@ def rebuilt(path: pathlib.Path, x: np.ndarray) -> np.ndarray:
         graph = json.loads(file.metadata()["graph"])
         values: dict[str, np.ndarray] = {}
 
+        def rounded(value: np.ndarray, low: float, high: float) -> np.ndarray:
+            step, first = (high - low) / 255, np.rint(low * 255 / (high - low))
+            return np.rint(np.clip(value / step, first, first + 255)) * step
+
         def read(arg: dict[str, Any]) -> np.ndarray:
             ((kind, value),) = arg.items()
             if kind == "node":
                 return values[value]
             found = file.get_tensor(value) if kind == "array" else np.asarray(value, np.float32)
-            if (
-                "ranges" not in graph or found.ndim == 1
-            ):  # no other parameter than biases has one axis here
+            if "ranges" not in graph or found.ndim == 1:  # a bias, where there are no slopes
                 return found
-            step = np.abs(found).max(axis=(0, 1, 2) if found.ndim == 4 else None) / 127
+            if found.ndim == 0:
+                return rounded(found, min(found, 0), max(found, 0))
+            step = np.abs(found).max(axis=(0, 1, 2)) / 127
             return np.rint(found / step) * step
 
         def keep(name: str, value: np.ndarray) -> None:
             if name in graph.get("ranges", {}):
                 ((kind, ends),) = graph["ranges"][name].items()
-                low, high = file.get_tensor(ends) if kind == "array" else ends
-                step, first = (high - low) / 255, np.rint(low * 255 / (high - low))
-                value = np.rint(np.clip(value / step, first, first + 255)) * step
+                value = rounded(value, *(file.get_tensor(ends) if kind == "array" else ends))
             values[name] = value
 
         keep(graph["input"], x)
