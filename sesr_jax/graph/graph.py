@@ -44,7 +44,7 @@ class Node:
         return tuple(arg for arg in self.args if isinstance(arg, str))
 
     @property
-    def parameters(self) -> tuple[jax.Array, ...]:
+    def parameters(self) -> tuple[jax.Array | np.ndarray, ...]:
         """The arrays that the node holds."""
         return tuple(arg for arg in self.args if not isinstance(arg, str))
 

@@ -68,7 +68,7 @@ class _Tracer:
 
         def read(atom: Any) -> Arg:
             if isinstance(atom, jax_core.Literal):
-                return np.asarray(atom.val, atom.aval.dtype)
+                return np.asarray(atom.val, atom.aval.dtype)  # type: ignore[attr-defined]
             return values[atom]
 
         for equation in jaxpr.eqns:

@@ -84,7 +84,7 @@ def test_copies_of_the_image_have_its_range() -> None:
 
 def test_a_clip_is_what_its_range_does() -> None:
     def network(x: jax.Array) -> jax.Array:
-        y = ops.clip(ops.depth_to_space(ops.add(x, -0.5), block=2), low=-0.25, high=0.25)
+        y = ops.clip(ops.depth_to_space(ops.add(x, x), block=2), low=-0.25, high=0.25)
         return ops.mul(y, 2.0)
 
     found = points(graph_of(network))
@@ -96,13 +96,13 @@ def test_a_clip_is_what_its_range_does() -> None:
     "network",
     [
         # Another reader needs the values beyond the bounds.
-        lambda x: ops.add((y := ops.add(x, -0.5)), ops.clip(y, low=-0.1, high=0.1)),
+        lambda x: ops.add((y := ops.add(x, x)), ops.clip(y, low=-0.1, high=0.1)),
         # A tensor that was never clipped joins the group behind the clip.
         lambda x: ops.mul(
-            ops.concat(ops.clip(ops.add(x, -0.5), low=-0.1, high=0.1), ops.mul(x, 3.0)), 0.5
+            ops.concat(ops.clip(ops.add(x, x), low=-0.1, high=0.1), ops.mul(x, 3.0)), 0.5
         ),
         # 0 is not within the bounds, and codes must hold it.
-        lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 0.5),
+        lambda x: ops.mul(ops.clip(ops.add(x, x), low=0.2, high=0.6), 0.5),
     ],
 )
 def test_a_clip_that_no_range_performs_stays(network: Callable[[jax.Array], jax.Array]) -> None:
