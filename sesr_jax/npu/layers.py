@@ -18,9 +18,13 @@ from collections.abc import Iterable, Sequence
 from sesr_jax.graph import Graph, Node, macs
 
 Shape = tuple[int, ...]
+Map4 = tuple[int, int, int, int]
 
-ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "sigmoid"})
-"""The operations that a convolution's layer absorbs."""
+CONVOLUTIONS = frozenset({"conv2d", "conv2d_transpose", "fully_connected"})
+"""The operations that a MAC array multiplies weights in."""
+
+ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "prelu", "sigmoid", "tanh"})
+"""The operations that a convolution's layer absorbs; a target may not (`npu.passes`)."""
 
 BIAS_BYTES = 4  # int32, one an output channel, in every INT8 scheme that we export
 
@@ -40,8 +44,10 @@ class Layer:
       strides: vertical and horizontal.
       groups: of a convolution.
       weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
+      constants: elements of a constant operand, which another than a convolution has.
       macs: multiply-accumulates.
       activation: the absorbed activation's op.
+      activation_bytes: of its slopes.
       bits: the widest activation's, a tensor element; 8 is INT8.
     """
 
@@ -55,8 +61,10 @@ class Layer:
     strides: tuple[int, int] = (1, 1)
     groups: int = 1
     weight_bytes: int = 0
+    constants: int = 0
     macs: int = 0
     activation: str | None = None
+    activation_bytes: int = 0
     bits: int = 8
 
 
@@ -91,6 +99,7 @@ def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
         strides=node.attrs.get("strides", (1, 1)),
         groups=groups,
         weight_bytes=0 if op == "leaky_relu" else weight_bytes,
+        constants=0 if op in CONVOLUTIONS else weight_bytes,
         macs=macs(node),
     )
 
@@ -113,7 +122,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
             before is not None
             and source is not None
             and layer.op in ACTIVATIONS
-            and before.op in ("conv2d", "conv2d_transpose")
+            and before.op in CONVOLUTIONS
             and before.activation is None
             and reads[before.output] == 1
         ):
@@ -121,6 +130,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
                 before,
                 output=layer.output,
                 activation=layer.op,
+                activation_bytes=layer.weight_bytes,
                 bits=max(before.bits, layer.bits),
             )
             producer[layer.output] = source

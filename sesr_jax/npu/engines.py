@@ -1,0 +1,137 @@
+"""Cycles of the MAC array and of the vector engine for one map, without any memory.
+
+A map is (height, width, channels); a block is the (width, height) of accumulators that the array
+hands over at once, where the target has such blocks.
+"""
+
+import dataclasses
+import functools
+import math
+
+from sesr_jax.npu.target import Target
+
+Map = tuple[int, int, int]
+Block = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """What the MAC array computes in a pass.
+
+    Attributes:
+      kernel: height and width.
+      output: the map that it makes.
+      channels: of the input.
+      groups: of the convolution; as many as channels is depthwise.
+      fast: whether Winograd's method is possible: unit stride, no zeros inserted.
+    """
+
+    kernel: tuple[int, int]
+    output: Map
+    channels: int
+    groups: int = 1
+    fast: bool = False
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each output channel reads one input channel."""
+        return self.groups > 1 and self.groups == self.channels
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, str]:
+    """Cycles of the MAC array, and the algorithm: "direct" or, where it is faster, "winograd"."""
+    direct = direct_cycles(target, work)
+    if work.fast and target.mac.winograd is not None:
+        # In one dimension a tile of outputs has half the products, and a block twice the pixels.
+        one_dimensional = 1 in work.kernel
+        largest = target.mac.winograd.block_pixels * (2 if one_dimensional else 1)
+        if math.prod(block) <= largest:
+            fast = winograd_cycles(target, work, block)
+            if fast < direct:
+                return fast, "winograd"
+    return direct, "direct"
+
+
+def direct_cycles(target: Target, work: Convolution) -> int:
+    """MAC cycles of a convolution by its definition.
+
+    The array takes whole patches of pixels and whole groups of input and output channels:
+    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where the taps share the input lanes it
+    is ``⌈k · k · Cin⌉``.
+    """
+    mac = target.mac
+    height, width, channels = work.output
+    pixels = round_up(height, mac.pixels[0]) * round_up(width, mac.pixels[1])
+    taps = math.prod(work.kernel)
+    if work.depthwise:
+        groups = taps * ceil_div(channels, mac.depthwise)
+    else:
+        inputs = work.channels // work.groups
+        outputs = ceil_div(channels // work.groups, mac.outputs)
+        turns = ceil_div(taps * inputs, mac.inputs)
+        if not mac.packs_taps:
+            turns = taps * ceil_div(inputs, mac.inputs)
+        groups = work.groups * turns * outputs
+    return math.ceil(pixels * groups / (_pixels_per_cycle(target) * mac.efficiency))
+
+
+def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:
+    """MAC cycles of a stride-1 convolution by Winograd's method.
+
+    A sub-filter of 3×3 (3×1, 1×3) taps makes 2×2 (2×4, 4×2) outputs from a fixed number of products;
+    a larger kernel is the sum of several sub-filters. The weights' transform runs beside the
+    products, block by block, and binds where blocks are small.
+    """
+    assert target.mac.winograd is not None
+    mac, winograd = target.mac, target.mac.winograd
+    kh, kw = work.kernel
+    height, width, channels = work.output
+    tile_h = 4 if kh == 1 else 2  # two outputs along the filter, four across it
+    tile_w = 4 if kw == 1 else 2
+    subfilters = ceil_div(kh, 3) * ceil_div(kw, 3)
+    tiles = ceil_div(height, tile_h) * ceil_div(width, tile_w)
+    outputs = ceil_div(channels, mac.outputs)
+    groups = ceil_div(work.channels, mac.inputs) * outputs
+    products = tiles * subfilters * winograd.macs * groups / _pixels_per_cycle(target)
+    blocks = ceil_div(width, block[0]) * ceil_div(height, block[1]) * outputs
+    transform = blocks * work.channels * subfilters * winograd.transform_cycles
+    return math.ceil(max(products / mac.efficiency, transform))
+
+
+def vector_cycles(
+    target: Target, cycles_per_patch: float, shape: Map, block: Block | None = None
+) -> int:
+    """Cycles of the vector engine for a map of `shape`.
+
+    Args:
+      target: the NPU.
+      cycles_per_patch: of the operation (`OpRule.cycles`).
+      shape: of the larger of input and output.
+      block: in which the map comes out of the MAC array; None where it is read from memory.
+    """
+    vector = target.vector
+    height, width, channels = shape
+    lanes = ceil_div(channels, vector.lanes)
+    overhead = 0.0
+    if block is not None and target.vector.behind_mac:
+        blocks = ceil_div(width, block[0]) * ceil_div(height, block[1]) * lanes
+        calls = blocks // max(1, vector.group_pixels // math.prod(block))
+        overhead = blocks * vector.block_cycles + calls * vector.group_cycles
+        height, width = round_up(height, block[1]), round_up(width, block[0])
+    patches = ceil_div(height, vector.patch[0]) * ceil_div(width, vector.patch[1]) * lanes
+    return math.ceil(patches * cycles_per_patch + overhead)
+
+
+def _pixels_per_cycle(target: Target) -> float:
+    return target.mac.macs_per_cycle / (target.mac.inputs * target.mac.outputs)
+
+
+def ceil_div(n: int, step: int) -> int:
+    """How many steps cover `n`."""
+    return -(-n // step)
+
+
+def round_up(n: int, step: int) -> int:
+    """The least multiple of `step` that is at least `n`."""
+    return ceil_div(n, step) * step
