@@ -8,6 +8,8 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+
 from sesr_jax.npu.target import Target
 
 Map = tuple[int, int, int]
@@ -100,27 +102,36 @@ def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:
 
 
 def vector_cycles(
-    target: Target, cycles_per_patch: float, shape: Map, block: Block | None = None
-) -> int:
+    target: Target,
+    cycles_per_patch: float,
+    shape: Map,
+    block: int | None = None,
+    columns: np.ndarray | int = 1 << 30,
+) -> np.ndarray:
     """Cycles of the vector engine for a map of `shape`.
 
     Args:
       target: the NPU.
       cycles_per_patch: of the operation (`OpRule.cycles`).
       shape: of the larger of input and output.
-      block: in which the map comes out of the MAC array; None where it is read from memory.
+      block: in which the map comes out of the MAC array, an index into the target's blocks; None where
+        it is read from memory.
+      columns: of the stripes that it comes in.
     """
     vector = target.vector
     height, width, channels = shape
     lanes = ceil_div(channels, vector.lanes)
-    overhead = 0.0
-    if block is not None and target.vector.behind_mac:
-        blocks = ceil_div(width, block[0]) * ceil_div(height, block[1]) * lanes
-        calls = blocks // max(1, vector.group_pixels // math.prod(block))
-        overhead = blocks * vector.block_cycles + calls * vector.group_cycles
-        height, width = round_up(height, block[1]), round_up(width, block[0])
+    overhead = np.zeros(np.shape(columns))
+    if block is not None and vector.behind_mac:
+        block_w, block_h = vector.blocks[block]
+        blocks = ceil_div(width, block_w) * ceil_div(height, block_h) * lanes
+        # One block a call, two, or four: the first that spans the stripe.
+        beside = 1 + (columns > np.int64(block_w)) + 2 * (columns > np.int64(2 * block_w))
+        calls = blocks // np.minimum(beside, vector.calls[block])
+        overhead = blocks * vector.block_cycles + calls * vector.call_cycles
+        height, width = round_up(height, block_h), round_up(width, block_w)
     patches = ceil_div(height, vector.patch[0]) * ceil_div(width, vector.patch[1]) * lanes
-    return math.ceil(patches * cycles_per_patch + overhead)
+    return np.ceil(patches * cycles_per_patch + overhead)
 
 
 def _pixels_per_cycle(target: Target) -> float:

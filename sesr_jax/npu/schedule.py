@@ -452,7 +452,7 @@ class _Search:
             mac = _of_blocks(target, p.work)[cuts.block]
             mac = np.maximum(mac + count * stripes.cycles, count * stripes.minimum_cycles)
         if p.patch_cycles:
-            vector = self._vector(p)[cuts.block]
+            vector = self._vector(p, cuts)
             vector = np.maximum(vector + count * p.stripe_cycles, count * stripes.minimum_cycles)
         if p.engine == "copy":
             serial, read, write = serial + read + write, zero, zero
@@ -462,14 +462,19 @@ class _Search:
             serial, read, write, mac, vector, size, written, (n_h, n_w, n_c), total
         )
 
-    def _vector(self, p: Pass) -> Array:
-        """Cycles of the vector engine by block."""
-        return np.array(
-            [
-                vector_cycles(self.target, p.patch_cycles, p.vector_map, block if p.work else None)
-                for block in self.target.vector.blocks
-            ]
-        )
+    def _vector(self, p: Pass, cuts: _Cuts) -> Array:
+        """Cycles of the vector engine, without overhead."""
+        if p.work is None:
+            return vector_cycles(self.target, p.patch_cycles, p.vector_map) + 0 * cuts.rows
+        columns = cuts.columns * p.upscales
+        found = np.zeros(cuts.rows.shape)
+        for block in range(len(self.target.vector.blocks)):
+            here = cuts.block == block
+            cycles = vector_cycles(
+                self.target, p.patch_cycles, p.vector_map, block, columns[here]
+            )
+            found[here] = cycles
+        return found
 
     def _load(
         self, p: Pass, cuts: _Cuts, name: str, n_h: Array, n_w: Array, plain: bool
@@ -575,7 +580,7 @@ class _Search:
         if p.work is not None:
             mac, algorithm = mac_cycles(target, p.work, target.vector.blocks[block])
         if p.patch_cycles:
-            vector = int(self._vector(p)[block])
+            vector = int(self._vector(p, cuts)[0])
         parts = {name: float(getattr(times, name)[0]) for name in _PARTS}
         return Cost(
             index=index,

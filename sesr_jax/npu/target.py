@@ -77,8 +77,9 @@ class Vector:
       pass_cycles: of a patch that only passes through.
       blocks: (width, height) of the blocks of accumulators that the array may hand over.
       block_cycles: overhead of a block.
-      group_pixels: pixels of one call of a kernel.
-      group_cycles: overhead of a call.
+      calls: for each of `blocks`, the most blocks, side by side, that one call of a kernel takes;
+        a stripe of fewer takes what is there.
+      call_cycles: overhead of a call.
       program_bytes: on-chip memory that each kernel in use takes.
     """
 
@@ -88,8 +89,8 @@ class Vector:
     pass_cycles: float = 0
     blocks: tuple[tuple[int, int], ...] = ((1, 1),)
     block_cycles: float = 0
-    group_pixels: int = 1
-    group_cycles: float = 0
+    calls: tuple[int, ...] = (1,)
+    call_cycles: float = 0
     program_bytes: int = 0
 
 
