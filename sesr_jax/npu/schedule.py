@@ -262,11 +262,13 @@ class _Search:
             return _Cuts(one * h, one * w, one * p.output_shape[3], 0 * one, one, one, one, one > 1)
         _, h, w, _ = self.shape[p.inputs[0]]
         channels = p.output_shape[3]
-        blocks = target.vector.blocks if p.work is not None else ((1, 1),)
+        blocks = list(enumerate(target.vector.blocks))
+        if p.work is None:
+            blocks = [(target.vector.default_block, (1, 1))]
         dense = p.work is not None and not p.work.depthwise and p.work.groups == 1
         shapes: list[tuple[int, int, int, int, bool]] = []
         free = alone and not p.appended
-        for number, (block_w, block_h) in enumerate(blocks):
+        for number, (block_w, block_h) in blocks:
             scale_h, scale_w = p.output_shape[1] / h, p.output_shape[2] / w
             base_h = _base(target.stripes.base[0], block_h, scale_h)
             base_w = _base(target.stripes.base[1], block_w, scale_w)
@@ -289,7 +291,8 @@ class _Search:
                 shapes += [(h, w, d, number, False) for d in _exclusive(channels, step)]
                 if channels > step:
                     shapes += [(r, c, step, number, False) for r, c in grid]
-        table = np.array(shapes, int).T
+        # Of equals, the smallest stripes in the smallest blocks are taken.
+        table = np.array(sorted(shapes), int).T
         rows_, columns_, depths = table[0], table[1], table[2]
         n_h, n_w, n_c = -(-h // rows_), -(-w // columns_), -(-channels // depths)
         least = self._least_slots(p, n_h, n_w)

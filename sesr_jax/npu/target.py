@@ -76,6 +76,7 @@ class Vector:
         array: Arm's PLE. Else it works beside the array.
       pass_cycles: of a patch that only passes through.
       blocks: (width, height) of the blocks of accumulators that the array may hand over.
+      default_block: the index of that of a cascade whose first pass does not use the array.
       block_cycles: overhead of a block.
       calls: for each of `blocks`, the most blocks, side by side, that one call of a kernel takes;
         a stripe of fewer takes what is there.
@@ -88,6 +89,7 @@ class Vector:
     behind_mac: bool = False
     pass_cycles: float = 0
     blocks: tuple[tuple[int, int], ...] = ((1, 1),)
+    default_block: int = 0
     block_cycles: float = 0
     calls: tuple[int, ...] = (1,)
     call_cycles: float = 0
