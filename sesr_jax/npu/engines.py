@@ -105,33 +105,36 @@ def vector_cycles(
     target: Target,
     cycles_per_patch: float,
     shape: Map,
-    block: int | None = None,
-    columns: np.ndarray | int = 1 << 30,
+    block: np.ndarray | None = None,
+    columns: np.ndarray | int = 0,
 ) -> np.ndarray:
-    """Cycles of the vector engine for a map of `shape`.
+    """Cycles of the vector engine for a map of `shape`, an entry for each of `block`.
 
     Args:
       target: the NPU.
       cycles_per_patch: of the operation (`OpRule.cycles`).
       shape: of the larger of input and output.
-      block: in which the map comes out of the MAC array, an index into the target's blocks; None where
+      block: in which the map comes out of the MAC array: indices into the target's blocks; None where
         it is read from memory.
-      columns: of the stripes that it comes in.
+      columns: of the stripes that it comes in, likewise.
     """
     vector = target.vector
     height, width, channels = shape
     lanes = ceil_div(channels, vector.lanes)
-    overhead = np.zeros(np.shape(columns))
+    rows_of_patches = ceil_div(height, vector.patch[0]) * np.ones_like(columns)
+    columns_of_patches = ceil_div(width, vector.patch[1])
+    overhead: np.ndarray | float = 0.0
     if block is not None and vector.behind_mac:
-        block_w, block_h = vector.blocks[block]
-        blocks = ceil_div(width, block_w) * ceil_div(height, block_h) * lanes
+        block_w, block_h = np.array(vector.blocks).T[:, block]
+        across, down = -(-width // block_w), -(-height // block_h)
         # One block a call, two, or four: the first that spans the stripe.
-        beside = 1 + (columns > np.int64(block_w)) + 2 * (columns > np.int64(2 * block_w))
-        calls = blocks // np.minimum(beside, vector.calls[block])
+        beside = 1 + (columns > block_w) + 2 * (columns > 2 * block_w)
+        blocks = across * down * lanes
+        calls = blocks // np.minimum(beside, np.array(vector.calls)[block])
         overhead = blocks * vector.block_cycles + calls * vector.call_cycles
-        height, width = round_up(height, block_h), round_up(width, block_w)
-    patches = ceil_div(height, vector.patch[0]) * ceil_div(width, vector.patch[1]) * lanes
-    return np.ceil(patches * cycles_per_patch + overhead)
+        rows_of_patches = -(-down * block_h // vector.patch[0])
+        columns_of_patches = -(-across * block_w // vector.patch[1])
+    return rows_of_patches * columns_of_patches * (lanes * cycles_per_patch) + overhead
 
 
 def _pixels_per_cycle(target: Target) -> float:

@@ -39,7 +39,7 @@ class Pass:
       output: the tensor written.
       output_shape: ``[1, H, W, C]``.
       engine: that leads: "mac", "vector" or "copy".
-      work: of the MAC array; None where it rests.
+      conv: of the MAC array; None where it rests.
       patch_cycles: of the vector engine, for one patch.
       vector_map: the map that it goes through.
       stripe_cycles: its overhead a stripe.
@@ -58,7 +58,7 @@ class Pass:
     output: str
     output_shape: Map4
     engine: str
-    work: Convolution | None = None
+    conv: Convolution | None = None
     patch_cycles: float = 0
     vector_map: tuple[int, int, int] = (0, 0, 0)
     stripe_cycles: float = 0
@@ -73,7 +73,7 @@ class Pass:
     @property
     def overlaps(self) -> bool:
         """Whether a stripe of output needs more than the stripe of input that it lies on."""
-        return self.reach != (0, 0) and (self.work is None or self.work.kernel != (1, 1))
+        return self.reach != (0, 0) and (self.conv is None or self.conv.kernel != (1, 1))
 
 
 def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
@@ -221,7 +221,7 @@ def _vector(layer: Layer, target: Target, rule: OpRule) -> Pass:
         output=layer.output,
         output_shape=shape,
         engine="vector",
-        work=_identity((h, w, c)) if carried else None,
+        conv=_identity((h, w, c)) if carried else None,
         patch_cycles=rule.cycles,
         vector_map=(h, w, c),
         stripe_cycles=_stripe_cycles(rule, target),
@@ -256,7 +256,7 @@ def _convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
         output=name,
         output_shape=(n, -(-h // stride), -(-w // stride), stride**2 * c),
         engine="vector",
-        work=_identity((h, w, c)),
+        conv=_identity((h, w, c)),
         patch_cycles=reordering.cycles,
         vector_map=(h, w, c),
         stripe_cycles=_stripe_cycles(reordering, target),
@@ -280,7 +280,7 @@ def _transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
         output=name,
         output_shape=zeros,
         engine="mac",
-        work=_identity(zeros[1:]),
+        conv=_identity(zeros[1:]),
         patch_cycles=target.vector.pass_cycles,
         vector_map=zeros[1:],
         stripe_cycles=target.stripes.cycles,
@@ -306,7 +306,7 @@ def _convolve(
         output=layer.output,
         output_shape=shape,
         engine="mac",
-        work=Convolution(
+        conv=Convolution(
             kernel=kernel,
             output=(h, w, c),
             channels=as_nhwc(layer.input_shapes[0])[3],
@@ -345,7 +345,7 @@ def _depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
                 output=output,
                 output_shape=(n, h, w, c),
                 engine="mac",
-                work=Convolution(kernel=(block, block), output=(h, w, c), channels=channels),
+                conv=Convolution(kernel=(block, block), output=(h, w, c), channels=channels),
                 patch_cycles=target.vector.pass_cycles,
                 vector_map=(h, w, c),
                 stripe_cycles=target.stripes.cycles,
