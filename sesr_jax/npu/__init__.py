@@ -1,1 +1,25 @@
-"""What a network costs on an NPU: layers, targets, latency estimates."""
+"""What a network costs on an NPU: layers, targets, latency estimates, tiles."""
+
+from sesr_jax.npu.estimate import Report, Row, estimate
+from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
+from sesr_jax.npu.passes import refusal
+from sesr_jax.npu.target import OpRule, Target, find_target, target_names
+from sesr_jax.npu.tflite import layers_from_tflite
+from sesr_jax.npu.tiles import Tiling, best_tiling
+
+__all__ = [
+    "Layer",
+    "OpRule",
+    "Report",
+    "Row",
+    "Target",
+    "Tiling",
+    "at_size",
+    "best_tiling",
+    "estimate",
+    "find_target",
+    "layers_from_graph",
+    "layers_from_tflite",
+    "refusal",
+    "target_names",
+]

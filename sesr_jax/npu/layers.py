@@ -15,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node, macs
 
 Shape = tuple[int, ...]
@@ -138,6 +139,49 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
             producer[layer.output] = len(fused)
             fused.append(layer)
     return tuple(fused)
+
+
+def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
+    """The layers of the same network for an input of `height` × `width`.
+
+    Raises:
+      InputError: a tensor's size is no fixed multiple of the input's, as after a padding "VALID" or a
+        global mean, or would be no whole number.
+    """
+    made = {layer.output for layer in layers}
+    source = next(
+        (shape for x in layers for name, shape in zip(x.inputs, x.input_shapes, strict=True) if name not in made),
+        None,
+    )
+    if source is None or len(source) != 4:
+        raise InputError("The network has no input of height and width; tiles need an image.")
+
+    def resized(shape: Shape) -> Shape:
+        if len(shape) != 4:
+            raise InputError(f"A tensor of shape {shape} is no map; run this network without tiles.")
+        n, h, w, c = shape
+        if h * height % source[1] or w * width % source[2]:
+            raise InputError(
+                f"The network was given at {source[2]}×{source[1]} and has a map of {w}×{h}, which has no "
+                f"whole size at {width}×{height}; choose a size that its strides divide."
+            )
+        return n, h * height // source[1], w * width // source[2], c
+
+    def pixels(shape: Shape) -> int:
+        return math.prod(shape[1:3])
+
+    found = []
+    for layer in layers:
+        output = resized(layer.output_shape)
+        found.append(
+            dataclasses.replace(
+                layer,
+                input_shapes=tuple(map(resized, layer.input_shapes)),
+                output_shape=output,
+                macs=layer.macs * pixels(output) // pixels(layer.output_shape),
+            )
+        )
+    return tuple(found)
 
 
 def as_nhwc(shape: Shape) -> tuple[int, int, int, int]:

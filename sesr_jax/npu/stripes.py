@@ -295,10 +295,9 @@ class StripedPass:
             ahead = sum(np.minimum(lead, again * whole) for whole, lead in parts)
             read, serial = self._transfer(size, n_h * n_w * again * len(parts), ahead)
         if p.weight_bytes:
-            weight = p.weight_bytes * target.bits / 8
-            first = np.where(cuts.weight_slots > 1, weight / n_c, weight)
-            more, wait = self._transfer(weight, n_c, first)
-            read, serial, size = read + more, serial + wait, size + weight
+            first = np.where(cuts.weight_slots > 1, p.weight_bytes / n_c, p.weight_bytes)
+            more, wait = self._transfer(p.weight_bytes, n_c, first)
+            read, serial, size = read + more, serial + wait, size + p.weight_bytes
         if stores:
             written, last = self._store(cuts, p.output in plain)
             write, wait = self._transfer(written, count, last)

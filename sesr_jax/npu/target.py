@@ -153,10 +153,9 @@ class Stripes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Energy:
-    """Picojoules: an order of magnitude, for comparisons between schedules."""
+    """Picojoules of one MAC and of one byte over the DRAM's bus; nothing else is counted."""
 
     mac: float
-    sram_byte: float
     dram_byte: float
 
 
