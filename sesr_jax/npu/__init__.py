@@ -4,10 +4,11 @@ from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
 from sesr_jax.npu.passes import refusal
 from sesr_jax.npu.target import OpRule, Target, find_target, target_names
-from sesr_jax.npu.tflite import layers_from_tflite
+from sesr_jax.npu.tflite import OPERATORS, layers_from_tflite
 from sesr_jax.npu.tiles import Tiling, best_tiling
 
 __all__ = [
+    "OPERATORS",
     "Layer",
     "OpRule",
     "Report",

@@ -59,8 +59,8 @@ def direct_cycles(target: Target, work: Convolution) -> int:
     """MAC cycles of a convolution by its definition.
 
     The array takes whole patches of pixels and whole groups of input and output channels:
-    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where the taps share the input lanes it
-    is ``⌈k · k · Cin⌉``.
+    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
+    has 1/g of them.
     """
     mac = target.mac
     height, width, channels = work.output
@@ -71,11 +71,16 @@ def direct_cycles(target: Target, work: Convolution) -> int:
     else:
         inputs = work.channels // work.groups
         outputs = ceil_div(channels // work.groups, mac.outputs)
-        turns = ceil_div(taps * inputs, mac.inputs)
-        if not mac.packs_taps:
-            turns = taps * ceil_div(inputs, mac.inputs)
+        turns = min(_turns(mac.inputs, taps, inputs, group) for group in mac.tap_groups)
         groups = work.groups * turns * outputs
     return math.ceil(pixels * groups / (_pixels_per_cycle(target) * mac.efficiency))
+
+
+def _turns(lanes: int, taps: int, channels: int, group: int) -> int:
+    """Turns in which input lanes take all taps of all channels, `group` taps at once."""
+    if not group:
+        return ceil_div(taps * channels, lanes)
+    return ceil_div(taps, group) * ceil_div(channels, max(1, lanes // group))
 
 
 def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:

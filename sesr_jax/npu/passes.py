@@ -101,7 +101,8 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
 def find_rule(layer: Layer, target: Target) -> OpRule | None:
     """The target's rule for the layer's operation; None where it has none."""
     kh, kw = layer.kernel
-    return target.ops.get(f"{layer.op}_{kh}x{kw}", target.ops.get(layer.op))
+    names = (f"{layer.op}_{kh}x{kw}", layer.op, "*")
+    return next((target.ops[name] for name in names if name in target.ops), None)
 
 
 def refusal(layer: Layer, target: Target) -> str:
@@ -158,7 +159,7 @@ def _split_activation(layer: Layer, target: Target) -> list[Layer]:
     """The layer; its activation apart where the target cannot append it."""
     if layer.activation is None:
         return [layer]
-    rule = target.ops.get(layer.activation)
+    rule = target.ops.get(layer.activation, target.ops.get("*"))
     if rule is not None and rule.fuses and not refusal(layer, target):
         return [layer]
     inner = f"{layer.name}/inner"
@@ -241,7 +242,8 @@ def _stripe_cycles(rule: OpRule | None, target: Target) -> float:
 
 
 def _convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    rule = target.ops["conv2d"]
+    rule = find_rule(layer, target)
+    assert rule is not None
     if layer.strides == (1, 1) or not rule.strided_by:
         return (_convolve(layer, target, layer.inputs),)
     n, h, w, c = as_nhwc(layer.input_shapes[0])
@@ -296,7 +298,9 @@ def _convolve(
 ) -> Pass:
     _, h, w, c = shape = as_nhwc(layer.output_shape)
     kernel = layer.kernel
-    activation = target.ops.get(layer.activation or "")
+    activation = target.ops.get(layer.activation or "", target.ops.get("*"))
+    if layer.activation is None:
+        activation = None
     cycles = target.vector.pass_cycles if activation is None else activation.cycles
     return Pass(
         name=layer.name,

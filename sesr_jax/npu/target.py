@@ -6,7 +6,7 @@
 A file fills the dataclasses below. ``[sources]`` says where each figure comes from, by its dotted name
 or by that of a table that holds it; a figure without a source is refused, and one that nobody has
 published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file what this one leaves
-out, sources included.
+out, sources included; that file may be like another.
 
 Units: bytes, hertz, cycles of the target's clock. A new target is one file.
 """
@@ -50,7 +50,8 @@ class Mac:
       outputs: output channels computed at once.
       depthwise: channels of a depthwise convolution computed at once.
       pixels: height and width to which output maps are padded.
-      packs_taps: whether the taps of a kernel share the input lanes, so that few channels fill them.
+      tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
+        several, the fastest is taken. 0 is any number.
       efficiency: the share of the peak that a fully used array sustains.
       winograd: None where the array has no such mode.
     """
@@ -60,7 +61,7 @@ class Mac:
     outputs: int
     depthwise: int
     pixels: tuple[int, int]
-    packs_taps: bool = False
+    tap_groups: tuple[int, ...] = (1,)
     efficiency: float = 1.0
     winograd: Winograd | None = None
 
@@ -163,7 +164,8 @@ class Energy:
 class OpRule:
     """How one operation runs, and which of its forms do. Empty tuples allow everything.
 
-    A rule called ``max_pool_3x3`` is for that window alone and goes before one called ``max_pool``.
+    A rule called ``max_pool_3x3`` is for that window alone and goes before one called ``max_pool``; one
+    called ``*`` is for all that has none.
 
     Attributes:
       engine: "mac", "vector", "copy" (a transfer from DRAM to DRAM), or "none" for an operation that
@@ -264,15 +266,22 @@ def _shipped(name: str) -> Target:
 
 
 def _load(path: pathlib.Path) -> Target:
-    table = _read(path)
-    like = table.pop("like", None)
-    if like is not None:
-        if like not in target_names():
-            raise InputError(f"{path}: like is {like!r}; name one of {', '.join(target_names())}.")
-        table = _merged(_read(_FOLDER / f"{like}.toml"), table)
+    table = _table(path, ())
     target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
     _check_sources(target, table, str(path))
     return target
+
+
+def _table(path: pathlib.Path, before: tuple[str, ...]) -> dict[str, Any]:
+    """A file's tables, with what it takes from the one that it is like."""
+    table = _read(path)
+    like = table.pop("like", None)
+    if like is None:
+        return table
+    if like not in target_names() or like in before:
+        others = ", ".join(name for name in target_names() if name not in before)
+        raise InputError(f"{path}: like is {like!r}; name one of {others}.")
+    return _merged(_table(_FOLDER / f"{like}.toml", (*before, path.stem)), table)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
