@@ -139,7 +139,7 @@ class _Search:
             fits = np.array([np.argmin(sram)])
         cuts = cuts[fits]
         loads = tuple(dict.fromkeys(striped.work.inputs))
-        total = striped.times(cuts, loads=loads, stores=True).total
+        total = striped.times(cuts, loads=loads, stores=True).merit
         best = np.array([np.argmin(total)])
         return _Run(index, index, float(total[best[0]]), cuts[best])
 
@@ -271,7 +271,7 @@ class _Cascade:
         fits = np.flatnonzero(self.sram <= search.target.memory.sram_bytes)
         self.origin, self.block = fits, cuts.block[fits]
         cuts, held, output = cuts[fits], held[fits], output[fits]
-        self.total = striped.times(cuts, loads=loads, stores=False).total
+        self.total = striped.times(cuts, loads=loads, stores=False).merit
         stripe = striped.output_stripe(cuts)
         # Of each tensor that is still to be read: rows and columns of its stripes, and bytes.
         self.live = {p.output: (*stripe, output)}
@@ -319,7 +319,7 @@ class _Cascade:
         """Cycles of the fastest cut if pass `i` is the last, and that cut."""
         step = self.step(i, slots)
         times = self.search.passes[i].times(step.cuts, loads=step.loads, stores=True)
-        cycles = np.where(self._fits(i, step), self.total + times.total, math.inf)
+        cycles = np.where(self._fits(i, step), self.total + times.merit, math.inf)
         best = int(np.argmin(cycles))
         return float(cycles[best]), best
 
@@ -336,7 +336,7 @@ class _Cascade:
         held = np.where(self._whole(p, stripe), 0, self.held + read + step.others)
         self.live[p.output] = (*stripe, step.output)
         self.origin, self.block, self.held = self.origin[fits], self.block[fits], held[fits]
-        self.total = (self.total + times.total)[fits]
+        self.total = (self.total + times.merit)[fits]
         self.live = {
             name: (rows[fits], columns[fits], size[fits])
             for name, (rows, columns, size) in self.live.items()

@@ -67,6 +67,7 @@ class Times:
       read_bytes: from DRAM, weights among them.
       write_bytes: to DRAM.
       total: cycles of the pass.
+      merit: what a schedule minimises: the same, and a price for the traffic.
     """
 
     serial: _Number
@@ -77,6 +78,7 @@ class Times:
     read_bytes: _Number
     write_bytes: _Number
     total: Array
+    merit: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +309,8 @@ class StripedPass:
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
-        return Times(serial, read, write, mac, vector, size, written, total)
+        merit = total + target.stripes.byte_cycles * (size + written)
+        return Times(serial, read, write, mac, vector, size, written, total, merit)
 
     def _compute(self, cuts: Cuts, count: Array) -> tuple[_Number, _Number]:
         """Cycles of both engines, with their overheads a stripe."""

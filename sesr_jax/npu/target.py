@@ -141,6 +141,7 @@ class Stripes:
       cycles: overhead of a stripe in either engine.
       minimum_cycles: the least time that it takes there.
       layer_cycles: overhead of a layer.
+      byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
     """
 
     cascades: int
@@ -150,6 +151,7 @@ class Stripes:
     cycles: float = 0
     minimum_cycles: float = 0
     layer_cycles: float = 0
+    byte_cycles: float = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
