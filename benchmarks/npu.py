@@ -117,9 +117,7 @@ def _fsrcnn(height: int, width: int) -> list[Layer]:
         b.conv(features, size, "relu")
     macs, weights = 81 * 56 * 4 * height * width, 81 * 56 + _BIAS
     shape = (1, 2 * height, 2 * width, 1)
-    b.add(
-        "conv2d_transpose", shape, kernel=(9, 9), strides=(2, 2), weight_bytes=weights, macs=macs
-    )
+    b.add("conv2d_transpose", shape, kernel=(9, 9), strides=(2, 2), weight_bytes=weights, macs=macs)
     return b.layers
 
 

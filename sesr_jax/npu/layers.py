@@ -150,7 +150,12 @@ def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ..
     """
     made = {layer.output for layer in layers}
     source = next(
-        (shape for x in layers for name, shape in zip(x.inputs, x.input_shapes, strict=True) if name not in made),
+        (
+            shape
+            for x in layers
+            for name, shape in zip(x.inputs, x.input_shapes, strict=True)
+            if name not in made
+        ),
         None,
     )
     if source is None or len(source) != 4:
@@ -158,7 +163,9 @@ def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ..
 
     def resized(shape: Shape) -> Shape:
         if len(shape) != 4:
-            raise InputError(f"A tensor of shape {shape} is no map; run this network without tiles.")
+            raise InputError(
+                f"A tensor of shape {shape} is no map; run this network without tiles."
+            )
         n, h, w, c = shape
         if h * height % source[1] or w * width % source[2]:
             raise InputError(

@@ -87,7 +87,7 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
         for part in _split_activation(layer, target):
             rule = find_rule(part, target)
             free = rule is not None and rule.engine == "none" and not refusal(part, target)
-            if part.inputs and (free or part.op in ("add", "mul") and _is_scalar(part)):
+            if part.inputs and (free or (part.op in ("add", "mul") and _is_scalar(part))):
                 alias[part.output] = _resolved(part.inputs, alias)
                 continue
             for p in _lower(part, target):
@@ -114,6 +114,8 @@ def refusal(layer: Layer, target: Target) -> str:
         windows = [name for name in target.ops if name.startswith(f"{layer.op}_")]
         sides = "×".join(map(str, layer.kernel))
         return f"a {sides} window ({', '.join(windows)})" if windows else "an unsupported operation"
+    if rule.engine == "refused":
+        return rule.note or "an unsupported operation"
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)
     channels = [shape[3] for shape in (*shapes, output)]
@@ -143,7 +145,10 @@ def _allowed_strides(layer: Layer, rule: OpRule) -> bool:
 def _is_power_of_one(scale: float, rule: OpRule) -> bool:
     """Whether `scale` is an allowed one, or several of them one after another."""
     return any(
-        math.isclose(scale, allowed**n) for allowed in rule.scales for n in range(1, 7) if allowed > 1
+        math.isclose(scale, allowed**n)
+        for allowed in rule.scales
+        for n in range(1, 7)
+        if allowed > 1
     )
 
 
@@ -208,7 +213,7 @@ def _copy(layer: Layer, *, flag: str) -> Pass:
 
 def _vector(layer: Layer, target: Target, rule: OpRule) -> Pass:
     """A pass of the vector engine; an identity carries the data to one behind the MAC array."""
-    n, *before = as_nhwc(layer.input_shapes[0])
+    _, *before = as_nhwc(layer.input_shapes[0])
     shape = as_nhwc(layer.output_shape)
     # The engines see the larger of input and output: a pooling's input, an upsampling's output.
     h, w, c = max(tuple(before), shape[1:], key=math.prod)
@@ -268,7 +273,7 @@ def _convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
 
 def _transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
     rule = target.ops["conv2d_transpose"]
-    n, before, _, channels = as_nhwc(layer.input_shapes[0])
+    _, before, _, channels = as_nhwc(layer.input_shapes[0])
     shape = as_nhwc(layer.output_shape)
     if not rule.inline_kernel or max(layer.kernel) <= rule.inline_kernel:
         return (_convolve(layer, target, layer.inputs, upscales=shape[1] // before),)
@@ -293,9 +298,7 @@ def _transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
     return (upsample, _convolve(layer, target, (name,)))
 
 
-def _convolve(
-    layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1
-) -> Pass:
+def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1) -> Pass:
     _, h, w, c = shape = as_nhwc(layer.output_shape)
     kernel = layer.kernel
     activation = target.ops.get(layer.activation or "", target.ops.get("*"))
@@ -333,8 +336,9 @@ def _convolve(
 
 def _depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
     n, h, w, c = as_nhwc(layer.input_shapes[0])
-    block = target.ops["depth_to_space"].scales[0]
-    steps = round(math.log(as_nhwc(layer.output_shape)[1] / h, block))
+    whole = as_nhwc(layer.output_shape)[1] // h
+    block = min((*target.ops["depth_to_space"].scales, whole))
+    steps = round(math.log(whole, block))
     passes = []
     inputs = layer.inputs
     for step in range(1, steps + 1):

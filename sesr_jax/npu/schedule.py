@@ -144,6 +144,8 @@ class _Search:
         return _Run(index, index, float(total[best[0]]), cuts[best])
 
     def _sram_alone(self, striped: StripedPass, cuts: Cuts) -> Array:
+        if striped.work.engine == "copy":
+            return 0 * cuts.rows  # it streams
         loads = tuple(dict.fromkeys(striped.work.inputs))
         buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts)
         return buffers + striped.weight_bytes(cuts) + self._programs([striped])
@@ -343,5 +345,5 @@ class _Cascade:
         }
 
 
-def _scalar(value: object) -> float:
+def _scalar(value: Array | float) -> float:
     return float(np.ravel(value)[0])

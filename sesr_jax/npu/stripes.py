@@ -379,10 +379,10 @@ def dram_bytes(
     """Bytes of (a part of) a tensor in DRAM; one that is `plain` has no bricks and is not compressed."""
     element = target.bits // 8
     if plain:
-        return rows * columns * channels * (1.0 * element)
+        return np.asarray(rows * columns * channels * (1.0 * element))
     height, width, depth = target.memory.dram_brick
     size = -(-rows // height) * height * (-(-columns // width) * width)
-    return size * (-(-channels // depth) * depth) * (element * (1 - saving))
+    return np.asarray(size * (-(-channels // depth) * depth) * (element * (1 - saving)))
 
 
 def transfer_cycles(target: Target, size: _Number, count: _Number) -> Array:

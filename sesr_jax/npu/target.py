@@ -170,8 +170,9 @@ class OpRule:
     called ``*`` is for all that has none.
 
     Attributes:
-      engine: "mac", "vector", "copy" (a transfer from DRAM to DRAM), or "none" for an operation that
-        costs nothing.
+      engine: "mac", "vector", "copy" (a transfer from DRAM to DRAM), "none" for an operation that
+        costs nothing, or "refused" for one that does not run.
+      note: why it is refused.
       cycles: of the vector engine, for one patch of all its lanes.
       stripe_cycles: the vector engine's overhead a stripe, where it differs from `Stripes.cycles`.
       fuses: whether it runs on a convolution's results at no pass of its own.
@@ -189,6 +190,7 @@ class OpRule:
     """
 
     engine: str
+    note: str = ""
     cycles: float = 0
     stripe_cycles: float | None = None
     fuses: bool = False
@@ -321,9 +323,9 @@ def _build(kind: Any, value: Any, file: str, name: str) -> Any:
         )
     elif kind is float and type(value) in (int, float) and 0 <= value < float("inf"):
         return float(value)
-    elif kind is int and type(value) is int and value >= 0:
-        return value
-    elif kind in (str, bool) and type(value) is kind:
+    elif (kind is int and type(value) is int and value >= 0) or (
+        kind in (str, bool) and type(value) is kind
+    ):
         return value
     raise InputError(
         f"{file}: {name} is {value!r}, which is no {kind if origin else kind.__name__}; see the files "
@@ -354,8 +356,7 @@ def _check_sources(target: Target, table: dict[str, Any], file: str) -> None:
         prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
         if not any(prefix in target.sources for prefix in prefixes):
             raise InputError(
-                f"{file}: [sources] says nothing of {name}; name where it comes from, or "
-                '"assumed".'
+                f'{file}: [sources] says nothing of {name}; name where it comes from, or "assumed".'
             )
 
 

@@ -14,8 +14,8 @@ import math
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.estimate import Report, estimate
 from sesr_jax.npu.engines import mac_cycles, vector_cycles
+from sesr_jax.npu.estimate import Report, estimate
 from sesr_jax.npu.layers import Layer, at_size
 from sesr_jax.npu.passes import lower
 from sesr_jax.npu.target import Target
