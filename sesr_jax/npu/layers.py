@@ -191,9 +191,7 @@ def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ..
     return tuple(found)
 
 
-def as_nhwc(shape: Shape) -> tuple[int, int, int, int]:
-    """`shape` with four dimensions: ones in front of few, the middle ones of many merged into H."""
-    if len(shape) <= 4:
-        n, h, w, c = (1,) * (4 - len(shape)) + shape
-        return n, h, w, c
-    return shape[0], math.prod(shape[1:-2]), shape[-2], shape[-1]
+def as_nhwc(shape: Shape) -> Map4:
+    """`shape` as one map: ones in front of few dimensions, the leading ones of many merged into H."""
+    *leading, w, c = (1,) * (3 - len(shape)) + shape
+    return 1, math.prod(leading), w, c

@@ -171,7 +171,7 @@ def _split_activation(layer: Layer, target: Target) -> list[Layer]:
     return [
         dataclasses.replace(layer, output=inner, activation=None),
         Layer(
-            name=f"{layer.name}/{layer.activation}",
+            name=layer.output,
             op=layer.activation,
             inputs=(inner,),
             input_shapes=(layer.output_shape,),

@@ -63,7 +63,9 @@ def test_full_channels_reach_the_peak(name):
 def test_no_array_does_more_than_its_peak(name, size, channels, side):
     mac = find_target(name).mac
     macs = side**2 * np.prod(size) * channels
-    assert direct_cycles(find_target(name), _conv(side, size, channels)) >= macs // mac.macs_per_cycle
+    assert (
+        direct_cycles(find_target(name), _conv(side, size, channels)) >= macs // mac.macs_per_cycle
+    )
 
 
 @given(st.tuples(SIZES, SIZES, SIZES, SIZES), st.integers(0, 3), st.integers(1, 40))

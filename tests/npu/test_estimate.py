@@ -105,9 +105,7 @@ def test_multiply_accumulates_are_those_of_the_network(fsrcnn, name):
 def test_layer_by_layer_moves_every_tensor_and_cascades_move_fewer(builder):
     graph = _chain(builder)
     roofline = find_target("roofline")
-    alone = dataclasses.replace(
-        roofline, stripes=dataclasses.replace(roofline.stripes, cascades=1)
-    )
+    alone = dataclasses.replace(roofline, stripes=dataclasses.replace(roofline.stripes, cascades=1))
     weights = sum(layer.weight_bytes for layer in layers_from_graph(graph))
     ends = 64 * 64 * (3 + 16) + weights
     assert _estimate(graph, alone).dram_bytes == ends + 3 * 2 * 64 * 64 * 16
@@ -202,7 +200,7 @@ def test_float_tensors_and_batches_are_refused(sesr):
     layers = layers_from_graph(sesr(3, 2, 8, 8))
     with pytest.raises(InputError, match="full INT8"):
         estimate([dataclasses.replace(layer, bits=32) for layer in layers], TARGET)
-    batched = dataclasses.replace(layers[0], output_shape=(2, 8, 8, 16))
+    batched = dataclasses.replace(layers[0], input_shapes=((2, 8, 8, 1),))
     with pytest.raises(InputError, match="batch"):
         estimate([batched], TARGET)
 

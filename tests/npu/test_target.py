@@ -76,5 +76,5 @@ def test_a_wrong_file_is_refused_in_one_sentence(tmp_path, old, new, said):
 def test_what_is_no_target_is_refused(tmp_path):
     with pytest.raises(InputError, match="ethos-n78-4tops"):
         find_target("ethos-n79")
-    with pytest.raises(InputError, match="none.toml"):
+    with pytest.raises(InputError, match=r"none\.toml"):
         find_target(tmp_path / "none.toml")
