@@ -61,8 +61,7 @@ def run(argv: Sequence[str]) -> None:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     rated = []
     for model in args.model:
-        layers = _layers(model, args.scale, args.size)
-        halo, align = _geometry(model, args.scale) if args.tile else (0, 1)
+        layers, halo, align = _layers(model, args.scale, args.size, bool(args.tile))
         for target in targets:
             report = estimate(layers, target, activation_saving=args.saving)
             tiling = None
@@ -76,7 +75,7 @@ def run(argv: Sequence[str]) -> None:
                     activation_saving=args.saving,
                     tile=None if args.tile == "auto" else args.tile,
                 )
-            ideas = advice(layers, target, activation_saving=args.saving)
+            ideas = advice(layers, target, activation_saving=args.saving) if args.html else ()
             name = pathlib.Path(model).name
             rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling))
     for one in rated:
@@ -94,29 +93,28 @@ def run(argv: Sequence[str]) -> None:
         print(f"page: {args.html}")
 
 
-def _layers(model: str, scale: int, size: tuple[int, int]):  # type: ignore[no-untyped-def]
-    """The model's layers."""
+def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type: ignore[no-untyped-def]
+    """The model's layers; its halo and the multiple at which its tiles start where it is `tiled`."""
     from sesr_jax.npu import layers_from_graph, layers_from_tflite
+    from sesr_jax.upscale import alignment, from_tflite
 
     if model.endswith(".tflite"):
-        return layers_from_tflite(model)
-    fresh = _fresh(model, scale)
-    return layers_from_graph(fresh.graph((1, *size, fresh.channels)))
+        upscaler = from_tflite(model) if tiled else None
+        geometry = (upscaler.halo, upscaler.align) if upscaler else (0, 1)
+        return layers_from_tflite(model), *geometry
 
-
-def _geometry(model: str, scale: int) -> tuple[int, int]:
-    """The model's halo, and the multiple at which its tiles start."""
-    from sesr_jax.upscale import from_network, from_tflite
-
-    upscaler = (
-        from_tflite(model) if model.endswith(".tflite") else from_network(_fresh(model, scale))
-    )
-    return upscaler.halo, upscaler.align
-
-
-def _fresh(model: str, scale: int):  # type: ignore[no-untyped-def]
     import jax
 
+    from sesr_jax.graph import receptive_radius
     from sesr_jax.models import network
 
-    return network.init(model, scale=scale, key=jax.random.key(0))
+    found = []
+
+    def trace() -> None:
+        fresh = network.init(model, scale=scale, key=jax.random.key(0))
+        graph = fresh.graph((1, *size, fresh.channels))
+        geometry = (receptive_radius(graph), alignment(graph)) if tiled else (0, 1)
+        found.append((layers_from_graph(graph), *geometry))
+
+    jax.eval_shape(trace)  # sizes alone: no weight is computed
+    return found[0]
