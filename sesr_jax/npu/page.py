@@ -109,11 +109,12 @@ def _cells(row: Row, clock: float) -> list[str]:
 def _roofline(report: Report) -> Scatter:
     """Each pass with arithmetic: its rate over its arithmetic a byte, under the target's roof."""
     target = report.target
-    points = {
-        str(i): (row.macs / max(row.dram_bytes, 1), row.macs / row.cycles * target.clock_hz / 1e9)
-        for i, row in enumerate(report.rows)
-        if row.macs and row.cycles
-    }
+    places: dict[tuple[float, float], list[str]] = {}
+    for i, row in enumerate(report.rows):
+        if row.macs and row.cycles:
+            rate = row.macs / row.cycles * target.clock_hz / 1e9
+            places.setdefault((row.macs / max(row.dram_bytes, 1), rate), []).append(str(i))
+    points = {", ".join(names): place for place, names in places.items()}
     peak = target.mac.macs_per_cycle * target.clock_hz / 1e9
     bandwidth = target.memory.dram_bytes_per_cycle * (1 + target.memory.duplex)
     bandwidth *= target.clock_hz / 1e9

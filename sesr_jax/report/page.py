@@ -10,6 +10,7 @@ on a telephone and without JavaScript. All text is escaped; nothing in it is tak
 import base64
 import dataclasses
 import io
+import math
 import os
 import re
 import zlib
@@ -341,6 +342,9 @@ def _scatter(axes: Any, plot: Scatter) -> None:
                       fontsize=7, color=_INK)  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for low, high, limits in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
+        limits(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    axes.minorticks_off()
     axes.set_xlabel(_plain(plot.x), color=_INK)
     axes.set_ylabel(_plain(plot.y), color=_INK)
     if plot.lines:
