@@ -75,6 +75,14 @@ class Pass:
         """Whether a stripe of output needs more than the stripe of input that it lies on."""
         return self.reach != (0, 0) and (self.conv is None or self.conv.kernel != (1, 1))
 
+    @property
+    def anonymous(self) -> "Pass":
+        """The same work without its names: what its cost depends on."""
+        inputs = tuple(str(self.inputs.index(name)) for name in self.inputs)
+        return dataclasses.replace(
+            self, name="", layer="", inputs=inputs, output="", macs=0, flag=""
+        )
+
 
 def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
     """The passes in which `target` runs `layers`, in order."""

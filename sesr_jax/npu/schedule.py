@@ -17,6 +17,7 @@ tensors are allocated without gaps.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -99,6 +100,41 @@ def schedule(passes: Sequence[Pass], target: Target, *, saving: float) -> list[C
     return costs
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _first_cuts(striped: StripedPass) -> Cuts:
+    """The ways to cut the first pass of a cascade."""
+    return striped.cuts(alone=False)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _fastest_alone(striped: StripedPass) -> tuple[float, Cuts]:
+    """The merit of a pass alone, and its cut."""
+    cuts = striped.cuts(alone=True)
+    sram = _sram_alone(striped, cuts)
+    fits = np.flatnonzero(sram <= striped.target.memory.sram_bytes)
+    if not fits.size:  # a map so wide that no stripe fits: as the finest cut
+        fits = np.array([np.argmin(sram)])
+    cuts = cuts[fits]
+    loads = tuple(dict.fromkeys(striped.work.inputs))
+    merit = striped.times(cuts, loads=loads, stores=True).merit
+    best = np.array([np.argmin(merit)])
+    return float(merit[best[0]]), cuts[best]
+
+
+def _sram_alone(striped: StripedPass, cuts: Cuts) -> Array:
+    if striped.work.engine == "copy":
+        return 0 * cuts.rows  # it streams
+    loads = tuple(dict.fromkeys(striped.work.inputs))
+    buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts)
+    return buffers + striped.weight_bytes(cuts) + _programs([striped])
+
+
+def _programs(passes: Sequence[StripedPass]) -> int:
+    """Bytes on chip of the vector engine's kernels."""
+    kernels = {p.work.patch_cycles for p in passes if p.work.patch_cycles}
+    return len(kernels) * passes[0].target.vector.program_bytes
+
+
 class _Search:
     """The passes of one network with the tensors between them; private to `schedule`."""
 
@@ -110,7 +146,8 @@ class _Search:
             for name in dict.fromkeys(p.inputs):
                 self.readers.setdefault(name, []).append(i)
         self.passes = [StripedPass(p, target, saving, self._wanted(p, passes)) for p in passes]
-        self._known: dict[object, _Run] = {}
+        # Networks repeat their layers, and candidates of a search share them.
+        self.kinds = [dataclasses.replace(p, work=p.work.anonymous) for p in self.passes]
 
     def _wanted(self, p: Pass, passes: Sequence[Pass]) -> int:
         """Stripes of output that must be kept for the passes that read it."""
@@ -121,41 +158,14 @@ class _Search:
 
     def runs(self, first: int) -> list[_Run]:
         """The pass alone, and the best cascade of every length that starts with it."""
-        p = self.passes[first].work
-        kind = dataclasses.replace(p, name="", layer="", inputs=("",) * len(p.inputs), output="")
-        if kind not in self._known:  # networks repeat their layers
-            self._known[kind] = self._alone(first)
-        runs = [dataclasses.replace(self._known[kind], first=first, last=first)]
-        if self.target.stripes.cascades > 1 and p.engine != "copy":
+        cycles, cuts = _fastest_alone(self.kinds[first])
+        runs = [_Run(first, first, cycles, cuts)]
+        if self.target.stripes.cascades > 1 and self.kinds[first].work.engine != "copy":
             runs += self._cascades(first)
         return runs
 
-    def _alone(self, index: int) -> _Run:
-        striped = self.passes[index]
-        cuts = striped.cuts(alone=True)
-        sram = self._sram_alone(striped, cuts)
-        fits = np.flatnonzero(sram <= self.target.memory.sram_bytes)
-        if not fits.size:  # a map so wide that no stripe fits: as the finest cut
-            fits = np.array([np.argmin(sram)])
-        cuts = cuts[fits]
-        loads = tuple(dict.fromkeys(striped.work.inputs))
-        total = striped.times(cuts, loads=loads, stores=True).merit
-        best = np.array([np.argmin(total)])
-        return _Run(index, index, float(total[best[0]]), cuts[best])
-
-    def _sram_alone(self, striped: StripedPass, cuts: Cuts) -> Array:
-        if striped.work.engine == "copy":
-            return 0 * cuts.rows  # it streams
-        loads = tuple(dict.fromkeys(striped.work.inputs))
-        buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts)
-        return buffers + striped.weight_bytes(cuts) + self._programs([striped])
-
-    def _programs(self, passes: Sequence[StripedPass]) -> int:
-        kernels = {p.work.patch_cycles for p in passes if p.work.patch_cycles}
-        return len(kernels) * self.target.vector.program_bytes
-
     def _cascades(self, first: int) -> list[_Run]:
-        cuts = self.passes[first].cuts(alone=False)
+        cuts = _first_cuts(self.kinds[first])
         runs = []
         state = _Cascade(self, first, cuts)
         last = min(len(self.passes), first + self.target.stripes.cascades)
@@ -173,7 +183,7 @@ class _Search:
         """What a run costs with its tensors as they really lie in DRAM."""
         if run.first == run.last:
             striped = self.passes[run.first]
-            sram = self._sram_alone(striped, run.cuts)
+            sram = _sram_alone(striped, run.cuts)
             return self._pass_costs(run.first, number, run.cuts, striped.work.inputs, True, sram)
         state = _Cascade(self, run.first, run.cuts)
         first = self.passes[run.first].work.inputs
@@ -269,7 +279,7 @@ class _Cascade:
         loads = tuple(dict.fromkeys(p.inputs))
         output = striped.output_bytes(cuts)
         held = striped.input_bytes(cuts, loads) + striped.weight_bytes(cuts)
-        self.sram = held + output + search._programs([striped])
+        self.sram = held + output + _programs([striped])
         fits = np.flatnonzero(self.sram <= search.target.memory.sram_bytes)
         self.origin, self.block = fits, cuts.block[fits]
         cuts, held, output = cuts[fits], held[fits], output[fits]
@@ -305,7 +315,7 @@ class _Cascade:
         output = striped.output_bytes(cuts)
         others = striped.input_bytes(cuts, loads) + striped.weight_bytes(cuts)
         live = sum(size for _, _, size in self.live.values())
-        programs = search._programs(search.passes[self.first : i + 1])
+        programs = _programs(search.passes[self.first : i + 1])
         return _Step(cuts, loads, self.held + live + output + others + programs, output, others)
 
     def _fits(self, i: int, step: _Step) -> Array:
