@@ -378,7 +378,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"{case.row['height']} saving {case.row['activation_saving']}: "
                 f"MAC {case.mac:+.1%}, DRAM {case.dram:+.1%}"
             )
-        results["ethos_n78"] = [dict(zip(header[:2], row[:2], strict=True)) for row in table]
+        results["ethos_n78"] = [[name.strip(), *cells] for name, *cells in table]
         print()
     rows = _figure_rows(FIGURES)
     header = ["source", "target", "network", "input", "ms", "ours", "", "MB", "ours", "", ""]

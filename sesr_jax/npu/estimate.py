@@ -129,7 +129,7 @@ class Report:
     @property
     def peak_sram_bytes(self) -> int:
         """The most on-chip memory in use at once."""
-        return max(row.sram_bytes for row in self.rows)
+        return max((row.sram_bytes for row in self.rows), default=0)
 
     @property
     def seconds(self) -> float:

@@ -132,7 +132,7 @@ def refusal(layer: Layer, target: Target) -> str:
     checks = (
         (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
         (rule.strides and not _allowed_strides(layer, rule), f"stride {layer.strides}"),
-        (rule.scales and not _is_power_of_one(scale, rule), f"a scale of {scale:g}"),
+        (rule.scales and not _is_allowed_scale(scale, rule), f"a scale of {scale:g}"),
         (rule.maps and not set(shapes[0][1:3]) <= set(rule.maps), f"a map {shapes[0][1:3]}"),
         (rule.groups == "one" and groups != 1, f"{layer.groups} groups"),
         (rule.groups == "depthwise" and not groups, f"{layer.groups} groups"),
@@ -150,7 +150,7 @@ def _allowed_strides(layer: Layer, rule: OpRule) -> bool:
     return layer.strides[0] == layer.strides[1] and layer.strides[0] in rule.strides
 
 
-def _is_power_of_one(scale: float, rule: OpRule) -> bool:
+def _is_allowed_scale(scale: float, rule: OpRule) -> bool:
     """Whether `scale` is an allowed one, or several of them one after another."""
     return any(
         math.isclose(scale, allowed**n)

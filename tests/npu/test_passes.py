@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from sesr_jax.npu import Layer, find_target, layers_from_graph, refusal
+from sesr_jax.npu import Layer, estimate, find_target, layers_from_graph, refusal
 from sesr_jax.npu.passes import lower
 
 TARGET = find_target("ethos-n78-4tops")
@@ -42,6 +42,12 @@ def test_a_prelu_is_apart_where_the_target_cannot_append_it(builder):
     b.conv(16, 3, "leaky_relu")
     for name, passes in (("ethos-n78-4tops", 1), ("bm1684x-int8", 2)):
         assert len(_lower(b.graph(), find_target(name))) == passes
+
+
+def test_a_network_that_costs_nothing_takes_no_time():
+    report = estimate([_layer("reshape", (1, 4, 4, 1), (1, 16))], find_target("ethos-u65-512"))
+    assert (report.seconds, report.rows, report.peak_sram_bytes) == (0, (), 0)
+    assert "0.000 ms" in report.to_text()
 
 
 def test_what_costs_nothing_is_no_pass_and_its_readers_read_its_inputs():
