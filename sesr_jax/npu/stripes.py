@@ -293,16 +293,17 @@ class StripedPass:
         if loads:
             again = np.where((n_h * n_w > 1) & self._dense, n_c, 1)
             parts = [self._load(cuts, name, n_h, n_w, name in plain) for name in loads]
-            size = sum(again * whole for whole, _ in parts)
-            ahead = sum(np.minimum(lead, again * whole) for whole, lead in parts)
-            read, serial = self._transfer(size, n_h * n_w * again * len(parts), ahead)
+            size = sum(again * whole for whole, _, _ in parts)
+            ahead = sum(np.minimum(lead, again * whole) for whole, lead, _ in parts)
+            pieces = sum(pieces for _, _, pieces in parts)
+            read, serial = self._transfer(size, n_h * n_w * again * pieces, ahead)
         if p.weight_bytes:
             first = np.where(cuts.weight_slots > 1, p.weight_bytes / n_c, p.weight_bytes)
             more, wait = self._transfer(p.weight_bytes, n_c, first)
             read, serial, size = read + more, serial + wait, size + p.weight_bytes
         if stores:
-            written, last = self._store(cuts, p.output in plain)
-            write, wait = self._transfer(written, count, last)
+            written, last, pieces = self._store(cuts, p.output in plain)
+            write, wait = self._transfer(written, count * pieces, last)
             serial = serial + wait
         mac, vector = self._compute(cuts, count)
         if p.engine == "copy":
@@ -337,28 +338,50 @@ class StripedPass:
 
     def _load(
         self, cuts: Cuts, name: str, n_h: Array, n_w: Array, plain: bool
-    ) -> tuple[Array, Array]:
-        """Bytes of a tensor with its borders, and those that computation has to wait for."""
+    ) -> tuple[Array, Array, Array]:
+        """Bytes of a tensor with its borders, those that computation waits for, transfers a stripe."""
         _, h, w, c = self._shape(name)
-        whole = self._in_dram(h + sum(self._border(n_h, n_w)) * (n_h - 1), w, c, plain)
+        rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
+        saving, pieces = self._layout(rows, columns, np.full_like(rows, c), (h, w, c), plain)
+        height = h + sum(self._border(n_h, n_w)) * (n_h - 1)
+        whole = dram_bytes(self.target, saving, height, w, c, plain=plain)
         overlaps = self.work.overlaps & ((n_h > 1) | (n_w > 1))
-        stripe = self._in_dram(np.minimum(cuts.rows, h), np.minimum(cuts.columns, w), c, plain)
+        stripe = dram_bytes(self.target, saving, rows, columns, c, plain=plain)
         lead = np.minimum(np.where(overlaps, 2, 1) * stripe, whole)
         slots = cuts.in_slots if self.work.conv is not None else 2
-        return whole, np.where(slots >= np.where(overlaps, 4, 2), lead, whole)
+        return whole, np.where(slots >= np.where(overlaps, 4, 2), lead, whole), pieces
 
-    def _store(self, cuts: Cuts, plain: bool) -> tuple[Array, Array]:
-        """Bytes of the output, and those that are stored after all is computed."""
+    def _store(self, cuts: Cuts, plain: bool) -> tuple[Array, Array, Array]:
+        """Bytes of the output, those that are stored after all is computed, transfers a stripe."""
         _, h, w, c = self.work.output_shape
         rows, columns = self.output_stripe(cuts)
-        whole = self._in_dram(np.full_like(rows, h), w, c, plain)
-        last = self._in_dram(rows, columns, np.minimum(cuts.channels, c), plain)
-        return whole, np.where(cuts.out_slots >= 2, np.minimum(last, whole), whole)
+        channels = np.minimum(cuts.channels, c)
+        saving, pieces = self._layout(rows, columns, channels, (h, w, c), plain)
+        whole = dram_bytes(self.target, saving, np.full_like(rows, h), w, c, plain=plain)
+        last = dram_bytes(self.target, saving, rows, columns, channels, plain=plain)
+        return whole, np.where(cuts.out_slots >= 2, np.minimum(last, whole), whole), pieces
 
-    def _in_dram(
-        self, rows: Array, columns: Array | int, channels: Array | int, plain: bool
-    ) -> Array:
-        return dram_bytes(self.target, self.saving, rows, columns, channels, plain=plain)
+    def _layout(
+        self, rows: Array, columns: Array, channels: Array, whole: tuple[int, int, int], plain: bool
+    ) -> tuple[Array, Array]:
+        """What compression saves of a tensor cut into such stripes, and the transfers a stripe."""
+        memory = self.target.memory
+        ones = np.ones_like(rows)
+        if plain:
+            return 0.0 * ones, ones
+        parts = tuple(zip((rows, columns, channels), whole, strict=True))
+        compressed = ones < 0
+        for cell in memory.cells:
+            fits = ones > 0
+            for (part, size), side in zip(parts, cell, strict=True):
+                fits = fits & ((part >= size) | (part % side == 0))
+            compressed = compressed | fits
+        height, width, depth = memory.sram_brick
+        # The DMA steps over the other channels' bricks where a stripe is one brick deep.
+        deep = (channels < whole[2]) & (channels > depth)
+        down = np.where(deep | (columns < whole[1]), -(-rows // height), 1)
+        pieces = down * np.where(deep, -(-columns // width), 1)
+        return np.where(compressed, self.saving, 0.0), np.where(compressed, 1, pieces)
 
     def _transfer(self, size: _Number, count: _Number, serial: _Number) -> tuple[Array, Array]:
         """Cycles of a transfer in `count` pieces: beside the computation, and not."""
@@ -369,7 +392,7 @@ class StripedPass:
 
 def dram_bytes(
     target: Target,
-    saving: float,
+    saving: Array | float,
     rows: Array | int,
     columns: Array | int,
     channels: Array | int,

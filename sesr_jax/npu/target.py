@@ -111,7 +111,9 @@ class Memory:
       border: rows or columns that travel with a stripe where a stripe beside it overlaps.
       transfer_cycles: overhead of one transfer.
       transfer_minimum_cycles: the least time of one.
-      compresses: whether intermediate tensors can be compressed.
+      cells: heights, widths and channels of the pieces in which tensors between layers can be
+        compressed; none where they cannot. Where a cut goes through the cells, or there are none,
+        each run of bricks of a stripe is a transfer of its own.
       converts_input: whether a first layer that is cut in both directions needs the input in bricks,
         which a copy makes before it.
     """
@@ -125,7 +127,7 @@ class Memory:
     border: int = 1
     transfer_cycles: float = 0
     transfer_minimum_cycles: float = 0
-    compresses: bool = False
+    cells: tuple[tuple[int, int, int], ...] = ()
     converts_input: bool = False
 
 
