@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sesr_jax.npu.advice import Idea
 from sesr_jax.npu.estimate import Report, Row
-from sesr_jax.npu.tiles import Tiling
+from sesr_jax.npu.tiling import Tiling
 from sesr_jax.report import Bars, Block, Page, Paragraph, Scatter, Section, Table
 
 

@@ -152,7 +152,7 @@ class _Search:
     def _wanted(self, p: Pass, passes: Sequence[Pass]) -> int:
         """Stripes of output that must be kept for the passes that read it."""
         readers = self.readers.get(p.output, [])
-        if len(readers) != 1:
+        if len(readers) != 1 or passes[readers[0]].upscales > 1:
             return 3
         return 1 + sum(n > 0 for n in passes[readers[0]].reach)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sesr_jax.errors import InputError
 from sesr_jax.graph import receptive_radius
 from sesr_jax.npu import at_size, best_tiling, estimate, find_target, layers_from_graph
-from sesr_jax.npu.tiles import windows
+from sesr_jax.npu.tiling import windows
 from sesr_jax.upscale.tiles import _windows
 
 TARGET = find_target("ethos-n78-4tops")
