@@ -10,6 +10,7 @@ figures are to vendors' own estimators is what ``python -m benchmarks.npu`` meas
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
@@ -29,6 +30,7 @@ class Row:
       op: what it does.
       shape: of its output, ``[N, H, W, C]``.
       cascade: the number of the cascade in which it runs; the passes of one are fused.
+      schedule: "alone"; in a cascade "stripes", or "on chip" where its whole map lies there.
       stripes: into which its map is cut.
       algorithm: of the MAC array: "direct", "winograd", or "" where it rests.
       macs: multiply-accumulates of the layer.
@@ -49,6 +51,7 @@ class Row:
     op: str
     shape: tuple[int, int, int, int]
     cascade: int
+    schedule: str
     stripes: int
     algorithm: str
     macs: int
@@ -74,6 +77,7 @@ _COLUMNS = (
     "op",
     "shape",
     "cascade",
+    "schedule",
     "stripes",
     "algorithm",
     "gmac",
@@ -87,7 +91,7 @@ _COLUMNS = (
     "bound",
     "flag",
 )
-_WORDS = {"name", "op", "shape", "algorithm", "bound", "flag"}
+_WORDS = {"name", "op", "shape", "schedule", "algorithm", "bound", "flag"}
 _LONG = {"stripes", "algorithm", "mac_mcycles", "vector_mcycles"}
 """What a terminal has no room for."""
 
@@ -184,11 +188,15 @@ class Report:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each pass that the target cannot run."""
-        return tuple(
+        """A sentence for each pass that the target cannot run, and one for what is not known of it."""
+        refused = [
             f"NOT SUPPORTED: {row.name} ({row.op}): {row.flag}; memory traffic only."
             for row in self.flagged
-        )
+        ]
+        if self.target.uncertain:
+            names = ", ".join(self.target.uncertain)
+            refused.append(f"Assumed or fitted in {self.target.name}: {names}.")
+        return tuple(refused)
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
@@ -197,6 +205,7 @@ class Report:
                 row.op,
                 "×".join(map(str, row.shape[1:])),
                 str(row.cascade),
+                row.schedule,
                 str(row.stripes),
                 row.algorithm,
                 f"{row.macs / 1e9:.3f}",
@@ -253,11 +262,14 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
     ]
     passes = lower(widened, target)
     costs = schedule(passes, target, saving=activation_saving)
-    rows = tuple(_row(passes[cost.index], cost, target) for cost in costs)
+    together = Counter(cost.cascade for cost in costs if not cost.conversion)
+    rows = tuple(
+        _row(passes[cost.index], cost, target, fused=together[cost.cascade] > 1) for cost in costs
+    )
     return Report(target=target, activation_saving=activation_saving, rows=rows)
 
 
-def _row(p: Pass, cost: Cost, target: Target) -> Row:
+def _row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
     macs = 0 if cost.conversion else p.macs
     joules = None
     if target.energy is not None:
@@ -265,6 +277,9 @@ def _row(p: Pass, cost: Cost, target: Target) -> Row:
         joules = 1e-12 * (macs * target.energy.mac + bytes_moved * target.energy.dram_byte)
     # What binds is what the pass would be shorter without.
     bound = max(cost.parts, key=cost.parts.__getitem__, default="serial")
+    schedule_name = "alone"
+    if fused and not cost.conversion:
+        schedule_name = "stripes" if cost.stripes > 1 else "on chip"
     shape = p.output_shape
     if cost.conversion and cost.conversion != p.output:
         shape = p.input_shapes[p.inputs.index(cost.conversion)]
@@ -273,6 +288,7 @@ def _row(p: Pass, cost: Cost, target: Target) -> Row:
         op="layout" if cost.conversion else p.op,
         shape=shape,
         cascade=cost.cascade,
+        schedule=schedule_name,
         stripes=cost.stripes,
         algorithm=cost.algorithm,
         macs=macs,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from sesr_jax.npu.advice import Idea
 from sesr_jax.npu.estimate import Report, Row
+from sesr_jax.npu.target import Target
 from sesr_jax.npu.tiling import Tiling
 from sesr_jax.report import Bars, Block, Page, Paragraph, Scatter, Section, Table
 
@@ -54,6 +55,10 @@ def latency_page(rated: Sequence[Rated]) -> Page:
     """The page of one or several reports."""
     sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in rated])])]
     sections += [_section(r) for r in rated]
+    sections += [
+        Section(f"Where the figures of {target.name} come from", [_sources(target)])
+        for target in dict.fromkeys(r.report.target for r in rated)
+    ]
     names = ", ".join(dict.fromkeys(r.name for r in rated))
     targets = ", ".join(dict.fromkeys(r.report.target.title for r in rated))
     return Page(f"Latency of {names}", sections, lead=f"Estimated, not measured, for {targets}.")
@@ -89,7 +94,22 @@ def _section(rated: Rated) -> Section:
     return Section(f"{rated.name} on {report.target.name}", blocks)
 
 
-_HEADER = ("pass", "op", "cascade", "GMAC", "DRAM MB", "SRAM KB", "use", "bound by", "ms")
+def _sources(target: Target) -> Table:
+    return Table(["figure", "source"], list(target.sources.items()))
+
+
+_HEADER = (
+    "pass",
+    "op",
+    "cascade",
+    "schedule",
+    "GMAC",
+    "DRAM MB",
+    "SRAM KB",
+    "use",
+    "bound by",
+    "ms",
+)
 
 
 def _cells(row: Row, clock: float) -> list[str]:
@@ -97,6 +117,7 @@ def _cells(row: Row, clock: float) -> list[str]:
         row.name,
         row.op,
         str(row.cascade),
+        row.schedule,
         f"{row.macs / 1e9:.3f}",
         f"{row.dram_bytes / 1e6:.2f}",
         f"{row.sram_bytes / 1024:.0f}",

@@ -243,6 +243,15 @@ class Target:
         """Peak operations (two a MAC) a second, in 10¹²."""
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
 
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """The figures that are assumed or fitted, in whole or in part."""
+        return tuple(
+            name
+            for name, source in self.sources.items()
+            if "assumed" in source or "fitted" in source
+        )
+
 
 def target_names() -> tuple[str, ...]:
     """The targets that ship."""

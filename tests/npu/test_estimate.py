@@ -38,7 +38,7 @@ def test_with_room_for_everything_only_input_output_and_weights_cross_the_bus(bu
     weights = sum(layer.weight_bytes for layer in layers_from_graph(graph))
     report = _estimate(graph, LARGE_SRAM)
     assert report.dram_bytes == 64 * 64 * (3 + 16) + weights
-    assert {row.cascade for row in report.rows} == {0}
+    assert {(row.cascade, row.schedule) for row in report.rows} == {(0, "on chip")}
 
 
 def test_without_room_every_tensor_is_written_and_read(builder):
@@ -46,6 +46,7 @@ def test_without_room_every_tensor_is_written_and_read(builder):
     report = _estimate(graph, SMALL_SRAM)
     assert report.dram_bytes >= 64 * 64 * (3 + 3 * 2 * 16 + 16)
     passes = [row for row in report.rows if row.op != "layout"]
+    assert {row.schedule for row in report.rows} == {"alone"}
     assert len({row.cascade for row in passes}) == len(passes)
 
 
@@ -213,3 +214,10 @@ def test_an_estimate_takes_milliseconds(sesr):
         _estimate(graph)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+
+
+def test_what_is_assumed_of_a_target_is_said(builder):
+    said = _estimate(_chain(builder), find_target("bm1684x-int8")).to_text()
+    assert "Assumed or fitted in bm1684x-int8" in said
+    assert "mac.efficiency" in said
+    assert "Assumed" not in _estimate(_chain(builder)).to_text()
