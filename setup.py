@@ -12,7 +12,7 @@ _VERSION = re.search(
 
 _EXTRAS = {
     "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
-    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "tensorflow-cpu>=2.20"],
+    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "onnx>=1.17", "tensorflow-cpu>=2.20"],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
@@ -21,6 +21,7 @@ _EXTRAS = {
 _EXTRAS["test"] = [
     "hypothesis>=6.100",
     "mypy>=1.15",
+    "onnxruntime>=1.20",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",

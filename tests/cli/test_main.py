@@ -5,13 +5,17 @@ import pathlib
 
 import jax
 import numpy as np
+import onnx
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.models import network
+from sesr_jax.train.checkpoint import claim
 
 
 @pytest.fixture(scope="session")
@@ -177,6 +181,40 @@ def test_export_eval_and_latency_of_the_same_file(weights, photo, tmp_path, caps
     assert psnr["bicubic_x2"] > 25
     assert main(["latency", str(exported)]) == 0
     assert "conv2d" in capsys.readouterr().out
+
+
+def test_export_to_onnx(weights, photo, tmp_path, capsys):
+    out = tmp_path / "m.onnx"
+    assert main(["export", "--model", str(weights), "--out", str(out), "--float"]) == 0
+    assert "float32" in capsys.readouterr().out
+    plain = onnx.load(out)
+    calibrate = ("--size", "48x40", "--calibrate", str(photo.parent))
+    assert main(["export", "--model", str(weights), "--out", str(out), *calibrate]) == 0
+    found = {prop.key: prop.value for prop in onnx.load(out).metadata_props}
+    assert (found["model"], found["scale"]) == ("sesr_m3_hw", "2")
+    assert json.loads(found["ranges"])["input"] == [0, 1]
+    assert "QuantizeLinear" not in {node.op_type for node in plain.graph.node}
+
+
+def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, monkeypatch, capsys):
+    config = train.base()
+    config.optim.lr = 0.125
+    claim(tmp_path / "run", config)
+    monkeypatch.setattr("sesr_jax.pretrained.load_network", lambda run: network.load(weights))
+    out, command = tmp_path / "m.safetensors", ["export", "--model", str(tmp_path / "run"), "--out"]
+    for kind, flags in (("collapsed", []), ("expanded", ["--expanded"])):
+        assert main([*command, str(out), *flags]) == 0
+        assert kind in capsys.readouterr().out
+        with safe_open(out, framework="numpy") as file:
+            facts = file.metadata()
+        assert json.loads(facts["training"])["optim"]["lr"] == 0.125
+        assert ("graph" in facts) == (kind == "collapsed")
+        expected = network.load(weights)
+        expected = expected if flags else expected.collapsed()
+        found = network.load(out)
+        jax.tree.map(np.testing.assert_array_equal, found.variables, expected.variables)
+    assert "--expanded" in _refused(capsys, *command, tmp_path / "m.onnx", "--expanded")
+    assert ".tflite, .onnx, .safetensors" in _refused(capsys, *command, tmp_path / "m.npz")
 
 
 def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -12,7 +13,7 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
-from sesr_jax.quant import points, validate
+from sesr_jax.quant import affine, points, validate
 from sesr_jax.quant.ranges import SIGMOID
 
 KERNEL = jnp.ones((3, 3, 4, 4)) / 36
@@ -149,3 +150,18 @@ def test_a_fixed_range_cannot_be_another() -> None:
     validate(graph, fixed)
     with pytest.raises(InputError, match="'sigmoid' must be"):
         validate(graph, fixed | {"sigmoid": (0.0, 1.0)})
+
+
+def test_a_number_added_to_the_image_shifts_its_range_and_no_code() -> None:
+    graph = sesr("sesr_m3", 2)
+    fixed = points(graph).fixed["add"]
+    np.testing.assert_allclose(fixed, (-128 / 255, 127 / 255), rtol=1e-6)
+    scale, zero_point = affine(*fixed)
+    assert zero_point == 0
+    assert scale == pytest.approx(1 / 255)
+
+
+def test_a_learned_number_or_one_beyond_the_range_shifts_nothing() -> None:
+    for number in (jnp.asarray(-0.5), 2.0):
+        graph = graph_of(lambda x, n=number: ops.mul(ops.add(x, n), 1.5))
+        assert "add" not in points(graph).fixed
