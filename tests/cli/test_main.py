@@ -83,6 +83,24 @@ def test_latency_names_what_the_target_lacks(capsys):
     assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
 
 
+def test_latency_compares_models_and_targets_on_a_page(capsys, tmp_path):
+    page = tmp_path / "latency.html"
+    command = ["latency", "sesr_m3_hw", "fsrcnn", "--size", "160x90", "--html", str(page)]
+    assert main([*command, "--target", "ethos-n78-4tops", "--target", "roofline"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(("sesr_m3_hw", "fsrcnn")) for line in lines) == 4
+    assert "what would help" in page.read_text("utf-8")
+    assert "--csv" in _refused(capsys, *command, "--target", "roofline", "--csv", page)
+
+
+def test_latency_cuts_a_frame_into_tiles(capsys):
+    command = ["latency", "sesr_m3_hw", "--size", "320x180", "--tile"]
+    assert main([*command, "100x60"]) == 0
+    assert "tiles of 100×60, halo 7: 4×4 windows" in capsys.readouterr().out
+    assert main([*command, "auto"]) == 0
+    assert "without overlap" in capsys.readouterr().out
+
+
 def test_reparam_of_a_model_and_of_a_form(capsys):
     assert main(["reparam", "sesr_m5", "--patch", "64"]) == 0
     out = capsys.readouterr().out
@@ -126,6 +144,20 @@ def test_upscale_writes_a_picture_of_the_right_size(weights, photo, tmp_path, ca
     assert main(["upscale", str(photo), str(out), "--model", str(weights), "--tile", "64"]) == 0
     assert read_image(out).shape == (200, 280, 3)
     assert "140×100" in capsys.readouterr().out
+
+
+def test_upscale_in_the_fastest_tiles_of_a_target_is_upscaling(weights, photo, tmp_path, capsys):
+    command = ["upscale", str(photo), "--model", str(weights)]
+    assert main([*command, str(tmp_path / "a.png")]) == 0
+    capsys.readouterr()
+    auto = ["--tile", "auto", "--target", "ethos-u65-512"]
+    assert main([*command, str(tmp_path / "b.png"), *auto]) == 0
+    assert "140×100 in tiles of" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "c.png"), "--tile", "64x40"]) == 0
+    a, *others = (read_image(tmp_path / f"{name}.png").astype(int) for name in "abc")
+    assert all(np.abs(other - a).max() <= 1 for other in others)  # a code, where rounding differs
+    bicubic = ["upscale", photo, tmp_path / "d.png", "--model", "bicubic_x2", *auto]
+    assert "no choice of tiles" in _refused(capsys, *bicubic)
 
 
 def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
