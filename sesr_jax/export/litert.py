@@ -102,12 +102,15 @@ class TFLiteModel:
                 f"[N, H, W, {channels}]; convert it first."
             )
         self._resize(x.shape)
-        source, target = self._details()
-        codes = self.input.quantise(x) if self.input else x
-        self._interpreter.set_tensor(source["index"], codes)
-        self._interpreter.invoke()
-        y = self._interpreter.get_tensor(target["index"])
+        y = self.run(self.input.quantise(x) if self.input else x)
         return self.output.dequantise(y) if self.output else y
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The output as the file has it, codes if it is integer, for such an `x` of the present size."""
+        source, target = self._details()
+        self._interpreter.set_tensor(source["index"], x)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(target["index"])  # type: ignore[no-any-return]
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()
