@@ -110,7 +110,7 @@ class TFLiteModel:
         source, target = self._details()
         self._interpreter.set_tensor(source["index"], x)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(target["index"])  # type: ignore[no-any-return]
+        return self._interpreter.get_tensor(target["index"])
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()

@@ -7,11 +7,11 @@ rounding of the exact product.
 
     y = multiply(sums, multiplier(input_scale * weight_scales / output_scale))
 
-Factors are numbers of the host, int32 values may be traced: there is no 64-bit arithmetic on the device, so
-that jax's x64 flag does not matter.
+No value on the device has more than 32 bits, so that jax's x64 flag does not matter.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Multiplier:
     """Numbers ``significand · 2^(shift - 31)``.
@@ -28,8 +29,8 @@ class Multiplier:
       shift: int32, from -31.
     """
 
-    significand: np.ndarray
-    shift: np.ndarray
+    significand: Any
+    shift: Any
 
 
 def multiplier(factor: npt.ArrayLike) -> Multiplier:
@@ -45,40 +46,41 @@ def multiplier(factor: npt.ArrayLike) -> Multiplier:
     )
 
 
+@jax.jit
 def multiply(x: jax.Array, by: Multiplier) -> jax.Array:
     """int32 `x` times `by`, rounded twice; `by` is broadcast.
 
     Where the factor exceeds 1, `x` is shifted left first and wraps around beyond 32 bits.
     """
-    shifted = x << np.maximum(by.shift, 0)
-    return rounding_shift(doubling_high_product(shifted, by.significand), np.maximum(-by.shift, 0))
+    shifted = x << jnp.maximum(by.shift, 0)
+    return rounding_shift(doubling_high_product(shifted, by.significand), jnp.maximum(-by.shift, 0))
 
 
-def doubling_high_product(x: jax.Array, significand: np.ndarray) -> jax.Array:
+def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
     """``x · significand / 2³¹``, rounded to the nearest integer, ties upwards.
 
     Args:
       x: int32.
       significand: int32, not negative.
     """
+    m = jnp.asarray(significand)
     # Both are split into halves of 16 bits: x = 2¹⁶·x₁ + x₀. Only x₁ has a sign.
-    x1, x0 = x >> 16, x & 0xFFFF
-    m1, m0 = significand >> 16, significand & 0xFFFF
+    (x1, x0), (m1, m0) = ((value >> 16, value & 0xFFFF) for value in (x, m))
     lowest = (x0.astype(jnp.uint32) * m0.astype(jnp.uint32)) >> 16
-    # Neither of the two can overflow, but their sum can.
+    # Neither of these two overflows; their sum could.
     middle, other = x1 * m0 + lowest.astype(jnp.int32), x0 * m1
-    fraction = (middle & 0xFFFF) + (other & 0xFFFF)
-    upper = x1 * m1 + (middle >> 16) + (other >> 16) + (fraction >> 16)  # bits 32 and up
+    fraction = (middle & 0xFFFF) + (other & 0xFFFF)  # from bit 16
+    upper = x1 * m1 + (middle >> 16) + (other >> 16) + (fraction >> 16)  # from bit 32
     return 2 * upper + ((fraction >> 15) & 1) + ((fraction >> 14) & 1)
 
 
-def rounding_shift(x: jax.Array, exponent: npt.ArrayLike) -> jax.Array:
+def rounding_shift(x: jax.Array, exponent: Any) -> jax.Array:
     """``x / 2^exponent``, rounded to the nearest integer, ties away from zero.
 
     Args:
       x: int32.
-      exponent: 0 to 31.
+      exponent: int32, 0 to 31.
     """
-    mask = ((np.int64(1) << np.asarray(exponent, np.int64)) - 1).astype(np.int32)
+    mask = (jnp.int32(1) << jnp.asarray(exponent)) - 1
     threshold = (mask >> 1) + (x < 0)
     return (x >> exponent) + ((x & mask) > threshold)

@@ -1,28 +1,30 @@
 """The integer reference: a Graph in the very arithmetic of its INT8 file, code for code.
 
-    codes = run(graph, ranges, quantise(x, (0.0, 1.0)))     # int8 [N, H, W, C] to int8
+    codes = run(graph, ranges, quantise(x, IMAGE))                  # int8 to int8
+    y = dequantise(codes, IMAGE)                                    # float, in steps of 1/255
     fast = jax.jit(functools.partial(run, graph, ranges))
 
-A tensor is int8 codes with a scale S and a zero point Z that stand for ``S · (code - Z)`` (Jacob et al.,
-CVPR 2018, eq. 1). A sum of products of codes is exact in int32. What it stands for has the product of the
-operands' scales, so one multiplication by ``S₁·S₂ / S₃`` in fixed point, an offset by Z₃ and a saturation give
-the codes of the result (eqs. 4 and 7). Every operation is of that kind, or moves codes, or looks them up:
+A tensor is int8 codes with a scale S and a zero point Z; they stand for ``S · (code - Z)`` (Jacob et al.,
+CVPR 2018, eq. 1). Sums of products of codes are exact in int32, in the product of the operands' scales. One
+multiplication by ``S₁·S₂ / S₃`` in fixed point, the offset Z₃ and a saturation give the codes of the result
+(eqs. 4 and 7). Every operation is of that kind, or moves codes, or looks them up:
 
-- conv2d, conv2d_transpose: weights symmetric in ±127 with a scale for each output channel; biases are int32
-  codes of ``S_input · S_weight``. A bias beyond half of int32 coarsens its channel's weights.
-- add: both operands are raised by 20 bits and brought to twice the larger scale, then their sum to the output's.
-- mul, prelu, leaky_relu, relu: one factor for each branch. A ReLU behind a sum bounds its codes from below.
-- mean: the sum of the codes; the number of summands is divided into the significand.
-- resize: bilinear weights have 10 bits for each axis. sigmoid: a table of 256 codes.
-- concat: operands with a range of their own are brought to the common one. The rest copies or selects codes.
+- conv2d, conv2d_transpose: weights symmetric in ±127, with a scale for each output channel; biases int32, of
+  the scale ``S_input · S_weight``. A bias beyond half of int32 coarsens its channel's weights.
+- add: both operands are raised by 20 bits and brought to twice the larger scale, their sum to the output's.
+- mul, prelu, leaky_relu, relu: a factor for each branch. After a sum, a ReLU is no more than a lower limit.
+- mean: the sum of codes, with the division in the factor's significand. sigmoid: a table of 256 codes.
+- resize: bilinear weights have 10 bits for each axis. concat: operands with a range of their own are brought
+  to the common one. What is left copies or selects codes.
 
-The codes are those of LiteRT's *reference* kernels on what `export.to_tflite` writes; the tests hold one
-against the other, bit for bit. Where the rounding comes from is told in `fixed_point`; scales, zero points and
-the codes of parameters are derived as TensorFlow's converter does: in float64, ties away from zero, stored as
-float32. Other kernel sets round otherwise: `python -m benchmarks.kernels` says by how much.
+The codes are those of LiteRT's *reference* kernels for what `export.to_tflite` writes; the tests compare the
+two bit by bit, and `python -m benchmarks.kernels` shows how far other kernels are from them. `fixed_point`
+tells how kernels round. Scales, zero points and the codes of parameters are those of TensorFlow's converter:
+computed in float64, ties away from zero, and scales stored as float32.
 
-Limits: full INT8; parameters and ranges must be concrete, so that only the codes may be traced. Convolutions
-are XLA's on int32, which its CPU backend has.
+Limits: full INT8. Parameters and ranges must be concrete; only codes may be traced. Integer convolutions are
+XLA's, which its CPU backend has. The converter drops an operation that changes nothing (adding 0, multiplying
+by 1) together with its range, and merges two that are equal; here each is computed for itself.
 """
 
 import dataclasses
@@ -45,10 +47,10 @@ from sesr_jax.quant.ranges import Range, Ranges, points, validate
 _LOW, _HIGH = -128, 127
 
 _NARROWEST = 1e-6
-"""The converter widens narrower ranges to this."""
+"""To this the converter widens narrower ranges."""
 
 _LARGEST_BIAS = 2**30 - 1
-"""Of its int32 codes: the converter leaves the other half to the sum."""
+"""The converter leaves the other half of int32 to the sum."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Affine:
     """What codes stand for: ``scale · (code - zero_point)``.
 
     Attributes:
-      scale: float64, one or one for each output channel: with it the converter quantises parameters.
+      scale: float64, one or one for each output channel: from it the converter computes codes.
       zero_point: itself a code.
     """
 
@@ -65,20 +67,25 @@ class Affine:
 
     @property
     def stored(self) -> Any:
-        """The scale as a file holds it, float32: with it a runtime derives its multipliers."""
+        """The scale as a file holds it, float32: from it a runtime computes its factors."""
         return np.float32(self.scale)
+
+    @property
+    def double(self) -> Any:
+        """The stored scale for the kernels that compute their factors in float64."""
+        return np.float64(self.stored)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """Codes, traced or of the host, and what they stand for."""
+    """Codes, on the device or of a parameter, and what they stand for."""
 
     codes: Any
     affine: Affine
 
     @property
     def offset(self) -> jax.Array:
-        """The codes as int32, with the zero point at 0."""
+        """The codes as int32, counted from the zero point."""
         return jnp.asarray(self.codes, jnp.int32) - self.affine.zero_point
 
 
@@ -92,141 +99,141 @@ def run(
 
     Args:
       graph: the network, with concrete parameters.
-      ranges: by group of tensors, as `calibrate` or training gives them.
+      ranges: by group of tensors, as for `export.to_tflite`.
       codes: int8 ``[N, H, W, C]``, of any size that the operations take.
-      tap: called as ``tap(name, codes)`` for the input and each tensor that the file holds, which are those of
+      tap: called as ``tap(name, codes)`` for the input and each tensor that has codes, which are those of
         `points(graph).group`; what it returns stands in the codes' place.
 
     Raises:
-      InputError: `ranges` do not suit the graph, the codes are not int8 ``[N, H, W, C]``, or an operation has
-        no integer form.
+      InputError: `ranges` do not suit the graph, `codes` are not int8 ``[N, H, W, C]``, or an operation has
+        no integer form here.
     """
     validate(graph, ranges)
+    for node in graph.nodes:
+        if node.op not in KERNELS:
+            raise InputError(
+                f"{node.name!r} is a {node.op!r}, which has no integer form here; "
+                f"use one of {', '.join(sorted(KERNELS))}."
+            )
     codes = jnp.asarray(codes)
     if codes.dtype != jnp.int8 or codes.ndim != 4 or codes.shape[-1] != graph.input_shape[-1]:
         raise InputError(
-            f"the input is {codes.dtype} of shape {codes.shape}: the network takes int8 codes [N, H, W, "
-            f"{graph.input_shape[-1]}]; quantise the image first."
+            f"the input is {codes.dtype} of shape {codes.shape}: the network takes int8 codes "
+            f"[N, H, W, {graph.input_shape[-1]}]; quantise an image."
         )
     places = points(graph)
     affines = {name: affine(*ranges[key]) for name, key in places.group.items()}
     values = {graph.input: tap(graph.input, codes)}
-    for node in graph.nodes:
-        if node.name not in affines:
-            continue  # It is computed by the ReLU that reads it.
-        if node.name in places.absorbed:
-            values[node.name] = tap(node.name, values[node.inputs[0]])
-            continue
-        unclipped = node.inputs[0] not in affines
-        maker = graph[node.inputs[0]] if unclipped else node
-        args = [
+
+    def operand(arg: Any) -> Any:
+        return (
             Tensor(codes=values[arg], affine=affines[arg])
             if isinstance(arg, str)
-            else np.asarray(arg)
-            for arg in maker.args
-        ]
-        if maker.op not in KERNELS:
-            raise InputError(
-                f"{maker.name!r} is a {maker.op!r}, which has no integer form here; "
-                f"use one of {', '.join(sorted(KERNELS))}."
-            )
-        out = affines[node.name]
-        y = KERNELS[maker.op](maker, out, *args)
-        low = out.zero_point if node.op == "relu" else _LOW
-        values[node.name] = tap(node.name, jnp.clip(y, low, _HIGH).astype(jnp.int8))
+            else np.array(arg)
+        )
+
+    for node in graph.nodes:
+        if node.name in places.absorbed:
+            values[node.name] = tap(node.name, values[node.inputs[0]])
+        elif node.name in affines:  # What is not is written by the ReLU that reads it.
+            to = affines[node.name]
+            fused = node.op == "relu" and node.inputs[0] not in affines
+            writer = graph[node.inputs[0]] if fused else node
+            y = KERNELS[writer.op](writer, to, *map(operand, writer.args))
+            lowest = to.zero_point if node.op == "relu" else _LOW
+            values[node.name] = tap(node.name, jnp.clip(y, lowest, _HIGH).astype(jnp.int8))
     return values[graph.output]
 
 
 def quantise(x: npt.ArrayLike, limits: Range) -> jax.Array:
-    """The nearest int8 codes of values, saturated to the range `limits`."""
+    """The nearest int8 codes for the range `limits`, saturated."""
     to = affine(*limits)
     codes = jnp.round(jnp.asarray(x, jnp.float32) / to.stored) + to.zero_point
     return jnp.clip(codes, _LOW, _HIGH).astype(jnp.int8)
 
 
 def dequantise(codes: npt.ArrayLike, limits: Range) -> jax.Array:
-    """What int8 codes of the range `limits` stand for, float32."""
+    """What int8 codes stand for where the range is `limits`, float32."""
     of = affine(*limits)
     return (jnp.asarray(codes, jnp.float32) - of.zero_point) * of.stored
 
 
 def affine(low: float, high: float) -> Affine:
-    """The codes of a tensor with the range [low, high]."""
+    """What the codes of a tensor with the range [low, high] stand for."""
     low, high = _wide(np.float32(low), np.float32(high))
     scale = (high - low) / 255
     return Affine(scale=scale, zero_point=math.floor(-low / scale + 0.5) + _LOW)
 
 
 def _wide(low: Any, high: Any) -> tuple[Any, Any]:
-    """The range in float64, no narrower than the converter has it."""
+    """The range, float64, widened if it is narrow."""
     low, high = np.float64(low), np.float64(high)
-    half = _NARROWEST / 2
     narrow = high - low <= _NARROWEST
-    return np.where(narrow, np.minimum(low, -half), low), np.where(
-        narrow, np.maximum(high, half), high
+    half = _NARROWEST / 2
+    return (
+        np.where(narrow, np.minimum(low, -half), low),
+        np.where(narrow, np.maximum(high, half), high),
     )
 
 
-def _nearest(x: Any) -> np.ndarray:
-    """The nearest integers, ties away from zero."""
-    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+def _nearest(x: Any, lowest: int = _LOW, highest: int = _HIGH) -> np.ndarray:
+    """The nearest int32, ties away from zero, within the limits."""
+    rounded = np.copysign(np.floor(np.abs(x) + 0.5), x)
+    return np.clip(rounded, lowest, highest).astype(np.int32)
 
 
-def _constant(values: np.ndarray) -> Tensor:
-    """The operand of an element-wise operation: the range of its values and 0."""
-    low, high = _wide(min(values.min(), 0), max(values.max(), 0))
+def _constant(arg: Tensor | np.ndarray) -> Tensor:
+    """The operand of an element-wise operation; a parameter's range is that of its values and 0."""
+    if isinstance(arg, Tensor):
+        return arg
+    low, high = _wide(min(arg.min(), 0), max(arg.max(), 0))
     scale = (high - low) / 255
-    # Of the two ends, the one with the smaller numbers decides; they differ by a rounding of float64.
-    from_low, from_high = _LOW - low / scale, _HIGH - high / scale
-    exact = from_low if -_LOW - low / scale < _HIGH + high / scale else from_high
-    zero_point = int(_nearest(exact))
-    codes = np.clip(_nearest(values / scale + zero_point), _LOW, _HIGH)
+    # The end with the smaller numbers decides: in float64 the two differ by a rounding.
+    by_low = -_LOW - low / scale < _HIGH + high / scale
+    zero_point = int(_nearest(_LOW - low / scale if by_low else _HIGH - high / scale))
+    codes = _nearest(arg / scale + zero_point)
     return Tensor(codes=codes, affine=Affine(scale=scale, zero_point=zero_point))
 
 
-def _symmetric(largest: Any) -> Any:
-    """The scale of codes in ±127 for values up to `largest`."""
-    return _wide(-largest, largest)[1] / _HIGH
+def _symmetric(values: np.ndarray, axes: tuple[int, ...] | None = None) -> Any:
+    """The scale, or one for each index along the axes that are left, of codes in ±127."""
+    largest = np.abs(values).max(axis=axes)
+    low, high = _wide(-largest, largest)
+    return (high - low) / (2 * _HIGH)
 
 
-def _weights(
-    kernel: np.ndarray, bias: np.ndarray | None, input_scale: float
-) -> tuple[Tensor, np.ndarray]:
-    """The weights' codes with a scale for each output channel, and the biases' int32 codes."""
-    bias = np.zeros(kernel.shape[-1]) if bias is None else np.float64(bias)
-    scale = _symmetric(np.abs(kernel).max(axis=(0, 1, 2)))
-    too_large = np.abs(bias) / (input_scale * scale) > _LARGEST_BIAS
-    scale = np.where(too_large, np.abs(bias) / _LARGEST_BIAS / input_scale, scale)
-    codes = np.clip(_nearest(kernel / scale), -_HIGH, _HIGH)
-    biases = _nearest(bias / (input_scale * scale))
-    return Tensor(codes=codes, affine=Affine(scale=scale)), biases.astype(np.int32)
+def _rescaled(sums: jax.Array, factor: Any, to: Affine) -> jax.Array:
+    """The codes, not yet saturated, for `sums` of the scale ``factor · to.scale``."""
+    return multiply(sums, multiplier(factor)) + to.zero_point
 
 
-def _rescaled(y: jax.Array, factor: Any, out: Affine) -> jax.Array:
-    """Codes of `out` for sums of the scale ``factor · out.scale``."""
-    return multiply(y, multiplier(factor)) + out.zero_point
-
-
-def _convolve(
-    x: Tensor, kernel: np.ndarray, bias: np.ndarray | None, out: Affine, **attrs: Any
+def _convolved(
+    to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None, **attrs: Any
 ) -> jax.Array:
-    weights, biases = _weights(kernel, bias, x.affine.scale)
+    added = np.zeros(kernel.shape[-1]) if bias is None else bias.astype(np.float64)
+    scale = _symmetric(kernel, axes=(0, 1, 2))
+    too_large = np.abs(added) / (x.affine.scale * scale) > _LARGEST_BIAS
+    scale = np.where(too_large, np.abs(added) / _LARGEST_BIAS / x.affine.scale, scale)
+    weights = Affine(scale=scale)
     sums = lax.conv_general_dilated(
-        x.offset, weights.offset, dimension_numbers=("NHWC", "HWIO", "NHWC"), **attrs
+        x.offset,
+        jnp.asarray(_nearest(kernel / scale, -_HIGH, _HIGH)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        **attrs,
     )
-    scales = np.float64(x.affine.stored) * np.float64(weights.affine.stored)
-    return _rescaled(sums + biases, scales / np.float64(out.stored), out)
+    biases = _nearest(added / (x.affine.scale * scale), -_LARGEST_BIAS, _LARGEST_BIAS)
+    return _rescaled(sums + biases, x.affine.double * weights.double / to.double, to)
 
 
 def _conv2d(
-    node: Node, out: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
+    node: Node, to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
 ) -> jax.Array:
     attrs = node.attrs
-    return _convolve(
+    return _convolved(
+        to,
         x,
         kernel,
         bias,
-        out,
         window_strides=attrs["strides"],
         padding=attrs["padding"],
         feature_group_count=attrs["groups"],
@@ -234,91 +241,79 @@ def _conv2d(
 
 
 def _conv2d_transpose(
-    node: Node, out: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
+    node: Node, to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
 ) -> jax.Array:
-    """A convolution of the map with zeros inserted, padded to `strides` times its size."""
+    """A convolution of the map with zeros inserted, padded to `strides` times the input's size."""
+    strides = node.attrs["strides"]
     padding = []
-    for size, stride in zip(kernel.shape[:2], node.attrs["strides"], strict=True):
+    for size, stride in zip(kernel.shape[:2], strides, strict=True):
         before = size - 1 - max(size - stride, 0) // 2
         padding.append((before, size + stride - 2 - before))
-    return _convolve(
-        x,
-        kernel,
-        bias,
-        out,
-        window_strides=(1, 1),
-        padding=padding,
-        lhs_dilation=node.attrs["strides"],
+    return _convolved(
+        to, x, kernel, bias, window_strides=(1, 1), padding=padding, lhs_dilation=strides
     )
 
 
-def _operand(arg: Tensor | np.ndarray) -> Tensor:
-    return arg if isinstance(arg, Tensor) else _constant(arg)
+def _add(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
+    x, y = map(_constant, args)
+    bits = 20  # below the point, where the roundings of the operands do no harm
+    common = 2 * max(x.affine.double, y.affine.double)
+    left, right = (multiply(z.offset << bits, multiplier(z.affine.double / common)) for z in (x, y))
+    return _rescaled(left + right, common / (2**bits * to.double), to)
 
 
-def _add(_: Node, out: Affine, *args: Tensor | np.ndarray) -> jax.Array:
-    x, y = map(_operand, args)
-    # Headroom for two roundings: the first is then far below a code.
-    bits = 20
-    common = 2 * np.float64(max(x.affine.stored, y.affine.stored))
-    total = sum(
-        multiply(arg.offset << bits, multiplier(arg.affine.stored / common)) for arg in (x, y)
-    )
-    return _rescaled(total, common / (2**bits * np.float64(out.stored)), out)
+def _mul(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
+    x, y = map(_constant, args)
+    return _rescaled(x.offset * y.offset, x.affine.stored * y.affine.stored / to.stored, to)
 
 
-def _mul(_: Node, out: Affine, *args: Tensor | np.ndarray) -> jax.Array:
-    x, y = map(_operand, args)
-    return _rescaled(x.offset * y.offset, x.affine.stored * y.affine.stored / out.stored, out)
+def _relu(_: Node, to: Affine, x: Tensor) -> jax.Array:
+    return _rescaled(x.offset, x.affine.stored / to.stored, to)
 
 
-def _relu(_: Node, out: Affine, x: Tensor) -> jax.Array:
-    return _rescaled(x.offset, x.affine.stored / out.stored, out)
-
-
-def _prelu(_: Node, out: Affine, x: Tensor, slope: np.ndarray) -> jax.Array:
-    scale = _symmetric(np.abs(slope).max())
-    codes = _nearest(slope / scale).astype(np.int32)
-    slopes = np.float32(scale)
+def _prelu(_: Node, to: Affine, x: Tensor, slope: np.ndarray) -> jax.Array:
+    slopes = Affine(scale=_symmetric(slope))
+    products = x.offset * _nearest(slope / slopes.scale)
     return jnp.where(
         x.offset >= 0,
-        _rescaled(x.offset, x.affine.stored / out.stored, out),
-        _rescaled(x.offset * codes, x.affine.stored * slopes / out.stored, out),
+        _rescaled(x.offset, x.affine.stored / to.stored, to),
+        _rescaled(products, x.affine.stored * slopes.stored / to.stored, to),
     )
 
 
-def _leaky_relu(node: Node, out: Affine, x: Tensor) -> jax.Array:
+def _leaky_relu(node: Node, to: Affine, x: Tensor) -> jax.Array:
     slope = np.float32(node.attrs["slope"])
-    magnitude = multiply(x.offset, multiplier(x.affine.stored * abs(slope) / out.stored))
+    falling = multiply(x.offset, multiplier(x.affine.stored * abs(slope) / to.stored))
     return jnp.where(
         x.offset >= 0,
-        _rescaled(x.offset, x.affine.stored / out.stored, out),
-        (magnitude if slope >= 0 else -magnitude) + out.zero_point,
+        _rescaled(x.offset, x.affine.stored / to.stored, to),
+        (falling if slope >= 0 else -falling) + to.zero_point,
     )
 
 
-def _clip(node: Node, out: Affine, x: Tensor) -> jax.Array:
-    low, high = (
-        np.clip(_nearest(node.attrs[end] / out.scale + out.zero_point), _LOW, _HIGH)
-        for end in ("low", "high")
+def _clip(node: Node, to: Affine, x: Tensor) -> jax.Array:
+    low, high = (np.float32(node.attrs[end]) / to.scale for end in ("low", "high"))
+    return jnp.clip(
+        x.codes, int(_nearest(low + to.zero_point)), int(_nearest(high + to.zero_point))
     )
-    return jnp.clip(x.codes, int(low), int(high))
 
 
-def _sigmoid(_: Node, out: Affine, x: Tensor) -> jax.Array:
-    values = x.affine.stored * np.float32(np.arange(_LOW, _HIGH + 1) - x.affine.zero_point)
-    # Float32 has no larger power than that of 88; the code is the lowest long before.
+def _sigmoid(_: Node, to: Affine, x: Tensor) -> jax.Array:
+    offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
+    values = x.affine.stored * offsets.astype(np.float32)
+    # Float32 ends at the power of 88; the code is the lowest long before.
     powers = np.exp(-np.maximum(np.float64(values), -80)).astype(np.float32)
-    table = _nearest(np.float32(1) / (np.float32(1) + powers) / out.stored) + out.zero_point
-    return jnp.asarray(table, jnp.int32)[x.codes.astype(jnp.int32) - _LOW]
+    logistic = np.float32(1) / (np.float32(1) + powers)
+    table = np.floor(logistic / to.stored + 0.5).astype(np.int32) + to.zero_point
+    return jnp.asarray(table)[x.codes.astype(jnp.int32) - _LOW]
 
 
-def _concat(_: Node, out: Affine, *xs: Tensor) -> jax.Array:
+def _concat(_: Node, to: Affine, *xs: Tensor) -> jax.Array:
     def common(x: Tensor) -> jax.Array:
-        if x.affine == out:
+        if x.affine == to:
             return x.codes
-        factor = np.float64(x.affine.stored) / np.float64(out.stored)
-        return jnp.clip(_rescaled(x.offset, factor, out), _LOW, _HIGH).astype(jnp.int8)
+        factor = x.affine.double / to.double
+        return jnp.clip(_rescaled(x.offset, factor, to), _LOW, _HIGH).astype(jnp.int8)
 
     return ops.concat(*map(common, xs))
 
@@ -328,16 +323,16 @@ def _moved(node: Node, _: Affine, x: Tensor) -> jax.Array:
     return ops.OPS[node.op](x.codes, **node.attrs)
 
 
-def _resize(node: Node, out: Affine, x: Tensor) -> jax.Array:
+def _resize(node: Node, to: Affine, x: Tensor) -> jax.Array:
     if node.attrs["method"] == "nearest":
-        return _moved(node, out, x)
+        return _moved(node, to, x)
     bits = 10
     scale = node.attrs["scale"]
     y = x.codes.astype(jnp.int32)
     for axis in (1, 2):
         size = x.codes.shape[axis]
         step = ((size << bits) + size * scale // 2) // (size * scale)
-        position = np.arange(size * scale) * step + step // 2 - (1 << (bits - 1))
+        position = np.arange(size * scale, dtype=np.int32) * step + step // 2 - (1 << (bits - 1))
         first = np.maximum(position >> bits, 0)
         second = np.minimum(-(-position >> bits), size - 1)
         weight = np.expand_dims(position - (first << bits), axis=tuple({0, 1, 2, 3} - {axis}))
@@ -351,17 +346,19 @@ def _max_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
     return lax.reduce_window(x.codes, lowest, lax.max, window, strides, node.attrs["padding"])
 
 
-def _mean(node: Node, out: Affine, x: Tensor) -> jax.Array:
+def _mean(node: Node, to: Affine, x: Tensor) -> jax.Array:
     axes = tuple(node.attrs["axes"])
     count = math.prod(x.codes.shape[axis] for axis in axes)
-    of_sum = multiplier(np.float64(x.affine.stored) / np.float64(out.stored))
+    of_sum = multiplier(x.affine.double / to.double)
     # 1 / count has as many bits as the significand can give up.
     bits = min(count.bit_length() - 1, 32, 31 + int(of_sum.shift))
     by = Multiplier(
         significand=np.int32((int(of_sum.significand) << bits) // count),
         shift=np.int32(of_sum.shift - bits),
     )
-    return multiply(jnp.sum(x.offset, axis=axes, keepdims=True), by) + out.zero_point
+    return (
+        multiply(jnp.sum(x.offset, axis=axes, keepdims=True, dtype=jnp.int32), by) + to.zero_point
+    )
 
 
 Kernel: TypeAlias = Callable[..., jax.Array]
