@@ -48,13 +48,19 @@ class TFLiteModel:
     """
 
     def __init__(
-        self, source: Source, *, reference: bool = False, num_threads: int | None = None
+        self,
+        source: Source,
+        *,
+        reference: bool = False,
+        delegate: bool = True,
+        num_threads: int | None = None,
     ) -> None:
         """Loads the file.
 
         Args:
           source: the file's path or content.
           reference: runs the reference kernels, slow and plain.
+          delegate: gives XNNPACK what it takes of the optimised kernels' work.
           num_threads: for the kernels; LiteRT's own choice by default.
 
         Raises:
@@ -63,7 +69,12 @@ class TFLiteModel:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         data = content(source)
-        resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+        if reference:
+            resolver = OpResolverType.BUILTIN_REF
+        elif delegate:
+            resolver = OpResolverType.AUTO
+        else:
+            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
             self._interpreter = Interpreter(
                 model_content=_registered(data) if reference else data,

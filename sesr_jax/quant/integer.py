@@ -30,7 +30,7 @@ by 1) together with its range, and merges two that are equal; here each is compu
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -43,11 +43,9 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant.fixed_point import Multiplier, multiplier, multiply, rounding_shift
 from sesr_jax.quant.ranges import Range, Ranges, points, validate
+from sesr_jax.quant.scheme import exact_affine, widened
 
 _LOW, _HIGH = -128, 127
-
-_NARROWEST = 1e-6
-"""To this the converter widens narrower ranges."""
 
 _LARGEST_BIAS = 2**30 - 1
 """The converter leaves the other half of int32 to the sum."""
@@ -64,6 +62,12 @@ class Affine:
 
     scale: Any
     zero_point: int = 0
+
+    @classmethod
+    def of(cls, low: float, high: float) -> Self:
+        """For a tensor with the range [low, high]."""
+        scale, zero_point = exact_affine(low, high)
+        return cls(scale=scale, zero_point=zero_point)
 
     @property
     def stored(self) -> Any:
@@ -122,7 +126,7 @@ def run(
             f"[N, H, W, {graph.input_shape[-1]}]; quantise an image."
         )
     places = points(graph)
-    affines = {name: affine(*ranges[key]) for name, key in places.group.items()}
+    affines = {name: Affine.of(*ranges[key]) for name, key in places.group.items()}
     values = {graph.input: tap(graph.input, codes)}
 
     def operand(arg: Any) -> Any:
@@ -147,33 +151,15 @@ def run(
 
 def quantise(x: npt.ArrayLike, limits: Range) -> jax.Array:
     """The nearest int8 codes for the range `limits`, saturated."""
-    to = affine(*limits)
+    to = Affine.of(*limits)
     codes = jnp.round(jnp.asarray(x, jnp.float32) / to.stored) + to.zero_point
     return jnp.clip(codes, _LOW, _HIGH).astype(jnp.int8)
 
 
 def dequantise(codes: npt.ArrayLike, limits: Range) -> jax.Array:
     """What int8 codes stand for where the range is `limits`, float32."""
-    of = affine(*limits)
+    of = Affine.of(*limits)
     return (jnp.asarray(codes, jnp.float32) - of.zero_point) * of.stored
-
-
-def affine(low: float, high: float) -> Affine:
-    """What the codes of a tensor with the range [low, high] stand for."""
-    low, high = _wide(np.float32(low), np.float32(high))
-    scale = (high - low) / 255
-    return Affine(scale=scale, zero_point=math.floor(-low / scale + 0.5) + _LOW)
-
-
-def _wide(low: Any, high: Any) -> tuple[Any, Any]:
-    """The range, float64, widened if it is narrow."""
-    low, high = np.float64(low), np.float64(high)
-    narrow = high - low <= _NARROWEST
-    half = _NARROWEST / 2
-    return (
-        np.where(narrow, np.minimum(low, -half), low),
-        np.where(narrow, np.maximum(high, half), high),
-    )
 
 
 def _nearest(x: Any, lowest: int = _LOW, highest: int = _HIGH) -> np.ndarray:
@@ -186,7 +172,7 @@ def _constant(arg: Tensor | np.ndarray) -> Tensor:
     """The operand of an element-wise operation; a parameter's range is that of its values and 0."""
     if isinstance(arg, Tensor):
         return arg
-    low, high = _wide(min(arg.min(), 0), max(arg.max(), 0))
+    low, high = widened(min(arg.min(), 0), max(arg.max(), 0))
     scale = (high - low) / 255
     # The end with the smaller numbers decides: in float64 the two differ by a rounding.
     by_low = -_LOW - low / scale < _HIGH + high / scale
@@ -198,7 +184,7 @@ def _constant(arg: Tensor | np.ndarray) -> Tensor:
 def _symmetric(values: np.ndarray, axes: tuple[int, ...] | None = None) -> Any:
     """The scale, or one for each index along the axes that are left, of codes in ±127."""
     largest = np.abs(values).max(axis=axes)
-    low, high = _wide(-largest, largest)
+    low, high = widened(-largest, largest)
     return (high - low) / (2 * _HIGH)
 
 
@@ -291,11 +277,17 @@ def _leaky_relu(node: Node, to: Affine, x: Tensor) -> jax.Array:
     )
 
 
+_NAMED_CLIPS = {(-1, 1), (0, 1), (0, 6)}
+"""Those with an operator of their own, which rounds before it adds the zero point; the others do after."""
+
+
 def _clip(node: Node, to: Affine, x: Tensor) -> jax.Array:
-    low, high = (np.float32(node.attrs[end]) / to.scale for end in ("low", "high"))
-    return jnp.clip(
-        x.codes, int(_nearest(low + to.zero_point)), int(_nearest(high + to.zero_point))
-    )
+    ends = np.array([node.attrs["low"], node.attrs["high"]], np.float32)
+    if tuple(ends) in _NAMED_CLIPS:
+        low, high = _nearest(ends / to.stored, 2 * _LOW, 2 * _HIGH) + to.zero_point
+    else:
+        low, high = _nearest(ends / np.float64(to.scale) + to.zero_point)
+    return jnp.clip(x.codes.astype(jnp.int32), low, high)
 
 
 def _sigmoid(_: Node, to: Affine, x: Tensor) -> jax.Array:
