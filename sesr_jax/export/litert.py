@@ -48,13 +48,19 @@ class TFLiteModel:
     """
 
     def __init__(
-        self, source: Source, *, reference: bool = False, num_threads: int | None = None
+        self,
+        source: Source,
+        *,
+        reference: bool = False,
+        delegate: bool = True,
+        num_threads: int | None = None,
     ) -> None:
         """Loads the file.
 
         Args:
           source: the file's path or content.
           reference: runs the reference kernels, slow and plain.
+          delegate: gives XNNPACK what it takes of the optimised kernels' work.
           num_threads: for the kernels; LiteRT's own choice by default.
 
         Raises:
@@ -63,7 +69,12 @@ class TFLiteModel:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         data = content(source)
-        resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+        if reference:
+            resolver = OpResolverType.BUILTIN_REF
+        elif delegate:
+            resolver = OpResolverType.AUTO
+        else:
+            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
             self._interpreter = Interpreter(
                 model_content=_registered(data) if reference else data,
@@ -102,12 +113,15 @@ class TFLiteModel:
                 f"[N, H, W, {channels}]; convert it first."
             )
         self._resize(x.shape)
-        source, target = self._details()
-        codes = self.input.quantise(x) if self.input else x
-        self._interpreter.set_tensor(source["index"], codes)
-        self._interpreter.invoke()
-        y = self._interpreter.get_tensor(target["index"])
+        y = self.run(self.input.quantise(x) if self.input else x)
         return self.output.dequantise(y) if self.output else y
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The output as the file has it, codes if it is integer, for such an `x` of the present size."""
+        source, target = self._details()
+        self._interpreter.set_tensor(source["index"], x)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(target["index"])
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()
