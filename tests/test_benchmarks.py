@@ -9,6 +9,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
+    "npu": "--reference . --repetitions 1",
 }
 
 
@@ -16,7 +17,7 @@ def test_every_benchmark_has_a_smoke_mode():
     assert {p.stem for p in (_ROOT / "benchmarks").glob("*.py")} == set(_SMOKE)
 
 
-def run(name, tmp_path):
+def _run(name, tmp_path):
     results = tmp_path / "results.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", *_SMOKE[name].split()]
     ran = subprocess.run(
@@ -25,15 +26,22 @@ def run(name, tmp_path):
     return json.loads(results.read_text("utf-8")), ran.stdout
 
 
-def test_collapse(tmp_path):
-    (result,), printed = run("collapse", tmp_path)
+def test_the_collapse_is_timed(tmp_path):
+    (result,), printed = _run("collapse", tmp_path)
     assert result["form"] == "dense"
     assert all(seconds > 0 for part in ("large", "small") for seconds in result[part].values())
     assert "expanded / collapsed" in printed
 
 
-def test_kernels(tmp_path):
-    results, printed = run("kernels", tmp_path)
+def test_latency_estimates_stand_beside_published_figures(tmp_path):
+    results, printed = _run("npu", tmp_path)
+    assert results["seconds"] > 0
+    assert "ethos_n78" not in results  # its table is not there
+    assert all(target in printed for target in ("ethos-n78-4tops", "bm1684x-int8", "vs680"))
+
+
+def test_kernels_stand_beside_the_reference(tmp_path):
+    results, printed = _run("kernels", tmp_path)
     assert [result["name"] for result in results] == ["conv2d", "sesr_m3"]
     for result in results:
         for found in result["kernels"].values():

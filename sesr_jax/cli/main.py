@@ -12,7 +12,8 @@ from sesr_jax.errors import InputError
 VERBS = {
     "train": "train a network from a config; the same command resumes",
     "eval": "PSNR and SSIM of a model on folders of images",
-    "export": "write a TFLite file, float or full INT8",
+    "export": "write a TFLite or ONNX file, float or full INT8, or bare weights",
+    "compare": "what INT8 costs networks: float beside their INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
     "upscale": "upscale a picture",
     "import": "convert the weights of another project's network",

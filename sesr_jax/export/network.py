@@ -1,12 +1,14 @@
-"""From a trained network to a TFLite file in one call."""
+"""From a trained network to a TFLite or ONNX file in one call."""
 
 import itertools
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import Literal
 
 from sesr_jax import __version__
 from sesr_jax.data import Picture
+from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.metrics import RGB, Y
 from sesr_jax.models.network import Network
@@ -27,14 +29,14 @@ def export_network(
 
     Args:
       network: the trained network.
-      path: of the .tflite file.
-      size: of the input; the file runs at this one.
+      path: of the file, an ONNX one where it ends in .onnx, and a TFLite one otherwise.
+      size: of the input; a .tflite file runs at this one, an .onnx file at all.
       calibration: pictures on whose low resolutions the ranges of a full-INT8 file are measured, of
         which the first 32 are used; None for a float file.
-      io_dtype: of a full-INT8 file's pixels.
+      io_dtype: of a full-INT8 .tflite file's pixels; those of an .onnx file are float.
 
     Raises:
-      InputError: as `export_tflite` and `calibrate`.
+      InputError: as `export_tflite`, `export_onnx` and `calibrate`.
     """
     graph = network.graph((1, *size, network.channels))
     ranges = None
@@ -48,4 +50,7 @@ def export_network(
         "channels": network.channels,
         "version": __version__,
     }
-    export_tflite(graph, path, ranges=ranges, io_dtype=io_dtype, metadata=metadata)
+    if pathlib.Path(path).suffix == ".onnx":
+        export_onnx(graph, path, ranges=ranges, metadata=metadata)
+    else:
+        export_tflite(graph, path, ranges=ranges, io_dtype=io_dtype, metadata=metadata)
