@@ -62,8 +62,7 @@ def test_an_int8_file_carries_exactly_the_given_ranges(
     ]
     written = [op.outputs[0].quantization for op in operators(read(export.int8))]
     assert [int(found.zeroPoint[0]) for found in written] == [zero for _, zero in expected]
-    scales = [found.scale[0] for found in written]
-    np.testing.assert_allclose(scales, [value for value, _ in expected], rtol=1e-6)
+    assert [float(found.scale[0]) for found in written] == [scale for scale, _ in expected]
     model = TFLiteModel(export.int8)
     for codes in (model.input, model.output):
         assert codes is not None
