@@ -30,7 +30,9 @@ from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.report import text_table
-from sesr_jax.train.step import init_state, make_steps, optimizer
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import init_state
+from sesr_jax.train.step import make_steps
 
 _TURN = 0.1
 """Seconds."""
@@ -117,12 +119,12 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
     module = create(model, scale=2, form=form, mode=mode)
     tx = optimizer(config)
     steps = make_steps(module, tx, config)
-    params = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))["params"]
-    state = init_state(params, tx)
+    variables = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))
+    state = init_state(variables, tx)
 
     def step() -> jax.Array:
         nonlocal state
-        state, losses = steps(state, pool)
+        state, losses = steps(state, pool, 0)
         return losses
 
     return step

@@ -2,8 +2,11 @@
 
     sesr train --config experiments/sesr_m5_x2.py --workdir runs/sesr_m5_x2 --config.data.train=FOLDER
 
-The paper reports 32.84 dB on Set14. Variants: "smoke" runs a few steps; "cosine" lets the rate fall to
-zero and averages the weights.
+The paper reports 32.84 dB on Set14. Variants: "cosine", "qat" and "smoke", see `train.variant`. INT8 that
+was trained for, from the float weights:
+
+    sesr train --config experiments/sesr_m5_x2.py:qat --workdir runs/sesr_m5_x2_qat \
+        --config.init=runs/sesr_m5_x2/expanded.safetensors --config.data.train=FOLDER
 """
 
 from sesr_jax import train

@@ -20,7 +20,7 @@ from flax import linen as nn
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sesr_jax import __version__, graph, reparam
+from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models.registry import create
@@ -38,12 +38,15 @@ class Network:
       scale: the upscaling factor.
       variables: the module's variables, expanded or collapsed.
       options: the module's fields that differ from the variant's.
+      scheme: what is quantised, where `variables` has ranges (`quant.RANGES`): the network's function is
+        then that of its codes.
     """
 
     name: str
     scale: int
     variables: Any
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scheme: quant.Scheme = quant.INT8
 
     @property
     def module(self) -> nn.Module:
@@ -57,7 +60,7 @@ class Network:
 
     def apply(self, x: jax.Array) -> jax.Array:
         """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``."""
-        return self.module.apply(self.variables, x)  # type: ignore[return-value]
+        return quant.apply(self.module, self.variables, x, self.scheme)
 
     def collapsed(self) -> "Network":
         """The same function in deployable parameters."""
@@ -66,6 +69,14 @@ class Network:
     def graph(self, input_shape: Sequence[int]) -> graph.Graph:
         """The network's operations at that input size."""
         return graph.trace(self.module, self.variables, input_shape)
+
+    @property
+    def ranges(self) -> dict[str, quant.Range] | None:
+        """Those that it was trained with, by group; None for a float network."""
+        if quant.RANGES not in self.variables:
+            return None
+        found = self.variables[quant.RANGES]
+        return {group: (float(low), float(high)) for group, (low, high) in found.items()}
 
 
 def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
@@ -89,6 +100,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         "model": network.name,
         "scale": str(network.scale),
         "options": json.dumps(dict(network.options)),
+        "scheme": json.dumps(dataclasses.asdict(network.scheme)),
         "structure": json.dumps(skeleton),
         **facts,
     }
@@ -122,4 +134,9 @@ def load(path: str | os.PathLike[str]) -> Network:
         scale=int(metadata["scale"]),
         variables=unpack(arrays, json.loads(metadata["structure"])),
         options=json.loads(metadata["options"]),
+        scheme=_scheme(json.loads(metadata.get("scheme", "{}"))),
     )
+
+
+def _scheme(fields: Mapping[str, Any]) -> quant.Scheme:
+    return quant.Scheme(**{**fields, "exclude": tuple(fields.get("exclude", ()))})

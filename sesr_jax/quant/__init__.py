@@ -1,6 +1,23 @@
-"""INT8 ranges of a Graph's tensors: where they are needed, and how they are found."""
+"""INT8 ranges of a Graph's tensors: where they are needed, how they are found, what they do."""
 
 from sesr_jax.quant.calibrate import calibrate
-from sesr_jax.quant.ranges import Points, Range, Ranges, affine, points, validate
+from sesr_jax.quant.fake import RANGES, apply
+from sesr_jax.quant.observers import OBSERVERS, Observer
+from sesr_jax.quant.ranges import Points, Range, Ranges, points, validate
+from sesr_jax.quant.scheme import INT8, Scheme, affine
 
-__all__ = ["Points", "Range", "Ranges", "affine", "calibrate", "points", "validate"]
+__all__ = [
+    "INT8",
+    "OBSERVERS",
+    "RANGES",
+    "Observer",
+    "Points",
+    "Range",
+    "Ranges",
+    "Scheme",
+    "affine",
+    "apply",
+    "calibrate",
+    "points",
+    "validate",
+]

@@ -6,30 +6,43 @@ ranges = calibrate(graph, (y[None] for y in luma_images))
 from collections.abc import Iterable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, run
+from sesr_jax.quant.observers import OBSERVERS
 from sesr_jax.quant.ranges import Range, points
+from sesr_jax.quant.scheme import INT8, Scheme
 
 
-def calibrate(graph: Graph, images: Iterable[npt.ArrayLike]) -> dict[str, Range]:
-    """The smallest and largest value of every group of tensors over all `images`, and 0.
+def calibrate(
+    graph: Graph,
+    images: Iterable[npt.ArrayLike],
+    scheme: Scheme = INT8,
+    observer: str = "min_max",
+) -> dict[str, Range]:
+    """The range of every group of tensors over all `images`, widened to hold 0.
 
     Args:
       graph: the network; its own input size does not matter.
       images: float ``[N, H, W, C]`` in [0, 1], of any sizes; each new size compiles once.
+      scheme: what is quantised.
+      observer: a key of `OBSERVERS`. A group of several tensors gets the range that holds those of all.
 
     Returns:
-      A range for each group of `points(graph)`, those that are fixed included.
+      A range for each group of `points(graph, scheme)`, those that are fixed included.
 
     Raises:
-      InputError: there is no image, or one has another number of channels or values that are not
-        finite, or drives a tensor to such values.
+      InputError: there is no such observer or no image, or an image has another number of channels or
+        values that are not finite, or drives a tensor to such values.
     """
-    wanted = points(graph)
+    wanted = points(graph, scheme)
+    if observer not in OBSERVERS:
+        raise InputError(
+            f"unknown observer {observer!r}: it must be one of {', '.join(OBSERVERS)}; choose one."
+        )
+    chosen = OBSERVERS[observer]
 
     @jax.jit
     def observe(x: jax.Array) -> dict[str, jax.Array]:
@@ -37,14 +50,13 @@ def calibrate(graph: Graph, images: Iterable[npt.ArrayLike]) -> dict[str, Range]
 
         def tap(name: str, y: jax.Array) -> jax.Array:
             if name in wanted.group:
-                seen[name] = min_max(y)
+                seen[name] = chosen.measure(y)
             return y
 
         run(graph, x, tap)
         return seen
 
-    # With 0 to start from, every range holds it: padding and ReLU need it to be exact.
-    total = dict.fromkeys(wanted.group.values(), (0.0, 0.0))
+    measures: dict[str, list[np.ndarray]] = {}
     count = 0
     for count, image in enumerate(images, 1):
         x = np.asarray(image, np.float32)
@@ -59,13 +71,14 @@ def calibrate(graph: Graph, images: Iterable[npt.ArrayLike]) -> dict[str, Range]
                     f"calibration image {count} gives {name!r} values that are not finite; check "
                     "the image and the weights for NaN."
                 )
-            key = wanted.group[name]
-            total[key] = (min(total[key][0], float(low)), max(total[key][1], float(high)))
+            measures.setdefault(name, []).append(np.asarray([low, high], np.float64))
     if not count:
         raise InputError("no calibration image was given: at least one is needed; pass some.")
+    # With 0 to start from, every range holds it: padding and ReLU need it to be exact.
+    total = dict.fromkeys(wanted.group.values(), (0.0, 0.0))
+    for name, found in measures.items():
+        lows, highs = np.stack(found).T
+        low, high = (lows.min(), highs.max()) if chosen.union else (lows.mean(), highs.mean())
+        key = wanted.group[name]
+        total[key] = (min(total[key][0], float(low)), max(total[key][1], float(high)))
     return total | dict(wanted.fixed)
-
-
-def min_max(y: jax.Array) -> jax.Array:
-    """The observer: ``[2]``, the smallest and the largest value."""
-    return jnp.stack([y.min(), y.max()])

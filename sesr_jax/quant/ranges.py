@@ -16,6 +16,7 @@ operation writes its output, and nowhere else. So a Graph has fewer ranges than 
 """
 
 import dataclasses
+import fnmatch
 import math
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
@@ -24,6 +25,7 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node
+from sesr_jax.quant.scheme import INT8, Scheme
 
 Range: TypeAlias = tuple[float, float]
 """The smallest and the largest value that the codes stand for; 0 is among them."""
@@ -57,8 +59,22 @@ class Points:
     absorbed: frozenset[str]
 
 
-def points(graph: Graph) -> Points:
-    """The quantisation points of `graph`."""
+def points(graph: Graph, scheme: Scheme = INT8) -> Points:
+    """The quantisation points of `graph`: none where activations stay float.
+
+    A group with an excluded node in it stays float as a whole, since its tensors share their codes.
+
+    Raises:
+      InputError: a pattern of `scheme.exclude` matches no node.
+    """
+    for pattern in scheme.exclude:
+        if not fnmatch.filter([node.name for node in graph.nodes], pattern):
+            raise InputError(
+                f"the pattern {pattern!r} matches no node: it must name one to exclude, such as "
+                f"{graph.nodes[0].name!r}; correct it."
+            )
+    if scheme.activations == "float":
+        return Points(group={}, fixed={}, absorbed=frozenset())
     pinned: dict[str, Range] = {graph.input: IMAGE}
     pinned |= {node.name: SIGMOID for node in graph.nodes if node.op == "sigmoid"}
     group = _groups(graph, set(pinned))
@@ -79,7 +95,12 @@ def points(graph: Graph) -> Points:
     for node in graph.nodes:
         if node.op == "relu" and _fuses(graph, node):
             del group[node.inputs[0]]
-    return Points(group=group, fixed=fixed, absorbed=frozenset(absorbed))
+    excluded = {key for name, key in group.items() if scheme.excludes(name)}
+    return Points(
+        group={name: key for name, key in group.items() if key not in excluded},
+        fixed={key: value for key, value in fixed.items() if key not in excluded},
+        absorbed=frozenset(name for name in absorbed if group[name] not in excluded),
+    )
 
 
 def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
@@ -118,23 +139,14 @@ def _fuses(graph: Graph, relu: Node) -> bool:
     return source in fusing and source != graph.output and graph.readers(source) == (relu,)
 
 
-def affine(low: float, high: float) -> tuple[float, int]:
-    """The scale and zero point of INT8 codes for the range [low, high].
-
-    The zero point is an integer, so that the range moves by up to half a code (TFLite's nudging).
-    """
-    scale = np.float32(high - low) / np.float32(255)
-    return float(scale), round(min(max(-low / float(scale), 0.0), 255.0)) - 128
-
-
-def validate(graph: Graph, ranges: Ranges) -> None:
+def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
     """Checks that `ranges` suit `graph`.
 
     Raises:
       InputError: a group has no range, or one that is not finite, does not hold 0, has no width or is
         not the fixed one.
     """
-    found = points(graph)
+    found = points(graph, scheme)
     for key in dict.fromkeys(found.group.values()):
         if key not in ranges:
             raise InputError(

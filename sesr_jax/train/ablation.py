@@ -33,7 +33,9 @@ from sesr_jax.metrics.protocol import Y
 from sesr_jax.models import create, network
 from sesr_jax.reparam import collapse, named
 from sesr_jax.train.config import base, validate
-from sesr_jax.train.step import init_state, make_steps, optimizer, stack_states, unstack_state
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import init_state, stack_states, unstack_state
+from sesr_jax.train.step import make_steps
 
 PAGE = "index.html"
 """In the folder of an ablation."""
@@ -158,10 +160,10 @@ def _train(
     ]
     tx = optimizer(config)
     steps = make_steps(nets[0].module, tx, config, seeds=seeds)
-    state = stack_states([init_state(net.variables["params"], tx) for net in nets])
+    state = stack_states([init_state(net.variables, tx) for net in nets])
     done, losses = [], []
-    while (step := int(state.step)) < config.steps:
-        state, values = steps(state, pool)
+    for step in range(0, config.steps, config.steps_per_call):
+        state, values = steps(state, pool, step)
         done.append(step + config.steps_per_call)
         losses.append(float(jnp.mean(values)))
     if not np.isfinite(losses).all():
@@ -180,16 +182,16 @@ def _train(
 def _scorer(
     config: ml_collections.ConfigDict, pictures: Sequence[Picture]
 ) -> Callable[[Any], float]:
-    """Mean PSNR as a function of the expanded parameters; compiled once for all conditions."""
+    """Mean PSNR as a function of the expanded variables; compiled once for all conditions."""
     scale = config.model.scale
     module = create(config.model.name, scale=scale, **config.model.options)
 
     @jax.jit
-    def upscale(params: Any, x: jax.Array) -> jax.Array:
-        return module.apply({"params": params}, x[None])[0]
+    def upscale(variables: Any, x: jax.Array) -> jax.Array:
+        return module.apply(variables, x[None])[0]
 
-    def score(params: Any) -> float:
-        deployed = collapse(params)
+    def score(variables: Any) -> float:
+        deployed = collapse(variables)
         return mean(evaluate(lambda x: upscale(deployed, x), pictures, scale, Y))["psnr"]
 
     return score

@@ -4,6 +4,7 @@ A run's folder holds ``config.json`` (the config, the package's version and the 
 under ``checkpoints/``, and ``log.jsonl``. `load_network` gives the network of a run to every other verb.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -18,8 +19,9 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
 from sesr_jax.train.config import base
+from sesr_jax.train.objective import scheme
 from sesr_jax.train.stages import plan, stage_at, state_shapes
-from sesr_jax.train.step import TrainState
+from sesr_jax.train.state import TrainState
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -115,18 +117,14 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
     model = dict(name=config.model.name, scale=config.model.scale, **config.model.options)
     fresh = network.init(key=jax.random.key(0), **model)
     stages = plan(config)
-    shapes = state_shapes(stages, fresh.variables["params"])
+    shapes = state_shapes(fresh.module, stages, fresh.variables)
     with manager(run) as steps:
         step = steps.latest_step()
         if step is None:
             raise InputError(f"{run} has no checkpoint yet; let `sesr train` reach its first one.")
-        state = restore(steps, shapes[stage_at(stages, step).index])
-    return network.Network(
-        name=fresh.name,
-        scale=fresh.scale,
-        options=fresh.options,
-        variables={"params": state.ema},
-    )
+        stage = stage_at(stages, step)
+        state = restore(steps, shapes[stage.index])
+    return dataclasses.replace(fresh, variables=state.ema, scheme=scheme(stage.config))
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:

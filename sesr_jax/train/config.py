@@ -16,11 +16,13 @@ says (``--config.stages[1].optim.lr=1e-5``):
     )
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_collections
 
 from sesr_jax.errors import InputError
+from sesr_jax.quant import OBSERVERS
 
 
 def base() -> ml_collections.ConfigDict:
@@ -53,6 +55,15 @@ def base() -> ml_collections.ConfigDict:
             # and not their averages, frozen from then on (RepSR).
             "batch_statistics": 0.9,
             "dtype": "float32",  # of the activations; parameters stay float32
+            # Holds from a stage with the entry "quantise" on; before it, all is float.
+            "quant": {
+                "activations": "int8",  # or "int16"; "float" for weights alone
+                "exclude": (),  # patterns of node names that stay float, such as "tail/*"
+                "observer": "min_max",  # what ranges start from and follow; or "percentile", "mse"
+                "ranges": "ema",  # of the observer's measures; or "learned", by gradients (LSQ+)
+                "momentum": 0.01,  # of that average
+                "moving": 0.8,  # share of a stage's steps in which ranges move; then they are frozen
+            },
             "stages": (),  # made by `stage`; without any, the run is one
             "steps": 480_000,  # of a stage that does not say otherwise
             "steps_per_call": 100,  # compiled together; everything below is a multiple of it
@@ -67,49 +78,74 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
     """One of ``config.stages``.
 
     Args:
-      entry: what happens to the parameters when the stage begins: "none", "collapse" (every term becomes
-        the convolution that it equals, and that is trained), or "grow_basis" (`reparam.grow_basis`).
-      **changes: the settings of the run that this stage changes, out of steps, loss, ema, optim and data
-        (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
+      entry: what happens to the variables when the stage begins: "none", "collapse" (every term becomes
+        the convolution that it equals, and that is trained), "grow_basis" (`reparam.grow_basis`), or
+        "quantise" (tensors get ranges, measured on the training images; from then on the network trains
+        and is evaluated through fake quantisation).
+      **changes: the settings of the run that this stage changes, out of steps, loss, ema, optim, quant and
+        data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
     """
     grown = {"added": 1, "preserve": True} if entry == "grow_basis" else {}
     return ml_collections.ConfigDict({"entry": entry, **grown, **changes})
 
 
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
-    """The variant `name` that every experiment offers beside its own recipe.
+    """The variant `name` that every experiment offers beside its own recipe; several are joined by "+".
 
-    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights;
-    "smoke" is a few steps of small crops: seconds on a CPU, for tests and first tries.
+    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "qat"
+    goes on from trained weights, ``--config.init=…``, and trains what their INT8 codes compute; "smoke"
+    is a few steps of small crops: seconds on a CPU, for tests and first tries.
 
     Raises:
       InputError: there is no such variant.
     """
-    if name == "cosine":
-        config.optim.schedule = "cosine"
-        config.ema = 0.999
-    elif name == "smoke":
-        config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
-        config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
-        for changes in config.stages:
-            for key in {"steps", "data"} & set(changes):
-                del changes[key]
-    elif name != "paper":
-        raise InputError(
-            f"unknown variant {name!r}: it must be one of paper, cosine, smoke; "
-            "write it behind the config's colon."
-        )
+    for part in name.split("+"):
+        if part not in _VARIANTS:
+            raise InputError(
+                f"unknown variant {part!r}: it must be one of {', '.join(_VARIANTS)}; "
+                "write it behind the config's colon, or several joined by +."
+            )
+        _VARIANTS[part](config)
     return config
+
+
+def _cosine(config: ml_collections.ConfigDict) -> None:
+    config.optim.schedule = "cosine"
+    config.ema = 0.999
+
+
+def _qat(config: ml_collections.ConfigDict) -> None:
+    # A tenth of the rate: the codes follow weights that are nearly where they shall be.
+    config.optim.update(schedule="cosine", lr=config.optim.lr / 10)
+    config.steps = 48_000
+    config.stages = (*config.stages, stage("quantise"))
+
+
+def _smoke(config: ml_collections.ConfigDict) -> None:
+    config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
+    config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
+    for changes in config.stages:
+        for key in {"steps", "data"} & set(changes):
+            del changes[key]
+
+
+_VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
+    "paper": lambda config: None,
+    "cosine": _cosine,
+    "qat": _qat,
+    "smoke": _smoke,
+}
 
 
 ENTRIES: dict[str, tuple[str, ...]] = {
     "none": (),
     "collapse": (),
     "grow_basis": ("added", "preserve"),
+    "quantise": (),
 }
 """What may happen when a stage begins, and the keys that say how."""
 
-_STAGED = ("steps", "loss", "ema", "optim", "data")
+_STAGED = ("steps", "loss", "ema", "optim", "data", "quant")
 
 
 def staged(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:
@@ -188,6 +224,9 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         ("optim", "schedule", ("constant", "cosine")),
         (None, "loss", ("l1", "l2", "charbonnier")),
         (None, "dtype", ("float32", "bfloat16")),
+        ("quant", "activations", ("int8", "int16", "float")),
+        ("quant", "observer", tuple(OBSERVERS)),
+        ("quant", "ranges", ("ema", "learned")),
     ):
         value = (config[group] if group else config)[key]
         if value not in choices:
@@ -195,11 +234,15 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
             )
-    if not 0 <= config.batch_statistics <= 1:
-        raise InputError(
-            f"config.batch_statistics is {config.batch_statistics}: it is a share of the steps; "
-            "choose a value from 0 to 1."
-        )
+    for name, share in (
+        ("batch_statistics", config.batch_statistics),
+        ("quant.moving", config.quant.moving),
+        ("quant.momentum", config.quant.momentum),
+    ):
+        if not 0 <= share <= 1:
+            raise InputError(
+                f"{where}.{name} is {share}: it is a share; choose a value from 0 to 1."
+            )
     for key in ("patch", "batch"):
         if config.data[key] < 1:
             raise InputError(

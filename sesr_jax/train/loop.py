@@ -21,30 +21,46 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import linen as nn
 from PIL import Image
 from tqdm import tqdm
 
-from sesr_jax import reparam
-from sesr_jax.data.pool import make_pool
+from sesr_jax import quant, reparam
+from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, Source, source
 from sesr_jax.errors import InputError
+from sesr_jax.graph import trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import Y
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint
 from sesr_jax.train.config import validate
 from sesr_jax.train.log import Log
+from sesr_jax.train.objective import scheme
+from sesr_jax.train.optim import optimizer, schedule
 from sesr_jax.train.stage_page import write_page
-from sesr_jax.train.stages import Stage, enter, largest_change, plan, stage_at, state_shapes
-from sesr_jax.train.step import TrainState, init_state, make_steps, optimizer, schedule
+from sesr_jax.train.stages import (
+    Measure,
+    Stage,
+    enter,
+    largest_change,
+    plan,
+    stage_at,
+    state_shapes,
+)
+from sesr_jax.train.state import TrainState, init_state
+from sesr_jax.train.step import make_steps
 
 _log = logging.getLogger(__name__)
 
-Steps = Callable[[TrainState], tuple[TrainState, jax.Array]]
+Steps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 Evaluator = Callable[[Any], dict[str, float]]
 
 WEIGHTS = "model.safetensors"
 """The collapsed network in a finished run's folder."""
+
+_CALIBRATION_CROPS = 64
 
 EXPANDED = "expanded.safetensors"
 """The network as it was trained, beside it."""
@@ -78,9 +94,9 @@ def train(
         **config.model.options,
     )
     stages = plan(config)
-    shapes = state_shapes(stages, fresh.variables["params"])
+    shapes = state_shapes(fresh.module, stages, fresh.variables)
     works = [_work(fresh, stage) for stage in stages]
-    evaluate = _evaluator(fresh, source(config.data.eval, scale=fresh.scale))
+    pictures = source(config.data.eval, scale=fresh.scale)
     checkpoint.claim(run, config)
     with checkpoint.manager(run, config.keep) as saved:
         last = saved.latest_step()
@@ -92,11 +108,13 @@ def train(
         if (done := int(state.step)) < stages[-1].end:
             with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
                 for stage, work in zip(stages, works, strict=True):
-                    if stage.index > reached:
-                        state = _enter(stage, state, evaluate, log)
-                    if int(state.step) < stage.end:
-                        state = _run(stage, state, work(), evaluate, saved, log, bar)
-    trained = dataclasses.replace(fresh, variables={"params": jax.device_get(state.ema)})
+                    if stage.index > reached or int(state.step) < stage.end:
+                        evaluate = _evaluator(fresh, stage, pictures)
+                        entering = stage.index > reached
+                        state = work(state, entering, evaluate, saved, log, bar)
+    trained = dataclasses.replace(
+        fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
+    )
     network.save(trained, run / EXPANDED, step=str(int(state.step)))
     network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
     if config.stages:
@@ -104,8 +122,8 @@ def train(
     return trained
 
 
-def _work(fresh: network.Network, stage: Stage) -> Callable[[], Steps]:
-    """Makes the steps of `stage`; what cannot be is refused now, and the data is read when they are made.
+def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
+    """Does `stage`; what cannot be is refused now, and the data is read when it is done.
 
     So only one stage's training set at a time is on the device.
     """
@@ -116,11 +134,24 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[[], Steps]:
     if stage.index and data.small == "error":
         _check_sizes(pictures, data.patch * fresh.scale, stage)
 
-    def make() -> Steps:
+    def work(state: TrainState, entering: bool, evaluate: Evaluator, *outputs: Any) -> TrainState:
         pool = make_pool(pictures, scale=fresh.scale, patch=data.patch, small=data.small)
-        return lambda state: steps(state, pool)
+        if entering:
+            measure = functools.partial(_measure, fresh.module, stage, pool)
+            state = _enter(stage, state, measure, evaluate, outputs[1])
+        return _run(stage, state, lambda s, done: steps(s, pool, done), evaluate, *outputs)
 
-    return make
+    return work
+
+
+def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dict[str, jax.Array]:
+    """The ranges with which a network begins to be quantised, from a batch of its training crops."""
+    crops, _ = sample(pool, jax.random.key(stage.config.seed), _CALIBRATION_CROPS)
+    x = np.asarray(rgb_to_y(crops))
+    found = quant.calibrate(
+        trace(module, variables, x.shape), [x], scheme(stage.config), stage.config.quant.observer
+    )
+    return {group: jnp.asarray(ends, jnp.float32) for group, ends in found.items()}
 
 
 def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
@@ -136,13 +167,15 @@ def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
                 )
 
 
-def _enter(stage: Stage, state: TrainState, evaluate: Evaluator, log: Log) -> TrainState:
+def _enter(
+    stage: Stage, state: TrainState, measure: Measure, evaluate: Evaluator, log: Log
+) -> TrainState:
     """The state with which `stage` begins; logs what its entry does to the function."""
-    entered = enter(stage, state)
+    entered = enter(stage, state, measure)
     if stage.entry == "none":
         return entered
     change = largest_change(state.ema, entered.ema)
-    before, after = (evaluate(params)["psnr"] for params in (state.ema, entered.ema))
+    before, after = (evaluate(variables)["psnr"] for variables in (state.ema, entered.ema))
     log.write(
         stage.start, **stage.label, kernel_change=change, psnr_before=before, psnr_after=after
     )
@@ -167,7 +200,7 @@ def _run(
     unread: list[tuple[int, jax.Array]] = []
     clock, since = time.perf_counter(), done
     while done < stage.end:
-        state, losses = steps(state)
+        state, losses = steps(state, done)
         done += config.steps_per_call
         unread.append((done, losses))
         due = {
@@ -201,13 +234,13 @@ def _run(
 
 
 def _initial(config: ml_collections.ConfigDict, fresh: network.Network) -> Any:
-    """Fresh parameters, or those of `config.init` wherever a part of it has the same shapes.
+    """Fresh variables, or those of `config.init` wherever a part of it has the same shapes.
 
     So the paper's ×4 starts from the ×2 with a new last layer (Bhardwaj et al. 2022, §5.1).
     """
     params = fresh.variables["params"]
     if not config.init:
-        return params
+        return fresh.variables
     given = network.load(config.init).variables["params"]
     kept = {
         name: given[name]
@@ -220,22 +253,23 @@ def _initial(config: ml_collections.ConfigDict, fresh: network.Network) -> Any:
             "have the same shapes; give the expanded weights of a related network."
         )
     _log.info("from %s: %s; fresh: %s", config.init, sorted(kept), sorted(params.keys() - kept))
-    return params | kept
+    return {**fresh.variables, "params": params | kept}
 
 
 def _shapes(tree: Any) -> tuple[Any, Any]:
     return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 
-def _evaluator(net: network.Network, pictures: Iterable[Picture]) -> Evaluator:
-    """Mean PSNR and SSIM on `pictures` (protocol Y), as a function of the parameters."""
+def _evaluator(net: network.Network, stage: Stage, pictures: Iterable[Picture]) -> Evaluator:
+    """Mean PSNR and SSIM on `pictures` (protocol Y), as a function of the variables."""
+    chosen = scheme(stage.config)
 
     @jax.jit
-    def upscale(params: Any, x: jax.Array) -> jax.Array:
-        return net.module.apply({"params": params}, x[None])[0]
+    def upscale(variables: Any, x: jax.Array) -> jax.Array:
+        return quant.apply(net.module, variables, x[None], chosen)[0]
 
-    def evaluator(params: Any) -> dict[str, float]:
-        upscaler = functools.partial(upscale, reparam.collapse(params))
+    def evaluator(variables: Any) -> dict[str, float]:
+        upscaler = functools.partial(upscale, reparam.collapse(variables))
         return mean(evaluate(upscaler, pictures, net.scale, Y))
 
     return evaluator

@@ -12,7 +12,7 @@ from sesr_jax import report
 from sesr_jax.reparam import basis_sizes
 from sesr_jax.train.log import read_log
 from sesr_jax.train.stages import Stage
-from sesr_jax.train.step import TrainState
+from sesr_jax.train.state import TrainState
 
 _Lines: TypeAlias = Sequence[Mapping[str, float]]
 
@@ -77,12 +77,12 @@ def _curve(stage: Stage, lines: _Lines) -> tuple[list[float], list[float]]:
 
 
 def _row(stage: Stage, state: TrainState, lines: _Lines) -> list[object]:
-    bases = sorted(set(basis_sizes(state.params)))
+    bases = sorted(set(basis_sizes(state.variables)))
     return [
         stage.index,
         stage.entry,
         f"{stage.end - stage.start:,}",
-        f"{sum(leaf.size for leaf in jax.tree.leaves(state.params)):,}",
+        f"{sum(leaf.size for leaf in jax.tree.leaves(state.variables['params'])):,}",
         ", ".join(map(str, bases)) or "–",
         _shown("kernel_change", stage.index, lines, ".3g"),
         *(

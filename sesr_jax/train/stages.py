@@ -12,17 +12,23 @@ larger steps at first (up to 6.6 times, for Adam's defaults), for which a stage 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
+from flax import linen as nn
 
 from sesr_jax import reparam
+from sesr_jax.graph import trace
+from sesr_jax.quant import RANGES, points
 from sesr_jax.train.config import staged
-from sesr_jax.train.step import TrainState, init_state, optimizer
+from sesr_jax.train.objective import scheme
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import TrainState, init_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,28 +78,34 @@ def plan(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def transform(stage: Stage, params: Any) -> Any:
-    """The parameters with which `stage` begins, from those with which the one before ended.
+Measure = Callable[[Any], Mapping[str, jax.Array]]
+"""From a network's variables to the ranges, ``[2]`` by group, with which it begins to be quantised."""
+
+
+def transform(stage: Stage, variables: Any, measure: Measure) -> Any:
+    """The variables with which `stage` begins, from those with which the one before ended.
 
     Raises:
       InputError: there is no basis to grow.
     """
     if stage.entry == "collapse":
-        return reparam.collapse(params)
+        return reparam.collapse(variables)
     if stage.entry == "grow_basis":
         # Counted down from the last, since the steps' keys are counted up from 0.
         key = jax.random.fold_in(jax.random.key(stage.config.seed), 2**32 - 1 - stage.index)
-        return reparam.grow_basis(params, key, stage.added, preserve=stage.preserve)
-    return params
+        return reparam.grow_basis(variables, key, stage.added, preserve=stage.preserve)
+    if stage.entry == "quantise":
+        return {**variables, RANGES: measure(variables)}
+    return variables
 
 
-def enter(stage: Stage, state: TrainState) -> TrainState:
+def enter(stage: Stage, state: TrainState, measure: Measure) -> TrainState:
     """The state before the first step of `stage`, from the last one of the stage before.
 
     Raises:
       InputError: as `transform`.
     """
-    fresh = init_state(transform(stage, state.ema), optimizer(stage.config))
+    fresh = init_state(transform(stage, state.ema, measure), optimizer(stage.config))
     opt_state = fresh.opt_state
     if stage.entry == "grow_basis":
         opt_state = _carried(reparam.pad_basis(state.opt_state, stage.added), opt_state)
@@ -111,16 +123,22 @@ def _carried(old: Any, fresh: Any) -> Any:
     return jax.tree.map(lambda f, o: f if is_schedule(f) else o, fresh, old, is_leaf=is_schedule)
 
 
-def state_shapes(stages: Sequence[Stage], params: Any) -> list[TrainState]:
-    """The state of every stage as shapes, from the fresh parameters: what its checkpoints hold.
+def state_shapes(module: nn.Module, stages: Sequence[Stage], variables: Any) -> list[TrainState]:
+    """The state of every stage as shapes, from the fresh variables: what its checkpoints hold.
 
     Raises:
-      InputError: as `enter`; before any work is done.
+      InputError: as `enter`, or the scheme does not suit the network; before any work is done.
     """
-    state = jax.eval_shape(lambda: init_state(params, optimizer(stages[0].config)))
+    state = jax.eval_shape(lambda: init_state(variables, optimizer(stages[0].config)))
     shapes = []
     for stage in stages:
-        state = jax.eval_shape(lambda state, stage=stage: enter(stage, state), state)
+
+        def blank(variables: Any, stage: Stage = stage) -> Mapping[str, jax.Array]:
+            graph = trace(module, variables, (1, 8, 8, getattr(module, "channels", 1)))
+            groups = points(graph, scheme(stage.config)).group.values()
+            return {group: jnp.zeros(2) for group in groups}
+
+        state = jax.eval_shape(functools.partial(enter, stage, measure=blank), state)
         shapes.append(state)
     return shapes
 
@@ -131,8 +149,9 @@ def stage_at(stages: Sequence[Stage], step: int) -> Stage:
 
 
 def largest_change(before: Any, after: Any) -> float:
-    """The largest difference of a collapsed parameter between two trees of one network."""
+    """The largest difference of a collapsed parameter between two sets of one network's variables."""
     differences = jax.tree.map(
-        lambda a, b: jnp.max(jnp.abs(a - b)), reparam.collapse(before), reparam.collapse(after)
+        lambda a, b: jnp.max(jnp.abs(a - b)),
+        *(reparam.collapse(variables["params"]) for variables in (before, after)),
     )
     return float(max(jax.tree.leaves(differences)))

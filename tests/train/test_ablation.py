@@ -19,7 +19,9 @@ from sesr_jax.reparam import FORMS
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, table
 from sesr_jax.train.config import validate
-from sesr_jax.train.step import init_state, make_steps, optimizer, stack_states, unstack_state
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import init_state, stack_states, unstack_state
+from sesr_jax.train.step import make_steps
 
 _CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "ablations" / "forms.py"
 _SEEDS = (3, 1)
@@ -62,23 +64,23 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch):
     options = {"form": form, "blocks": 1, "features": 4}
     nets = [network.init("sesr_m3", scale=2, key=jax.random.key(s), **options) for s in _SEEDS]
     tx = optimizer(config)
-    starts = [init_state(net.variables["params"], tx) for net in nets]
+    starts = [init_state(net.variables, tx) for net in nets]
     # The accelerators' way, a scan over vmapped steps, is as right on a CPU, though slow.
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     together = make_steps(nets[0].module, tx, config, seeds=_SEEDS)
-    states, losses = together(stack_states(starts), pool)
+    states, losses = together(stack_states(starts), pool, 0)
     assert losses.shape == (2, len(_SEEDS))
 
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     config.seed = _SEEDS[1]
     alone = make_steps(nets[1].module, tx, config)
-    state, loss = alone(starts[1], pool)
+    state, loss = alone(starts[1], pool, 0)
     np.testing.assert_allclose(losses[:, 1], loss, rtol=1e-5)
     one = unstack_state(states, 1)
     assert int(one.step) == int(state.step) == 2
     # A batch norm divides the rounding by the small deviations of a small batch.
     close = functools.partial(np.testing.assert_allclose, atol=5e-5)
-    jax.tree.map(close, one.params, state.params)
+    jax.tree.map(close, one.variables, state.variables)
     # The steps gave away their own buffers, and not the given parameters.
     assert all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(nets[1].variables))
 

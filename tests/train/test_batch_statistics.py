@@ -16,7 +16,9 @@ from sesr_jax.data.sources import source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.reparam import Conv, LinearConv, is_term, normalised, statistics
-from sesr_jax.train.step import init_state, make_steps, optimizer
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import init_state
+from sesr_jax.train.step import make_steps
 
 
 @pytest.fixture
@@ -49,19 +51,19 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
-    steps, state = make_steps(module, tx, config), init_state(variables["params"], tx)
+    steps, state = make_steps(module, tx, config), init_state(variables, tx)
 
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     lr, _ = sample(pool, key, config.data.batch)
     _, seen = module.apply(variables, rgb_to_y(lr), mutable=["statistics"])
     first = optax.incremental_update(
-        statistics(seen["statistics"]), statistics(state.params), step_size=0.1
+        statistics(seen["statistics"]), statistics(state.variables["params"]), step_size=0.1
     )
 
-    history = [jax.device_get(state.params)]
-    for _ in range(config.steps):
-        state, _ = steps(state, pool)
-        history.append(jax.device_get(state.params))
+    history = [jax.device_get(state.variables["params"])]
+    for done in range(config.steps):
+        state, _ = steps(state, pool, done)
+        history.append(jax.device_get(state.variables["params"]))
     held = [statistics(params) for params in history]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), held[1], first)
     for before, after in ((0, 1), (1, 2)):
@@ -77,10 +79,10 @@ def test_a_later_stage_freezes_by_its_own_steps(config):
     fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
     pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
-    state = init_state(fresh.variables["params"], tx).replace(step=jnp.asarray(4))
-    before = jax.device_get(statistics(state.params))
-    state, _ = make_steps(fresh.module, tx, config, start=4)(state, pool)
-    after = statistics(state.params)
+    state = init_state(fresh.variables, tx).replace(step=jnp.asarray(4))
+    before = jax.device_get(statistics(state.variables["params"]))
+    state, _ = make_steps(fresh.module, tx, config, start=4)(state, pool, 4)
+    after = statistics(state.variables["params"])
     assert all(np.any(before[name][0] != after[name][0]) for name in before)
 
 

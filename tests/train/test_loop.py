@@ -18,7 +18,7 @@ import pytest
 from sesr_jax import train
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.train.step import schedule
+from sesr_jax.train.optim import schedule
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint
 from sesr_jax.train.config import staged, validate
+from sesr_jax.train.optim import optimizer
 from sesr_jax.train.stage_page import PAGE
 from sesr_jax.train.stages import enter, plan, stage_at, state_shapes
-from sesr_jax.train.step import TrainState, init_state, optimizer
+from sesr_jax.train.state import TrainState, init_state
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +80,17 @@ def _lines(run: pathlib.Path) -> list[dict[str, float]]:
     ]
 
 
-def _params(config: ml_collections.ConfigDict, seed: int = 0):
+def _net(config: ml_collections.ConfigDict, seed: int = 0) -> network.Network:
     model = dict(name=config.model.name, scale=config.model.scale, **config.model.options)
-    return network.init(key=jax.random.key(seed), **model).variables["params"]
+    return network.init(key=jax.random.key(seed), **model)
+
+
+def _variables(config: ml_collections.ConfigDict, seed: int = 0):
+    return _net(config, seed).variables
+
+
+def _unmeasured(variables):
+    raise AssertionError("only the entry quantise measures")
 
 
 def _used(state: TrainState, tx: optax.GradientTransformation, steps: int = 3) -> TrainState:
@@ -95,8 +104,10 @@ def _used(state: TrainState, tx: optax.GradientTransformation, steps: int = 3) -
             params = optax.apply_updates(params, updates)
         return params, opt_state
 
-    params, opt_state = update(state.params, state.opt_state)
-    return TrainState(step=state.step + steps, params=params, ema=params, opt_state=opt_state)
+    variables, opt_state = update(state.variables, state.opt_state)
+    return TrainState(
+        step=state.step + steps, variables=variables, ema=variables, opt_state=opt_state
+    )
 
 
 def test_the_log_tells_the_stages_apart(config, run):
@@ -134,7 +145,7 @@ def test_a_run_killed_anywhere_ends_as_an_uninterrupted_one(config, run, tmp_pat
         if saved.name.isdigit() and int(saved.name) > step:
             shutil.rmtree(saved)
     _same(
-        train.load_network(killed).variables["params"],
+        train.load_network(killed).variables,
         _restored(run, config, step).ema,
     )
     trained = train.train(config, killed, progress=False)
@@ -145,7 +156,9 @@ def test_a_run_killed_anywhere_ends_as_an_uninterrupted_one(config, run, tmp_pat
 
 def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -> TrainState:
     stages = plan(config)
-    shapes = state_shapes(stages, _params(config))[stage_at(stages, step).index]
+    shapes = state_shapes(_net(config).module, stages, _variables(config))[
+        stage_at(stages, step).index
+    ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     with checkpoint.manager(run) as saved:
@@ -153,10 +166,12 @@ def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -
 
 
 def test_checkpoints_hold_the_tree_of_their_stage(config, run):
-    sizes = {step: set(reparam.basis_sizes(_restored(run, config, step).params)) for step in (4, 6)}
+    sizes = {
+        step: set(reparam.basis_sizes(_restored(run, config, step).variables)) for step in (4, 6)
+    }
     assert sizes == {4: {3}, 6: {5}}
     last = _restored(run, config, 10)
-    _same(last.params, reparam.collapse(last.params))
+    _same(last.variables, reparam.collapse(last.variables))
     assert int(last.step) == 10
 
 
@@ -201,22 +216,22 @@ def test_entering_by_collapse_keeps_the_function_and_forgets_the_moments(config,
     config.stages = (train.stage(), train.stage("collapse"))
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=form, blocks=1)
     tx = optimizer(config)
-    old = _used(init_state(net.variables["params"], tx), tx)
-    state = enter(plan(config)[1], old)
+    old = _used(init_state(net.variables, tx), tx)
+    state = enter(plan(config)[1], old, _unmeasured)
     x = jax.random.uniform(jax.random.key(1), (1, 12, 12, 1))
-    before, after = (net.module.apply({"params": s.ema}, x) for s in (old, state))
+    before, after = (net.module.apply(s.ema, x) for s in (old, state))
     np.testing.assert_allclose(after, before, atol=1e-5)
-    _same(state.params, reparam.collapse(old.ema))
-    _same(state.opt_state, tx.init(state.params))
+    _same(state.variables, reparam.collapse(old.ema))
+    _same(state.opt_state, tx.init(state.variables))
     assert int(state.step) == int(old.step)
 
 
 def test_an_entry_of_none_restarts_from_the_average(config):
     tx = optimizer(config)
-    old = _used(init_state(_params(config), tx), tx)
-    old = old.replace(ema=_params(config, seed=1))
-    state = enter(plan(config)[0], old)
-    _same(state.params, old.ema)
+    old = _used(init_state(_variables(config), tx), tx)
+    old = old.replace(ema=_variables(config, seed=1))
+    state = enter(plan(config)[0], old, _unmeasured)
+    _same(state.variables, old.ema)
     _same(state.ema, old.ema)
     _same(state.opt_state, tx.init(old.ema))
 
@@ -228,8 +243,8 @@ def test_growing_keeps_the_moments_of_old_kernels_and_the_count_but_not_the_sche
     config = _copy(config)
     config.stages = (train.stage(), train.stage("grow_basis", added=2, preserve=preserve))
     tx = optimizer(config)
-    old = _used(init_state(_params(config), tx), tx)
-    state = enter(plan(config)[1], old)
+    old = _used(init_state(_variables(config), tx), tx)
+    state = enter(plan(config)[1], old, _unmeasured)
     (before, _), (after, schedule) = old.opt_state, state.opt_state
     assert int(after.count) == int(before.count) == 3
     assert int(schedule.count) == 0
@@ -257,18 +272,18 @@ def test_another_optimiser_starts_afresh_even_where_bases_grow(config):
     config.stages = (train.stage(), train.stage("grow_basis", optim={"name": "adam"}))
     tx = optimizer(config)
     stage = plan(config)[1]
-    state = enter(stage, _used(init_state(_params(config), tx), tx))
-    _same(state.opt_state, optimizer(stage.config).init(state.params))
+    state = enter(stage, _used(init_state(_variables(config), tx), tx), _unmeasured)
+    _same(state.opt_state, optimizer(stage.config).init(state.variables))
 
 
 def test_stages_grow_by_kernels_of_their_own(config):
     config = _copy(config)
     config.stages = (train.stage(), train.stage("grow_basis"), train.stage("grow_basis"))
     tx = optimizer(config)
-    state = init_state(_params(config), tx)
+    state = init_state(_variables(config), tx)
     for stage in plan(config):
-        state = enter(stage, state)
-    kernels = state.params["head"]["term"].kernels
+        state = enter(stage, state, _unmeasured)
+    kernels = state.variables["params"]["head"]["term"].kernels
     assert len(kernels) == 5
     assert not np.array_equal(kernels[3], kernels[4])
 

@@ -1,0 +1,171 @@
+"""Fake quantisation: a Graph run in float on the values that its integer codes stand for.
+
+    y = run(graph, ranges, x)                           # what the chip computes, but for its last roundings
+    y = apply(module, variables, x)                     # in one call; `variables` has "ranges"
+
+It is differentiable. Rounding passes gradients straight through (Bengio et al. 2013) and saturation stops
+them, so that a weight hears nothing from a value that its tensor cannot stand for. Ranges have gradients
+too: those of learned step sizes (LSQ, Esser et al. 2020, eq. 3) with an offset (LSQ+, Bhalgat et al. 2020,
+eqs. 4 and 5). Traced inside a loss, the Graph's kernels are the collapsed ones, and theirs are the codes:
+the gradients go on to the expanded parameters.
+
+Bounds on the difference from integer arithmetic: biases are not rounded here, since int32 codes of the
+product of two scales are finer than float32 notices; requantising rounds ties in another way.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from sesr_jax import graph as graphs
+from sesr_jax.errors import InputError
+from sesr_jax.graph import Graph, Node
+from sesr_jax.quant.ranges import points
+from sesr_jax.quant.scheme import INT8, Scheme
+
+Watch = Callable[[str, jax.Array], None]
+"""Hears of each value that is about to be rounded to a range that is not fixed: the range's group and the
+value."""
+
+RANGES = "ranges"
+"""The collection of a network's variables that holds its ranges: ``[2]`` by group."""
+
+
+def apply(
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    x: jax.Array,
+    scheme: Scheme = INT8,
+    watch: Watch | None = None,
+) -> jax.Array:
+    """``module.apply(variables, x)``, quantised where `variables` has ranges.
+
+    Args:
+      module: a network.
+      variables: its variables, expanded or collapsed, and perhaps the collection `RANGES`.
+      x: ``[N, H, W, C]``.
+      scheme: what is quantised.
+      watch: for observers.
+    """
+    if RANGES not in variables:
+        return module.apply(variables, x)  # type: ignore[return-value]
+    weights = {key: value for key, value in variables.items() if key != RANGES}
+    graph = graphs.trace(module, weights, x.shape, x.dtype)
+    return run(graph, variables[RANGES], x, scheme, watch)
+
+
+def run(
+    graph: Graph,
+    ranges: Mapping[str, Any],
+    x: jax.Array,
+    scheme: Scheme = INT8,
+    watch: Watch | None = None,
+) -> jax.Array:
+    """The output of `graph` for `x`, every weight and every quantisation point rounded to its codes.
+
+    Args:
+      graph: the network, its parameters perhaps tracers.
+      ranges: by group, two numbers or ``[2]``; those that are fixed are not read.
+      x: ``[N, H, W, C]`` in [0, 1].
+      scheme: what is quantised.
+      watch: for observers.
+
+    Raises:
+      InputError: a group has no range.
+    """
+    wanted = points(graph, scheme)
+
+    def seam(name: str, y: jax.Array) -> jax.Array:
+        if name not in wanted.group:
+            return y
+        key = wanted.group[name]
+        if key in wanted.fixed:
+            return quantise(y, *wanted.fixed[key], scheme.activations)
+        if key not in ranges:
+            raise InputError(
+                f"the tensor {key!r} has no range: each one of points(graph).group needs it; "
+                "calibrate this graph."
+            )
+        if watch:
+            watch(key, y)
+        low, high = ranges[key]
+        return quantise(y, low, high, scheme.activations)
+
+    return graphs.run(with_quantised_weights(graph, scheme), x, seam)
+
+
+def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> jax.Array:
+    """`y` rounded to the codes of the range [low, high], which holds 0.
+
+    Args:
+      y: any shape.
+      low: at most 0.
+      high: at least 0, and more than `low`.
+      activations: "int8" or "int16", as in `Scheme`.
+    """
+    low, high = (_range_gradient(jnp.asarray(end, jnp.float32), y.size) for end in (low, high))
+    if activations == "int16":
+        scale = jnp.maximum(-low, high) / 32767
+        smallest, largest = jnp.float32(-32768), jnp.float32(32767)
+    else:
+        scale = (high - low) / 255
+        smallest = _round(jnp.clip(low / scale, -255, 0))
+        largest = smallest + 255
+    codes = _round(jnp.clip(y.astype(jnp.float32) / scale, smallest, largest))
+    return (codes * scale).astype(y.dtype)
+
+
+def with_quantised_weights(graph: Graph, scheme: Scheme = INT8) -> Graph:
+    """`graph` with the parameters that have 8-bit codes rounded to them.
+
+    Kernels are symmetric with a scale for each output channel, from its largest tap; other parameters,
+    such as slopes, have one scale. Biases stay as they are.
+    """
+    nodes = (node if scheme.excludes(node.name) else _rounded(node) for node in graph.nodes)
+    return dataclasses.replace(graph, nodes=tuple(nodes))
+
+
+_CONVOLUTIONS = ("conv2d", "conv2d_transpose")
+
+
+def _rounded(node: Node) -> Node:
+    def rounded(index: int, parameter: Any) -> Any:
+        if isinstance(parameter, str):
+            return parameter
+        if node.op in _CONVOLUTIONS:
+            return quantise_weights(parameter, axis=-1) if index == 1 else parameter
+        return quantise_weights(parameter)
+
+    return dataclasses.replace(
+        node, args=tuple(rounded(index, arg) for index, arg in enumerate(node.args))
+    )
+
+
+def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:
+    """`weights` rounded to 127 codes on each side of 0, with a scale for each index of `axis`.
+
+    The gradient passes through unchanged: nothing saturates.
+    """
+    others = (
+        None if axis is None else tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
+    )
+    largest = jnp.max(jnp.abs(lax.stop_gradient(weights)), axis=others, keepdims=True)
+    scale = jnp.where(largest > 0, largest / 127, 1)
+    return _round(weights / scale) * scale
+
+
+def _round(x: jax.Array) -> jax.Array:
+    """To the nearest integer, with the gradient of the identity."""
+    return x + lax.stop_gradient(jnp.round(x) - x)
+
+
+def _range_gradient(end: jax.Array, values: int) -> jax.Array:
+    """`end`, with a gradient that does not grow with the number of values (LSQ, §2.2)."""
+    fixed = lax.stop_gradient(end)
+    return fixed + (end - fixed) / math.sqrt(255 * values)
