@@ -14,6 +14,7 @@ product of two scales are finer than float32 notices; requantising rounds ties i
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -122,29 +123,34 @@ def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> ja
 
 
 def with_quantised_weights(graph: Graph, scheme: Scheme = INT8) -> Graph:
-    """`graph` with the parameters that have 8-bit codes rounded to them.
+    """`graph` with its parameters rounded to their codes, as TensorFlow's converter chooses these.
 
-    Kernels are symmetric with a scale for each output channel, from its largest tap; other parameters,
-    such as slopes, have one scale. Biases stay as they are.
+    Kernels are symmetric with a scale for each output channel, from its largest tap; a PReLU's slopes are
+    symmetric with one scale; what is added or multiplied has the codes of an activation. Biases stay as
+    they are, and so does all but the kernels where activations are float.
     """
-    nodes = (node if scheme.excludes(node.name) else _rounded(node) for node in graph.nodes)
+    nodes = (
+        node if scheme.excludes(node.name) else _rounded(node, scheme.activations)
+        for node in graph.nodes
+    )
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
-_CONVOLUTIONS = ("conv2d", "conv2d_transpose")
+def _rounded(node: Node, activations: str) -> Node:
+    args = list(node.args)
+    if node.op in ("conv2d", "conv2d_transpose"):
+        args[1] = quantise_weights(node.args[1], axis=-1)
+    elif activations != "float":
+        rounded = functools.partial(_quantise_operand, activations=activations)
+        rounded = quantise_weights if node.op == "prelu" else rounded
+        args = [arg if isinstance(arg, str) else rounded(arg) for arg in args]
+    return dataclasses.replace(node, args=tuple(args))
 
 
-def _rounded(node: Node) -> Node:
-    def rounded(index: int, parameter: Any) -> Any:
-        if isinstance(parameter, str):
-            return parameter
-        if node.op in _CONVOLUTIONS:
-            return quantise_weights(parameter, axis=-1) if index == 1 else parameter
-        return quantise_weights(parameter)
-
-    return dataclasses.replace(
-        node, args=tuple(rounded(index, arg) for index, arg in enumerate(node.args))
-    )
+def _quantise_operand(values: jax.Array, activations: str) -> jax.Array:
+    ends = lax.stop_gradient(values)
+    low, high = jnp.minimum(ends.min(), 0), jnp.maximum(ends.max(), 0)
+    return quantise(values, low, jnp.where(low < high, high, 1), activations)
 
 
 def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:

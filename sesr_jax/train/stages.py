@@ -129,7 +129,7 @@ def state_shapes(module: nn.Module, stages: Sequence[Stage], variables: Any) -> 
     Raises:
       InputError: as `enter`, or the scheme does not suit the network; before any work is done.
     """
-    state = jax.eval_shape(lambda: init_state(variables, optimizer(stages[0].config)))
+    state = jax.eval_shape(lambda v: init_state(v, optimizer(stages[0].config)), variables)
     shapes = []
     for stage in stages:
 

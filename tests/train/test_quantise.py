@@ -1,6 +1,7 @@
 """Quantised stages: ranges start, move and freeze; what is trained is what is exported."""
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from sesr_jax import train
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import Picture
 from sesr_jax.errors import InputError
-from sesr_jax.models import network
+from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.quant import RANGES, Scheme, points
 from sesr_jax.reparam.cost import photo_like
+from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import optimizer
-from sesr_jax.train.stages import enter, plan
+from sesr_jax.train.stages import enter, plan, state_shapes
 from sesr_jax.train.state import init_state
 from sesr_jax.train.step import make_steps
 
@@ -125,3 +127,19 @@ def test_patterns_that_match_nothing_are_refused_before_any_work(tmp_path):
 def test_unknown_choices_are_refused(tmp_path, key, value):
     with pytest.raises(InputError, match=rf"config\.quant\.{key} is '{value}'"):
         train.train(_config(**{key: value}), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_model_trains_quantised(name):
+    """In shapes alone: the graph is traced, its tensors have ranges, and gradients reach all parameters."""
+    config = _config(ranges="learned")
+    module = create(name, scale=2)
+    channels = getattr(module, "channels", 1)
+    lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 16, 16, channels))
+    variables = jax.eval_shape(module.init, jax.random.key(0), lr)
+    (state,) = state_shapes(module, plan(config), variables)
+    gradient = jax.grad(make_objective(module, config), has_aux=True)
+    phase = Phase(by_batch=False, moving=True)
+    found, _ = jax.eval_shape(lambda v: gradient(v, lr, hr, phase), state.variables)
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, state.variables)
+    assert RANGES in found
