@@ -12,7 +12,9 @@ from sesr_jax.errors import InputError
 VERBS = {
     "train": "train a network from a config; the same command resumes",
     "eval": "PSNR and SSIM of a model on folders of images",
-    "export": "write a TFLite file, float or full INT8",
+    "export": "write a TFLite file, full INT8 or of another precision",
+    "inspect": "tell what a TFLite file is, and which NPUs run it",
+    "verify": "replay a TFLite file's golden input and output",
     "latency": "estimate the time on an NPU, layer by layer",
     "upscale": "upscale a picture",
     "import": "convert the weights of another project's network",

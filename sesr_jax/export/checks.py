@@ -93,6 +93,21 @@ def check_integer(
             )
 
 
+def check_excluded(source: Source, kernels: int) -> None:
+    """Checks that a mixed TFLite model has at least as many float kernels as it must have.
+
+    Raises:
+      InputError: it has fewer.
+    """
+    convolutions = [op for op in operators(read(source)) if op.name in _OUTPUT_AXIS]
+    floats = sum(_dtype(op.inputs[1]) == "FLOAT32" for op in convolutions)
+    if floats < kernels:
+        raise InputError(
+            f"only {floats} of {kernels} excluded convolutions stay float: TensorFlow's converter quantises "
+            "one that stands between two ranges; take the converter litert."
+        )
+
+
 def _check_weights(op: Operator) -> None:
     if op.name not in _OUTPUT_AXIS:
         return

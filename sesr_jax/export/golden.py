@@ -64,12 +64,23 @@ def write_golden(source: Source, path: str | os.PathLike[str]) -> None:
     """
     import ai_edge_litert
 
-    model = TFLiteModel(source, kernels=_KERNELS)
-    image = photo_like(model.input_shape)
-    codes = model.input.quantise(image) if model.input else image
+    given, output = _pair(source)
     about = {"kernels": _KERNELS, "runtime": f"LiteRT {ai_edge_litert.__version__}"}
     with pathlib.Path(path).open("wb") as file:
-        np.savez_compressed(file, input=codes, output=model.codes(codes), about=json.dumps(about))
+        np.savez_compressed(file, input=given, output=output, about=json.dumps(about))
+
+
+def largest_difference(source: Source, other: Source) -> float:
+    """Between the outputs of two files for the golden input: in codes, or in values of float files."""
+    (_, output), (_, second) = _pair(source), _pair(other)
+    return float(np.abs(output.astype(np.float64) - second).max())
+
+
+def _pair(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    model = TFLiteModel(source, kernels=_KERNELS)
+    image = photo_like(model.input_shape)
+    given = model.input.quantise(image) if model.input else image
+    return given, model.codes(given)
 
 
 def replays(
@@ -98,7 +109,9 @@ def replays(
         found = _run(model, pair["input"], pair["output"])
         apart = np.abs(found.astype(np.float64) - pair["output"])
         difference, share = float(apart.max()), float(np.mean(apart > 0))
-        results.append(Replay(kernels=kernels, golden=from_here, difference=difference, share=share))
+        results.append(
+            Replay(kernels=kernels, golden=from_here, difference=difference, share=share)
+        )
     return results
 
 

@@ -28,16 +28,11 @@ Tensor: TypeAlias = Any
 
 def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     """The TFLite model of `graph`; `ranges` are read where activations are integers."""
-    # TF greets and warns at every conversion of what nobody can act on; failures are exceptions.
-    # "1" is what importing jax leaves there.
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    quiet_tensorflow()
     import tensorflow as tf
 
-    places = points(graph, options.scheme) if options.scheme and options.integer else None
-    group = places.group if places else {}
-    absorbed = places.absorbed if places and options.absorbs_clips else frozenset()
+    places = points(graph, options.scheme)
+    group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
 
     def seam(name: str, y: Tensor) -> Tensor:
         if name not in group:
@@ -74,6 +69,13 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     if graph.output in group:
         converter.inference_output_type = tf.as_dtype(options.codes)
     return bytes(converter.convert())
+
+
+def quiet_tensorflow() -> None:
+    """TF greets and warns at every conversion of what nobody can act on; failures are exceptions."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # what importing jax leaves there
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def _from_jax(node: Node, *inputs: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ def export_network(
     calibration: Iterable[Picture] | None = None,
     options: Options = Options(),  # noqa: B008  (frozen)
     accept: Callable[[pathlib.Path], None] | None = None,
+    cross_check: bool = False,
 ) -> list[pathlib.Path]:
     """Writes `network`, collapsed, for inputs of `size` (height, width).
 
@@ -45,6 +46,7 @@ def export_network(
         first 32 are used; None for the ranges with which the network was trained.
       options: what the files are to be.
       accept: sees each finished file before it takes its place, and may raise.
+      cross_check: see `export_tflite`.
 
     Returns:
       The files' paths.
@@ -70,7 +72,13 @@ def export_network(
     for file, each in sizes.items():
         graph = deployable(network, each)
         export_tflite(
-            graph, file, ranges=ranges, options=options, metadata=metadata, accept=accept
+            graph,
+            file,
+            ranges=ranges,
+            options=options,
+            metadata=metadata,
+            accept=accept,
+            cross_check=cross_check,
         )
     return list(sizes)
 
@@ -83,7 +91,7 @@ def deployable(network: Network, size: tuple[int, int]) -> Graph:
 def _ranges(
     network: Network, graph: Graph, calibration: Iterable[Picture] | None, options: Options
 ) -> dict[str, Range] | None:
-    if not options.integer or options.scheme is None:
+    if not options.integer:
         return None
     if calibration is not None:
         some = itertools.islice(calibration, _CALIBRATION_IMAGES)

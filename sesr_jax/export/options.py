@@ -53,10 +53,10 @@ class Options:
             raise InputError(
                 f"the converter litert makes no {self.precision} files; take jax2tf for them."
             )
-        if self.exclude and self.scheme is None:
+        if self.exclude and self.precision not in ("int8", "int16"):
             raise InputError(
                 f"a {self.precision} file has nothing to exclude {', '.join(self.exclude)} from; "
-                "exclude layers of int8, int16 or weights alone."
+                "exclude layers of int8 and int16 alone."
             )
         if self.precision == "int16" and self.tail == "depth_to_space":
             raise InputError(
@@ -64,12 +64,12 @@ class Options:
             )
 
     @property
-    def scheme(self) -> Scheme | None:
-        """What is quantised, by `quant`; None where nothing is, or where the converter decides."""
-        activations = {"int8": "int8", "int16": "int16", "weights": "float"}.get(self.precision)
-        if activations is None:
-            return None
-        return Scheme(activations=activations, exclude=self.exclude)  # type: ignore[arg-type]
+    def scheme(self) -> Scheme:
+        """What is quantised before a converter sees the network."""
+        activations: Literal["int8", "int16", "float"] = "float"
+        if self.precision == "int8" or self.precision == "int16":
+            activations = self.precision
+        return Scheme(activations=activations, exclude=self.exclude)
 
     @property
     def integer(self) -> bool:

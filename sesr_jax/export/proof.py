@@ -48,27 +48,32 @@ def prove_collapse(network: Network) -> Proof:
     """Runs `network` as written and collapsed, both in float, without ranges.
 
     Raises:
-      InputError: the two differ by more than rounding explains, or are not finite.
+      InputError: the two differ by more than rounding explains, or give values that are not finite.
     """
     variables = {key: value for key, value in network.variables.items() if key != RANGES}
     written = dataclasses.replace(network, variables=variables)
     x = jnp.asarray(photo_like((1, SIDE, SIDE, network.channels)))
     collapsed = written.collapsed()
     result = jax.jit(in_mode(collapsed, "collapsed").apply)(x)
-    facts = {"shape": x.shape, "dtype": str(result.dtype)}
+    if not jnp.isfinite(result).all():
+        raise InputError(
+            f"{network.name} gives values that are not finite on an image of {SIDE}×{SIDE}; check its "
+            "weights for NaN."
+        )
+    unmeasured = Proof(difference=None, shape=x.shape, dtype=str(result.dtype))
     leaves = jax.tree.leaves(variables, is_leaf=is_term)
     if all(isinstance(leaf, Conv) for leaf in leaves if is_term(leaf)):
-        return Proof(difference=None, **facts)
+        return unmeasured
     expanded = jax.jit(in_mode(written, "expanded").apply)(x)
     difference = float(jnp.abs(expanded - result).max())
     bound = TOLERANCE * max(1.0, float(jnp.abs(expanded).max()))
-    if not difference <= bound:  # so that NaN is refused too
+    if not difference <= bound:
         raise InputError(
             f"the collapsed {network.name} differs from the expanded one by {difference:.2g} on an image of "
             f"{SIDE}×{SIDE}, where rounding explains {bound:.2g}; check the weights, and train or import "
             "them again."
         )
-    return Proof(difference=difference, **facts)
+    return dataclasses.replace(unmeasured, difference=difference)
 
 
 def in_mode(network: Network, mode: Mode) -> Network:

@@ -59,7 +59,9 @@ def expressible(graph: Graph, ranges: Ranges, scheme: Scheme) -> tuple[Graph, di
             nodes += [copy for copy in copies if copy]
             args = zip(node.inputs, copies, strict=True)
             nodes.append(
-                dataclasses.replace(node, args=tuple(copy.name if copy else arg for arg, copy in args))
+                dataclasses.replace(
+                    node, args=tuple(copy.name if copy else arg for arg, copy in args)
+                )
             )
         elif node.op == "clip" and node.attrs["high"] == 1:
             # A hair more has the same code, and is not taken for RELU_0_TO_1, which has no kernel.
@@ -93,7 +95,12 @@ def _pointwise(node: Node, channels: int) -> Node:
 
 
 def _depthwise(
-    name: str, source: str, kernel: Any, bias: tuple[Any, ...], channels: int, shape: tuple[int, ...]
+    name: str,
+    source: str,
+    kernel: Any,
+    bias: tuple[Any, ...],
+    channels: int,
+    shape: tuple[int, ...],
 ) -> Node:
     attrs = {"strides": (1, 1), "padding": "SAME", "groups": channels}
     args = (source, kernel[None, None, None], *bias)

@@ -18,18 +18,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from jax import export
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
+from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, affine, points
 
 _TFL = "tfl."
 _DTYPES = {"int8": "i8", "uint8": "ui8", "int16": "i16"}
-_NEAR_ZERO = 1e-6  # the largest weight of a channel counts as at least this, as in TensorFlow's converter
+_NEAR_ZERO = (
+    1e-6  # the largest weight of a channel counts as at least this, as in TensorFlow's converter
+)
 
 
 def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
@@ -38,10 +40,9 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     Raises:
       InputError: litert-converter is not installed.
     """
-    scheme = options.scheme if options.integer else None
-    places = points(graph, scheme) if scheme else None
-    group = places.group if places else {}
-    absorbed = places.absorbed if places and options.absorbs_clips else frozenset()
+    scheme = options.scheme
+    places = points(graph, scheme)
+    group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
 
     def composite(kind: str, name: str, x: jax.Array, codes: str, result: Any) -> jax.Array:
         if name not in group:
@@ -58,7 +59,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
         values = {graph.input: seam(graph.input, image)}
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
-            integer = group.keys() >= {*node.inputs} and not (scheme and scheme.excludes(node.name))
+            integer = group.keys() >= {*node.inputs} and not scheme.excludes(node.name)
             y = inputs[0] if node.name in absorbed else _call(node, inputs, integer)
             values[node.name] = seam(node.name, y)
         y = values[graph.output]
@@ -186,6 +187,7 @@ _OPERATORS: dict[str, Callable[..., jax.Array]] = {
 
 def _converted(module: str) -> bytes:
     """The TFLite model of a StableHLO module in text."""
+    quiet_tensorflow()  # parts of it are in there
     try:
         from litert_converter.mlir import ir, passmanager
         from litert_converter.mlir._mlir_libs import converter_api_ext as api
@@ -219,7 +221,9 @@ def _composites(op: Any) -> Iterator[Any]:
 
 def _replace(ir: Any, op: Any, name: str) -> None:
     """Puts the operator `name` where the composite `op` stands."""
-    given = op.attributes["composite_attributes"] if "composite_attributes" in op.attributes else ()
+    given: Any = ()
+    if "composite_attributes" in op.attributes:
+        given = op.attributes["composite_attributes"]
     operator = ir.Operation.create(
         name,
         results=[result.type for result in op.results],

@@ -19,9 +19,9 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
-from sesr_jax.export.checks import check_integer
+from sesr_jax.export.checks import check_excluded, check_integer
 from sesr_jax.export.flatbuffer import pack, read, with_metadata
-from sesr_jax.export.golden import golden_path, write_golden
+from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.files import replacing
 from sesr_jax.graph import Graph, host_blocks, with_clip, with_tail
@@ -43,6 +43,7 @@ def export_tflite(
     options: Options | None = None,
     metadata: Mapping[str, Any] | None = None,
     accept: Callable[[pathlib.Path], None] | None = None,
+    cross_check: bool = False,
 ) -> None:
     """Writes `graph` as a TFLite file (see `to_tflite`), and its golden pair (see `golden`) beside it.
 
@@ -56,6 +57,8 @@ def export_tflite(
       metadata: what a reader of the bare file should know, as JSON values: `read_metadata`. How the file
         was made is added to it.
       accept: sees the checked file under its temporary path, and may raise.
+      cross_check: whether the other converter's file is made too and run on the golden input; the metadata
+        tell the largest difference of its output, in codes, or in values of a float file.
 
     Raises:
       InputError: see `to_tflite` and `check_integer`.
@@ -63,8 +66,10 @@ def export_tflite(
     options = _resolved(options, ranges)
     model = to_tflite(graph, ranges=ranges, options=options)
     if options.integer and not options.exclude:
-        check_integer(model, activations=options.precision)
+        check_integer(model, activations="int16" if options.precision == "int16" else "int8")
     told = {**(metadata or {}), **_facts(graph, ranges, options)}
+    if cross_check:
+        told["cross_check"] = _cross_check(model, graph, ranges, options)
     model = with_metadata(model, told)
     with replacing(golden_path(path)) as golden, replacing(path) as temporary:
         temporary.write_bytes(model)
@@ -113,6 +118,8 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
         # What computes in float has its kernels' codes none the less, as in training.
         written = with_quantised_weights(written, options.scheme)
     model = CONVERTERS[options.converter](written, used, options)
+    if options.exclude and options.integer:
+        check_excluded(model, _excluded_kernels(written, options))
     if options.precision == "int16":
         model = sixteen.with_16_bit_facts(model)
     if options.precision == "weights":
@@ -125,11 +132,29 @@ def _resolved(options: Options | None, ranges: Ranges | None) -> Options:
     return options or Options(precision="float32" if ranges is None else "int8")
 
 
+def _excluded_kernels(graph: Graph, options: Options) -> int:
+    excludes = options.scheme.excludes
+    return sum(node.op.startswith("conv2d") and excludes(node.name) for node in graph.nodes)
+
+
 def _carried(graph: Graph, ranges: Ranges, written: Graph, options: Options) -> dict[str, Range]:
     """The ranges of `graph` for the groups of `written`, whose nodes have the same names."""
     before, after = points(graph, options.scheme), points(written, options.scheme)
     kept = {key: ranges[before.group[key]] for key in after.group.values() if key in before.group}
     return {**kept, **after.fixed}
+
+
+def _cross_check(
+    model: bytes, graph: Graph, ranges: Ranges | None, options: Options
+) -> dict[str, Any]:
+    """How far the other converter's file is from `model`."""
+    (other,) = CONVERTERS.keys() - {options.converter}
+    second = to_tflite(
+        graph,
+        ranges=ranges,
+        options=dataclasses.replace(options, converter=other),  # type: ignore[arg-type]
+    )
+    return {"converter": other, "largest_difference": largest_difference(model, second)}
 
 
 def _facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:

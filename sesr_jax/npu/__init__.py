@@ -1,5 +1,6 @@
 """What a network costs on an NPU: layers, targets, latency estimates."""
 
+from sesr_jax.npu.accepts import check_accepted, refusals
 from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, layers_from_graph
 from sesr_jax.npu.targets import TARGETS, Target, find_target
@@ -11,8 +12,10 @@ __all__ = [
     "Report",
     "Row",
     "Target",
+    "check_accepted",
     "estimate",
     "find_target",
     "layers_from_graph",
     "layers_from_tflite",
+    "refusals",
 ]
