@@ -133,7 +133,7 @@ def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndar
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        with np.load(path) as file:
+        with pathlib.Path(path).open("rb") as handle, np.load(handle) as file:
             return {
                 "input": file["input"],
                 "output": file["output"],

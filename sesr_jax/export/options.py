@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Tail
+from sesr_jax.graph import Graph, Tail
 from sesr_jax.quant import Scheme
 
 Precision = Literal["int8", "int16", "weights", "dynamic", "float16", "float32"]
@@ -86,7 +86,9 @@ class Options:
         """Whether the ends of a range do the work of a clip; symmetric ranges of 16 bits do not."""
         return self.precision == "int8" and not self.clip
 
-    @property
-    def written_tail(self) -> Tail:
-        """The tail with its default resolved."""
-        return self.tail or ("transpose" if self.precision == "int16" else "depth_to_space")
+    def tail_of(self, graph: Graph) -> Tail:
+        """The tail that `graph` gets."""
+        if self.tail is not None:
+            return self.tail
+        shuffles = any(node.op == "depth_to_space" for node in graph.nodes)
+        return "transpose" if shuffles and self.precision == "int16" else "depth_to_space"

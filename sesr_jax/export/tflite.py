@@ -102,7 +102,10 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
                 f"{node.name!r} has parameters that are not finite, which no codes stand for; "
                 "load other weights."
             )
-    written = with_tail(with_clip(graph) if options.clip else graph, options.written_tail)
+    written = with_tail(with_clip(graph) if options.clip else graph, options.tail_of(graph))
+    if options.exclude or options.precision in ("int16", "weights"):
+        # What the converter does not round has its codes none the less, as in training.
+        written = with_quantised_weights(written, options.scheme)
     used: dict[str, Range] = {}
     if options.integer:
         if ranges is None:
@@ -112,11 +115,8 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
             )
         validate(graph, ranges, options.scheme)
         used = _carried(graph, ranges, written, options)
-        if options.precision == "int16":
-            written, used = sixteen.expressible(written, used, options.scheme)
-    if options.exclude or options.precision == "weights":
-        # What computes in float has its kernels' codes none the less, as in training.
-        written = with_quantised_weights(written, options.scheme)
+    if options.precision == "int16":
+        written, used = sixteen.expressible(written, used, options.scheme)
     model = CONVERTERS[options.converter](written, used, options)
     if options.exclude and options.integer:
         check_excluded(model, _excluded_kernels(written, options))
@@ -159,8 +159,8 @@ def _cross_check(
 
 def _facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
     """How the file was made."""
-    facts = dataclasses.asdict(options) | {"tail": options.written_tail}
-    if options.written_tail == "none":
+    facts = dataclasses.asdict(options) | {"tail": options.tail_of(graph)}
+    if options.tail == "none":
         facts["host_blocks"] = host_blocks(graph)
     if options.integer and ranges is not None:
         facts["ranges"] = {name: [float(low), float(high)] for name, (low, high) in ranges.items()}

@@ -1,13 +1,16 @@
 """Small networks with their files, and what the files should compute."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
+from sesr_jax import ops
 from sesr_jax.data.colour import rgb_to_y
-from sesr_jax.graph import Graph, Node, run
+from sesr_jax.graph import Graph, Node, run, trace
 from sesr_jax.quant import Ranges, affine, points
 
 SHAPE = (1, 60, 80, 1)
@@ -57,3 +60,52 @@ def simulate(graph: Graph, ranges: Ranges, x: np.ndarray) -> np.ndarray:
 
 def _round(x: jax.Array, step: jax.Array) -> jax.Array:
     return jnp.round(x / step) * step
+
+
+# One network an operation; its output lies within [0, 1], where an image saturates.
+RNG = np.random.default_rng(0)
+
+
+def weights(*shape: int) -> jax.Array:
+    """Positive, and no sum over the inputs beyond 0.8."""
+    return jnp.asarray(RNG.uniform(size=shape) * 0.8 / np.prod(shape[:3]), jnp.float32)
+
+
+BIAS = jnp.asarray([0.1, 0.15, 0.05, 0.0])
+SLOPE = jnp.asarray([-0.5, -0.25, 0.1, -1.0])
+CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "add": lambda x: ops.mul(ops.add(x, x), 0.5),
+    "add constant": lambda x: ops.add(ops.mul(x, 0.5), -0.5 * BIAS),
+    "clip": lambda x: ops.clip(ops.add(x, -0.25), low=0.0, high=0.5),
+    "clip that stays": lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 1.5),
+    "concat": lambda x: ops.concat(ops.mul(x, 0.5), ops.add(x, -0.25)),
+    "concat with the image": lambda x: ops.mul(ops.concat(x, ops.mul(x, 2.0)), 0.5),
+    "conv2d": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), BIAS),
+    "conv2d depthwise": lambda x: ops.conv2d(x, weights(3, 3, 1, 4), BIAS, groups=4),
+    "conv2d grouped": lambda x: ops.conv2d(x, weights(3, 3, 2, 4), BIAS, groups=2),
+    "conv2d padded": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), padding=((2, 0), (0, 2))),
+    "conv2d strided": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), strides=(2, 2)),
+    "conv2d valid": lambda x: ops.conv2d(x, weights(5, 3, 4, 4), padding="VALID"),
+    "conv2d_transpose": lambda x: ops.conv2d_transpose(
+        x, weights(9, 9, 4, 2), BIAS[:2], strides=(3, 3)
+    ),
+    "conv2d_transpose even": lambda x: ops.conv2d_transpose(x, weights(4, 4, 4, 4), strides=(2, 2)),
+    "depth_to_space": lambda x: ops.depth_to_space(x, block=2),
+    "leaky_relu": lambda x: ops.leaky_relu(ops.add(x, -0.5), slope=-0.25),
+    "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
+    "max_pool same": lambda x: ops.max_pool(x, window=(3, 3), padding="SAME"),
+    "mean": lambda x: ops.mul(x, ops.mean(x)),
+    "mul": lambda x: ops.mul(x, x),
+    "prelu": lambda x: ops.prelu(ops.add(x, -0.5), SLOPE),
+    "relu": lambda x: ops.relu(ops.add(x, -0.5)),
+    "relu alone": lambda x: ops.relu(ops.leaky_relu(ops.add(x, -0.5), slope=0.5)),
+    "resize nearest": lambda x: ops.resize(x, scale=2, method="nearest"),
+    "resize bilinear": lambda x: ops.resize(x, scale=3, method="bilinear"),
+    "sigmoid": lambda x: ops.sigmoid(ops.mul(ops.add(x, -0.5), 4.0)),
+    "slice": lambda x: ops.slice(x, begin=(0, 1, 0, 2), size=(1, 4, -1, 2)),
+    "space_to_depth": lambda x: ops.space_to_depth(x, block=2),
+}
+
+
+def lone(case: str) -> Graph:
+    return trace(nn.Sequential([CASES[case]]), {}, (1, 12, 16, 4))
