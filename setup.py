@@ -12,7 +12,7 @@ _VERSION = re.search(
 
 _EXTRAS = {
     "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
-    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "tensorflow-cpu>=2.20"],
+    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "onnx>=1.17", "tensorflow-cpu>=2.20"],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
@@ -21,6 +21,7 @@ _EXTRAS = {
 _EXTRAS["test"] = [
     "hypothesis>=6.100",
     "mypy>=1.15",
+    "onnxruntime>=1.20",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
@@ -40,7 +41,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["sesr_jax", "sesr_jax.*"]),
-    package_data={"sesr_jax": ["py.typed", "pretrained/*"]},
+    package_data={"sesr_jax": ["py.typed", "npu/targets/*.toml", "pretrained/*"]},
     install_requires=[
         "absl-py>=2.1",
         "chex>=0.1.89",

@@ -1,9 +1,12 @@
-"""Writing files whole or not at all."""
+"""Files are written whole or not at all, and read likewise."""
 
 import contextlib
 import os
 import pathlib
 from collections.abc import Iterator
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from sesr_jax.errors import InputError
 
@@ -31,3 +34,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a file by name, and its metadata.
+
+    Raises:
+      InputError: the file is damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}); fetch it again."
+        ) from error

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import read_safetensors, replacing
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -33,3 +35,14 @@ def test_what_the_file_system_refuses_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="can't be written"), replacing(tmp_path / "file" / "x"):
         pass
+
+
+def test_safetensors_are_read_whole_or_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": np.arange(3)}, path, {"made": "here"})
+    arrays, metadata = read_safetensors(path)
+    np.testing.assert_array_equal(arrays["a"], np.arange(3))
+    assert (arrays.keys(), metadata) == ({"a"}, {"made": "here"})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"not a whole safetensors file .*; fetch it again"):
+        read_safetensors(path)

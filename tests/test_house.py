@@ -30,6 +30,7 @@ _FLOORS = (
     ("export",),
     ("npu",),
     ("upscale",),
+    ("compare",),
     ("demo",),
     ("cli",),
 )

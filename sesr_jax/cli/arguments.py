@@ -23,3 +23,10 @@ def size(text: str) -> tuple[int, int]:
             f"{text!r} is not a size; write width x height, such as 640x360"
         )
     return int(match[2]), int(match[1])
+
+
+def tile(text: str) -> str | tuple[int, int]:
+    """A tile's (height, width) from "400x300" or from the side of a square, or the word "auto"."""
+    if text == "auto":
+        return text
+    return (int(text), int(text)) if text.isdigit() and int(text) else size(text)

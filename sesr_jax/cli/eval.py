@@ -29,29 +29,21 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--json", type=pathlib.Path, help="also write every picture's scores there")
     args = parser.parse_args(argv)
 
-    from tqdm import tqdm
-
-    from sesr_jax.data import source
+    from sesr_jax.compare import measure
     from sesr_jax.files import replacing
-    from sesr_jax.metrics import evaluate, find_protocol, mean
+    from sesr_jax.metrics import find_protocol
     from sesr_jax.report import text_table
-    from sesr_jax.upscale import in_domain, load_upscaler
+    from sesr_jax.upscale import load_upscaler
 
     protocol = find_protocol(args.protocol)
     upscalers = [load_upscaler(model) for model in args.model]
-    rows, results = [], []
+    rows: list[list[Any]] = []
+    results: list[dict[str, Any]] = []
     for model, upscaler in zip(args.model, upscalers, strict=True):
-        function = in_domain(upscaler, protocol.domain)
-        row: list[Any] = [model, f"×{upscaler.scale}"]
-        for data in args.data:
-            pictures = tqdm(source(data, upscaler.scale), desc=f"{model} on {data}", leave=False)
-            scores = dict(evaluate(function, pictures, upscaler.scale, protocol))
-            average = mean(scores.items())
-            row.append(f"{average['psnr']:.2f}/{average['ssim']:.4f}")
-            results.append(
-                {"model": model, "data": data, "scale": upscaler.scale, "mean": average, **scores}
-            )
-        rows.append(row)
+        scores = list(measure(upscaler, args.data, protocol))
+        rows.append([model, f"×{upscaler.scale}", *map(str, scores)])
+        facts = {"model": model, "scale": upscaler.scale}
+        results += [facts | {"data": s.data, "mean": s.mean, **s.pictures} for s in scores]
     print(f"PSNR in dB / SSIM, protocol {protocol.name}")
     print(text_table(rows, ["model", "scale", *(pathlib.Path(d).name for d in args.data)]))
     if args.json:

@@ -12,6 +12,8 @@ from sesr_jax.models.network import Network
 _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
   sesr export --model runs/m5 --out m5.tflite --target ethos-n78-4tops --max-drop 0.1 --check-on Set5
+  sesr export --model runs/m5 --out m5.onnx
+  sesr export --model runs/m5 --out m5.safetensors
 
 A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
 colours are for who runs the file, as `sesr upscale --model m5.tflite` does."""
@@ -36,8 +38,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = arguments.parser(
         "export",
-        "Write a trained network as a file to deploy; its suffix decides the format. A TFLite file is "
-        "checked, proved and given a golden pair.",
+        "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A TFLite file is "
+        "checked, its collapse proved, and a golden pair put beside it.",
         _EXAMPLE,
     )
     add = parser.add_argument
@@ -66,20 +68,37 @@ def _parser() -> argparse.ArgumentParser:
         help="the images whose ranges an integer file gets: a folder; by default those that the "
         "network was trained with, or embedded:train",
     )
+    add("--observer", default="min_max", help="what makes ranges of them; default %(default)s")
     add("--converter", choices=get_args(Converter), default="jax2tf", help="default %(default)s")
     add("--cross-check", action="store_true", help="compare with the other converter's file")
     add("--target", help="refuse what that NPU does not run; see sesr latency")
     add("--max-drop", type=float, metavar="DB", help="refuse a file that loses more PSNR than that")
     add("--check-on", default="embedded:eval", help="on these images; default %(default)s")
+    add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
     return parser
 
 
-def _write_tflite(network: Network, args: argparse.Namespace) -> None:
+def _write_weights(network: Network, args: argparse.Namespace) -> None:
+    from sesr_jax.models.network import save
+    from sesr_jax.train.checkpoint import read_config
+
+    trained_here = pathlib.Path(args.model).is_dir()
+    facts = {"training": read_config(args.model).to_json()} if trained_here else {}
+    save(network if args.expanded else network.collapsed(), args.out, **facts)
+    print(_line(args.out, network, "expanded" if args.expanded else "collapsed"))
+
+
+def _write_deployable(network: Network, args: argparse.Namespace) -> None:
+    """A TFLite or ONNX file."""
     from sesr_jax.data import source
     from sesr_jax.export import Options, export_network, golden_path, read_metadata
     from sesr_jax.npu import check_accepted, find_target
     from sesr_jax.upscale import check_drop
 
+    if args.expanded:
+        raise InputError(f"--expanded is for .safetensors files, not {args.out}: leave it out.")
+    if args.out.suffix == ".onnx" and (args.target or args.max_drop is not None or args.tile):
+        raise InputError("--target, --max-drop and --tile are for .tflite files: leave them out.")
     target = None if args.target is None else find_target(args.target)
     pictures = None if args.max_drop is None else source(args.check_on, network.scale)
     options = Options(
@@ -105,24 +124,36 @@ def _write_tflite(network: Network, args: argparse.Namespace) -> None:
         size=args.size,
         tile=args.tile,
         calibration=source(calibrate) if options.integer and calibrate else None,
+        observer=args.observer,
         options=options,
         accept=accept,
         cross_check=args.cross_check,
     )
     for file in files:
+        print(_line(file, network, args.precision.upper()))
+        if file.suffix != ".tflite":
+            continue
         told = read_metadata(file)
-        print(
-            f"{file}: {network.name} ×{network.scale}, {args.precision.upper()}, "
-            f"{file.stat().st_size / 1e3:.1f} kB; golden pair: {golden_path(file).name}"
-        )
         if (difference := told["collapse"]["difference"]) is not None:
             print(f"collapsed and expanded network: {difference:.1e} apart")
         if "cross_check" in told:
-            other, apart = told["cross_check"].values()
-            print(f"the file by {other}: {apart:g} apart")
+            print(
+                "the file by {converter}: {largest_difference:g} apart".format(
+                    **told["cross_check"]
+                )
+            )
+        print(f"golden pair: {golden_path(file)}")
     for drop in drops:
         print(f"PSNR lost: {drop:.3f} dB")
 
 
-_WRITERS: dict[str, Callable[[Network, argparse.Namespace], None]] = {".tflite": _write_tflite}
+def _line(file: pathlib.Path, network: Network, kind: str) -> str:
+    return f"{file}: {network.name} ×{network.scale}, {kind}, {file.stat().st_size / 1e3:.1f} kB"
+
+
+_WRITERS: dict[str, Callable[[Network, argparse.Namespace], None]] = {
+    ".tflite": _write_deployable,
+    ".onnx": _write_deployable,
+    ".safetensors": _write_weights,
+}
 """By suffix, what writes a network for the parsed arguments."""

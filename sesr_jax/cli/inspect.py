@@ -19,13 +19,13 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.export.describe import COLUMNS, describe
-    from sesr_jax.npu import TARGETS, refusals
+    from sesr_jax.npu import find_target, refusals, target_names
     from sesr_jax.report import text_table
 
     description = describe(args.file)
     for name, fact in description.facts.items():
         print(f"{name}: {fact}")
     print(f"\n{text_table(description.rows, COLUMNS, '<<<<>>')}\n")
-    for target in TARGETS.values():
-        reasons = refusals(args.file, target)
-        print(f"{target.name}: {'refuses ' + '; '.join(reasons) if reasons else 'runs all of it'}")
+    for name in target_names():
+        reasons = refusals(args.file, find_target(name))
+        print(f"{name}: {'refuses ' + '; '.join(reasons) if reasons else 'runs all of it'}")

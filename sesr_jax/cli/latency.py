@@ -1,21 +1,28 @@
-"""``sesr latency``: what a network costs on an NPU."""
+"""``sesr latency``: what networks cost on NPUs."""
 
 import pathlib
 from collections.abc import Sequence
 
 from sesr_jax.cli import arguments
 
-_EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080
-  sesr latency model_int8.tflite --target ethos-n78-8tops --saving 0.5"""
+_EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
+  sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
+  sesr latency sesr_m5_hw fsrcnn --target ethos-n78-4tops --target bm1684x-int8
+  sesr latency sesr_m5_hw --tile auto
+  sesr latency sesr_m5_hw --target next_chip.toml    # a copy of a target's file, filled in"""
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parses `argv`, estimates, and prints the report."""
+    """Parses `argv`, estimates, and prints the reports."""
     parser = arguments.parser(
-        "latency", "Estimate time and DRAM traffic on an NPU, layer by layer.", _EXAMPLE
+        "latency",
+        "Estimate time, DRAM traffic and on-chip memory on an NPU, layer by layer.",
+        _EXAMPLE,
     )
     parser.add_argument(
-        "model", help="a model of the zoo (weights do not matter), or any INT8 .tflite file"
+        "model",
+        nargs="+",
+        help="models of the zoo (weights do not matter), or any INT8 .tflite files",
     )
     parser.add_argument(
         "--scale", type=int, default=2, help="of a model of the zoo; default %(default)s"
@@ -26,27 +33,88 @@ def run(argv: Sequence[str]) -> None:
         default=(1080, 1920),
         help="input of a model of the zoo; 1920x1080",
     )
-    parser.add_argument("--target", default="ethos-n78-4tops", help="default %(default)s")
+    parser.add_argument(
+        "--target",
+        action="append",
+        help="a target's name or .toml file; repeatable; ethos-n78-4tops by default",
+    )
     parser.add_argument(
         "--saving", type=float, default=0.0, help="share that activation compression saves"
     )
-    parser.add_argument("--csv", type=pathlib.Path, help="also write the table there")
+    parser.add_argument(
+        "--tile",
+        type=arguments.tile,
+        help="also cut an input of --size into tiles: auto, or such as 400x300, halo included",
+    )
+    parser.add_argument("--csv", type=pathlib.Path, help="also write the table there (one report)")
+    parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
+
+    from sesr_jax.errors import InputError
+    from sesr_jax.files import replacing
+    from sesr_jax.npu import advice, best_tiling, estimate, find_target, latency_page
+    from sesr_jax.npu.page import SUMMARY, Rated, summary_row
+    from sesr_jax.report import text_table, write
+
+    targets = [find_target(name) for name in args.target or ["ethos-n78-4tops"]]
+    if args.csv and len(targets) * len(args.model) > 1:
+        raise InputError("--csv holds one report; name one model and one target, or use --html.")
+    rated = []
+    for model in args.model:
+        layers, halo, align = _layers(model, args.scale, args.size, bool(args.tile))
+        for target in targets:
+            report = estimate(layers, target, activation_saving=args.saving)
+            tiling = None
+            if args.tile:
+                tiling = best_tiling(
+                    layers,
+                    target,
+                    frame=args.size,
+                    halo=halo,
+                    align=align,
+                    activation_saving=args.saving,
+                    tile=None if args.tile == "auto" else args.tile,
+                )
+            ideas = advice(layers, target, activation_saving=args.saving) if args.html else ()
+            name = pathlib.Path(model).name
+            rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling))
+    for one in rated:
+        if len(rated) == 1:
+            print(one.report.to_text(), end="")
+        if one.tiling:
+            print(f"{one.name}, {one.report.target.name}: {one.tiling.to_text()}")
+    if len(rated) > 1:
+        print(text_table([summary_row(one) for one in rated], SUMMARY, "<<" + ">" * 8))
+    if args.csv:
+        with replacing(args.csv) as temporary:
+            temporary.write_text(rated[0].report.to_csv(), encoding="utf-8")
+    if args.html:
+        write(latency_page(rated), args.html)
+        print(f"page: {args.html}")
+
+
+def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type: ignore[no-untyped-def]
+    """The model's layers; its halo and the multiple at which its tiles start where it is `tiled`."""
+    from sesr_jax.npu import layers_from_graph, layers_from_tflite
+    from sesr_jax.upscale import alignment, from_tflite
+
+    if model.endswith(".tflite"):
+        upscaler = from_tflite(model) if tiled else None
+        geometry = (upscaler.halo, upscaler.align) if upscaler else (0, 1)
+        return layers_from_tflite(model), *geometry
 
     import jax
 
-    from sesr_jax.files import replacing
+    from sesr_jax.graph import receptive_radius
     from sesr_jax.models import network
-    from sesr_jax.npu import estimate, find_target, layers_from_graph, layers_from_tflite
 
-    target = find_target(args.target)
-    if args.model.endswith(".tflite"):
-        layers = layers_from_tflite(args.model)
-    else:
-        fresh = network.init(args.model, scale=args.scale, key=jax.random.key(0))
-        layers = layers_from_graph(fresh.graph((1, *args.size, fresh.channels)))
-    report = estimate(layers, target, activation_saving=args.saving)
-    print(report.to_text(), end="")
-    if args.csv:
-        with replacing(args.csv) as temporary:
-            temporary.write_text(report.to_csv(), encoding="utf-8")
+    found = []
+
+    def trace() -> None:
+        fresh = network.init(model, scale=scale, key=jax.random.key(0))
+        graph = fresh.graph((1, *size, fresh.channels))
+        geometry = (receptive_radius(graph), alignment(graph)) if tiled else (0, 1)
+        found.append((layers_from_graph(graph), *geometry))
+
+    jax.eval_shape(trace)  # sizes alone: no weight is computed
+    return found[0]

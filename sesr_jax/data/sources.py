@@ -21,7 +21,7 @@ import numpy as np
 
 from sesr_jax.data import resize
 from sesr_jax.data.images import list_images, read_image
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 
 # No scene is in both: the right view of the motorcycle, for one, is left out.
 _EMBEDDED = {
@@ -150,8 +150,7 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     Raises:
         InputError: the split has another name, or scikit-image is not installed.
     """
-    if split not in _EMBEDDED:
-        raise InputError(f'embedded split "{split}" must be one of {", ".join(_EMBEDDED)}')
+    files = look_up("embedded split", split, _EMBEDDED)
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
         raise InputError(
@@ -159,7 +158,7 @@ def embedded(split: Literal["train", "eval"]) -> Source:
             'run pip install "sesr_jax[demo]"'
         )
     data = pathlib.Path(package.origin).parent / "data"
-    return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in _EMBEDDED[split]))
+    return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in files))
 
 
 def source(spec: str, scale: int | None = None) -> Source:

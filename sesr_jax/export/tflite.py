@@ -23,9 +23,10 @@ from sesr_jax.export.checks import check_excluded, check_integer
 from sesr_jax.export.flatbuffer import pack, read, with_metadata
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
+from sesr_jax.export.rewrite import rewritten
 from sesr_jax.files import replacing
-from sesr_jax.graph import Graph, host_blocks, with_clip, with_tail
-from sesr_jax.quant import Range, Ranges, points, validate
+from sesr_jax.graph import Graph, host_blocks
+from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
 
 CONVERTERS: Mapping[str, Callable[[Graph, Ranges, Options], bytes]] = {
@@ -102,19 +103,16 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
                 f"{node.name!r} has parameters that are not finite, which no codes stand for; "
                 "load other weights."
             )
-    written = with_tail(with_clip(graph) if options.clip else graph, options.tail_of(graph))
+    if options.integer and ranges is None:
+        raise InputError(
+            f"a file of the precision {options.precision} needs ranges, and there are none; "
+            "calibrate this graph, or export float32."
+        )
+    written, carried = rewritten(graph, ranges if options.integer else None, options)
+    used = carried or {}
     if options.exclude or options.precision in ("int16", "weights"):
         # What the converter does not round has its codes none the less, as in training.
         written = with_quantised_weights(written, options.scheme)
-    used: dict[str, Range] = {}
-    if options.integer:
-        if ranges is None:
-            raise InputError(
-                f"a file of the precision {options.precision} needs ranges, and there are none; "
-                "calibrate this graph, or export float32."
-            )
-        validate(graph, ranges, options.scheme)
-        used = _carried(graph, ranges, written, options)
     if options.precision == "int16":
         written, used = sixteen.expressible(written, used, options.scheme)
     model = CONVERTERS[options.converter](written, used, options)
@@ -135,13 +133,6 @@ def _resolved(options: Options | None, ranges: Ranges | None) -> Options:
 def _excluded_kernels(graph: Graph, options: Options) -> int:
     excludes = options.scheme.excludes
     return sum(node.op.startswith("conv2d") and excludes(node.name) for node in graph.nodes)
-
-
-def _carried(graph: Graph, ranges: Ranges, written: Graph, options: Options) -> dict[str, Range]:
-    """The ranges of `graph` for the groups of `written`, whose nodes have the same names."""
-    before, after = points(graph, options.scheme), points(written, options.scheme)
-    kept = {key: ranges[before.group[key]] for key in after.group.values() if key in before.group}
-    return {**kept, **after.fixed}
 
 
 def _cross_check(

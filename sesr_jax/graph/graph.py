@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 
 from sesr_jax import ops
 
-Arg: TypeAlias = str | jax.Array
-"""What a node reads: another node (or the input) by name, or a parameter or constant."""
+Arg: TypeAlias = str | jax.Array | np.ndarray
+"""What a node reads: another node (or the input) by name, or a parameter, or a number that the model spells
+out, which is a NumPy array without dimensions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Node:
         return tuple(arg for arg in self.args if isinstance(arg, str))
 
     @property
-    def parameters(self) -> tuple[jax.Array, ...]:
+    def parameters(self) -> tuple[jax.Array | np.ndarray, ...]:
         """The arrays that the node holds."""
         return tuple(arg for arg in self.args if not isinstance(arg, str))
 

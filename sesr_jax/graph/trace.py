@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.extend import core as jax_core
 
@@ -66,7 +67,9 @@ class _Tracer:
         values |= zip(jaxpr.invars, args, strict=True)
 
         def read(atom: Any) -> Arg:
-            return atom.val if isinstance(atom, jax_core.Literal) else values[atom]
+            if isinstance(atom, jax_core.Literal):
+                return np.asarray(atom.val, atom.aval.dtype)  # type: ignore[attr-defined]
+            return values[atom]
 
         for equation in jaxpr.eqns:
             inputs = [read(atom) for atom in equation.invars]
@@ -102,7 +105,7 @@ class _Tracer:
         self._names[base] += 1
         count = self._names[base]
         name = base if count == 1 else f"{base}_{count}"
-        args = tuple(v if isinstance(v, str) else jnp.asarray(v) for v in inputs)
+        args = tuple(inputs)
         shape = tuple(equation.outvars[0].aval.shape)
         self.nodes.append(Node(name=name, op=op, args=args, attrs=attrs, shape=shape))
         return name

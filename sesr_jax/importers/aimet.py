@@ -12,7 +12,7 @@ A file written after their ``collapse()`` has ``conv_expand.{weight, bias}`` alo
 inside, and gives a collapsed network.
 
 The topology differs from the paper's in what `SESR` has options for: RGB in and out (``channels``),
-no centring (``centred``), ReLU everywhere, behind the first 5×5 too (``head_activation``), 256
+no centring (``centre``), ReLU everywhere, behind the first 5×5 too (``head_activation``), 256
 channels inside every block. Their pixel shuffle orders channels otherwise: the last convolution's are
 put in ours.
 """
@@ -40,7 +40,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         "activation": "relu",
         "input_residual": True,
         "channels": first.shape[1],
-        "centred": False,
+        "centre": 0.0,
         "head_activation": True,
     }
     if not collapsed:

@@ -75,6 +75,7 @@ def convert(
         "activation": "prelu" if prelu else "relu",
         "input_residual": True,
         "expansion": _expansion(named),
+        "centre": 0.5,
     }
     module = create(**options)
     owners = {name: _owner(name) for name in sizes(module)}

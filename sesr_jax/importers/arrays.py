@@ -7,15 +7,17 @@ safetensors and NumPy need nothing more. PyTorch's files need torch and TensorFl
 which are imported here and nowhere else; without them, convert the file to safetensors where they are.
 """
 
+import contextlib
+import importlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from sesr_jax.errors import InputError
+from sesr_jax.files import read_safetensors
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -47,7 +49,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if prefix := _checkpoint(file):
         return _tensorflow(prefix)
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
-        ".safetensors": _safetensors,
+        ".safetensors": lambda file: read_safetensors(file)[0],
         ".npz": _npz,
         ".pt": _torch,
         ".pth": _torch,
@@ -89,44 +91,46 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _library(name: str, file: pathlib.Path, remedy: str) -> Any:
+    """The module that reads `file`, which not everybody has installed."""
     try:
-        return load_file(file)
-    except SafetensorError as error:
+        return importlib.import_module(name)
+    except ImportError as error:
         raise InputError(
-            f"{file} is not a whole safetensors file ({error}); fetch it again."
+            f"reading {file} needs {name}, which is not installed: {remedy}"
         ) from error
+
+
+@contextlib.contextmanager
+def _refusing(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
+    """Whatever a reader raises, of which none derives from a common base, says that `file` is no `kind`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        (reason, *_) = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{file} is not {kind} ({reason}); {remedy}") from error
 
 
 def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
-            stored = {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        raise InputError(
-            f"{file} holds pickled objects, which could run any code when read: open it where you trust "
-            "it and save its arrays, each named by its path such as module/parameter, as safetensors."
-        ) from error
-    except Exception as error:  # zipfile and zlib raise their own
-        raise InputError(f"{file} is not a whole .npz file ({error}); fetch it again.") from error
-    return stored
+    with _refusing(file, "a whole .npz file", "fetch it again."):
+        try:
+            with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except ValueError as error:
+            raise InputError(
+                f"{file} holds pickled objects, which could run any code when read: open it where you "
+                "trust it and save its arrays, each named by its path such as module/parameter, as "
+                "safetensors."
+            ) from error
 
 
 def _torch(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f"{file} is PyTorch's, and torch is not installed: install it, or save the state dict "
-            "elsewhere with safetensors.torch.save_file."
-        ) from error
-    try:
+    save = "save the state dict with safetensors.torch.save_file"
+    torch = _library("torch", file, f"install it, or {save} elsewhere.")
+    with _refusing(file, "a PyTorch file of tensors alone", f"{save}."):
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zipfile and torch raise their own
-        raise InputError(
-            f"{file} is not a PyTorch file of tensors alone ({str(error).splitlines()[0]}); save the "
-            "state dict with safetensors.torch.save_file."
-        ) from error
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -148,22 +152,13 @@ def _checkpoint(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def _tensorflow(prefix: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        from tensorflow import train
-    except ImportError as error:
-        raise InputError(
-            f"{prefix} is a TensorFlow checkpoint, and tensorflow is not installed: install "
-            "sesr_jax[export], or save the variables by name as safetensors elsewhere."
-        ) from error
-    try:
-        reader = train.load_checkpoint(str(prefix))
+    remedy = "install sesr_jax[export], or save the variables by name as safetensors elsewhere."
+    tensorflow = _library("tensorflow", prefix, remedy)
+    again = "fetch the .index and every .data file again."
+    with _refusing(prefix, "a whole TensorFlow checkpoint", again):
+        reader = tensorflow.train.load_checkpoint(str(prefix))
         return {
             name.removesuffix(_VALUE): np.asarray(reader.get_tensor(name))
             for name in reader.get_variable_to_shape_map()
             if name.endswith(_VALUE) and ".OPTIMIZER_SLOT" not in name
         }
-    except Exception as error:  # TensorFlow's own, of which none derives from a common base
-        raise InputError(
-            f"{prefix} is not a whole TensorFlow checkpoint ({str(error).splitlines()[0]}); fetch the "
-            ".index and every .data file again."
-        ) from error

@@ -32,7 +32,12 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
       Misfit: names or shapes differ from the network's.
     """
     first = arrays.get("sesr/first5x5/conv2_d/w", np.zeros((5, 5, 1, 256)))
-    options = {"activation": "prelu", "input_residual": True, "expansion": first.shape[-1]}
+    options = {
+        "activation": "prelu",
+        "input_residual": True,
+        "expansion": first.shape[-1],
+        "centre": 0.5,
+    }
     module = create(**options)
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (k, n, m) in sizes(module).items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.importers import aimet, arm, ecbsr, sesr_jax_haiku
 from sesr_jax.importers.arrays import Misfit, read_arrays
 from sesr_jax.models import create
@@ -49,9 +49,7 @@ def import_weights(
       InputError: the source is unknown or holds no such model, or the file can't be read or has
         other variables than the network.
     """
-    if source not in SOURCES:
-        raise InputError(f"unknown source {source!r}: it must be one of {', '.join(SOURCES)}.")
-    family, convert = SOURCES[source]
+    family, convert = look_up("source", source, SOURCES)
     plain = create(model, scale=scale)
     if not isinstance(plain, family):
         raise InputError(

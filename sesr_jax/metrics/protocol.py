@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.resize import low_resolution, modcrop
 from sesr_jax.data.sources import Picture
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.metrics.quality import psnr, ssim
 
 
@@ -120,9 +120,7 @@ def find_protocol(name: str) -> Protocol:
     Raises:
         InputError: there is none.
     """
-    if name not in PROTOCOLS:
-        raise InputError(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    return look_up("protocol", name, PROTOCOLS)
 
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:

@@ -4,8 +4,11 @@
     save(network.collapsed(), "sesr_m5_x2.safetensors")
     y = load("sesr_m5_x2.safetensors").apply(x)
 
-The file holds every array under its path in the tree; the structure of the terms stands in its
-metadata as JSON, beside the model, the scale and the options. Nothing is pickled.
+The file holds every array under its path in the tree, as in "params/head/term/kernel". In its metadata
+stand, as text, "format", "version", "model", "scale", "options" (JSON: the fields of the module that
+differ from the model's), "scheme" (JSON: what is quantised, if anything), "structure" (JSON: the tree,
+with its terms, whose leaves name the arrays), and what `models.description` adds for readers without
+this package: the axes of every array, and a collapsed network's operations. Nothing is pickled.
 """
 
 import dataclasses
@@ -17,12 +20,12 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import read_safetensors, replacing
+from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.packing import pack, unpack
 
@@ -102,6 +105,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         "options": json.dumps(dict(network.options)),
         "scheme": json.dumps(dataclasses.asdict(network.scheme)),
         "structure": json.dumps(skeleton),
+        **describe(network.module, network.variables, network.scheme),
         **facts,
     }
     with replacing(path) as temporary:
@@ -116,14 +120,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"no such file: {path}; name a .safetensors file that sesr_jax wrote.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is not a whole safetensors file ({error}); fetch it again."
-        ) from error
+    arrays, metadata = read_safetensors(path)
     if metadata.get("format") != _FORMAT:
         raise InputError(
             f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "

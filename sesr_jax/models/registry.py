@@ -7,14 +7,13 @@ counts them on the traced network, and the tests hold the count against the pape
 """
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import linen as nn
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.models.ecbsr import ECBSR
 from sesr_jax.models.fsrcnn import FSRCNN
 from sesr_jax.models.published import Quality, published
@@ -87,11 +86,7 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
     Raises:
       InputError: the name or an option is unknown, or the network has no such scale.
     """
-    if name not in VARIANTS:
-        near = difflib.get_close_matches(name, VARIANTS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see `sesr models`."
-        raise InputError(f"unknown model {name!r}: it must be one of {', '.join(VARIANTS)}; {hint}")
-    variant = VARIANTS[name]
+    variant = look_up("model", name, VARIANTS)
     if scale not in variant.scales:
         raise InputError(
             f"{name} cannot upscale ×{scale}: it takes ×{', ×'.join(map(str, variant.scales))}; "

@@ -31,7 +31,9 @@ class SESR(nn.Module):
       short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
       channels: C; 1 for Y, 3 for RGB.
-      centred: whether 0.5 is taken from the input before the first 5×5.
+      centre: what is taken from the input before the first 5×5, so that its zero padding is a grey; 0 for
+        nothing. Arm's code takes 0.5. The grey level 128 beside it is a code of an 8-bit image, so that
+        INT8 centres without rounding.
       head_activation: whether the activation follows the first 5×5 too, as in AIMET's networks.
       form: what a convolution trains as, for ablations: a name in `reparam.FORMS`, or a function from
         its kernel size to its form.
@@ -46,7 +48,7 @@ class SESR(nn.Module):
     short_residual: bool = True
     input_residual: bool = True
     channels: int = 1
-    centred: bool = True
+    centre: float = 128 / 255
     head_activation: bool = False
     form: Factory | str = "collapsible"
     mode: Mode = "collapsed"
@@ -63,8 +65,9 @@ class SESR(nn.Module):
             form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)
         block = with_residual(form(3)) if self.short_residual else form(3)
-        # The released code centres the input, so that zero padding is mid-grey and not black.
-        h = conv(self.features, form(5), name="head")(ops.add(x, -0.5) if self.centred else x)
+        h = conv(self.features, form(5), name="head")(
+            ops.add(x, -self.centre) if self.centre else x
+        )
         if self.head_activation:
             h = activate(h, "head_prelu")
         shallow = h

@@ -6,8 +6,8 @@ for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops"))
 import os
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.estimate import estimate
-from sesr_jax.npu.targets import Target
+from sesr_jax.npu.passes import lower
+from sesr_jax.npu.target import Target
 from sesr_jax.npu.tflite import layers_from_tflite
 
 
@@ -17,12 +17,16 @@ def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     An operator is called by its place in the file and its name, such as "3_prelu".
     """
     try:
-        flagged = estimate(layers_from_tflite(path), target).flagged
+        layers = layers_from_tflite(path)
     except InputError as error:
         return (str(error).rstrip("."),)
     by_reason: dict[str, list[str]] = {}
-    for row in flagged:
-        by_reason.setdefault(row.flag, []).append(row.name)
+    for layer in layers:
+        if target.bits == 8 and layer.bits != 8:
+            by_reason.setdefault(f"elements of {layer.bits} bits", []).append(layer.name)
+    for one in lower(layers, target):
+        if one.flag:
+            by_reason.setdefault(one.flag, []).append(one.layer)
     return tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
 
 

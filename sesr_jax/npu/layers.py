@@ -15,12 +15,17 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node, macs
 
 Shape = tuple[int, ...]
+Map4 = tuple[int, int, int, int]
 
-ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "sigmoid"})
-"""The operations that a convolution's layer absorbs."""
+CONVOLUTIONS = frozenset({"conv2d", "conv2d_transpose", "fully_connected"})
+"""The operations that a MAC array multiplies weights in."""
+
+ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "prelu", "sigmoid", "tanh"})
+"""The operations that a convolution's layer absorbs; a target may not (`npu.passes`)."""
 
 BIAS_BYTES = 4  # int32, one an output channel, in every INT8 scheme that we export
 
@@ -40,8 +45,10 @@ class Layer:
       strides: vertical and horizontal.
       groups: of a convolution.
       weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
+      constants: elements of a constant operand, which another than a convolution has.
       macs: multiply-accumulates.
       activation: the absorbed activation's op.
+      activation_bytes: of its slopes.
       bits: the widest activation's, a tensor element; 8 is INT8.
     """
 
@@ -55,8 +62,10 @@ class Layer:
     strides: tuple[int, int] = (1, 1)
     groups: int = 1
     weight_bytes: int = 0
+    constants: int = 0
     macs: int = 0
     activation: str | None = None
+    activation_bytes: int = 0
     bits: int = 8
 
 
@@ -91,6 +100,7 @@ def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
         strides=node.attrs.get("strides", (1, 1)),
         groups=groups,
         weight_bytes=0 if op == "leaky_relu" else weight_bytes,
+        constants=0 if op in CONVOLUTIONS else weight_bytes,
         macs=macs(node),
     )
 
@@ -113,7 +123,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
             before is not None
             and source is not None
             and layer.op in ACTIVATIONS
-            and before.op in ("conv2d", "conv2d_transpose")
+            and before.op in CONVOLUTIONS
             and before.activation is None
             and reads[before.output] == 1
         ):
@@ -121,6 +131,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
                 before,
                 output=layer.output,
                 activation=layer.op,
+                activation_bytes=layer.weight_bytes,
                 bits=max(before.bits, layer.bits),
             )
             producer[layer.output] = source
@@ -130,9 +141,57 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
     return tuple(fused)
 
 
-def as_nhwc(shape: Shape) -> tuple[int, int, int, int]:
-    """`shape` with four dimensions: ones in front of few, the middle ones of many merged into H."""
-    if len(shape) <= 4:
-        n, h, w, c = (1,) * (4 - len(shape)) + shape
-        return n, h, w, c
-    return shape[0], math.prod(shape[1:-2]), shape[-2], shape[-1]
+def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
+    """The layers of the same network for an input of `height` × `width`.
+
+    Raises:
+      InputError: a tensor's size is no fixed multiple of the input's, as after a padding "VALID" or a
+        global mean, or would be no whole number.
+    """
+    made = {layer.output for layer in layers}
+    source = next(
+        (
+            shape
+            for x in layers
+            for name, shape in zip(x.inputs, x.input_shapes, strict=True)
+            if name not in made
+        ),
+        None,
+    )
+    if source is None or len(source) != 4:
+        raise InputError("The network has no input of height and width; tiles need an image.")
+
+    def resized(shape: Shape) -> Shape:
+        if len(shape) != 4:
+            raise InputError(
+                f"A tensor of shape {shape} is no map; run this network without tiles."
+            )
+        n, h, w, c = shape
+        if h * height % source[1] or w * width % source[2]:
+            raise InputError(
+                f"The network was given at {source[2]}×{source[1]} and has a map of {w}×{h}, which has no "
+                f"whole size at {width}×{height}; choose a size that its strides divide."
+            )
+        return n, h * height // source[1], w * width // source[2], c
+
+    def pixels(shape: Shape) -> int:
+        return math.prod(shape[1:3])
+
+    found = []
+    for layer in layers:
+        output = resized(layer.output_shape)
+        found.append(
+            dataclasses.replace(
+                layer,
+                input_shapes=tuple(map(resized, layer.input_shapes)),
+                output_shape=output,
+                macs=layer.macs * pixels(output) // pixels(layer.output_shape),
+            )
+        )
+    return tuple(found)
+
+
+def as_nhwc(shape: Shape) -> Map4:
+    """`shape` as one map: ones in front of few dimensions, the leading ones of many merged into H."""
+    *leading, w, c = (1,) * (3 - len(shape)) + shape
+    return 1, math.prod(leading), w, c

@@ -1,49 +1,52 @@
-"""How Ethos-N78 runs a layer: as passes of its MAC engine (MCE) and vector engine (PLE).
+"""Layers as passes: trips of a map through the MAC array, the vector engine, or the DMA alone.
 
-A pass streams its inputs through the MCE (a convolution, or an identity that only carries data to
-the PLE), then through one PLE kernel, into its output. A layer is one pass, with these exceptions,
-all of them the driver stack's:
+    passes = lower(layers, find_target("ethos-n78-4tops"))
 
-- depth_to_space by 2 is a transposed 2×2 convolution with a kernel of zeros and ones; by 4 it is
-  two of them.
-- a transposed convolution multiplies the inserted zeros: it costs its output's pixels. Above 7×7
-  the zero-inserted map is made by a pass of its own.
-- stride 2 needs its input de-interleaved first.
-- adding or multiplying by one constant number only reinterprets the quantised values: no pass.
-- concat, slice, reshape and transpose are copies from DRAM to DRAM.
+A layer is one pass, with these exceptions, which the target's rules (`OpRule`) decide:
 
-What the NPU does not support becomes a copy that carries a `flag`: its memory traffic is counted
-and its arithmetic, done elsewhere, is not.
+- what costs nothing (a reshape in place, a change of scale and zero point) is no pass: its readers
+  read what it read.
+- an activation that the target cannot run on a convolution's results is a pass of its own.
+- depth_to_space by 2 on a MAC array is a transposed 2×2 convolution with a kernel of zeros and ones;
+  by 4 it is two of them.
+- a transposed convolution multiplies the inserted zeros: it costs its output's pixels. A large one
+  may need its zero-inserted map from a pass before it.
+- a strided convolution may need its input reordered first.
+
+What the target does not run becomes a copy from DRAM to DRAM that carries a `flag`: its memory
+traffic is counted; its arithmetic, done elsewhere, is not.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sesr_jax.npu.layers import Layer, as_nhwc
-from sesr_jax.npu.targets import Target
-
-_COPIES = frozenset({"slice", "reshape", "transpose"})
+from sesr_jax.npu.engines import Convolution
+from sesr_jax.npu.layers import Layer, Map4, as_nhwc
+from sesr_jax.npu.target import OpRule, Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One trip through the engines.
+    """One trip.
 
     Attributes:
       name: the layer's, with a suffix where the layer takes several.
       op: what it does.
       layer: the layer's name.
       inputs: the activations read, by tensor name.
+      input_shapes: theirs, ``[1, H, W, C]``.
       output: the tensor written.
       output_shape: ``[1, H, W, C]``.
-      mce_cycles: of the MAC engine; 0 where it is not used.
-      ple_cycles: of the vector engine, without its overhead a stripe.
-      algorithm: "direct", "winograd" or "" (no MAC engine).
-      kernel: of the PLE; "" for a copy.
-      reach: whether an output pixel needs input pixels beyond its own: a halo.
-      upscales: whether the MAC engine inserts pixels as it reads.
-      weight_bytes: read once.
+      engine: that leads: "mac", "vector" or "copy".
+      conv: of the MAC array; None where it rests.
+      patch_cycles: of the vector engine, for one patch.
+      vector_map: the map that it goes through.
+      stripe_cycles: its overhead a stripe.
+      reach: rows (and columns) of input beyond an output pixel's own, before and after it.
+      upscales: how many rows of output a row of input makes; 1 where it does not grow.
+      appended: whether an operation of its own runs on the convolution's results.
+      weight_bytes: constants, read once.
       macs: of the layer that this pass does; 0 in its auxiliary passes.
       flag: why the target cannot run it; "" if it can.
     """
@@ -53,342 +56,152 @@ class Pass:
     layer: str
     inputs: tuple[str, ...]
     output: str
-    output_shape: tuple[int, int, int, int]
-    mce_cycles: int = 0
-    ple_cycles: int = 0
-    algorithm: str = ""
-    kernel: str = ""
-    reach: bool = False
-    upscales: bool = False
+    output_shape: Map4
+    engine: str
+    conv: Convolution | None = None
+    patch_cycles: float = 0
+    vector_map: tuple[int, int, int] = (0, 0, 0)
+    stripe_cycles: float = 0
+    reach: tuple[int, int] = (0, 0)
+    upscales: int = 1
+    appended: bool = False
     weight_bytes: int = 0
     macs: int = 0
     flag: str = ""
+    input_shapes: tuple[Map4, ...] = ()
 
     @property
-    def is_copy(self) -> bool:
-        """Whether it moves data from DRAM to DRAM, and so keeps nothing on chip."""
-        return not self.kernel
+    def overlaps(self) -> bool:
+        """Whether a stripe of output needs more than the stripe of input that it lies on."""
+        return self.reach != (0, 0) and (self.conv is None or self.conv.kernel != (1, 1))
 
-
-def direct_cycles(
-    target: Target,
-    kernel: tuple[int, int],
-    output: tuple[int, int, int],
-    input_channels: int,
-    *,
-    depthwise: bool = False,
-) -> int:
-    """MAC cycles of a convolution by its definition.
-
-    The array takes whole patches of 4 × 2 pixels and whole groups of input and output channels:
-    ``k · k · ⌈H⌉₄ · ⌈W⌉₂ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. A depthwise convolution uses one
-    output generator for each input generator.
-
-    Args:
-      target: the NPU.
-      kernel: height and width.
-      output: height, width, channels.
-      input_channels: of the convolution.
-      depthwise: one input channel an output channel.
-    """
-    height, width, channels = output
-    pixels = round_up(height, 4) * round_up(width, 2)
-    if depthwise:
-        groups = ceil_div(channels, target.input_channels)
-    else:
-        groups = ceil_div(input_channels, target.input_channels) * ceil_div(
-            channels, target.output_channels
+    @property
+    def anonymous(self) -> "Pass":
+        """The same work without its names: what its cost depends on."""
+        inputs = tuple(str(self.inputs.index(name)) for name in self.inputs)
+        return dataclasses.replace(
+            self, name="", layer="", inputs=inputs, output="", macs=0, flag=""
         )
-    return math.prod(kernel) * pixels * groups // target.macs_per_unit
 
 
-def winograd_cycles(
-    target: Target, kernel: tuple[int, int], output: tuple[int, int, int], input_channels: int
-) -> int:
-    """MAC cycles of a stride-1 convolution by Winograd's method.
-
-    A sub-filter of 3×3 (3×1, 1×3) taps makes 2×2 (2×4, 4×2) outputs from 16 products; a larger
-    kernel is the sum of several sub-filters. The transform of the weights runs beside the products
-    and takes at most half their time in blocks of `winograd_block_pixels`, so it is left out.
-    """
-    kh, kw = kernel
-    height, width, channels = output
-    tile_h = 4 if kh == 1 else 2  # two outputs along the filter, four across it
-    tile_w = 4 if kw == 1 else 2
-    subfilters = ceil_div(kh, 3) * ceil_div(kw, 3)
-    tiles = ceil_div(height, tile_h) * ceil_div(width, tile_w)
-    groups = ceil_div(input_channels, target.input_channels) * ceil_div(
-        channels, target.output_channels
-    )
-    return tiles * subfilters * target.winograd_macs * groups // target.macs_per_unit
-
-
-def ple_cycles(
-    target: Target, kernel: str, shape: tuple[int, int, int], *, block_pixels: int
-) -> int:
-    """Cycles of the vector engine for a map of `shape` (height, width, channels).
-
-    It works in 4×4 patches, one a lane at a time, and pays for each block of accumulators that it
-    takes over and for each call of its kernel. Additions read SRAM and have no blocks.
-    """
-    height, width, channels = shape
-    lanes = ceil_div(channels, target.engines * target.ple_lanes)
-    cycles = ceil_div(height, 4) * ceil_div(width, 4) * lanes * target.ple_cycles[kernel]
-    if kernel == "add":
-        return cycles
-    groups = ceil_div(height * width, target.ple_group_pixels) * lanes
-    blocks = groups * (target.ple_group_pixels // block_pixels)
-    return cycles + groups * target.ple_group_cycles + blocks * target.ple_block_cycles
-
-
-def requantised(layers: Iterable[Layer]) -> list[Layer]:
-    """The layers without those that a change of scale and zero point does for free."""
-    alias: dict[str, str] = {}
-    kept = []
+def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
+    """The passes in which `target` runs `layers`, in order."""
+    alias: dict[str, tuple[str, ...]] = {}
+    shapes: dict[str, Map4] = {}
+    passes: list[Pass] = []
     for layer in layers:
-        inputs = tuple(alias.get(name, name) for name in layer.inputs)
-        if layer.op in ("add", "mul") and len(inputs) == 1 and layer.weight_bytes == 1:
-            alias[layer.output] = inputs[0]
-        else:
-            kept.append(dataclasses.replace(layer, inputs=inputs))
-    return kept
-
-
-def lower(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    """The passes in which `target` runs `layer`; a flagged copy if it cannot."""
-    if reason := _unsupported(layer, target):
-        return (_copy(layer, flag=reason),)
-    return _LOWER.get(layer.op, _lower_copy)(layer, target)
-
-
-def _unsupported(layer: Layer, target: Target) -> str:
-    """Why the target cannot run `layer`; "" if it can."""
-    kernel = f"a {layer.kernel[0]}×{layer.kernel[1]} kernel"
-    sizes = target.kernel_sizes
-    brick = target.brick[2]
-    if not layer.inputs:
-        return "constant inputs"
-    shapes = [as_nhwc(shape) for shape in layer.input_shapes]
-    output = as_nhwc(layer.output_shape)
-    match layer.op:
-        case "conv2d" | "conv2d_transpose" if not sizes.issuperset(layer.kernel):
-            return f"{kernel} (sizes are {sorted(sizes)})"
-        case "conv2d" if layer.strides not in target.strides:
-            return f"stride {layer.strides}"
-        case "conv2d" if layer.groups > 1 and not layer.groups == shapes[0][3] == output[3]:
-            return f"{layer.groups} groups"
-        case "conv2d_transpose" if layer.strides != (2, 2) or layer.groups > 1:
-            return f"a transposed convolution of stride {layer.strides}"
-        case "depth_to_space" if output[1] // shapes[0][1] not in (2, 4):
-            return f"block {output[1] // shapes[0][1]} (block 2, or 4 as two of them)"
-        case "resize" if output[1:3] != (2 * shapes[0][1], 2 * shapes[0][2]):
-            return "a scale other than 2"
-        case "add" | "mul" if len(shapes) == 1 and layer.weight_bytes > shapes[0][3]:
-            return "a constant with more than one value a channel"
-        case "add" if len(shapes) > 1 and len(set(shapes)) > 1:
-            return "an addition that broadcasts"
-        case "mul" if len(shapes) > 1:
-            return "a product of two activations"
-        case "concat" | "slice" if any(
-            len({shape[3], output[3]}) > 1 and (shape[3] % brick or output[3] % brick)
-            for shape in shapes
-        ):
-            return f"channels in other multiples than of {brick}"
-        case "max_pool" if (layer.kernel, layer.strides) not in (
-            ((2, 2), (2, 2)),
-            ((3, 3), (2, 2)),
-        ):
-            return "a window other than 2×2 and 3×3 with stride 2"
-        case "average_pool" if (layer.kernel, layer.strides) != ((3, 3), (1, 1)):
-            return "a window other than 3×3 with stride 1"
-        case "mean" if shapes[0][1:3] not in ((7, 7), (8, 8)):
-            return "a map other than 7×7 and 8×8"
-        case "prelu":
-            return "a slope for each channel (ReLU, or one slope for all, is supported)"
-        case op if op not in _LOWER and op not in _COPIES:
-            return "an unsupported operation"
-    return ""
-
-
-def _lower_conv(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    before: tuple[Pass, ...] = ()
-    inputs = layer.inputs
-    if layer.strides == (2, 2):
-        n, h, w, c = as_nhwc(layer.input_shapes[0])
-        shape = (n, ceil_div(h, 2), ceil_div(w, 2), 4 * c)
-        interleave = ple_cycles(
-            target, "interleave_2x2", (h, w, c), block_pixels=target.ple_group_pixels
-        )
-        inputs = (f"{layer.name}/interleaved",)
-        before = (
-            Pass(
-                name=inputs[0],
-                op="interleave",
-                layer=layer.name,
-                inputs=layer.inputs,
-                output=inputs[0],
-                output_shape=shape,
-                mce_cycles=direct_cycles(target, (1, 1), (h, w, c), c, depthwise=True),
-                ple_cycles=interleave,
-                algorithm="direct",
-                kernel="interleave_2x2",
-            ),
-        )
-    return (*before, _convolve(layer, target, inputs))
-
-
-def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    if max(layer.kernel) <= 7:
-        return (_convolve(layer, target, layer.inputs),)
-    n, h, w, _ = as_nhwc(layer.output_shape)
-    shape = (n, h, w, as_nhwc(layer.input_shapes[0])[3])
-    upsampled = f"{layer.name}/upsampled"
-    up = _identity(layer, target, name=upsampled, inputs=layer.inputs, shape=shape)
-    return (up, _convolve(layer, target, (upsampled,)))
-
-
-def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...]) -> Pass:
-    """The better algorithm, which is the one whose slower engine is the faster."""
-    _, h, w, c = shape = as_nhwc(layer.output_shape)
-    channels = as_nhwc(layer.input_shapes[0])[3]
-    kernel = {"leaky_relu": "leaky_relu", "sigmoid": "sigmoid"}.get(
-        layer.activation or "", "passthrough"
-    )
-    depthwise = layer.groups > 1
-    mce = direct_cycles(target, layer.kernel, (h, w, c), channels, depthwise=depthwise)
-    ple = ple_cycles(target, kernel, (h, w, c), block_pixels=target.ple_group_pixels)
-    options = [(mce, ple, "direct")]
-    unit_stride = layer.strides == (1, 1) or layer.op == "conv2d_transpose"
-    if unit_stride and not depthwise and layer.kernel != (1, 1):
-        # In one dimension a Winograd block may have twice the pixels: no fewer than a direct one.
-        block = target.winograd_block_pixels * (2 if 1 in layer.kernel else 1)
-        mce = winograd_cycles(target, layer.kernel, (h, w, c), channels)
-        ple = ple_cycles(target, kernel, (h, w, c), block_pixels=block)
-        options.append((mce, ple, "winograd"))
-    mce, ple, algorithm = min(options, key=lambda option: (max(option[:2]), option[0]))
-    return Pass(
-        name=layer.name,
-        op=layer.op + (f"+{layer.activation}" if layer.activation else ""),
-        layer=layer.name,
-        inputs=inputs,
-        output=layer.output,
-        output_shape=shape,
-        mce_cycles=mce,
-        ple_cycles=ple,
-        algorithm=algorithm,
-        kernel=kernel,
-        reach=layer.kernel != (1, 1),
-        upscales=inputs == layer.inputs and layer.op == "conv2d_transpose",
-        weight_bytes=layer.weight_bytes,
-        macs=layer.macs,
-    )
-
-
-def _lower_depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    n, h, w, c = as_nhwc(layer.input_shapes[0])
-    steps = (as_nhwc(layer.output_shape)[1] // h).bit_length() - 1
-    passes = []
-    inputs = layer.inputs
-    for step in range(1, steps + 1):
-        h, w, channels, c = 2 * h, 2 * w, c, c // 4
-        output = layer.output if step == steps else f"{layer.name}/{2**step}"
-        passes.append(
-            Pass(
-                name=layer.name if steps == 1 else f"{layer.name}/{2**step}",
-                op="depth_to_space",
-                layer=layer.name,
-                inputs=inputs,
-                output=output,
-                output_shape=(n, h, w, c),
-                mce_cycles=direct_cycles(target, (2, 2), (h, w, c), channels),
-                ple_cycles=ple_cycles(
-                    target, "passthrough", (h, w, c), block_pixels=target.ple_group_pixels
-                ),
-                algorithm="direct",
-                kernel="passthrough",
-                reach=True,
-                upscales=True,
-                weight_bytes=4 * channels * c,
-            )
-        )
-        inputs = (output,)
+        for name, shape in zip(layer.inputs, layer.input_shapes, strict=True):
+            shapes.setdefault(name, as_nhwc(shape))
+        for part in _split_activation(layer, target):
+            rule = find_rule(part, target)
+            free = rule is not None and rule.engine == "none" and not refusal(part, target)
+            if part.inputs and (free or (part.op in ("add", "mul") and _is_scalar(part))):
+                alias[part.output] = _resolved(part.inputs, alias)
+                continue
+            for p in _lower(part, target):
+                shapes[p.output] = p.output_shape
+                inputs = _resolved(p.inputs, alias)
+                sizes = tuple(shapes[name] for name in inputs)
+                passes.append(dataclasses.replace(p, inputs=inputs, input_shapes=sizes))
     return tuple(passes)
 
 
-def _lower_add(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    if len(layer.inputs) == 1:
-        return _lower_identity(layer, target)
-    shape = as_nhwc(layer.output_shape)
-    cycles = ple_cycles(target, "add", shape[1:], block_pixels=target.ple_group_pixels)
-    return (
-        Pass(
-            name=layer.name,
-            op="add",
-            layer=layer.name,
-            inputs=layer.inputs,
-            output=layer.output,
-            output_shape=shape,
-            ple_cycles=cycles,
-            kernel="add",
+def find_rule(layer: Layer, target: Target) -> OpRule | None:
+    """The target's rule for the layer's operation; None where it has none."""
+    kh, kw = layer.kernel
+    names = (f"{layer.op}_{kh}x{kw}", layer.op, "*")
+    return next((target.ops[name] for name in names if name in target.ops), None)
+
+
+def refusal(layer: Layer, target: Target) -> str:
+    """Why `target` cannot run `layer`, in a few words; "" if it can."""
+    if not layer.inputs:
+        return "constant inputs"
+    rule = find_rule(layer, target)
+    if rule is None:
+        windows = [name for name in target.ops if name.startswith(f"{layer.op}_")]
+        sides = "×".join(map(str, layer.kernel))
+        return f"a {sides} window ({', '.join(windows)})" if windows else "an unsupported operation"
+    if rule.engine == "refused":
+        return rule.note or "an unsupported operation"
+    shapes = [as_nhwc(shape) for shape in layer.input_shapes]
+    output = as_nhwc(layer.output_shape)
+    channels = [shape[3] for shape in (*shapes, output)]
+    scale = max(output[1] / shapes[0][1], shapes[0][1] / output[1])
+    groups = 1 if layer.groups == 1 else -1 if layer.groups == channels[0] == channels[-1] else 0
+    checks = (
+        (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
+        (rule.strides and not _allowed_strides(layer, rule), f"stride {layer.strides}"),
+        (rule.scales and not _is_allowed_scale(scale, rule), f"a scale of {scale:g}"),
+        (rule.maps and not set(shapes[0][1:3]) <= set(rule.maps), f"a map {shapes[0][1:3]}"),
+        (rule.groups == "one" and groups != 1, f"{layer.groups} groups"),
+        (rule.groups == "depthwise" and not groups, f"{layer.groups} groups"),
+        (rule.operands and len(shapes) > rule.operands, f"{len(shapes)} activations"),
+        (not rule.broadcasts and len(set(shapes)) > 1, "operands of different shapes"),
+        (
+            len(set(channels)) > 1 and any(c % rule.channel_multiple for c in channels),
+            f"channels {channels}, which are no multiples of {rule.channel_multiple}",
         ),
     )
+    return next((reason for wrong, reason in checks if wrong), "")
 
 
-def _lower_identity(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    """A pointwise operation, or a pooling, on data that an identity carries through the MCE."""
-    kernel = {
-        "leaky_relu": "leaky_relu",
-        "sigmoid": "sigmoid",
-        "mean": "mean",
-        "max_pool": f"max_pool_{layer.kernel[0]}x{layer.kernel[1]}",
-        "average_pool": "average_pool_3x3",
-    }.get(layer.op, "passthrough")
-    return (
-        _identity(
-            layer,
-            target,
-            name=layer.name,
-            inputs=layer.inputs,
-            shape=as_nhwc(layer.output_shape),
+def _allowed_strides(layer: Layer, rule: OpRule) -> bool:
+    return layer.strides[0] == layer.strides[1] and layer.strides[0] in rule.strides
+
+
+def _is_allowed_scale(scale: float, rule: OpRule) -> bool:
+    """Whether `scale` is an allowed one, or several of them one after another."""
+    return any(
+        math.isclose(scale, allowed**n)
+        for allowed in rule.scales
+        for n in range(1, 7)
+        if allowed > 1
+    )
+
+
+def _is_scalar(layer: Layer) -> bool:
+    return len(layer.inputs) == 1 and layer.constants == 1
+
+
+def _resolved(names: Sequence[str], alias: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(source for name in names for source in alias.get(name, (name,)))
+
+
+def _split_activation(layer: Layer, target: Target) -> list[Layer]:
+    """The layer; its activation apart where the target cannot append it."""
+    if layer.activation is None:
+        return [layer]
+    rule = target.ops.get(layer.activation, target.ops.get("*"))
+    if rule is not None and rule.fuses and not refusal(layer, target):
+        return [layer]
+    inner = f"{layer.name}/inner"
+    return [
+        dataclasses.replace(layer, output=inner, activation=None),
+        Layer(
+            name=layer.output,
+            op=layer.activation,
+            inputs=(inner,),
+            input_shapes=(layer.output_shape,),
             output=layer.output,
-            kernel=kernel,
+            output_shape=layer.output_shape,
+            weight_bytes=layer.activation_bytes,
+            constants=layer.activation_bytes,
+            bits=layer.bits,
         ),
-    )
+    ]
 
 
-def _identity(
-    layer: Layer,
-    target: Target,
-    *,
-    name: str,
-    inputs: tuple[str, ...],
-    shape: tuple[int, int, int, int],
-    output: str | None = None,
-    kernel: str = "passthrough",
-) -> Pass:
-    # The engines see the larger of input and output: a pooling's input, an upsampling's output.
-    _, *before = as_nhwc(layer.input_shapes[0])
-    h, w, c = max(tuple(before), shape[1:], key=math.prod)
-    return Pass(
-        name=name,
-        op=layer.op if output else "upsample",
-        layer=layer.name,
-        inputs=inputs,
-        output=output or name,
-        output_shape=shape,
-        mce_cycles=direct_cycles(target, (1, 1), (h, w, c), c, depthwise=True),
-        ple_cycles=ple_cycles(target, kernel, (h, w, c), block_pixels=target.ple_group_pixels),
-        algorithm="direct",
-        kernel=kernel,
-        reach=layer.kernel != (1, 1) and output is not None,
-        upscales=shape[1] > before[0],
-        weight_bytes=layer.weight_bytes if output else c,
-    )
-
-
-def _lower_copy(layer: Layer, target: Target) -> tuple[Pass, ...]:
-    del target  # a copy is the DMA's work
-    return (_copy(layer, flag=""),)
+def _lower(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    if reason := refusal(layer, target):
+        return (_copy(layer, flag=reason),)
+    rule = find_rule(layer, target)
+    assert rule is not None
+    if rule.engine == "copy":
+        return (_copy(layer, flag=""),)
+    if rule.engine == "mac":
+        return _ON_MAC[layer.op](layer, target)
+    return (_vector(layer, target, rule),)
 
 
 def _copy(layer: Layer, *, flag: str) -> Pass:
@@ -399,37 +212,171 @@ def _copy(layer: Layer, *, flag: str) -> Pass:
         inputs=layer.inputs,
         output=layer.output,
         output_shape=as_nhwc(layer.output_shape),
+        engine="copy",
         weight_bytes=layer.weight_bytes,
         macs=layer.macs,
         flag=flag,
     )
 
 
-_LOWER: Mapping[str, Callable[[Layer, Target], tuple[Pass, ...]]] = {
-    "conv2d": _lower_conv,
-    "conv2d_transpose": _lower_transposed,
-    "depth_to_space": _lower_depth_to_space,
-    "add": _lower_add,
-    "mul": _lower_identity,
-    "relu": _lower_identity,
-    "clip": _lower_identity,
-    "leaky_relu": _lower_identity,
-    "sigmoid": _lower_identity,
-    "max_pool": _lower_identity,
-    "average_pool": _lower_identity,
-    "mean": _lower_identity,
-    "resize": _lower_identity,
-    "quantize": _lower_identity,
-    "pad": _lower_identity,
-    "concat": _lower_copy,
+def _vector(layer: Layer, target: Target, rule: OpRule) -> Pass:
+    """A pass of the vector engine; an identity carries the data to one behind the MAC array."""
+    _, *before = as_nhwc(layer.input_shapes[0])
+    shape = as_nhwc(layer.output_shape)
+    # The engines see the larger of input and output: a pooling's input, an upsampling's output.
+    h, w, c = max(tuple(before), shape[1:], key=math.prod)
+    carried = target.vector.behind_mac and len(layer.inputs) == 1
+    window = max(layer.kernel) // 2
+    return Pass(
+        name=layer.name,
+        op=layer.op,
+        layer=layer.name,
+        inputs=layer.inputs,
+        output=layer.output,
+        output_shape=shape,
+        engine="vector",
+        conv=_identity((h, w, c)) if carried else None,
+        patch_cycles=rule.cycles,
+        vector_map=(h, w, c),
+        stripe_cycles=_stripe_cycles(rule, target),
+        reach=(window, window),
+        upscales=max(1, shape[1] // before[0]),
+        weight_bytes=layer.weight_bytes,
+    )
+
+
+def _identity(shape: tuple[int, int, int]) -> Convolution:
+    return Convolution(kernel=(1, 1), output=shape, channels=shape[2], groups=shape[2])
+
+
+def _stripe_cycles(rule: OpRule | None, target: Target) -> float:
+    own = None if rule is None else rule.stripe_cycles
+    return target.stripes.cycles if own is None else own
+
+
+def _convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    rule = find_rule(layer, target)
+    assert rule is not None
+    if layer.strides == (1, 1) or not rule.strided_by:
+        return (_convolve(layer, target, layer.inputs),)
+    n, h, w, c = as_nhwc(layer.input_shapes[0])
+    stride = layer.strides[0]
+    reordering = target.ops[rule.strided_by]
+    name = f"{layer.name}/{rule.strided_by}"
+    before = Pass(
+        name=name,
+        op=rule.strided_by,
+        layer=layer.name,
+        inputs=layer.inputs,
+        output=name,
+        output_shape=(n, -(-h // stride), -(-w // stride), stride**2 * c),
+        engine="vector",
+        conv=_identity((h, w, c)),
+        patch_cycles=reordering.cycles,
+        vector_map=(h, w, c),
+        stripe_cycles=_stripe_cycles(reordering, target),
+    )
+    return (before, _convolve(layer, target, (name,)))
+
+
+def _transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    rule = target.ops["conv2d_transpose"]
+    _, before, _, channels = as_nhwc(layer.input_shapes[0])
+    shape = as_nhwc(layer.output_shape)
+    if not rule.inline_kernel or max(layer.kernel) <= rule.inline_kernel:
+        return (_convolve(layer, target, layer.inputs, upscales=shape[1] // before),)
+    name = f"{layer.name}/upsampled"
+    zeros = (*shape[:3], channels)
+    upsample = Pass(
+        name=name,
+        op="upsample",
+        layer=layer.name,
+        inputs=layer.inputs,
+        output=name,
+        output_shape=zeros,
+        engine="mac",
+        conv=_identity(zeros[1:]),
+        patch_cycles=target.vector.pass_cycles,
+        vector_map=zeros[1:],
+        stripe_cycles=target.stripes.cycles,
+        reach=(0, 1),
+        upscales=shape[1] // before,
+        weight_bytes=channels,
+    )
+    return (upsample, _convolve(layer, target, (name,)))
+
+
+def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1) -> Pass:
+    _, h, w, c = shape = as_nhwc(layer.output_shape)
+    kernel = layer.kernel
+    activation = target.ops.get(layer.activation or "", target.ops.get("*"))
+    if layer.activation is None:
+        activation = None
+    cycles = target.vector.pass_cycles if activation is None else activation.cycles
+    return Pass(
+        name=layer.name,
+        op=layer.op + (f"+{layer.activation}" if layer.activation else ""),
+        layer=layer.name,
+        inputs=inputs,
+        output=layer.output,
+        output_shape=shape,
+        engine="mac",
+        conv=Convolution(
+            kernel=kernel,
+            output=(h, w, c),
+            channels=as_nhwc(layer.input_shapes[0])[3],
+            groups=layer.groups,
+            fast=upscales == 1
+            and (layer.strides == (1, 1) or layer.op == "conv2d_transpose")
+            and layer.groups == 1
+            and kernel != (1, 1),
+        ),
+        patch_cycles=cycles,
+        vector_map=(h, w, c),
+        stripe_cycles=_stripe_cycles(activation, target),
+        reach=(max(kernel) // 2, (max(kernel) - 1) // 2) if upscales == 1 else (1, 1),
+        upscales=upscales,
+        appended=target.vector.behind_mac and cycles != target.vector.pass_cycles,
+        weight_bytes=layer.weight_bytes,
+        macs=layer.macs,
+    )
+
+
+def _depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    n, h, w, c = as_nhwc(layer.input_shapes[0])
+    whole = as_nhwc(layer.output_shape)[1] // h
+    block = min((*target.ops["depth_to_space"].scales, whole))
+    steps = round(math.log(whole, block))
+    passes = []
+    inputs = layer.inputs
+    for step in range(1, steps + 1):
+        h, w, channels, c = block * h, block * w, c, c // block**2
+        output = layer.output if step == steps else f"{layer.name}/{block**step}"
+        passes.append(
+            Pass(
+                name=layer.name if steps == 1 else f"{layer.name}/{block**step}",
+                op="depth_to_space",
+                layer=layer.name,
+                inputs=inputs,
+                output=output,
+                output_shape=(n, h, w, c),
+                engine="mac",
+                conv=Convolution(kernel=(block, block), output=(h, w, c), channels=channels),
+                patch_cycles=target.vector.pass_cycles,
+                vector_map=(h, w, c),
+                stripe_cycles=target.stripes.cycles,
+                reach=(1, 1),
+                upscales=block,
+                weight_bytes=block**2 * channels * c,
+            )
+        )
+        inputs = (output,)
+    return tuple(passes)
+
+
+_ON_MAC: Mapping[str, Callable[[Layer, Target], tuple[Pass, ...]]] = {
+    "conv2d": _convolution,
+    "fully_connected": _convolution,
+    "conv2d_transpose": _transposed,
+    "depth_to_space": _depth_to_space,
 }
-
-
-def ceil_div(n: int, step: int) -> int:
-    """How many steps cover `n`."""
-    return -(-n // step)
-
-
-def round_up(n: int, step: int) -> int:
-    """The least multiple of `step` that is at least `n`."""
-    return ceil_div(n, step) * step

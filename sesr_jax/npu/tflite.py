@@ -2,37 +2,70 @@
 
     layers = layers_from_tflite("sesr_m5_x2.tflite")
 
-Shapes must be static. Operators outside the tables below come through under their own names, with
-their tensors' sizes, so that an estimate can count their traffic and flag them.
+Shapes must be static. Operators outside `OPERATORS` come through under their own names in lower case,
+with their tensors' sizes, so that an estimate can count their traffic and flag them. An operator with
+several outputs is a layer for each.
 """
 
 import dataclasses
 import math
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import flatbuffer
 from sesr_jax.npu.layers import BIAS_BYTES, Layer, Shape, fuse_activations
 
-_OPS = {
-    "CONV_2D": "conv2d",
-    "DEPTHWISE_CONV_2D": "conv2d",
-    "TRANSPOSE_CONV": "conv2d_transpose",
-    "CONCATENATION": "concat",
-    "STRIDED_SLICE": "slice",
-    "LOGISTIC": "sigmoid",
-    "MINIMUM": "clip",
-    "MAXIMUM": "clip",
-    "RELU6": "clip",
-    "RELU_N1_TO_1": "clip",
-    "RELU_0_TO_1": "clip",
-    "RESIZE_BILINEAR": "resize",
-    "RESIZE_NEAREST_NEIGHBOR": "resize",
-    "MAX_POOL_2D": "max_pool",
-    "AVERAGE_POOL_2D": "average_pool",
-}
-"""Operators whose name of ours is not just the lower case of theirs."""
+OPERATORS: Mapping[str, str] = MappingProxyType(
+    {
+        "ADD": "add",
+        "AVERAGE_POOL_2D": "average_pool",
+        "BATCH_TO_SPACE_ND": "batch_to_space",
+        "CAST": "quantize",
+        "CONCATENATION": "concat",
+        "CONV_2D": "conv2d",
+        "DEPTH_TO_SPACE": "depth_to_space",
+        "DEPTHWISE_CONV_2D": "conv2d",
+        "DEQUANTIZE": "quantize",
+        "EXPAND_DIMS": "reshape",
+        "FULLY_CONNECTED": "fully_connected",
+        "LEAKY_RELU": "leaky_relu",
+        "LOGISTIC": "sigmoid",
+        "MAX_POOL_2D": "max_pool",
+        "MAXIMUM": "clip",
+        "MEAN": "mean",
+        "MINIMUM": "clip",
+        "MIRROR_PAD": "pad",
+        "MUL": "mul",
+        "PACK": "concat",
+        "PAD": "pad",
+        "PADV2": "pad",
+        "PRELU": "prelu",
+        "QUANTIZE": "quantize",
+        "RELU": "relu",
+        "RELU6": "clip",
+        "RELU_0_TO_1": "clip",
+        "RELU_N1_TO_1": "clip",
+        "RESHAPE": "reshape",
+        "RESIZE_BILINEAR": "resize",
+        "RESIZE_NEAREST_NEIGHBOR": "resize",
+        "SLICE": "slice",
+        "SPACE_TO_BATCH_ND": "space_to_batch",
+        "SPACE_TO_DEPTH": "space_to_depth",
+        "SPLIT": "slice",
+        "SPLIT_V": "slice",
+        "SQUEEZE": "reshape",
+        "STRIDED_SLICE": "slice",
+        "SUB": "add",
+        "TANH": "tanh",
+        "TRANSPOSE": "transpose",
+        "TRANSPOSE_CONV": "conv2d_transpose",
+        "UNPACK": "slice",
+    }
+)
+"""The operation of a `Layer` for each builtin operator, by which a target's rules go."""
 
 _BITS = {"INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "FLOAT16": 16}
 """Bits of an element; what is not listed is taken as 32."""
@@ -85,11 +118,12 @@ def _layers(model: Any) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     for i, operator in enumerate(flatbuffer.operators(model)):
         read = [tensor(found) for found in operator.inputs if found is not None]
-        # Of several outputs the first stands for all: no supported operator has more.
-        output = tensor(operator.outputs[0])
-        label = f"{i}_{operator.name.lower()}"
-        layer = _layer(operator.name, label, operator.options, read, output)
-        layers += _with_activation(layer, getattr(operator.options, "fusedActivationFunction", 0))
+        for number, found in enumerate(operator.outputs):
+            label = f"{i}_{operator.name.lower()}" + (f"/{number}" if number else "")
+            layer = _layer(operator.name, label, operator.options, read, tensor(found))
+            layers += _with_activation(
+                layer, getattr(operator.options, "fusedActivationFunction", 0)
+            )
     if not layers:
         raise InputError("The TFLite model has no operators; convert it again.")
     outputs = [tensor(graph.tensors[i]).name for i in graph.outputs]
@@ -125,11 +159,15 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
 def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Tensor) -> Layer:
     data = [tensor for tensor in read if not tensor.constant]
     constants = [tensor for tensor in read if tensor.constant]
-    op = _OPS.get(name, name.lower())
+    op = OPERATORS.get(name, name.lower())
     if op == "clip" and len(data) > 1:
         op = name.lower()  # of two activations: not a bound
-    kernel, groups, macs, weight_bytes = (1, 1), 1, 0, 0
-    if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+    kernel, groups, macs, weight_bytes, elements = (1, 1), 1, 0, 0, 0
+    if name == "FULLY_CONNECTED":
+        outputs, inputs = read[1].shape
+        macs = output.size * inputs
+        weight_bytes = read[1].bytes + BIAS_BYTES * outputs
+    elif name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
         weight = read[1]
         out_channels, kh, kw, depth = weight.shape  # OHWI
         kernel = (kh, kw)
@@ -146,6 +184,7 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
     elif op in ("add", "mul", "prelu"):
         # Elsewhere constants are axes, sizes, bounds: a few bytes of the command stream.
         weight_bytes = sum(tensor.bytes for tensor in constants)
+        elements = sum(tensor.size for tensor in constants)
     return Layer(
         name=label,
         op=op,
@@ -157,6 +196,7 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         strides=(getattr(options, "strideH", 1), getattr(options, "strideW", 1)),
         groups=groups,
         weight_bytes=weight_bytes,
+        constants=elements,
         macs=macs,
         bits=max(tensor.bits for tensor in [*data, output]),
     )
@@ -170,7 +210,7 @@ def _with_activation(layer: Layer, function: int) -> list[Layer]:
     inner = f"{layer.output}/{layer.name}"
     activation = Layer(
         name=f"{layer.name}/{name.lower()}",
-        op=_OPS.get(name, name.lower()),
+        op=OPERATORS.get(name, name.lower()),
         inputs=(inner,),
         input_shapes=(layer.output_shape,),
         output=layer.output,

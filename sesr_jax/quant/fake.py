@@ -14,7 +14,6 @@ product of two scales are finer than float32 notices; requantising rounds ties i
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +25,7 @@ from jax import lax
 
 from sesr_jax import graph as graphs
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph, Node
+from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.quant.ranges import points
 from sesr_jax.quant.scheme import INT8, Scheme
 
@@ -137,14 +136,19 @@ def with_quantised_weights(graph: Graph, scheme: Scheme = INT8) -> Graph:
 
 
 def _rounded(node: Node, activations: str) -> Node:
-    args = list(node.args)
-    if node.op in ("conv2d", "conv2d_transpose"):
-        args[1] = quantise_weights(node.args[1], axis=-1)
-    elif activations != "float":
-        rounded = functools.partial(_quantise_operand, activations=activations)
-        rounded = quantise_weights if node.op == "prelu" else rounded
-        args = [arg if isinstance(arg, str) else rounded(arg) for arg in args]
-    return dataclasses.replace(node, args=tuple(args))
+    def rounded(index: int, arg: Arg) -> Arg:
+        if isinstance(arg, str):
+            return arg
+        if node.op in ("conv2d", "conv2d_transpose"):
+            return quantise_weights(jnp.asarray(arg), axis=-1) if index == 1 else arg
+        if activations == "float":
+            return arg
+        if node.op == "prelu":
+            return quantise_weights(jnp.asarray(arg))
+        return _quantise_operand(jnp.asarray(arg), activations)
+
+    args = tuple(rounded(index, arg) for index, arg in enumerate(node.args))
+    return dataclasses.replace(node, args=args)
 
 
 def _quantise_operand(values: jax.Array, activations: str) -> jax.Array:

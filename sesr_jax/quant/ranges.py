@@ -7,7 +7,8 @@ operation writes its output, and nowhere else. So a Graph has fewer ranges than 
 - An operation that only moves or selects values (`depth_to_space`, `concat`, `max_pool`, …) has the
   range of its input: these tensors form a *group*, named after its first tensor.
 - A convolution or sum whose only reader is a ReLU is written after the ReLU: it has no range.
-- The input image lies in [0, 1], and a sigmoid's output has the runtimes' fixed range.
+- The input image lies in [0, 1], and a sigmoid's output has the runtimes' fixed range. A number added to
+  what has a fixed range shifts it.
 - The output image lies in [0, 1] too. Its group has that range exactly, and the saturation of the
   last requantising operation *is* the clip. Any other `clip` that a range can perform goes likewise.
 
@@ -77,6 +78,8 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
         return Points(group={}, fixed={}, absorbed=frozenset())
     pinned: dict[str, Range] = {graph.input: IMAGE}
     pinned |= {node.name: SIGMOID for node in graph.nodes if node.op == "sigmoid"}
+    for node in graph.nodes:
+        pinned |= _shifted(node, pinned)
     group = _groups(graph, set(pinned))
     fixed, absorbed = dict(pinned), set()
     for node in graph.nodes:
@@ -101,6 +104,17 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
         fixed={key: value for key, value in fixed.items() if key not in excluded},
         absorbed=frozenset(name for name in absorbed if group[name] not in excluded),
     )
+
+
+def _shifted(node: Node, pinned: Ranges) -> Ranges:
+    """The range of the sum of a pinned tensor and a number: as wide, so that codes stay codes."""
+    if node.op != "add" or not set(node.inputs) <= pinned.keys():
+        return {}
+    for number in node.parameters:
+        ((low, high),) = (pinned[name] for name in node.inputs)
+        if isinstance(number, np.ndarray) and not number.ndim and low <= -number <= high:
+            return {node.name: (low + float(number), high + float(number))}
+    return {}
 
 
 def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:

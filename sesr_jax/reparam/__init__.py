@@ -3,6 +3,7 @@
 Knows nothing of super-resolution: it works in any JAX code.
 """
 
+from sesr_jax.reparam.combinators import Concat, Grouped, Sequential, Sum
 from sesr_jax.reparam.filters import (
     AveragePool,
     Depthwise,
@@ -51,15 +52,11 @@ from sesr_jax.reparam.norm import (
 )
 from sesr_jax.reparam.terms import (
     Basis,
-    Concat,
     Conv,
     Facts,
-    Grouped,
     Identity,
     Reach,
     Scale,
-    Sequential,
-    Sum,
     Term,
     collapse,
     is_term,

@@ -25,7 +25,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
+from sesr_jax.reparam.combinators import Sequential, Sum
 from sesr_jax.reparam.filters import (
     AveragePool,
     Depthwise,
@@ -36,7 +37,7 @@ from sesr_jax.reparam.filters import (
     sobel_y,
 )
 from sesr_jax.reparam.norm import new_batch_norm
-from sesr_jax.reparam.terms import Basis, Conv, Identity, Scale, Sequential, Sum, Term
+from sesr_jax.reparam.terms import Basis, Conv, Identity, Scale, Term
 
 Form: TypeAlias = Callable[[jax.Array, int, int], Term]
 KernelSize: TypeAlias = int | tuple[int, int]
@@ -336,9 +337,7 @@ def named(name: str) -> Callable[..., Form]:
     Raises:
       InputError: there is none.
     """
-    if name not in FORMS:
-        raise InputError(f"unknown form {name!r}: it must be one of {', '.join(FORMS)}; name one.")
-    return FORMS[name]
+    return look_up("form", name, FORMS)
 
 
 def _pair(kernel_size: KernelSize) -> tuple[int, int]:

@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.reparam import filters, norm, terms
+from sesr_jax.reparam import combinators, filters, norm, terms
 from sesr_jax.reparam.terms import Term
 
-_TERMS = {
+TERMS = {
     name: value
-    for module in (terms, filters, norm)
+    for module in (terms, combinators, filters, norm)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Term) and value is not Term
 }
+"""Every kind of term by name."""
 
 
 def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:
@@ -57,12 +58,12 @@ def unpack(arrays: Mapping[str, np.ndarray], skeleton: Any) -> Any:
     """
     ((kind, value),) = [item for item in skeleton.items() if item[0] != "fields"]
     if kind == "term":
-        if value not in _TERMS:
+        if value not in TERMS:
             raise InputError(
-                f"unknown term {value!r}: it must be one of {sorted(_TERMS)}; update sesr_jax."
+                f"unknown term {value!r}: it must be one of {sorted(TERMS)}; update sesr_jax."
             )
         fields = {name: unpack(arrays, child) for name, child in skeleton["fields"].items()}
-        return _TERMS[value](**fields)
+        return TERMS[value](**fields)
     if kind == "dict":
         return {key: unpack(arrays, child) for key, child in value.items()}
     if kind == "tuple":

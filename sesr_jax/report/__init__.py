@@ -1,6 +1,7 @@
 """Results for people: one HTML page, and tables for the terminal."""
 
 from sesr_jax.report.page import (
+    Bars,
     Block,
     Compare,
     Dots,
@@ -8,6 +9,7 @@ from sesr_jax.report.page import (
     Paragraph,
     Picture,
     Plot,
+    Scatter,
     Section,
     Table,
     html,
@@ -16,6 +18,7 @@ from sesr_jax.report.page import (
 from sesr_jax.report.table import text_table
 
 __all__ = [
+    "Bars",
     "Block",
     "Compare",
     "Dots",
@@ -23,6 +26,7 @@ __all__ = [
     "Paragraph",
     "Picture",
     "Plot",
+    "Scatter",
     "Section",
     "Table",
     "html",

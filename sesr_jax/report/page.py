@@ -10,6 +10,7 @@ on a telephone and without JavaScript. All text is escaped; nothing in it is tak
 import base64
 import dataclasses
 import io
+import math
 import os
 import re
 import zlib
@@ -103,7 +104,41 @@ class Dots:
     caption: str = ""
 
 
-Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot | Dots
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """Horizontal bars of stacked parts: a bar for each name, the first on top, a colour for each part.
+
+    Attributes:
+      values: by name, the parts' lengths by the part's name.
+      x: the axis's name, with its unit.
+      caption: what the bars say, or nothing.
+    """
+
+    values: Mapping[str, Mapping[str, float]]
+    x: str
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scatter:
+    """Named points, and lines to judge them by, on axes of powers of ten.
+
+    Attributes:
+      points: by name, x and y.
+      lines: by name, the x and the y values.
+      x: the horizontal axis's name, with its unit.
+      y: the vertical one's.
+      caption: what the plot says, or nothing.
+    """
+
+    points: Mapping[str, tuple[float, float]]
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    x: str
+    y: str
+    caption: str = ""
+
+
+Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot | Dots | Bars | Scatter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +225,14 @@ def _block(block: Block) -> str:
             label = block.caption or block.x
             svg = _svg(lambda axes: _dots(axes, block), height, label)
             return _figure(svg, block.caption, "plot")
+        case Bars():
+            height = 1.1 + 0.24 * len(block.values)
+            svg = _svg(lambda axes: _bars(axes, block), height, block.caption or block.x)
+            return _figure(svg, block.caption, "plot")
+        case Scatter():
+            label = block.caption or f"{block.y} over {block.x}"
+            svg = _svg(lambda axes: _scatter(axes, block), 3.4, label)
+            return _figure(svg, block.caption, "plot")
 
 
 def _figure(content: str, caption: str, kind: str = "picture") -> str:
@@ -272,6 +315,40 @@ def _dots(axes: Any, dots: Dots) -> None:
     axes.set_yticks(range(len(dots.values)), [_plain(name) for name in dots.values])
     axes.invert_yaxis()
     axes.set_xlabel(_plain(dots.x), color=_INK)
+
+
+def _bars(axes: Any, bars: Bars) -> None:
+    parts = list(dict.fromkeys(part for values in bars.values.values() for part in values))
+    starts = [0.0] * len(bars.values)
+    for part, colour in zip(parts, _cycle(len(parts)), strict=True):
+        lengths = [values.get(part, 0.0) for values in bars.values.values()]
+        axes.barh(range(len(lengths)), lengths, 0.7, starts, color=colour, label=_plain(part))
+        starts = [start + length for start, length in zip(starts, lengths, strict=True)]
+    axes.set_yticks(range(len(starts)), [_plain(name) for name in bars.values], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(_plain(bars.x), color=_INK)
+    if len(parts) > 1:
+        axes.legend(frameon=False, labelcolor=_INK, ncols=len(parts), loc="lower center",
+                    bbox_to_anchor=(0.5, 1))  # fmt: skip
+
+
+def _scatter(axes: Any, plot: Scatter) -> None:
+    for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
+        axes.plot(x, y, "-", label=_plain(name), color=colour, linewidth=2)
+    x, y = zip(*plot.points.values(), strict=True) if plot.points else ((), ())
+    axes.plot(x, y, "o", color=_COLOURS[2], alpha=0.8, markersize=6)
+    for name, place in plot.points.items():
+        axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points",
+                      fontsize=7, color=_INK)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for low, high, limits in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
+        limits(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    axes.minorticks_off()
+    axes.set_xlabel(_plain(plot.x), color=_INK)
+    axes.set_ylabel(_plain(plot.y), color=_INK)
+    if plot.lines:
+        axes.legend(frameon=False, labelcolor=_INK)
 
 
 def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:

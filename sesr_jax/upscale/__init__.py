@@ -4,7 +4,14 @@ from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
-from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network, in_domain, upscale_photo
+from sesr_jax.upscale.upscaler import (
+    Upscaler,
+    bicubic,
+    from_network,
+    in_domain,
+    photo_halo,
+    upscale_photo,
+)
 
 __all__ = [
     "Progress",
@@ -16,6 +23,7 @@ __all__ = [
     "from_tflite",
     "in_domain",
     "load_upscaler",
+    "photo_halo",
     "quality_drop",
     "upscale_photo",
     "upscale_tiled",

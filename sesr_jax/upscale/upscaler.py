@@ -48,6 +48,11 @@ class Upscaler:
     tile: tuple[int, int] | None = None
 
 
+def photo_halo(upscaler: Upscaler) -> int:
+    """The input pixels on each side that a pixel of an upscaled photo depends on, its colours included."""
+    return max(upscaler.halo, _CUBIC_HALO)
+
+
 def from_network(network: Network) -> Upscaler:
     """The network's deployable form, compiled once for each size that it meets.
 
@@ -81,7 +86,7 @@ def upscale_photo(
     upscaler: Upscaler,
     photo: np.ndarray,
     *,
-    tile: int | None = 256,
+    tile: int | tuple[int, int] | None = 256,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """A photo `upscaler.scale` times as large.
@@ -92,8 +97,8 @@ def upscale_photo(
     Args:
       upscaler: what upscales.
       photo: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
-      tile: the side of a tile in input pixels, halo included; None for the whole photo at once. An
-        upscaler of one fixed size has its own.
+      tile: the side of a tile in input pixels, or its height and width, halo included; None for the
+        whole photo at once. An upscaler of one fixed size has its own.
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:
@@ -113,7 +118,7 @@ def upscale_photo(
         pixels,
         functools.partial(_upscale_codes, upscaler),
         tile=tile,
-        halo=max(upscaler.halo, _CUBIC_HALO),
+        halo=photo_halo(upscaler),
         progress=progress,
     )
     return result if colour else result[..., 0]
@@ -124,7 +129,7 @@ def _in_windows(
     image: np.ndarray,
     function: Callable[[np.ndarray], np.ndarray],
     *,
-    tile: int | None,
+    tile: int | tuple[int, int] | None,
     halo: int,
     progress: Progress | None = None,
 ) -> np.ndarray:
@@ -143,11 +148,18 @@ def _in_windows(
         function,
         filled,
         scale=upscaler.scale,
-        tile=upscaler.tile or (filled.shape[:2] if tile is None else tile - tile % align),
+        tile=upscaler.tile or _aligned(tile, filled.shape[:2], align),
         halo=halo,
         align=align,
         progress=progress,
     )[: height * upscaler.scale, : width * upscaler.scale]
+
+
+def _aligned(
+    tile: int | tuple[int, int] | None, whole: tuple[int, ...], align: int
+) -> tuple[int, int]:
+    height, width = whole if tile is None else (tile, tile) if isinstance(tile, int) else tile
+    return height - height % align, width - width % align
 
 
 def in_domain(

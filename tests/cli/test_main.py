@@ -5,13 +5,17 @@ import pathlib
 
 import jax
 import numpy as np
+import onnx
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.models import network
+from sesr_jax.train.checkpoint import claim
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +83,24 @@ def test_latency_names_what_the_target_lacks(capsys):
     assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
 
 
+def test_latency_compares_models_and_targets_on_a_page(capsys, tmp_path):
+    page = tmp_path / "latency.html"
+    command = ["latency", "sesr_m3_hw", "fsrcnn", "--size", "160x90", "--html", str(page)]
+    assert main([*command, "--target", "ethos-n78-4tops", "--target", "roofline"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(("sesr_m3_hw", "fsrcnn")) for line in lines) == 4
+    assert "what would help" in page.read_text("utf-8")
+    assert "--csv" in _refused(capsys, *command, "--target", "roofline", "--csv", page)
+
+
+def test_latency_cuts_a_frame_into_tiles(capsys):
+    command = ["latency", "sesr_m3_hw", "--size", "320x180", "--tile"]
+    assert main([*command, "100x60"]) == 0
+    assert "tiles of 100×60, halo 7: 4×4 windows" in capsys.readouterr().out
+    assert main([*command, "auto"]) == 0
+    assert "without overlap" in capsys.readouterr().out
+
+
 def test_reparam_of_a_model_and_of_a_form(capsys):
     assert main(["reparam", "sesr_m5", "--patch", "64"]) == 0
     out = capsys.readouterr().out
@@ -124,6 +146,20 @@ def test_upscale_writes_a_picture_of_the_right_size(weights, photo, tmp_path, ca
     assert "140×100" in capsys.readouterr().out
 
 
+def test_upscale_in_the_fastest_tiles_of_a_target_is_upscaling(weights, photo, tmp_path, capsys):
+    command = ["upscale", str(photo), "--model", str(weights)]
+    assert main([*command, str(tmp_path / "a.png")]) == 0
+    capsys.readouterr()
+    auto = ["--tile", "auto", "--target", "ethos-u65-512"]
+    assert main([*command, str(tmp_path / "b.png"), *auto]) == 0
+    assert "140×100 in tiles of" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "c.png"), "--tile", "64x40"]) == 0
+    a, *others = (read_image(tmp_path / f"{name}.png").astype(int) for name in "abc")
+    assert all(np.abs(other - a).max() <= 1 for other in others)  # a code, where rounding differs
+    bicubic = ["upscale", photo, tmp_path / "d.png", "--model", "bicubic_x2", *auto]
+    assert "no choice of tiles" in _refused(capsys, *bicubic)
+
+
 def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
     out = tmp_path / "large.png"
     assert main(["upscale", str(photo), str(out), "--model", "bicubic_x3"]) == 0
@@ -145,6 +181,41 @@ def test_export_eval_and_latency_of_the_same_file(weights, photo, tmp_path, caps
     assert psnr["bicubic_x2"] > 25
     assert main(["latency", str(exported)]) == 0
     assert "conv2d" in capsys.readouterr().out
+
+
+def test_export_to_onnx(weights, photo, tmp_path, capsys):
+    out = tmp_path / "m.onnx"
+    floats = ["--precision", "float32"]
+    assert main(["export", "--model", str(weights), "--out", str(out), *floats]) == 0
+    assert "float32" in capsys.readouterr().out
+    plain = onnx.load(out)
+    calibrate = ("--size", "48x40", "--calibrate", str(photo.parent))
+    assert main(["export", "--model", str(weights), "--out", str(out), *calibrate]) == 0
+    found = {prop.key: prop.value for prop in onnx.load(out).metadata_props}
+    assert (found["model"], found["scale"]) == ("sesr_m3_hw", "2")
+    assert json.loads(found["ranges"])["input"] == [0, 1]
+    assert "QuantizeLinear" not in {node.op_type for node in plain.graph.node}
+
+
+def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, monkeypatch, capsys):
+    config = train.base()
+    config.optim.lr = 0.125
+    claim(tmp_path / "run", config)
+    monkeypatch.setattr("sesr_jax.pretrained.load_network", lambda run: network.load(weights))
+    out, command = tmp_path / "m.safetensors", ["export", "--model", str(tmp_path / "run"), "--out"]
+    for kind, flags in (("collapsed", []), ("expanded", ["--expanded"])):
+        assert main([*command, str(out), *flags]) == 0
+        assert kind in capsys.readouterr().out
+        with safe_open(out, framework="numpy") as file:
+            facts = file.metadata()
+        assert json.loads(facts["training"])["optim"]["lr"] == 0.125
+        assert ("graph" in facts) == (kind == "collapsed")
+        expected = network.load(weights)
+        expected = expected if flags else expected.collapsed()
+        found = network.load(out)
+        jax.tree.map(np.testing.assert_array_equal, found.variables, expected.variables)
+    assert "--expanded" in _refused(capsys, *command, tmp_path / "m.onnx", "--expanded")
+    assert ".tflite, .onnx, .safetensors" in _refused(capsys, *command, tmp_path / "m.npz")
 
 
 def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):

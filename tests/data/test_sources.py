@@ -123,7 +123,7 @@ def test_source_by_name(benchmark):
     assert source("embedded:eval") == embedded("eval")
     assert source("embedded:train", scale=2) == embedded("train")
     assert source(str(benchmark), scale=2) == folder(benchmark, scale=2)
-    with pytest.raises(InputError, match='"test" must be one of train, eval'):
+    with pytest.raises(InputError, match="split 'test': it must be one of train, eval"):
         source("embedded:test")
     with pytest.raises(InputError, match="not a folder"):
         source(str(benchmark / "none"))

@@ -1,4 +1,4 @@
-"""Real conversions, made once: each costs a second, and TensorFlow's import seven."""
+"""Small networks, made once; a conversion of one costs a second, and TensorFlow's import seven."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,6 @@ import pytest
 from export_samples import SHAPE, Export, luma
 from flax import traverse_util
 
-from sesr_jax.export import to_tflite
 from sesr_jax.graph import trace
 from sesr_jax.models import create
 from sesr_jax.quant import calibrate
@@ -47,12 +46,6 @@ def exported() -> Callable[[str, int], Export]:
             flat["params", "deconv"] *= 100
             variables = traverse_util.unflatten_dict(flat)
         graph = trace(network, variables, SHAPE)
-        ranges = calibrate(graph, [image])
-        return Export(
-            graph=graph,
-            ranges=ranges,
-            float32=to_tflite(graph, ranges=None),
-            int8=to_tflite(graph, ranges=ranges),
-        )
+        return Export(graph=graph, ranges=calibrate(graph, [image]))
 
     return export

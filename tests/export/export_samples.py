@@ -1,6 +1,7 @@
 """Small networks with their files, and what the files should compute."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.export import to_tflite
 from sesr_jax.graph import Graph, Node, run, trace
 from sesr_jax.quant import Ranges, affine, points
 
@@ -22,8 +24,14 @@ class Export:
 
     graph: Graph
     ranges: Ranges
-    float32: bytes
-    int8: bytes
+
+    @functools.cached_property
+    def float32(self) -> bytes:
+        return to_tflite(self.graph, ranges=None)
+
+    @functools.cached_property
+    def int8(self) -> bytes:
+        return to_tflite(self.graph, ranges=self.ranges)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -62,6 +70,10 @@ def _round(x: jax.Array, step: jax.Array) -> jax.Array:
     return jnp.round(x / step) * step
 
 
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x))))
+
+
 # One network an operation; its output lies within [0, 1], where an image saturates.
 RNG = np.random.default_rng(0)
 
@@ -91,6 +103,9 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     ),
     "conv2d_transpose even": lambda x: ops.conv2d_transpose(x, weights(4, 4, 4, 4), strides=(2, 2)),
     "depth_to_space": lambda x: ops.depth_to_space(x, block=2),
+    "depth_to_space of colours": lambda x: ops.depth_to_space(
+        ops.concat(x, ops.mul(x, 0.5)), block=2
+    ),
     "leaky_relu": lambda x: ops.leaky_relu(ops.add(x, -0.5), slope=-0.25),
     "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
     "max_pool same": lambda x: ops.max_pool(x, window=(3, 3), padding="SAME"),

@@ -79,7 +79,9 @@ def test_without_tensorflow_its_extra_is_named(tmp_path, monkeypatch):
 def test_without_torch_the_remedy_is_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").touch()
-    with pytest.raises(InputError, match=r"torch is not installed.*safetensors\.torch\.save_file"):
+    with pytest.raises(
+        InputError, match=r"needs torch, which is not.*safetensors\.torch\.save_file"
+    ):
         read_arrays(tmp_path / "w.pth")
 
 

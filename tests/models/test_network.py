@@ -112,7 +112,7 @@ def test_a_network_of_three_channels_keeps_them_apart_in_its_input_residual():
 
 
 def test_the_activation_behind_the_head_and_the_centring_are_options():
-    options = {**_SMALL, "head_activation": True, "centred": False}
+    options = {**_SMALL, "head_activation": True, "centre": 0.0}
     changed = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
     assert "head_prelu" in changed.variables["params"]
     black = jax.numpy.zeros((1, 8, 8, 1))

@@ -1,4 +1,4 @@
-"""Networks of the vendor's table as Graphs, with kernels of zeros: only sizes matter here."""
+"""Networks as Graphs, with kernels of zeros: only sizes matter here."""
 
 from collections.abc import Callable
 
@@ -70,30 +70,9 @@ def _fsrcnn(height, width):
     return b.graph()
 
 
-def _network(name: str, height: int, width: int) -> Graph:
-    """A network by its name in the vendor's table."""
-    family, *fields = name.split("_")
-    if family == "conv":
-        channels, features, size = map(int, fields)
-        b = _Builder(height, width, channels)
-        b.conv(features, size, "relu")
-        return b.graph()
-    if family == "fsrcnn":
-        return _fsrcnn(height, width)
-    blocks, scale, *options = fields
-    return _sesr(
-        int(blocks[1:]),
-        int(scale[1:]),
-        height,
-        width,
-        activation="leaky_relu" if "lrelu" in options else "relu",
-        residual="nores" not in options,
-    )
-
-
 @pytest.fixture(scope="session")
-def network() -> Callable[[str, int, int], Graph]:
-    return _network
+def fsrcnn() -> Callable[..., Graph]:
+    return _fsrcnn
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu import TARGETS, estimate, find_target, layers_from_graph
+from sesr_jax.npu import estimate, find_target, layers_from_graph, target_names
 
 TARGET = find_target("ethos-n78-4tops")
-LARGE_SRAM = dataclasses.replace(TARGET, sram_bytes=1 << 40)
-SMALL_SRAM = dataclasses.replace(TARGET, sram_bytes=1 << 10)
+
+
+def _with_memory(target=TARGET, **figures):
+    return dataclasses.replace(target, memory=dataclasses.replace(target.memory, **figures))
+
+
+LARGE_SRAM = _with_memory(sram_bytes=1 << 40)
+SMALL_SRAM = _with_memory(sram_bytes=1 << 10)
 
 
 def _estimate(graph, target=TARGET, **options):
@@ -32,21 +38,25 @@ def test_with_room_for_everything_only_input_output_and_weights_cross_the_bus(bu
     weights = sum(layer.weight_bytes for layer in layers_from_graph(graph))
     report = _estimate(graph, LARGE_SRAM)
     assert report.dram_bytes == 64 * 64 * (3 + 16) + weights
-    assert {row.cascade for row in report.rows} == {0}
+    assert {(row.cascade, row.schedule) for row in report.rows} == {(0, "on chip")}
 
 
 def test_without_room_every_tensor_is_written_and_read(builder):
     graph = _chain(builder)
     report = _estimate(graph, SMALL_SRAM)
     assert report.dram_bytes >= 64 * 64 * (3 + 3 * 2 * 16 + 16)
-    assert len({row.cascade for row in report.rows}) == len(report.rows)
+    passes = [row for row in report.rows if row.op != "layout"]
+    assert {row.schedule for row in report.rows} == {"alone"}
+    assert len({row.cascade for row in passes}) == len(passes)
 
 
-def test_a_residual_goes_through_dram(sesr):
-    with_residual, without = (
-        _estimate(sesr(3, 2, 64, 64, residual=residual), LARGE_SRAM) for residual in (True, False)
-    )
-    assert with_residual.dram_bytes - without.dram_bytes == 2 * 64 * 64 * 16
+def test_a_residual_stays_on_chip_where_there_is_room_and_costs_three_transfers_where_not(sesr):
+    for target, transfers in ((LARGE_SRAM, 0), (SMALL_SRAM, 3)):
+        with_residual, without = (
+            _estimate(sesr(3, 2, 64, 64, residual=residual), target) for residual in (True, False)
+        )
+        more = with_residual.dram_bytes - without.dram_bytes
+        assert more == transfers * 64 * 64 * 16
 
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.0, 0.4]))
@@ -54,44 +64,86 @@ def test_a_residual_goes_through_dram(sesr):
 def test_no_pass_is_faster_than_any_of_its_engines(sesr, blocks, height, width, saving):
     report = _estimate(sesr(blocks, 2, 8 * height, 8 * width), activation_saving=saving)
     for row in report.rows:
-        bus = max(row.read_bytes, row.write_bytes) / TARGET.dram_bytes_per_cycle
-        assert row.cycles >= max(row.mce_cycles, row.ple_cycles, bus)
+        bus = max(row.read_bytes, row.write_bytes) / TARGET.memory.dram_bytes_per_cycle
+        assert row.cycles >= max(row.mac_cycles, row.vector_cycles, bus)
+        assert row.sram_bytes <= TARGET.memory.sram_bytes
 
 
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("name", target_names())
 @pytest.mark.parametrize(
     "larger", [{"height": 240}, {"width": 320}, {"features": 32}, {"blocks": 6}]
 )
-def test_a_larger_network_is_never_faster(builder, target, larger):
+def test_a_larger_network_is_never_faster(builder, name, larger):
+    target = find_target(name)
     small = {"height": 120, "width": 160, "features": 16, "blocks": 3}
     before, after = (_estimate(_chain(builder, **size), target) for size in (small, small | larger))
-    assert after.seconds > before.seconds
-    assert after.mce_cycles > before.mce_cycles
+    assert after.seconds >= before.seconds
+    assert after.macs > before.macs
+    assert after.mac_cycles >= before.mac_cycles
 
 
 def test_more_sram_is_never_slower(sesr):
     graph = sesr(5, 2, 300, 400)
-    targets = [dataclasses.replace(TARGET, sram_bytes=1 << n) for n in range(16, 26)]
+    targets = [_with_memory(sram_bytes=1 << n) for n in range(18, 26)]
     seconds = [_estimate(graph, target).seconds for target in targets]
     assert seconds == sorted(seconds, reverse=True)
 
 
+@pytest.mark.parametrize("name", target_names())
+def test_more_bandwidth_is_never_slower(sesr, name):
+    layers = layers_from_graph(sesr(3, 2, 90, 160))
+    targets = [_with_memory(find_target(name), dram_bytes_per_cycle=2.0**n) for n in range(7)]
+    seconds = [estimate(layers, target).seconds for target in targets]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_multiply_accumulates_are_those_of_the_network(fsrcnn, name):
+    layers = layers_from_graph(fsrcnn(24, 24))
+    assert estimate(layers, find_target(name)).macs == sum(layer.macs for layer in layers)
+
+
+def test_layer_by_layer_moves_every_tensor_and_cascades_move_fewer(builder):
+    graph = _chain(builder)
+    roofline = find_target("roofline")
+    alone = dataclasses.replace(roofline, stripes=dataclasses.replace(roofline.stripes, cascades=1))
+    weights = sum(layer.weight_bytes for layer in layers_from_graph(graph))
+    ends = 64 * 64 * (3 + 16) + weights
+    assert _estimate(graph, alone).dram_bytes == ends + 3 * 2 * 64 * 64 * 16
+    assert _estimate(graph, roofline).dram_bytes == ends
+
+
+def test_energy_is_that_of_macs_and_traffic(builder):
+    report = _estimate(_chain(builder), find_target("roofline"))
+    energy = report.target.energy
+    want = energy.mac * report.macs + energy.dram_byte * report.dram_bytes
+    assert report.joules == pytest.approx(want * 1e-12)
+    assert _estimate(_chain(builder)).joules is None
+
+
+def test_a_target_of_floats_moves_twice_the_bytes(builder):
+    int8, f16 = (
+        _estimate(_chain(builder), find_target(f"bm1684x-{kind}")) for kind in ("int8", "f16")
+    )
+    assert f16.dram_bytes == 2 * int8.dram_bytes
+    assert f16.seconds > int8.seconds
+
+
 def test_compression_saves_intermediate_tensors_and_no_others(sesr):
-    # At 1080p no two passes fit on chip together, so that the schedule is the same.
+    # At 1080p no two passes fit on chip together; only the stripes' borders may differ.
     graph = sesr(5, 2, 1080, 1920)
     full, half, tenth = (_estimate(graph, activation_saving=saving) for saving in (0.0, 0.5, 0.9))
     ends = 1080 * 1920 * 5 + sum(layer.weight_bytes for layer in layers_from_graph(graph))
     assert full.dram_bytes > half.dram_bytes > tenth.dram_bytes > ends
-    assert half.dram_bytes - ends == pytest.approx((full.dram_bytes - ends) / 2, rel=0.01)
+    assert half.dram_bytes - ends == pytest.approx((full.dram_bytes - ends) / 2, rel=0.06)
     assert full.seconds > half.seconds > tenth.seconds
 
 
-def test_sesr_m5_runs_near_the_papers_figure(sesr):
-    # 27.22 ms (Bhardwaj et al. 2022), by an estimator and a compression that they do not publish.
-    slow, fast = (
-        _estimate(sesr(5, 2, 1080, 1920), activation_saving=saving).seconds for saving in (0, 0.5)
-    )
-    assert fast < 27.22e-3 < slow
+def test_sesr_m5_runs_near_the_papers_figures(sesr):
+    # 27.22 ms and 282 MB (Bhardwaj et al. 2022), by an estimator and a compression that they do not print.
+    report = _estimate(sesr(5, 2, 1080, 1920), activation_saving=0.5)
+    assert report.seconds == pytest.approx(27.22e-3, rel=0.05)
+    assert report.dram_bytes == pytest.approx(282e6, rel=0.05)
 
 
 def test_prelu_is_counted_and_flagged(builder):
@@ -149,14 +201,9 @@ def test_float_tensors_and_batches_are_refused(sesr):
     layers = layers_from_graph(sesr(3, 2, 8, 8))
     with pytest.raises(InputError, match="full INT8"):
         estimate([dataclasses.replace(layer, bits=32) for layer in layers], TARGET)
-    batched = dataclasses.replace(layers[0], output_shape=(2, 8, 8, 16))
+    batched = dataclasses.replace(layers[0], input_shapes=((2, 8, 8, 1),))
     with pytest.raises(InputError, match="batch"):
         estimate([batched], TARGET)
-
-
-def test_an_unknown_target_is_told_the_known_ones():
-    with pytest.raises(InputError, match="ethos-n78-4tops"):
-        find_target("ethos-n79")
 
 
 def test_an_estimate_takes_milliseconds(sesr):
@@ -167,3 +214,10 @@ def test_an_estimate_takes_milliseconds(sesr):
         _estimate(graph)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+
+
+def test_what_is_assumed_of_a_target_is_said(builder):
+    said = _estimate(_chain(builder), find_target("bm1684x-int8")).to_text()
+    assert "Assumed or fitted in bm1684x-int8" in said
+    assert "mac.efficiency" in said
+    assert "Assumed" not in _estimate(_chain(builder)).to_text()

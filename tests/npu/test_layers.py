@@ -27,16 +27,15 @@ def test_an_activation_stays_apart_from_a_tensor_that_others_read(builder):
     assert [layer.op for layer in layers] == ["conv2d", "relu", "add"]
 
 
-def test_prelu_is_never_absorbed_unless_its_slope_is_shared(builder):
+def test_prelu_is_absorbed_with_its_slopes_and_one_slope_is_leaky_relu(builder):
     b = builder(8, 8, 1)
     for slopes in (16, 1):
         conv = b.conv(16, 3)
         b.add("prelu", conv, np.zeros(slopes), shape=b.shapes[conv])
     layers = layers_from_graph(b.graph())
-    assert [(layer.op, layer.activation) for layer in layers] == [
-        ("conv2d", None),
-        ("prelu", None),
-        ("conv2d", "leaky_relu"),
+    assert [(layer.op, layer.activation, layer.activation_bytes) for layer in layers] == [
+        ("conv2d", "prelu", 16),
+        ("conv2d", "leaky_relu", 0),
     ]
 
 

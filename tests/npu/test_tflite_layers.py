@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import flatbuffer
-from sesr_jax.npu import estimate, find_target, layers_from_graph, layers_from_tflite
+from sesr_jax.npu import (
+    OPERATORS,
+    estimate,
+    find_target,
+    layers_from_graph,
+    layers_from_tflite,
+    refusal,
+    target_names,
+)
+from sesr_jax.ops import OPS
 
 TARGET = find_target("ethos-n78-4tops")
 HEIGHT, WIDTH = 24, 32
@@ -64,6 +73,78 @@ def test_a_tflite_has_the_layers_of_its_graph(model, file, sesr):
         assert [getattr(a, fact) for a in theirs] == [getattr(b, fact) for b in ours], fact
     a, b = estimate(theirs, TARGET), estimate(ours, TARGET)
     assert (a.seconds, a.dram_bytes) == (b.seconds, b.dram_bytes)
+
+
+def _convert_many() -> bytes:
+    """A network of operators that this project does not export."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow as tf
+
+        rng = np.random.default_rng(0)
+
+        def kernel(*shape):
+            return tf.constant(rng.normal(0, 0.1, shape), tf.float32)
+
+        kernels = {
+            "depthwise": kernel(3, 3, 4, 1),
+            "transposed": kernel(3, 3, 8, 4),
+            "dense": kernel(8, 5),
+            "conv": kernel(3, 3, 3, 4),
+        }
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32)])
+        def network(x):
+            x = tf.pad(x, [[0, 0], [2, 0], [2, 0], [0, 0]])  # unlike "SAME"
+            x = tf.nn.conv2d(x, kernels["conv"], 1, "VALID")
+            x = tf.nn.depthwise_conv2d(x, kernels["depthwise"], [1, 1, 1, 1], "SAME")
+            x = tf.nn.relu6(x)
+            y = tf.nn.conv2d_transpose(x, kernels["transposed"], (1, 32, 32, 8), 2, "SAME")
+            y = tf.sigmoid(y[:, :16, ::2, :])
+            z = tf.space_to_batch(y, [2, 2], [[0, 0], [0, 0]])
+            z = tf.batch_to_space(z, [2, 2], [[0, 0], [0, 0]])
+            z = tf.transpose(z, [0, 2, 1, 3])
+            a, b = tf.split(tf.image.resize(z, (32, 32), "nearest"), 2, axis=-1)
+            x = tf.concat([b, a], axis=-1)
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID") - tf.nn.avg_pool2d(x, 2, 2, "VALID")
+            return tf.linalg.matmul(tf.reshape(tf.reduce_mean(x, [1, 2]), (1, 8)), kernels["dense"])
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [network.get_concrete_function()]
+        )
+        images = rng.random((4, 1, 16, 16, 3), np.float32)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        return converter.convert()
+
+
+def test_other_peoples_operators_are_layers_with_their_sizes(file):
+    file.write_bytes(_convert_many())
+    layers = layers_from_tflite(file)
+    found = {layer.op: layer for layer in layers}
+    assert found.keys() >= {
+        *("pad", "conv2d", "conv2d_transpose", "sigmoid", "slice", "batch_to_space", "transpose"),
+        *("resize", "concat", "max_pool", "average_pool", "add", "mean", "fully_connected"),
+    }
+    assert {layer.op for layer in layers} <= set(OPERATORS.values())
+    depthwise = next(layer for layer in layers if layer.groups > 1)
+    assert (depthwise.groups, depthwise.macs) == (4, 9 * 4 * 16 * 16)
+    assert (found["fully_connected"].macs, found["fully_connected"].weight_bytes) == (40, 40 + 20)
+    assert found["conv2d_transpose"].macs == 9 * 4 * 8 * 32 * 32
+    splits = [layer for layer in layers if layer.op == "slice" and layer.output_shape[-1] == 4]
+    assert len(splits) == 2
+    for name in target_names():
+        report = estimate(layers, find_target(name))
+        assert {row.op for row in report.flagged} == {
+            layer.op for layer in layers if refusal(layer, find_target(name))
+        }
+        assert all(row.cycles > 0 for row in report.flagged)
+
+
+def test_everything_that_we_export_is_known():
+    assert set(OPERATORS.values()) >= set(OPS)
 
 
 def _with_depth_to_space_as(model: bytes, name: str) -> bytes:

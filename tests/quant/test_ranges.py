@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -12,7 +13,7 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
-from sesr_jax.quant import points, validate
+from sesr_jax.quant import affine, points, validate
 from sesr_jax.quant.ranges import SIGMOID
 
 KERNEL = jnp.ones((3, 3, 4, 4)) / 36
@@ -83,7 +84,7 @@ def test_copies_of_the_image_have_its_range() -> None:
 
 def test_a_clip_is_what_its_range_does() -> None:
     def network(x: jax.Array) -> jax.Array:
-        y = ops.clip(ops.depth_to_space(ops.add(x, -0.5), block=2), low=-0.25, high=0.25)
+        y = ops.clip(ops.depth_to_space(ops.add(x, x), block=2), low=-0.25, high=0.25)
         return ops.mul(y, 2.0)
 
     found = points(graph_of(network))
@@ -95,13 +96,13 @@ def test_a_clip_is_what_its_range_does() -> None:
     "network",
     [
         # Another reader needs the values beyond the bounds.
-        lambda x: ops.add((y := ops.add(x, -0.5)), ops.clip(y, low=-0.1, high=0.1)),
+        lambda x: ops.add((y := ops.add(x, x)), ops.clip(y, low=-0.1, high=0.1)),
         # A tensor that was never clipped joins the group behind the clip.
         lambda x: ops.mul(
-            ops.concat(ops.clip(ops.add(x, -0.5), low=-0.1, high=0.1), ops.mul(x, 3.0)), 0.5
+            ops.concat(ops.clip(ops.add(x, x), low=-0.1, high=0.1), ops.mul(x, 3.0)), 0.5
         ),
         # 0 is not within the bounds, and codes must hold it.
-        lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 0.5),
+        lambda x: ops.mul(ops.clip(ops.add(x, x), low=0.2, high=0.6), 0.5),
     ],
 )
 def test_a_clip_that_no_range_performs_stays(network: Callable[[jax.Array], jax.Array]) -> None:
@@ -149,3 +150,18 @@ def test_a_fixed_range_cannot_be_another() -> None:
     validate(graph, fixed)
     with pytest.raises(InputError, match="'sigmoid' must be"):
         validate(graph, fixed | {"sigmoid": (0.0, 1.0)})
+
+
+def test_a_number_added_to_the_image_shifts_its_range_and_no_code() -> None:
+    graph = sesr("sesr_m3", 2)
+    fixed = points(graph).fixed["add"]
+    np.testing.assert_allclose(fixed, (-128 / 255, 127 / 255), rtol=1e-6)
+    scale, zero_point = affine(*fixed)
+    assert zero_point == 0
+    assert scale == pytest.approx(1 / 255)
+
+
+def test_a_learned_number_or_one_beyond_the_range_shifts_nothing() -> None:
+    for number in (jnp.asarray(-0.5), 2.0):
+        graph = graph_of(lambda x, n=number: ops.mul(ops.add(x, n), 1.5))
+        assert "add" not in points(graph).fixed

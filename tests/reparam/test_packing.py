@@ -38,7 +38,7 @@ def test_round_trip_through_json():
 
 def test_every_term_has_a_name_in_files():
     terms = [t for t in Term.__subclasses__() if t.__module__.startswith(reparam.__name__)]
-    assert {t.__name__ for t in terms} == packing._TERMS.keys()
+    assert {t.__name__ for t in terms} == packing.TERMS.keys()
     assert all(getattr(reparam, t.__name__) is t for t in terms)
 
 

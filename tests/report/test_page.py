@@ -10,7 +10,17 @@ from PIL import Image
 
 from sesr_jax import report
 from sesr_jax.errors import InputError
-from sesr_jax.report import Compare, Page, Paragraph, Picture, Plot, Section, Table
+from sesr_jax.report import (
+    Bars,
+    Compare,
+    Page,
+    Paragraph,
+    Picture,
+    Plot,
+    Scatter,
+    Section,
+    Table,
+)
 
 _VOID = {"meta", "img", "input"}
 _HOSTILE = "<b>\"x\" & 'y' $z$</b></script>"
@@ -69,6 +79,8 @@ def _page(text="words"):
                 [
                     Plot({text: (steps, [1, 2, 3]), "b": (steps, [3, 2, 1])}, text, "dB", text),
                     Plot({"c": (steps, [1, 5, 3])}, "step", "loss"),
+                    Bars({text: {"read": 1.0, text: 2.0}, "b": {"read": 3.0}}, "ms", text),
+                    Scatter({text: (1.0, 10.0)}, {"roof": ([1, 9], [2, 20])}, "x", "y", text),
                 ],
             ),
         ],
@@ -82,7 +94,7 @@ def test_page_is_well_formed():
         1,
         3,
         1,
-        2,
+        4,
         3,
     ]
     assert "37.5" in reader.text

@@ -27,26 +27,13 @@ _CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "ablations" / "for
 _SEEDS = (3, 1)
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> str:
-    """Two small crops of a real photo."""
-    from skimage import data
-
-    from sesr_jax.data import write_image
-
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(2):
-        write_image(folder / f"{i}.png", data.astronaut()[90 * i : 90 * i + 64, 100:180])
-    return str(folder)
-
-
 @pytest.fixture
 def config(photos):
     made = base_ablation()
     made.model.name = "sesr_m3"
     made.conditions = ("dense", "acnet+residual")
     made.seeds = 2
-    made.data.update(train=photos, eval=photos, patch=12, batch=2)
+    made.data.update(train=str(photos), eval=str(photos), patch=12, batch=2)
     made.update(steps=2, steps_per_call=2, eval_every=2, checkpoint_every=2)
     return made
 

@@ -4,7 +4,6 @@ import functools
 import gc
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -19,20 +18,6 @@ from sesr_jax import train
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train.optim import schedule
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> pathlib.Path:
-    """Four crops of a real photo, so that a run reads little."""
-    from skimage import data as photos
-
-    from sesr_jax.data import write_image
-
-    folder = tmp_path_factory.mktemp("photos")
-    image = photos.astronaut()
-    for i in range(4):
-        write_image(folder / f"{i}.png", image[100 * i : 100 * i + 96, 60 * i : 60 * i + 120])
-    return folder
 
 
 @pytest.fixture

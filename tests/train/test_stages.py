@@ -23,20 +23,6 @@ from sesr_jax.train.state import TrainState, init_state
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> pathlib.Path:
-    """Two crops of a real photo."""
-    from skimage import data as photos
-
-    from sesr_jax.data import write_image
-
-    folder = tmp_path_factory.mktemp("photos")
-    image = photos.astronaut()
-    for i in range(2):
-        write_image(folder / f"{i}.png", image[100 * i : 100 * i + 64, 60 * i : 60 * i + 80])
-    return folder
-
-
-@pytest.fixture(scope="module")
 def config(photos) -> ml_collections.ConfigDict:
     """Three stages of a few steps: scratch, two more bases, collapsed; read only."""
     made = train.base()

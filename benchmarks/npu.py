@@ -1,0 +1,416 @@
+"""How close the latency estimates are to vendors' own tools, and how fast.
+
+    python -m benchmarks.npu
+    python -m benchmarks.npu --reference ../shared/reference/npu --rows --json npu.json
+
+Without the reference folder (a table of Arm's open estimator for Ethos-N78, 860 cases), only the
+figures that papers and compilers print are compared. Each comparison says which of its rows were
+looked at when the model was built or its figures fitted; the others it has not seen.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sesr_jax.files import replacing
+from sesr_jax.npu import Layer, Report, estimate, find_target
+from sesr_jax.report import text_table
+
+_REFERENCE = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "npu"
+_BIAS = 4
+
+VARIANTS = {
+    "4TOPS_4PLE": "ethos-n78-4tops",
+    "4TOPS_2PLE": "ethos-n78-4tops-2ple",
+    "8TOPS_2PLE": "ethos-n78-8tops",
+}
+"""Our targets by the vendor's names."""
+
+SEEN = ("sesr_m5_x2", "fsrcnn_x2", "conv_16_", "conv_64_")
+"""Beginnings of the names of networks whose rows were looked at one by one. Nothing is fitted to them: all
+constants are those of the estimator's published source."""
+
+
+class Network:
+    """Layers in a chain; only sizes matter here, so that there are no weights."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self.layers: list[Layer] = []
+        self.last, self.shape = "input", (1, height, width, channels)
+
+    def add(self, op: str, shape: Sequence[int], other: str | None = None, **fields: Any) -> str:
+        """Appends a layer, which may read a second tensor, of the same shape as the first."""
+        names = [self.last] if other is None else [self.last, other]
+        name = f"{len(self.layers)}_{op}"
+        self.layers.append(
+            Layer(
+                name=name,
+                op=op,
+                inputs=tuple(names),
+                input_shapes=(self.shape,) * len(names),
+                output=name,
+                output_shape=tuple(shape),
+                **fields,
+            )
+        )
+        self.last, self.shape = name, tuple(shape)
+        return name
+
+    def conv(self, features: int, size: int, activation: str | None = None, groups: int = 1) -> str:
+        """Appends a convolution of unit stride."""
+        n, h, w, c = self.shape
+        taps = size * size * c // groups
+        return self.add(
+            "conv2d",
+            (n, h, w, features),
+            kernel=(size, size),
+            groups=groups,
+            weight_bytes=features * (taps + _BIAS),
+            macs=h * w * features * taps,
+            activation=activation,
+            activation_bytes=features if activation == "prelu" else 0,
+        )
+
+    def depth_to_space(self, block: int) -> str:
+        """Appends what its name says."""
+        n, h, w, c = self.shape
+        return self.add("depth_to_space", (n, h * block, w * block, c // block**2))
+
+
+def network(name: str, height: int, width: int) -> list[Layer]:
+    """A network by its name in the vendor's table, or of `_OTHERS`."""
+    family, *fields = name.split("_")
+    if family == "conv":
+        channels, features, size = map(int, fields)
+        b = Network(height, width, channels)
+        b.conv(features, size, "relu")
+        return b.layers
+    if family == "sesr":
+        return _sesr(fields, height, width)
+    return _OTHERS[name](height, width)
+
+
+def _sesr(fields: Sequence[str], height: int, width: int) -> list[Layer]:
+    blocks, scale, *options = fields
+    activation = "leaky_relu" if "lrelu" in options else "relu"
+    b = Network(height, width, 1)
+    first = b.conv(16, 5, activation)
+    for _ in range(int(blocks[1:])):
+        b.conv(16, 3, activation)
+    if "nores" not in options:
+        b.add("add", b.shape, first)
+    b.conv(int(scale[1:]) ** 2, 5)
+    for _ in range(int(scale[1:]).bit_length() - 1):
+        b.depth_to_space(2)
+    return b.layers
+
+
+def _fsrcnn(height: int, width: int) -> list[Layer]:
+    b = Network(height, width, 1)
+    for features, size in ((56, 5), (12, 1), *[(12, 3)] * 4, (56, 1)):
+        b.conv(features, size, "relu")
+    macs, weights = 81 * 56 * 4 * height * width, 81 * 56 + _BIAS
+    shape = (1, 2 * height, 2 * width, 1)
+    b.add("conv2d_transpose", shape, kernel=(9, 9), strides=(2, 2), weight_bytes=weights, macs=macs)
+    return b.layers
+
+
+def _abpn(height: int, width: int) -> list[Layer]:
+    """Du et al. 2021 (arXiv:2105.09750)."""
+    b = Network(height, width, 3)
+    for features in (28, 28, 28, 28, 28, 27):
+        b.conv(features, 3, "relu")
+    features = b.conv(27, 3)
+    shape = b.shape
+    b.last, b.shape = "input", (1, height, width, 3)
+    b.add("concat", shape)
+    b.add("add", shape, features)
+    b.depth_to_space(3)
+    b.add("clip", b.shape)
+    return b.layers
+
+
+def _xlsr(height: int, width: int) -> list[Layer]:
+    """Ayazoglu 2021 (arXiv:2105.10288)."""
+    b = Network(height, width, 3)
+    b.conv(16, 3)
+    b.last, b.shape = "input", (1, height, width, 3)
+    b.conv(32, 3, "relu")
+    b.conv(32, 1)
+    for _ in range(3):
+        b.conv(32, 3, "relu", groups=4)
+        b.conv(32, 1)
+    b.add("concat", (1, height, width, 48))
+    b.conv(32, 1, "relu")
+    b.conv(27, 3)
+    b.depth_to_space(3)
+    b.add("clip", b.shape)
+    return b.layers
+
+
+def _general(height: int, width: int) -> list[Layer]:
+    """realesr-general-x4v3 (Real-ESRGAN's repository)."""
+    b = Network(height, width, 3)
+    for _ in range(33):
+        b.conv(64, 3, "prelu")
+    b.conv(48, 3)
+    b.depth_to_space(4)
+    return b.layers
+
+
+_OTHERS: dict[str, Callable[[int, int], list[Layer]]] = {
+    "fsrcnn_x2": _fsrcnn,
+    "abpn_x3": _abpn,
+    "xlsr_x3": _xlsr,
+    "realesr_general_x4": _general,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A row of the vendor's table, and what we say of it."""
+
+    row: dict[str, str]
+    ours: Report
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is more than one convolution."""
+        return not self.row["network"].startswith("conv_")
+
+    @property
+    def seen(self) -> bool:
+        """Whether it was looked at while the model was built."""
+        return self.row["network"].startswith(SEEN)
+
+    @property
+    def mac(self) -> float:
+        """Relative error of the MAC array's cycles."""
+        return self.ours.mac_cycles / 1e6 / float(self.row["mce_mcycles"]) - 1
+
+    @property
+    def vector(self) -> float:
+        """Relative error of the vector engine's cycles."""
+        return self.ours.vector_cycles / 1e6 / float(self.row["ple_mcycles"]) - 1
+
+    @property
+    def dram(self) -> float:
+        """Relative error of the DRAM's bytes."""
+        theirs = float(self.row["dram_parallel_mb"]) + float(self.row["dram_nonparallel_mb"])
+        return self.ours.dram_bytes / 1e6 / theirs - 1
+
+
+def cases(reference: pathlib.Path) -> list[Case]:
+    """All rows of the vendor's table."""
+    with open(reference / "ethos_n78.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        Case(
+            row,
+            estimate(
+                network(row["network"], int(row["height"]), int(row["width"])),
+                find_target(VARIANTS[row["variant"]]),
+                activation_saving=float(row["activation_saving"]),
+            ),
+        )
+        for row in rows
+    ]
+
+
+def accuracy(found: Sequence[Case]) -> list[list[str]]:
+    """Errors by group of rows."""
+    groups: list[tuple[str, Callable[[Case], bool]]] = [
+        ("all rows", lambda case: True),
+        ("networks", lambda case: case.is_network),
+        ("  seen", lambda case: case.is_network and case.seen),
+        ("  unseen", lambda case: case.is_network and not case.seen),
+        ("convolutions", lambda case: not case.is_network),
+        ("  seen", lambda case: not case.is_network and case.seen),
+        ("  unseen", lambda case: not case.is_network and not case.seen),
+        *(
+            (variant, lambda case, variant=variant: case.row["variant"] == variant)  # type: ignore[misc]
+            for variant in VARIANTS
+        ),
+    ]
+    table = []
+    for name, member in groups:
+        group = [case for case in found if member(case)]
+        cells = [name, str(len(group))]
+        for errors, limit in (
+            ([abs(case.mac) for case in group], 0.05),
+            ([abs(case.vector) for case in group], 0.05),
+            ([abs(case.dram) for case in group], 0.15),
+        ):
+            share = sum(error < limit for error in errors) / len(errors)
+            cells += [f"{share:.1%}", f"{statistics.median(errors):.2%}", f"{max(errors):.1%}"]
+        table.append(cells)
+    return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A published time or traffic.
+
+    Attributes:
+      source: who printed it.
+      network: as `network` has it.
+      size: (height, width) of the input.
+      target: ours.
+      saving: of compression, assumed.
+      milliseconds: as printed; None where there is none.
+      megabytes: likewise, of DRAM.
+      fitted: whether a figure of the target was fitted to it.
+    """
+
+    source: str
+    network: str
+    size: tuple[int, int]
+    target: str
+    milliseconds: float | None = None
+    megabytes: float | None = None
+    saving: float = 0.0
+    fitted: bool = False
+
+
+_HD, _TILE = (1080, 1920), (300, 400)
+_PAPER = "SESR paper"
+_MLIR, _BOARD = "tpu-mlir 1.30.2", "board"
+_MAI = "Mobile AI 2021"
+FIGURES = (
+    Figure(_PAPER, "sesr_m5_x2", _HD, "ethos-n78-4tops", 27.22, 282.03, 0.5),
+    Figure(_PAPER, "sesr_m5_x2", _TILE, "ethos-n78-4tops", 1.26, 7.39, 0.5),
+    Figure(_PAPER, "sesr_m5_x4", _HD, "ethos-n78-4tops", 45.09, 389.86, 0.5),
+    Figure(_PAPER, "sesr_m5_x4", _TILE, "ethos-n78-4tops", 2.12, 15.49, 0.5),
+    Figure(_PAPER, "fsrcnn_x2", _HD, "ethos-n78-4tops", 167.38, 564.11, 0.5),
+    Figure(_MLIR, "sesr_m5_x2", _HD, "bm1684x-int8", 27.8, 299.5, fitted=True),
+    Figure(_MLIR, "sesr_m5_x2", _TILE, "bm1684x-int8", 1.68),
+    Figure(_MLIR, "fsrcnn_x2", _HD, "bm1684x-int8", 181.6),
+    Figure(_MLIR, "fsrcnn_x2", _TILE, "bm1684x-int8", 10.5),
+    Figure(_BOARD, "realesr_general_x4", (480, 640), "bm1684x-int8", 32.6),
+    Figure(_MLIR, "sesr_m5_x2", _HD, "bm1684x-f16", 39.6, 615, fitted=True),
+    Figure(_MLIR, "sesr_m5_x2", _TILE, "bm1684x-f16", 2.39),
+    Figure(_BOARD, "realesr_general_x4", (480, 640), "bm1684x-f16", 64.2),
+    Figure(_MAI, "xlsr_x3", (360, 640), "vs680", 44.85, fitted=True),
+    Figure(_MAI, "abpn_x3", (360, 640), "vs680", 36.89),
+)
+"""What papers and compilers print."""
+
+
+def compare(figure: Figure) -> tuple[Report, float | None, float | None]:
+    """Our report of a published figure, and the relative errors of time and of traffic."""
+    layers = network(figure.network, *figure.size)
+    report = estimate(layers, find_target(figure.target), activation_saving=figure.saving)
+    milliseconds, megabytes = report.seconds * 1e3, report.dram_bytes / 1e6
+    return (
+        report,
+        None if figure.milliseconds is None else milliseconds / figure.milliseconds - 1,
+        None if figure.megabytes is None else megabytes / figure.megabytes - 1,
+    )
+
+
+def _figure_rows(figures: Iterable[Figure]) -> list[list[str]]:
+    rows = []
+    for figure in figures:
+        report, time_error, traffic_error = compare(figure)
+        rows.append(
+            [
+                figure.source,
+                figure.target,
+                figure.network,
+                f"{figure.size[1]}×{figure.size[0]}",
+                *_beside(figure.milliseconds, report.seconds * 1e3, time_error),
+                *_beside(figure.megabytes, report.dram_bytes / 1e6, traffic_error),
+                "fitted" if figure.fitted else "",
+            ]
+        )
+    return rows
+
+
+def _beside(theirs: float | None, ours: float, error: float | None) -> list[str]:
+    shown = ["–" if theirs is None else f"{theirs:.2f}", f"{ours:.2f}"]
+    return [*shown, "" if error is None else f"{error:+.0%}"]
+
+
+def speed(repetitions: int) -> float:
+    """The median of the seconds that an estimate of SESR-M5 ×2 at 1080p takes."""
+    layers, target = network("sesr_m5_x2", *_HD), find_target("ethos-n78-4tops")
+    seconds = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        estimate(layers, target)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, measures, and prints tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--reference", type=pathlib.Path, default=_REFERENCE, help="folder of ethos_n78.csv"
+    )
+    parser.add_argument("--rows", action="store_true", help="also each network of the table")
+    parser.add_argument("--repetitions", type=int, default=15, help="of the timed estimate")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    results: dict[str, Any] = {}
+    if (args.reference / "ethos_n78.csv").is_file():
+        found = cases(args.reference)
+        header = ["Ethos-N78", "rows"]
+        for what, limit in (("MAC", 5), ("vector", 5), ("DRAM", 15)):
+            header += [f"{what} <{limit}%", "median", "worst"]
+        table = accuracy(found)
+        print(text_table(table, header))
+        if args.rows:
+            print(f"\n{text_table(_network_rows(found), _ROW_HEADER, '<<>>>>>>>')}")
+        far = [case for case in found if abs(case.dram) >= 0.15 or abs(case.mac) >= 0.05]
+        for case in far:
+            print(
+                f"outside: {case.row['network']} {case.row['variant']} {case.row['width']}×"
+                f"{case.row['height']} saving {case.row['activation_saving']}: "
+                f"MAC {case.mac:+.1%}, DRAM {case.dram:+.1%}"
+            )
+        results["ethos_n78"] = [[name.strip(), *cells] for name, *cells in table]
+        print()
+    rows = _figure_rows(FIGURES)
+    header = ["source", "target", "network", "input", "ms", "ours", "", "MB", "ours", "", ""]
+    print(text_table(rows, header, "<<<>>>>>>><"))
+    results["figures"] = rows
+    results["seconds"] = speed(args.repetitions)
+    print(f"\nan estimate of SESR-M5 ×2 at 1080p takes {results['seconds'] * 1e3:.1f} ms")
+    if args.json:
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+_ROW_HEADER = ["network", "variant", "input", "saving", "MAC", "vector", "DRAM MB", "ours", "error"]
+
+
+def _network_rows(found: Iterable[Case]) -> list[list[str]]:
+    return [
+        [
+            case.row["network"],
+            case.row["variant"],
+            f"{case.row['width']}×{case.row['height']}",
+            case.row["activation_saving"],
+            f"{case.mac:+.1%}",
+            f"{case.vector:+.1%}",
+            f"{case.ours.dram_bytes / 1e6 / (1 + case.dram):.2f}",
+            f"{case.ours.dram_bytes / 1e6:.2f}",
+            f"{case.dram:+.1%}",
+        ]
+        for case in found
+        if case.is_network
+    ]
+
+
+if __name__ == "__main__":
+    main()

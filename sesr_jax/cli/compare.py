@@ -1,0 +1,72 @@
+"""``sesr compare``: what INT8 costs networks, on sets of images."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+
+_EXAMPLE = (
+    """  sesr compare --model runs/m5 --qat runs/m5_qat --data Set5 --data Set14 --out runs/int8"""
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv`, exports and measures, and prints a table."""
+    parser = arguments.parser(
+        "compare",
+        "Measure float networks beside their INT8 files, which are written on the way.",
+        _EXAMPLE,
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        help="a float network: a shipped model, a run's folder or a .safetensors file; repeatable",
+    )
+    parser.add_argument(
+        "--qat",
+        action="append",
+        default=[],
+        help="the same network trained quantised; repeatable, each goes with the model of its name",
+    )
+    parser.add_argument(
+        "--data", action="append", required=True, help="a folder of images; repeatable"
+    )
+    parser.add_argument(
+        "--calibrate",
+        default="embedded:train",
+        help="the images whose ranges the post-training files get; default %(default)s",
+    )
+    parser.add_argument(
+        "--out", required=True, type=pathlib.Path, help="the folder for files and the page"
+    )
+    args = parser.parse_args(argv)
+
+    from sesr_jax.compare import Case, int8_cost, table
+    from sesr_jax.data import source
+    from sesr_jax.errors import InputError
+    from sesr_jax.files import replacing
+    from sesr_jax.pretrained import find_network
+    from sesr_jax.report import text_table
+
+    trained = {(n.name, n.scale): n for n in map(find_network, args.qat)}
+    cases = [
+        Case(network=n, trained=trained.pop((n.name, n.scale), None))
+        for n in map(find_network, args.model)
+    ]
+    if trained:
+        names = ", ".join(f"{name} ×{scale}" for name, scale in trained)
+        raise InputError(f"--qat names {names}, of which no --model is the float network; add it.")
+    rows = int8_cost(cases, args.data, source(args.calibrate), args.out)
+    print(
+        "PSNR in dB / SSIM on Y; lost: dB against float; PTQ and QAT: the .tflite files by LiteRT"
+    )
+    print(text_table(*table(rows)))
+    print(f"page and files: {args.out}")
+    with replacing(args.out / "scores.json") as temporary:
+        content = [
+            {"model": row.model, "form": row.form, **{s.data: s.mean for s in row.scores}}
+            for row in rows
+        ]
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")

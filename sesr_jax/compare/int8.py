@@ -1,0 +1,167 @@
+"""What INT8 costs a network: its float form beside the files that integer hardware runs.
+
+    rows = int8_cost([Case(network=m5, trained=m5_qat)], ["Set5", "Set14"], embedded("train"), "runs/int8")
+    print(text_table(*table(rows)))
+
+Every INT8 figure is that of the .tflite file, run by LiteRT: with ranges that each observer measures after
+training ("PTQ"), and with weights and ranges that were trained for it ("QAT").
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+from sesr_jax import report
+from sesr_jax.compare.sets import Score, measure
+from sesr_jax.data import Picture
+from sesr_jax.errors import InputError
+from sesr_jax.export import export_network
+from sesr_jax.models.network import Network
+from sesr_jax.quant import OBSERVERS
+from sesr_jax.upscale import from_network, from_tflite
+
+PAGE = "index.html"
+"""In the folder of a comparison."""
+
+_SIZE = (64, 64)  # LiteRT runs the files at each image's own size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network to be compared with its INT8 files.
+
+    Attributes:
+      network: trained in float.
+      trained: the same network, trained on its codes; None where there is none.
+
+    Raises:
+      InputError: the one has ranges, or the other has none, or they are different networks.
+    """
+
+    network: Network
+    trained: Network | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        if self.network.ranges is not None:
+            raise InputError(
+                f"the float network {self.title} has ranges: it was trained quantised; name it as QAT."
+            )
+        if self.trained is None:
+            return
+        other = f"{self.trained.name} ×{self.trained.scale}"
+        if self.trained.ranges is None:
+            raise InputError(
+                f"the network {other} given as QAT has no ranges: it must have been trained quantised; "
+                'train it with the variant "qat".'
+            )
+        if other != self.title:
+            raise InputError(
+                f"{other} given as QAT is not {self.title}: both must be one network; pair them."
+            )
+
+    @property
+    def title(self) -> str:
+        """Model and scale."""
+        return f"{self.network.name} ×{self.network.scale}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One form of a network.
+
+    Attributes:
+      model: model and scale.
+      form: "float", "PTQ" with its observer, or "QAT".
+      scores: on each set.
+      drops: on each set, how much PSNR (dB) is lost against the float form of `model`.
+    """
+
+    model: str
+    form: str
+    scores: tuple[Score, ...]
+    drops: tuple[float, ...]
+
+
+def int8_cost(
+    cases: Sequence[Case],
+    data: Sequence[str],
+    calibration: Sequence[Picture],
+    folder: str | os.PathLike[str],
+) -> list[Row]:
+    """The rows of all `cases`; writes their files and a page to `folder`.
+
+    Args:
+      cases: what is compared.
+      data: folders of images, or "embedded:eval".
+      calibration: pictures for the observers' ranges, which must not be those of `data`.
+      folder: gets the .tflite files and `PAGE`.
+
+    Raises:
+      InputError: as `export_network` and `measure`.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for case in cases:
+        anchor = tuple(measure(from_network(case.network), data))
+        for form, scores in [("float", anchor), *_integer(case, data, calibration, folder)]:
+            pairs = zip(anchor, scores, strict=True)
+            drops = tuple(before.mean["psnr"] - after.mean["psnr"] for before, after in pairs)
+            rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
+    report.write(_page(rows), folder / PAGE)
+    return rows
+
+
+def _integer(
+    case: Case, data: Sequence[str], calibration: Sequence[Picture], folder: pathlib.Path
+) -> list[tuple[str, tuple[Score, ...]]]:
+    """Each INT8 form and its scores."""
+    stem = f"{case.network.name}_x{case.network.scale}"
+    forms = []
+    for observer in OBSERVERS:
+        path = folder / f"{stem}_ptq_{observer}.tflite"
+        export_network(case.network, path, size=_SIZE, calibration=calibration, observer=observer)
+        forms.append((f"PTQ, {observer}", path))
+    if case.trained:
+        path = folder / f"{stem}_qat.tflite"
+        export_network(case.trained, path, size=_SIZE)
+        forms.append(("QAT", path))
+    return [(form, tuple(measure(from_tflite(path), data))) for form, path in forms]
+
+
+def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
+    """Rows and header: PSNR in dB / SSIM on each set, and what is lost against float."""
+    header = ["model", "form"]
+    for score in rows[0].scores:
+        header += [score.title, "lost"]
+    cells = []
+    for row in rows:
+        cells.append([row.model, row.form])
+        for score, drop in zip(row.scores, row.drops, strict=True):
+            cells[-1] += [str(score), "" if row.form == "float" else f"{drop:.2f}"]
+    return cells, header
+
+
+def _page(rows: Sequence[Row]) -> report.Page:
+    cells, header = table(rows)
+    blocks: list[report.Block] = [report.Table(header, cells, "PSNR in dB / SSIM on Y; lost: dB.")]
+    floats = {row.model: row for row in rows if row.form == "float"}
+    for i, score in enumerate(rows[0].scores):
+        lost = {
+            f"{row.model}, {row.form}": [
+                floats[row.model].scores[i].pictures[name]["psnr"] - of_it["psnr"]
+                for name, of_it in row.scores[i].pictures.items()
+            ]
+            for row in rows
+            if row.form != "float"
+        }
+        blocks.append(
+            report.Dots(lost, x="PSNR lost, in dB", caption=f"{score.title}: one dot a picture.")
+        )
+    return report.Page(
+        "What INT8 costs",
+        [report.Section("Quality", blocks)],
+        lead="Float networks beside their INT8 .tflite files, which LiteRT runs.",
+    )

@@ -1,0 +1,112 @@
+"""What a weight file says of itself to a reader in any language, without this package.
+
+    facts = describe(module, variables)
+
+All facts are text. They stand in the file's metadata, beside those of `models.network.save`:
+
+- "channels": of the image, at both ends.
+- "conventions": how images, kernels and operations are to be understood, in English.
+- "layouts": JSON, by tensor of the file, its axes, as in "kh kw in out".
+- "graph", where the network is collapsed: JSON, its operations in an order in which they can run,
+  ``{"input": name, "output": name, "nodes": [{"name": …, "op": …, "args": […], "attrs": {…}}, …]}``. An
+  argument is ``{"node": name}`` for the output of a node, or the input; ``{"array": name}`` for a tensor
+  of the file; or ``{"value": number}`` for a constant, of any rank. Where the network was trained to be
+  quantised, "ranges" is beside "nodes": by the name of each node that is rounded to codes, and of the input,
+  the argument ``[low, high]``.
+- "terms", where it is expanded: JSON, by the kind of a term in "structure", what it holds and computes.
+"""
+
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from sesr_jax import quant
+from sesr_jax.graph import Arg, trace
+from sesr_jax.reparam.packing import TERMS, pack
+
+CONVENTIONS = (
+    "Images are float32 [N, H, W, C] in [0, 1]: luma where channels is 1 (BT.601, 16/255 to 235/255), "
+    "RGB where it is 3. A kernel has the axes kh, kw, in / groups, out and is correlated, not flipped; "
+    'a bias comes after it. Strides and sizes are (down, right). The padding "SAME" is TensorFlow\'s: '
+    "the output has ceil(size / stride) pixels, and an odd zero lies at the bottom or right; "
+    "[[top, bottom], [left, right]] counts the zeros. conv2d_transpose puts stride - 1 zeros between "
+    "pixels and k - 1 - floor(max(k - stride, 0) / 2) before the first, correlates with stride 1 and "
+    "keeps the first size * stride pixels. prelu is x where x > 0 and slope * x elsewhere, a slope a "
+    "channel. add and mul broadcast. concat joins channels. depth_to_space and space_to_depth have the "
+    "channels in the order (row, column, channel), as TensorFlow. resize has half-pixel centres. A term "
+    "means a map on an image that zeros extend without end: inside it nothing is padded anew. Where the "
+    "graph has ranges, those tensors are rounded to multiples of (high - low) / 255 and limited to the 256 "
+    "that begin with the multiple nearest low, and so is a constant that is added or multiplied, by its own "
+    "extremes and 0; a kernel is rounded to multiples of its largest tap / 127 in each output channel, and "
+    "the slopes of a prelu of their largest / 127. scheme tells which nodes are left out, and whether "
+    "activations have 16 bits (then the step is max(-low, high) / 32767) or are float."
+)
+
+_RANGES = f"{quant.RANGES}/"
+_LAYOUTS = {1: "out", 4: "kh kw in out", 5: "n kh kw in out"}
+_OTHER_LAYOUTS = {"Basis.coefficients": "n", "Depthwise.kernel": "kh kw in multiplier"}
+
+
+def describe(
+    module: nn.Module, variables: Any, scheme: quant.Scheme = quant.INT8
+) -> dict[str, str]:
+    """The facts about the network that `module` is with `variables`, quantised by `scheme` if at all."""
+    arrays, skeleton = pack(variables)
+    parts = list(_parts(skeleton))
+    layouts = {
+        part["array"]: _OTHER_LAYOUTS.get(place) or _LAYOUTS[arrays[part["array"]].ndim]
+        for place, part in parts
+        if "array" in part
+    }
+    layouts |= dict.fromkeys((name for name in layouts if name.startswith(_RANGES)), "low high")
+    facts = {
+        "channels": str(getattr(module, "channels", 1)),
+        "conventions": CONVENTIONS,
+        "layouts": json.dumps(layouts),
+    }
+    kinds = {part["term"] for _, part in parts if "term" in part}
+    if kinds <= {"Conv"}:
+        return facts | {"graph": json.dumps(_operations(module, variables, scheme))}
+    return facts | {"terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in kinds})}
+
+
+def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """All of a skeleton, part by part, each with the field that holds it, as in "Basis.kernels"."""
+    yield place, skeleton
+    for field, child in skeleton.get("fields", {}).items():
+        yield from _parts(child, f"{skeleton['term']}.{field}")
+    for child in (*skeleton.get("dict", {}).values(), *skeleton.get("tuple", ())):
+        yield from _parts(child)
+
+
+def _operations(module: nn.Module, variables: Any, scheme: quant.Scheme) -> dict[str, Any]:
+    """The operations of a collapsed network; see the module's docstring."""
+    variables = jax.tree.map(jnp.asarray, variables)
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    # A trace hands on the arrays themselves where it has nothing to compute.
+    names = {id(x): jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves}
+
+    def told(arg: Arg) -> dict[str, Any]:
+        if isinstance(arg, str):
+            return {"node": arg}
+        return {"array": names[id(arg)]} if id(arg) in names else {"value": arg.tolist()}
+
+    graph = trace(module, variables, (1, 8, 8, getattr(module, "channels", 1)))
+    nodes = [
+        {"name": n.name, "op": n.op, "args": [told(arg) for arg in n.args], "attrs": n.attrs}
+        for n in graph.nodes
+    ]
+    operations = {"input": graph.input, "output": graph.output, "nodes": nodes}
+    if quant.RANGES not in variables:
+        return operations
+    found = quant.points(graph, scheme)
+    ranges = {
+        name: {"value": found.fixed[key]} if key in found.fixed else {"array": _RANGES + key}
+        for name, key in found.group.items()
+    }
+    return operations | {"ranges": ranges}

@@ -1,0 +1,156 @@
+"""Cycles of the MAC array and of the vector engine for one map, without any memory.
+
+A map is (height, width, channels); a block is the (width, height) of accumulators that the array
+hands over at once, where the target has such blocks.
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from sesr_jax.npu.target import Target
+
+Map = tuple[int, int, int]
+Block = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """What the MAC array computes in a pass.
+
+    Attributes:
+      kernel: height and width.
+      output: the map that it makes.
+      channels: of the input.
+      groups: of the convolution; as many as channels is depthwise.
+      fast: whether Winograd's method is possible: unit stride, no zeros inserted.
+    """
+
+    kernel: tuple[int, int]
+    output: Map
+    channels: int
+    groups: int = 1
+    fast: bool = False
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each output channel reads one input channel."""
+        return self.groups > 1 and self.groups == self.channels
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, str]:
+    """Cycles of the MAC array, and the algorithm: "direct" or, where it is faster, "winograd"."""
+    direct = direct_cycles(target, work)
+    if work.fast and target.mac.winograd is not None:
+        # In one dimension a tile of outputs has half the products, and a block twice the pixels.
+        one_dimensional = 1 in work.kernel
+        largest = target.mac.winograd.block_pixels * (2 if one_dimensional else 1)
+        if math.prod(block) <= largest:
+            fast = winograd_cycles(target, work, block)
+            if fast < direct:
+                return fast, "winograd"
+    return direct, "direct"
+
+
+def direct_cycles(target: Target, work: Convolution) -> int:
+    """MAC cycles of a convolution by its definition.
+
+    The array takes whole patches of pixels and whole groups of input and output channels:
+    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
+    has 1/g of them.
+    """
+    mac = target.mac
+    height, width, channels = work.output
+    pixels = round_up(height, mac.pixels[0]) * round_up(width, mac.pixels[1])
+    taps = math.prod(work.kernel)
+    if work.depthwise:
+        groups = taps * ceil_div(channels, mac.depthwise)
+    else:
+        inputs = work.channels // work.groups
+        outputs = ceil_div(channels // work.groups, mac.outputs)
+        turns = min(_turns(mac.inputs, taps, inputs, group) for group in mac.tap_groups)
+        groups = work.groups * turns * outputs
+    return math.ceil(pixels * groups / (_pixels_per_cycle(target) * mac.efficiency))
+
+
+def _turns(lanes: int, taps: int, channels: int, group: int) -> int:
+    """Turns in which input lanes take all taps of all channels, `group` taps at once."""
+    if not group:
+        return ceil_div(taps * channels, lanes)
+    return ceil_div(taps, group) * ceil_div(channels, max(1, lanes // group))
+
+
+def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:
+    """MAC cycles of a stride-1 convolution by Winograd's method.
+
+    A sub-filter of 3×3 (3×1, 1×3) taps makes 2×2 (2×4, 4×2) outputs from a fixed number of products;
+    a larger kernel is the sum of several sub-filters. The weights' transform runs beside the
+    products, block by block, and binds where blocks are small.
+    """
+    assert target.mac.winograd is not None
+    mac, winograd = target.mac, target.mac.winograd
+    kh, kw = work.kernel
+    height, width, channels = work.output
+    tile_h = 4 if kh == 1 else 2  # two outputs along the filter, four across it
+    tile_w = 4 if kw == 1 else 2
+    subfilters = ceil_div(kh, 3) * ceil_div(kw, 3)
+    tiles = ceil_div(height, tile_h) * ceil_div(width, tile_w)
+    outputs = ceil_div(channels, mac.outputs)
+    groups = ceil_div(work.channels, mac.inputs) * outputs
+    products = tiles * subfilters * winograd.macs * groups / _pixels_per_cycle(target)
+    blocks = ceil_div(width, block[0]) * ceil_div(height, block[1]) * outputs
+    transform = blocks * work.channels * subfilters * winograd.transform_cycles
+    return math.ceil(max(products / mac.efficiency, transform))
+
+
+def vector_cycles(
+    target: Target,
+    cycles_per_patch: float,
+    shape: Map,
+    block: np.ndarray | None = None,
+    columns: np.ndarray | int = 0,
+) -> np.ndarray:
+    """Cycles of the vector engine for a map of `shape`, an entry for each of `block`.
+
+    Args:
+      target: the NPU.
+      cycles_per_patch: of the operation (`OpRule.cycles`).
+      shape: of the larger of input and output.
+      block: in which the map comes out of the MAC array: indices into the target's blocks; None where
+        it is read from memory.
+      columns: of the stripes that it comes in, likewise.
+    """
+    vector = target.vector
+    height, width, channels = shape
+    lanes = ceil_div(channels, vector.lanes)
+    rows_of_patches = ceil_div(height, vector.patch[0]) * np.ones_like(columns)
+    columns_of_patches = ceil_div(width, vector.patch[1])
+    overhead: np.ndarray | float = 0.0
+    if block is not None and vector.behind_mac:
+        block_w, block_h = np.array(vector.blocks).T[:, block]
+        across, down = -(-width // block_w), -(-height // block_h)
+        # One block a call, two, or four: the first that spans the stripe.
+        beside = 1 + (columns > block_w) + 2 * (columns > 2 * block_w)
+        blocks = across * down * lanes
+        calls = blocks // np.minimum(beside, np.array(vector.calls)[block])
+        overhead = blocks * vector.block_cycles + calls * vector.call_cycles
+        rows_of_patches = -(-down * block_h // vector.patch[0])
+        columns_of_patches = -(-across * block_w // vector.patch[1])
+    return rows_of_patches * columns_of_patches * (lanes * cycles_per_patch) + overhead
+
+
+def _pixels_per_cycle(target: Target) -> float:
+    return target.mac.macs_per_cycle / (target.mac.inputs * target.mac.outputs)
+
+
+def ceil_div(n: int, step: int) -> int:
+    """How many steps cover `n`."""
+    return -(-n // step)
+
+
+def round_up(n: int, step: int) -> int:
+    """The least multiple of `step` that is at least `n`."""
+    return ceil_div(n, step) * step

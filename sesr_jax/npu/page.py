@@ -1,0 +1,151 @@
+"""A latency report as one HTML page: totals, a bar a pass, the roofline, what would help.
+
+write(latency_page([("sesr_m5_hw", report, ideas)]), "latency.html")
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from sesr_jax.npu.advice import Idea
+from sesr_jax.npu.estimate import Report, Row
+from sesr_jax.npu.target import Target
+from sesr_jax.npu.tiling import Tiling
+from sesr_jax.report import Bars, Block, Page, Paragraph, Scatter, Section, Table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rated:
+    """A network on a target.
+
+    Attributes:
+      name: of the network.
+      report: its estimate.
+      ideas: what would help.
+      tiling: how a frame is cut; None where nobody asked.
+    """
+
+    name: str
+    report: Report
+    ideas: Sequence[Idea] = ()
+    tiling: Tiling | None = None
+
+
+SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KB", "use", "mJ", "not run")
+"""The header of `summary_row`."""
+
+
+def summary_row(rated: Rated) -> list[str]:
+    """The totals of one report."""
+    report = rated.report
+    return [
+        rated.name,
+        report.target.name,
+        f"{report.seconds * 1e3:.2f}",
+        f"{report.fps:.1f}",
+        f"{report.macs / 1e9:.2f}",
+        f"{report.dram_bytes / 1e6:.1f}",
+        f"{report.peak_sram_bytes / 1024:.0f}",
+        f"{report.utilisation:.0%}",
+        "–" if report.joules is None else f"{report.joules * 1e3:.1f}",
+        str(len(report.flagged)),
+    ]
+
+
+def latency_page(rated: Sequence[Rated]) -> Page:
+    """The page of one or several reports."""
+    sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in rated])])]
+    sections += [_section(r) for r in rated]
+    sections += [
+        Section(f"Where the figures of {target.name} come from", [_sources(target)])
+        for target in dict.fromkeys(r.report.target for r in rated)
+    ]
+    names = ", ".join(dict.fromkeys(r.name for r in rated))
+    targets = ", ".join(dict.fromkeys(r.report.target.title for r in rated))
+    return Page(f"Latency of {names}", sections, lead=f"Estimated, not measured, for {targets}.")
+
+
+def _section(rated: Rated) -> Section:
+    report = rated.report
+    clock = report.target.clock_hz
+    milliseconds = {
+        f"{i}  {row.name}": {row.bound: row.cycles / clock * 1e3}
+        for i, row in enumerate(report.rows)
+    }
+    blocks: list[Block] = [
+        Paragraph(report.summary()),
+        *map(Paragraph, report.warnings()),
+        Bars(milliseconds, x="ms", caption="A bar a pass, by what binds it."),
+        Bars(
+            {
+                f"{i}  {row.name}": {"read": row.read_bytes / 1e6, "write": row.write_bytes / 1e6}
+                for i, row in enumerate(report.rows)
+            },
+            x="DRAM, MB",
+            caption="Traffic a pass; what a cascade keeps on chip has none.",
+        ),
+        _roofline(report),
+    ]
+    if rated.tiling is not None:
+        blocks += [Paragraph(line.strip()) for line in rated.tiling.to_text().splitlines()]
+    if rated.ideas:
+        rows = [[idea.text, f"{idea.seconds * 1e3:+.2f}"] for idea in rated.ideas]
+        blocks.append(Table(["what would help", "ms saved"], rows))
+    blocks.append(Table(_HEADER, [_cells(row, clock) for row in report.rows]))
+    return Section(f"{rated.name} on {report.target.name}", blocks)
+
+
+def _sources(target: Target) -> Table:
+    return Table(["figure", "source"], list(target.sources.items()))
+
+
+_HEADER = (
+    "pass",
+    "op",
+    "cascade",
+    "schedule",
+    "GMAC",
+    "DRAM MB",
+    "SRAM KB",
+    "use",
+    "bound by",
+    "ms",
+)
+
+
+def _cells(row: Row, clock: float) -> list[str]:
+    return [
+        row.name,
+        row.op,
+        str(row.cascade),
+        row.schedule,
+        f"{row.macs / 1e9:.3f}",
+        f"{row.dram_bytes / 1e6:.2f}",
+        f"{row.sram_bytes / 1024:.0f}",
+        f"{row.utilisation:.0%}",
+        row.bound,
+        f"{row.cycles / clock * 1e3:.3f}",
+    ]
+
+
+def _roofline(report: Report) -> Scatter:
+    """Each pass with arithmetic: its rate over its arithmetic a byte, under the target's roof."""
+    target = report.target
+    places: dict[tuple[float, float], list[str]] = {}
+    for i, row in enumerate(report.rows):
+        if row.macs and row.cycles:
+            rate = row.macs / row.cycles * target.clock_hz / 1e9
+            places.setdefault((row.macs / max(row.dram_bytes, 1), rate), []).append(str(i))
+    points = {", ".join(names): place for place, names in places.items()}
+    peak = target.mac.macs_per_cycle * target.clock_hz / 1e9
+    bandwidth = target.memory.dram_bytes_per_cycle * (1 + target.memory.duplex)
+    bandwidth *= target.clock_hz / 1e9
+    ridge = peak / bandwidth
+    intensities = [x for x, _ in points.values()] or [ridge]
+    low, high = min(*intensities, ridge) / 2, max(*intensities, ridge) * 2
+    return Scatter(
+        points,
+        {"roof": ([low, ridge, high], [low * bandwidth, peak, peak])},
+        x="MACs a byte of DRAM",
+        y="10⁹ MACs a second",
+        caption=f"Passes by number: {peak:.0f} at the peak, {bandwidth:.1f} GB/s.",
+    )

@@ -1,0 +1,379 @@
+"""What an NPU is, as data: one TOML file a target in ``npu/targets/``.
+
+    target = find_target("ethos-n78-4tops")          # by its file's name
+    target = find_target("mine/next_chip.toml")      # or any file
+
+A file fills the dataclasses below. ``[sources]`` says where each figure comes from, by its dotted name
+or by that of a table that holds it; a figure without a source is refused, and one that nobody has
+published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file what this one leaves
+out, sources included; that file may be like another.
+
+Units: bytes, hertz, cycles of the target's clock. A new target is one file.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import tomllib
+import types
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from sesr_jax.errors import InputError
+
+_FOLDER = pathlib.Path(__file__).parent / "targets"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Winograd:
+    """The MAC array's fast 3×3 convolutions.
+
+    Attributes:
+      macs: products of one tile of 2×2 outputs, for each sub-filter of 3×3 taps.
+      block_pixels: the largest block of accumulators with which it works in two dimensions.
+      transform_cycles: for the transform of one sub-filter of one input channel, a block of outputs.
+    """
+
+    macs: int
+    block_pixels: int
+    transform_cycles: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mac:
+    """The MAC array.
+
+    Attributes:
+      macs_per_cycle: its peak.
+      inputs: input channels taken at once; more come in turns, fewer leave units idle.
+      outputs: output channels computed at once.
+      depthwise: channels of a depthwise convolution computed at once.
+      pixels: height and width to which output maps are padded.
+      tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
+        several, the fastest is taken. 0 is any number.
+      efficiency: the share of the peak that a fully used array sustains.
+      winograd: None where the array has no such mode.
+    """
+
+    macs_per_cycle: int
+    inputs: int
+    outputs: int
+    depthwise: int
+    pixels: tuple[int, int]
+    tap_groups: tuple[int, ...] = (1,)
+    efficiency: float = 1.0
+    winograd: Winograd | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vector:
+    """The engine for everything that is no convolution; `OpRule.cycles` are its costs.
+
+    Attributes:
+      lanes: channels processed at once.
+      patch: height and width of the piece of a map for which an operation's cycles are given.
+      behind_mac: whether the MAC array's results pass through it, and its own inputs through the
+        array: Arm's PLE. Else it works beside the array.
+      pass_cycles: of a patch that only passes through.
+      blocks: (width, height) of the blocks of accumulators that the array may hand over.
+      default_block: the index of that of a cascade whose first pass does not use the array.
+      block_cycles: overhead of a block.
+      calls: for each of `blocks`, the most blocks, side by side, that one call of a kernel takes;
+        a stripe of fewer takes what is there.
+      call_cycles: overhead of a call.
+      program_bytes: on-chip memory that each kernel in use takes.
+    """
+
+    lanes: int
+    patch: tuple[int, int]
+    behind_mac: bool = False
+    pass_cycles: float = 0
+    blocks: tuple[tuple[int, int], ...] = ((1, 1),)
+    default_block: int = 0
+    block_cycles: float = 0
+    calls: tuple[int, ...] = (1,)
+    call_cycles: float = 0
+    program_bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Memory:
+    """On-chip memory, DRAM, and how tensors lie in both.
+
+    Attributes:
+      sram_bytes: for activations and weights.
+      dram_bytes_per_cycle: of the bus, each way where it is `duplex`.
+      duplex: whether reads and writes have a bus each.
+      sram_brick: height, width and channels to which a stripe is padded on chip.
+      dram_brick: to which a tensor is padded in DRAM; the network's own input and output are not.
+      sram_granule: bytes to which each buffer is padded.
+      border: rows or columns that travel with a stripe where a stripe beside it overlaps.
+      transfer_cycles: overhead of one transfer.
+      transfer_minimum_cycles: the least time of one.
+      cells: heights, widths and channels of the pieces in which tensors between layers can be
+        compressed; none where they cannot. Where a cut goes through the cells, or there are none,
+        each run of bricks of a stripe is a transfer of its own.
+      converts_input: whether a first layer that is cut in both directions needs the input in bricks,
+        which a copy makes before it.
+    """
+
+    sram_bytes: int
+    dram_bytes_per_cycle: float
+    duplex: bool = False
+    sram_brick: tuple[int, int, int] = (1, 1, 1)
+    dram_brick: tuple[int, int, int] = (1, 1, 1)
+    sram_granule: int = 1
+    border: int = 1
+    transfer_cycles: float = 0
+    transfer_minimum_cycles: float = 0
+    cells: tuple[tuple[int, int, int], ...] = ()
+    converts_input: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stripes:
+    """How a compiler cuts tensors and chains layers.
+
+    Attributes:
+      cascades: the most layers through which stripes may flow on chip; 1 is layer by layer.
+      columns: whether a layer alone may cut its width too.
+      depths: whether a layer alone may cut its output channels too.
+      base: rows and columns of which stripes are multiples (by powers of two).
+      cycles: overhead of a stripe in either engine.
+      minimum_cycles: the least time that it takes there.
+      layer_cycles: overhead of a layer.
+      byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
+    """
+
+    cascades: int
+    columns: bool
+    depths: bool
+    base: tuple[int, int]
+    cycles: float = 0
+    minimum_cycles: float = 0
+    layer_cycles: float = 0
+    byte_cycles: float = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Picojoules of one MAC and of one byte over the DRAM's bus; nothing else is counted."""
+
+    mac: float
+    dram_byte: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpRule:
+    """How one operation runs, and which of its forms do. Empty tuples allow everything.
+
+    A rule called ``max_pool_3x3`` is for that window alone and goes before one called ``max_pool``; one
+    called ``*`` is for all that has none.
+
+    Attributes:
+      engine: "mac", "vector", "copy" (a transfer from DRAM to DRAM), "none" for an operation that
+        costs nothing, or "refused" for one that does not run.
+      note: why it is refused.
+      cycles: of the vector engine, for one patch of all its lanes.
+      stripe_cycles: the vector engine's overhead a stripe, where it differs from `Stripes.cycles`.
+      fuses: whether it runs on a convolution's results at no pass of its own.
+      kernels: allowed heights and widths of kernels.
+      strides: allowed strides, the same in both directions.
+      scales: allowed factors: blocks of depth_to_space, scales of resizing.
+      maps: allowed heights and widths of a mean's input.
+      groups: "any", "depthwise" (one, or one a channel) or "one".
+      strided_by: the operation that must reorder the input of a strided convolution first.
+      inline_kernel: the largest kernel of a transposed convolution whose zeros are inserted as it
+        reads; above, a pass of its own inserts them. 0 is any.
+      channel_multiple: of all inputs and outputs where they differ.
+      broadcasts: whether operands may differ in shape.
+      operands: the most activations read at once; 0 is any number.
+    """
+
+    engine: str
+    note: str = ""
+    cycles: float = 0
+    stripe_cycles: float | None = None
+    fuses: bool = False
+    kernels: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    scales: tuple[int, ...] = ()
+    maps: tuple[int, ...] = ()
+    groups: str = "any"
+    strided_by: str = ""
+    inline_kernel: int = 0
+    channel_multiple: int = 1
+    broadcasts: bool = True
+    operands: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """An NPU.
+
+    Attributes:
+      name: its file's.
+      title: for people.
+      bits: of a tensor element; 8 is INT8, 16 is F16.
+      clock_hz: of all engines.
+      mac: the MAC array.
+      vector: the engine for the rest.
+      memory: on and off chip.
+      stripes: how layers are cut and chained.
+      ops: the operations that it runs, by the names of `sesr_jax.ops` and of `npu.tflite`.
+      energy: None where nothing is known.
+      sources: where each figure comes from, by dotted name.
+    """
+
+    name: str
+    title: str
+    bits: int
+    clock_hz: float
+    mac: Mac
+    vector: Vector
+    memory: Memory
+    stripes: Stripes
+    ops: Mapping[str, OpRule]
+    energy: Energy | None = None
+    sources: Mapping[str, str]
+
+    @property
+    def tops(self) -> float:
+        """Peak operations (two a MAC) a second, in 10¹²."""
+        return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
+
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """The figures that are assumed or fitted, in whole or in part."""
+        return tuple(
+            name
+            for name, source in self.sources.items()
+            if "assumed" in source or "fitted" in source
+        )
+
+
+def target_names() -> tuple[str, ...]:
+    """The targets that ship."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def find_target(name: str | os.PathLike[str]) -> Target:
+    """The target of that name, or of that .toml file.
+
+    Raises:
+      InputError: there is none, or its file is wrong.
+    """
+    path = pathlib.Path(name)
+    if path.suffix == ".toml":
+        return _load(path)
+    if str(name) not in target_names():
+        raise InputError(
+            f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(target_names())}, or give a "
+            ".toml file."
+        )
+    return _shipped(str(name))
+
+
+@functools.cache
+def _shipped(name: str) -> Target:
+    return _load(_FOLDER / f"{name}.toml")
+
+
+def _load(path: pathlib.Path) -> Target:
+    table = _table(path, ())
+    target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
+    _check_sources(target, table, str(path))
+    return target
+
+
+def _table(path: pathlib.Path, before: tuple[str, ...]) -> dict[str, Any]:
+    """A file's tables, with what it takes from the one that it is like."""
+    table = _read(path)
+    like = table.pop("like", None)
+    if like is None:
+        return table
+    if like not in target_names() or like in before:
+        others = ", ".join(name for name in target_names() if name not in before)
+        raise InputError(f"{path}: like is {like!r}; name one of {others}.")
+    return _merged(_table(_FOLDER / f"{like}.toml", (*before, path.stem)), table)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} is no target file ({error}); see those that ship.") from error
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, table by table; an operation's rule is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged[key] = base[key] | value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _build(kind: Any, value: Any, file: str, name: str) -> Any:
+    """`value`, out of a TOML file, as a `kind`: a dataclass, tuple, mapping, number, word or flag."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, file, name)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is types.UnionType:
+        return _build(arguments[0], value, file, name)
+    if origin is tuple and isinstance(value, list):
+        parts = arguments if Ellipsis not in arguments else arguments[:1] * len(value)
+        if len(parts) == len(value):
+            return tuple(_build(part, v, file, name) for part, v in zip(parts, value, strict=True))
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
+        return types.MappingProxyType(
+            {key: _build(arguments[1], v, file, f"{name}.{key}") for key, v in value.items()}
+        )
+    elif kind is float and type(value) in (int, float) and 0 <= value < float("inf"):
+        return float(value)
+    elif (kind is int and type(value) is int and value >= 0) or (
+        kind in (str, bool) and type(value) is kind
+    ):
+        return value
+    raise InputError(
+        f"{file}: {name} is {value!r}, which is no {kind if origin else kind.__name__}; see the files "
+        "that ship."
+    )
+
+
+def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: {name} must be a table; see the files that ship.")
+    hints = get_type_hints(kind)
+    prefix = f"{name}." if name else ""
+    for field in dataclasses.fields(kind):
+        required = field.default is dataclasses.MISSING
+        if required and field.name not in value:
+            raise InputError(f"{file}: {prefix}{field.name} is missing; see the files that ship.")
+    if unknown := value.keys() - hints.keys():
+        raise InputError(
+            f"{file}: {prefix}{min(unknown)} is no figure of a target; it must be one of "
+            f"{', '.join(hints)}."
+        )
+    return kind(**{key: _build(hints[key], v, file, prefix + key) for key, v in value.items()})
+
+
+def _check_sources(target: Target, table: dict[str, Any], file: str) -> None:
+    for name in ("bits", "clock_hz", *_leaves(table)):
+        parts = name.split(".")
+        prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+        if not any(prefix in target.sources for prefix in prefixes):
+            raise InputError(
+                f'{file}: [sources] says nothing of {name}; name where it comes from, or "assumed".'
+            )
+
+
+def _leaves(table: dict[str, Any]) -> list[str]:
+    """The dotted names of the figures in a file's tables."""
+    names = []
+    for key in ("mac", "vector", "memory", "stripes", "ops", "energy"):
+        names += [f"{key}.{name}" for name in table.get(key, {})]
+    return names

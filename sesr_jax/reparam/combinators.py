@@ -1,0 +1,253 @@
+"""Terms made of terms: one behind another, added up, side by side.
+
+block = Sequential((Conv(k3, b3), Conv(k1, b1)))    # SESR's collapsible linear block
+conv = Sum((block, Identity(16))).collapse()        # one 3×3 with the short residual inside
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from sesr_jax.errors import InputError
+from sesr_jax.reparam.terms import (
+    Conv,
+    Facts,
+    Reach,
+    Term,
+    anchored,
+    biased,
+    correlate,
+    crop,
+    dilated,
+    total,
+)
+
+
+@struct.dataclass
+class Sequential(Term):
+    """The composition of terms, the first applied first."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The reaches add up, each in the pixels of the strides before it; strides multiply."""
+        return functools.reduce(_chained, (term.facts for term in self.terms))
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`."""
+        return functools.reduce(lambda y, term: term.valid(y), self.terms, x)
+
+    def collapse(self) -> Conv:
+        """The convolution of the kernels; every bias passes through what follows it."""
+        return functools.reduce(_compose, (term.collapse() for term in self.terms))
+
+    def settle(self, x: jax.Array, around: Reach) -> "Sequential":
+        """See `Term.settle`."""
+        settled: list[Term] = []
+        for i, term in enumerate(self.terms):
+            beyond = around
+            for later in reversed(self.terms[i + 1 :]):
+                beyond = _further(later.reach, later.facts.strides, beyond)
+            settled.append(term.settle(x, beyond))
+            x = settled[-1].valid(x)
+        return Sequential(tuple(settled))
+
+
+@struct.dataclass
+class Sum(Term):
+    """The sum of terms whose centres are aligned."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """Those of every branch, and the largest of the reaches, side by side."""
+        reach, strides = _side_by_side(self.terms)
+        channels = {(term.in_features, term.out_features) for term in self.terms}
+        if len(channels) > 1:
+            raise InputError(
+                f"Sum of terms with (in, out) channels {sorted(channels)}: all must agree; "
+                "give every branch the same channels."
+            )
+        return Facts(*channels.pop(), reach, strides)
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`; a branch that sees less gets a smaller crop."""
+        return total([term.valid(crop(x, self.reach, term.reach)) for term in self.terms])
+
+    def collapse(self) -> Conv:
+        """The sum of the kernels, each extended by zeros to the common reach."""
+        facts, convs = self.facts, [term.collapse() for term in self.terms]
+        biases = [conv.bias for conv in convs if conv.bias is not None]
+        kernel = total([_grown(conv, facts.reach) for conv in convs])
+        return anchored(kernel, total(biases) if biases else None, facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Sum":
+        """See `Term.settle`."""
+        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        return Sum(tuple(terms))
+
+
+@struct.dataclass
+class Concat(Term):
+    """Terms that read the same image, their outputs joined along the channels (DBB, Transform IV)."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The outputs' channels add up."""
+        reach, strides = _side_by_side(self.terms)
+        channels = sorted({term.in_features for term in self.terms})
+        if len(channels) > 1:
+            raise InputError(
+                f"Concat of terms with {channels} input channels: all must agree; "
+                "give every branch the same input."
+            )
+        return Facts(channels[0], sum(t.out_features for t in self.terms), reach, strides)
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`."""
+        parts = [term.valid(crop(x, self.reach, term.reach)) for term in self.terms]
+        return jnp.concatenate(parts, axis=-1)
+
+    def collapse(self) -> Conv:
+        """The kernels side by side."""
+        return _joined([term.collapse() for term in self.terms], self.facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Concat":
+        """See `Term.settle`."""
+        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        return Concat(tuple(terms))
+
+
+@struct.dataclass
+class Grouped(Term):
+    """Terms that each read their own channels of the image, in order: a grouped convolution."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The channels add up, on both sides."""
+        reach, strides = _side_by_side(self.terms)
+        before, after = (
+            sum(term.facts[side] for term in self.terms)  # type: ignore[misc]
+            for side in (0, 1)
+        )
+        return Facts(before, after, reach, strides)
+
+    def valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.valid`."""
+        groups = zip(self.terms, self._split(x), strict=True)
+        return jnp.concatenate([term.valid(group) for term, group in groups], axis=-1)
+
+    def collapse(self) -> Conv:
+        """The block-diagonal kernel, dense."""
+        facts, convs, start = self.facts, [], 0
+        for conv in (term.collapse() for term in self.terms):
+            channels = (start, facts.in_features - start - conv.in_features)
+            kernel = jnp.pad(conv.kernel, ((0, 0), (0, 0), channels, (0, 0)))
+            convs.append(conv.replace(kernel=kernel))  # type: ignore[attr-defined]
+            start += conv.in_features
+        return _joined(convs, facts)
+
+    def settle(self, x: jax.Array, around: Reach) -> "Grouped":
+        """See `Term.settle`."""
+        groups = zip(self.terms, self._split(x), strict=True)
+        return Grouped(tuple(term.settle(group, around) for term, group in groups))
+
+    def _split(self, x: jax.Array) -> list[jax.Array]:
+        """What each group sees of `x`."""
+        groups, start = [], 0
+        for term in self.terms:
+            group = x[..., start : start + term.in_features]
+            groups.append(crop(group, self.reach, term.reach))
+            start += term.in_features
+        return groups
+
+
+def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
+    """What a term of `reach` and `strides` needs for `beyond` more output pixels on each side."""
+    down, right = strides
+    return Reach(
+        reach.top + down * beyond.top,
+        reach.bottom + down * beyond.bottom,
+        reach.left + right * beyond.left,
+        reach.right + right * beyond.right,
+    )
+
+
+def _chained(first: Facts, second: Facts) -> Facts:
+    if first.out_features != second.in_features:
+        raise InputError(
+            f"a term of {first.out_features} output channels before one of {second.in_features} "
+            "input channels: they must be equal; change one of the two."
+        )
+    (down, right), (down_too, right_too) = first.strides, second.strides
+    return Facts(
+        first.in_features,
+        second.out_features,
+        _further(first.reach, first.strides, second.reach),
+        (down * down_too, right * right_too),
+    )
+
+
+def _side_by_side(terms: Sequence[Term]) -> tuple[Reach, tuple[int, int]]:
+    """The common reach and strides of branches."""
+    reaches, strides = zip(*(term.facts[2:] for term in terms), strict=True)
+    if len(set(strides)) > 1:
+        raise InputError(
+            f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not "
+            "meet; give every branch the same strides."
+        )
+    return Reach(*map(max, zip(*reaches, strict=True))), strides[0]
+
+
+def _grown(conv: Conv, reach: Reach) -> jax.Array:
+    """The kernel of `conv` inside zeros, grown to `reach`."""
+    pads = [outer - inner for outer, inner in zip(reach, conv.reach, strict=True)]
+    return jnp.pad(conv.kernel, (tuple(pads[:2]), tuple(pads[2:]), (0, 0), (0, 0)))
+
+
+def _joined(convs: Sequence[Conv], facts: Facts) -> Conv:
+    """The outputs of `convs` side by side; a missing bias beside a given one is zero."""
+    kernel = jnp.concatenate([_grown(conv, facts.reach) for conv in convs], axis=-1)
+    if all(conv.bias is None for conv in convs):
+        return anchored(kernel, None, facts)
+    biases = [
+        jnp.zeros(conv.out_features, kernel.dtype) if conv.bias is None else conv.bias
+        for conv in convs
+    ]
+    return anchored(kernel, jnp.concatenate(biases), facts)
+
+
+def _compose(first: Conv, second: Conv) -> Conv:
+    """`second` after `first`: C[u] = Σ_{t + s·v = u} A[t]·B[v], and the bias seen through all of B.
+
+    The strides s of A spread the taps of B over A's input.
+    """
+    facts, exact = _chained(first.facts, second.facts), lax.Precision.HIGHEST
+    spread = dilated(second.kernel, first.strides)
+    kh, kw = spread.shape[:2]
+    if (kh, kw) == (1, 1):
+        kernel = jnp.einsum("hwip,po->hwio", first.kernel, spread[0, 0], precision=exact)
+    elif first.kernel.shape[:2] == (1, 1):
+        kernel = jnp.einsum("ip,hwpo->hwio", first.kernel[0, 0], spread, precision=exact)
+    else:
+        # The input channels of A are the batch of an image, and a convolution is a correlation
+        # with the flipped kernel.
+        batch = jnp.pad(
+            first.kernel.transpose(2, 0, 1, 3), ((0, 0), (kh - 1,) * 2, (kw - 1,) * 2, (0, 0))
+        )
+        kernel = correlate(batch, spread[::-1, ::-1]).transpose(1, 2, 0, 3)
+    bias = second.bias
+    if first.bias is not None:
+        carried = jnp.einsum("p,hwpo->o", first.bias, second.kernel, precision=exact)
+        bias = biased(carried, bias)
+    return anchored(kernel, bias, facts)

@@ -1,0 +1,88 @@
+"""What INT8 costs: every form of a network is measured, and mismatches are refused."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax.cli.main import main
+from sesr_jax.compare import Case, int8_cost, measure, table
+from sesr_jax.data import write_image
+from sesr_jax.data.sources import Picture
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+from sesr_jax.quant import OBSERVERS, RANGES, points
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.upscale import from_network
+
+_PHOTO = (photo_like((1, 40, 48, 3))[0] * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def net():
+    options = {"blocks": 1, "features": 4, "expansion": 8}
+    return network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), **options).collapsed()
+
+
+@pytest.fixture(scope="module")
+def trained(net):
+    """The network with made-up ranges in the place of trained ones."""
+    where = points(net.graph((1, 8, 8, 1)))
+    ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
+    ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
+    return dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_image(tmp_path / "Photos" / "one.png", _PHOTO)
+    return str(tmp_path / "Photos")
+
+
+def test_every_form_is_measured_against_float(net, trained, folder, tmp_path):
+    pictures = [Picture(name="generated", hr=_PHOTO)]
+    rows = int8_cost([Case(network=net, trained=trained)], [folder], pictures, tmp_path / "out")
+    assert [row.form for row in rows] == ["float", *(f"PTQ, {o}" for o in OBSERVERS), "QAT"]
+    (anchor,) = measure(from_network(net), [folder])
+    assert rows[0].scores[0].mean == anchor.mean
+    for row in rows:
+        assert row.drops[0] == pytest.approx(anchor.mean["psnr"] - row.scores[0].mean["psnr"])
+    assert rows[0].drops == (0,)
+    assert len({row.drops[0] for row in rows}) > 2
+    cells, header = table(rows)
+    assert header == ["model", "form", "Photos", "lost"]
+    assert [len(row) for row in cells] == [4] * len(rows)
+    assert len(list((tmp_path / "out").glob("*.tflite"))) == len(OBSERVERS) + 1
+    assert "QAT" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_command_prints_and_keeps_the_table(net, folder, tmp_path, capsys):
+    network.save(net, tmp_path / "net.safetensors")
+    arguments = ["--model", str(tmp_path / "net.safetensors"), "--data", folder]
+    out = tmp_path / "out"
+    assert main(["compare", *arguments, "--calibrate", folder, "--out", str(out)]) == 0
+    assert "PTQ, mse" in capsys.readouterr().out
+    assert len(json.loads((out / "scores.json").read_text())) == 1 + len(OBSERVERS)
+
+
+def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):
+    with pytest.raises(InputError, match="has ranges"):
+        Case(network=trained)
+    with pytest.raises(InputError, match="has no ranges"):
+        Case(network=net, trained=net)
+    with pytest.raises(InputError, match="must be one network"):
+        Case(network=net, trained=dataclasses.replace(trained, scale=3))
+    network.save(trained, tmp_path / "qat.safetensors")
+    other = network.init("sesr_m3", scale=2, key=jax.random.key(0), blocks=1, features=4)
+    network.save(other, tmp_path / "other.safetensors")
+    files = [
+        "--model",
+        str(tmp_path / "other.safetensors"),
+        "--qat",
+        str(tmp_path / "qat.safetensors"),
+    ]
+    assert main(["compare", *files, "--data", "embedded:eval", "--out", str(tmp_path / "out")]) == 2
+    assert "no --model is the float network" in capsys.readouterr().err
