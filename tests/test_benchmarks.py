@@ -9,6 +9,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "npu": "--reference . --repetitions 1",
+    "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
 }
 
 
@@ -37,3 +38,13 @@ def test_latency_estimates_stand_beside_published_figures(tmp_path):
     assert results["seconds"] > 0
     assert "ethos_n78" not in results  # its table is not there
     assert all(target in printed for target in ("ethos-n78-4tops", "bm1684x-int8", "vs680"))
+
+
+def test_kernels_are_held_against_the_integer_reference(tmp_path):
+    results, printed = _run("kernels", tmp_path)
+    assert [result["name"] for result in results] == ["conv2d", "sesr_m3"]
+    for result in results:
+        for found in result["kernels"].values():
+            # Kernels may round otherwise; they compute the same function.
+            assert 0 <= found["mean"] <= found["largest"] < 30
+        assert result["name"] in printed

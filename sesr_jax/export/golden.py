@@ -80,7 +80,7 @@ def _pair(source: Source) -> tuple[np.ndarray, np.ndarray]:
     model = TFLiteModel(source, kernels=_KERNELS)
     image = photo_like(model.input_shape)
     given = model.input.quantise(image) if model.input else image
-    return given, model.codes(given)
+    return given, model.run(given)
 
 
 def replays(
@@ -122,7 +122,7 @@ def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndar
             f"the golden input is {given.dtype}{list(given.shape)} and the file takes "
             f"{dtype}{list(model.input_shape)}: they do not belong together; export the file again."
         )
-    found = model.codes(given)
+    found = model.run(given)
     if (found.shape, found.dtype) != (expected.shape, expected.dtype):
         raise InputError(
             f"the golden output is {expected.dtype}{list(expected.shape)} and the file gives "

@@ -115,10 +115,10 @@ class TFLiteModel:
                 f"[N, H, W, {channels}]; convert it first."
             )
         codes = self.input.quantise(x) if self.input else x
-        y = self._on_host(self.codes(codes))
+        y = self._on_host(self.run(codes))
         return self.output.dequantise(y) if self.output else y
 
-    def codes(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: np.ndarray) -> np.ndarray:
         """The file's own output for its own input, of the types and layout that it has: no more done.
 
         Raises:

@@ -6,9 +6,11 @@ Scheme(exclude=("tail/*",))           # but for the last convolution
 
 import dataclasses
 import fnmatch
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sesr_jax.errors import InputError
 
@@ -46,11 +48,28 @@ INT8 = Scheme()
 
 
 def affine(low: float, high: float, activations: str = "int8") -> tuple[float, int]:
-    """The scale and zero point of the codes for the range [low, high].
+    """The scale and zero point of the codes for the range [low, high], as a file holds them.
 
     An INT8 zero point is an integer, so that the range moves by up to half a code (TFLite's nudging).
     """
     if activations == "int16":
         return float(np.float32(max(-low, high)) / np.float32(32767)), 0
-    scale = np.float32(high - low) / np.float32(255)
-    return float(scale), round(min(max(-low / float(scale), 0.0), 255.0)) - 128
+    scale, zero_point = exact_affine(low, high)
+    return float(np.float32(scale)), zero_point
+
+
+def exact_affine(low: float, high: float) -> tuple[float, int]:
+    """`affine` for INT8, its scale in float64: from it the converter computes the codes of parameters."""
+    low, high = widened(np.float32(low), np.float32(high))
+    scale = (high - low) / 255
+    return float(scale), math.floor(-low / scale + 0.5) - 128
+
+
+def widened(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Any, Any]:
+    """The ranges [low, high] in float64, each as wide as the converter wants it at least: 10⁻⁶."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    narrow = high - low <= 1e-6
+    return (
+        np.where(narrow, np.minimum(low, -0.5e-6), low),
+        np.where(narrow, np.maximum(high, 0.5e-6), high),
+    )

@@ -48,7 +48,7 @@ def test_the_pair_is_raw_codes_and_names_its_kernels(
     assert about["kernels"] in KERNELS
     assert about["runtime"].startswith("LiteRT 2")
     model = TFLiteModel(path, kernels=about["kernels"])
-    np.testing.assert_array_equal(model.codes(given), output)
+    np.testing.assert_array_equal(model.run(given), output)
 
 
 def test_a_replay_is_exact_on_its_kernels_and_told_for_all(

@@ -1,0 +1,86 @@
+"""Fixed-point multiplication: how integer hardware scales an int32 sum by a real number.
+
+A positive factor is written as a significand of 31 bits and a power of two (Jacob et al., CVPR 2018,
+§2.2). The product is rounded twice, as gemmlowp and TFLite's reference kernels do: once to the upper
+half of 64 bits, ties upwards, and once by the power of two, ties away from zero. The two are not one
+rounding of the exact product.
+
+    y = multiply(sums, multiplier(input_scale * weight_scales / output_scale))
+
+No value on the device has more than 32 bits, so that jax's x64 flag does not matter.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Multiplier:
+    """Numbers ``significand · 2^(shift - 31)``.
+
+    Attributes:
+      significand: int32, below 2³¹; as `multiplier` makes them, 2³⁰ at least or 0.
+      shift: int32, from -31.
+    """
+
+    significand: Any
+    shift: Any
+
+
+def multiplier(factor: npt.ArrayLike) -> Multiplier:
+    """The nearest `Multiplier` to `factor`, not negative; below about 2⁻³² it is 0."""
+    fraction, shift = np.frexp(np.asarray(factor, np.float64))
+    significand = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64)
+    carried = significand == 2**31
+    significand, shift = np.where(carried, 2**30, significand), shift + carried
+    vanished = shift < -31
+    return Multiplier(
+        significand=np.where(vanished, 0, significand).astype(np.int32),
+        shift=np.where(vanished, 0, shift).astype(np.int32),
+    )
+
+
+@jax.jit
+def multiply(x: jax.Array, by: Multiplier) -> jax.Array:
+    """int32 `x` times `by`, rounded twice; `by` is broadcast.
+
+    Where the factor exceeds 1, `x` is shifted left first and wraps around beyond 32 bits.
+    """
+    shifted = x << jnp.maximum(by.shift, 0)
+    return rounding_shift(doubling_high_product(shifted, by.significand), jnp.maximum(-by.shift, 0))
+
+
+def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
+    """``x · significand / 2³¹``, rounded to the nearest integer, ties upwards.
+
+    Args:
+      x: int32.
+      significand: int32, not negative.
+    """
+    m = jnp.asarray(significand)
+    # Both are split into halves of 16 bits: x = 2¹⁶·x₁ + x₀. Only x₁ has a sign.
+    (x1, x0), (m1, m0) = ((value >> 16, value & 0xFFFF) for value in (x, m))
+    lowest = (x0.astype(jnp.uint32) * m0.astype(jnp.uint32)) >> 16
+    # Neither of these two overflows; their sum could.
+    middle, other = x1 * m0 + lowest.astype(jnp.int32), x0 * m1
+    fraction = (middle & 0xFFFF) + (other & 0xFFFF)  # from bit 16
+    upper = x1 * m1 + (middle >> 16) + (other >> 16) + (fraction >> 16)  # from bit 32
+    return 2 * upper + ((fraction >> 15) & 1) + ((fraction >> 14) & 1)
+
+
+def rounding_shift(x: jax.Array, exponent: Any) -> jax.Array:
+    """``x / 2^exponent``, rounded to the nearest integer, ties away from zero.
+
+    Args:
+      x: int32.
+      exponent: int32, 0 to 31.
+    """
+    mask = (jnp.int32(1) << jnp.asarray(exponent)) - 1
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> exponent) + ((x & mask) > threshold)

@@ -1,0 +1,221 @@
+"""The integer reference against LiteRT's reference kernels on the exported file: code for code."""
+
+import collections
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from hypothesis import HealthCheck, Phase, given, settings
+from random_networks import networks
+
+from sesr_jax import ops
+from sesr_jax.errors import InputError
+from sesr_jax.export import TFLiteModel, check_int8, to_tflite
+from sesr_jax.export.flatbuffer import read
+from sesr_jax.graph import Graph, trace
+from sesr_jax.models import create
+from sesr_jax.models.registry import VARIANTS
+from sesr_jax.quant import Range, points
+from sesr_jax.quant.integer import KERNELS, dequantise, quantise, run
+from sesr_jax.quant.ranges import IMAGE
+from sesr_jax.reparam import collapse
+
+
+def graph_of(function: Any, shape: tuple[int, ...] = (1, 6, 7, 4)) -> Graph:
+    return trace(nn.Sequential([function]), {}, shape)
+
+
+def random_input(graph: Graph) -> tuple[dict[str, Range], np.ndarray]:
+    """Ranges for tensors of the order of 1, and input codes."""
+    rng = np.random.default_rng(0)
+    found = points(graph)
+    ranges = {
+        key: found.fixed.get(key, (-rng.uniform(0.5, 2), rng.uniform(0.5, 2)))
+        for key in found.group.values()
+    }
+    return ranges, rng.integers(-128, 128, size=graph.input_shape).astype(np.int8)
+
+
+def reference(graph: Graph, ranges: dict[str, Range], codes: np.ndarray) -> np.ndarray:
+    """What LiteRT computes from the exported file."""
+    file = to_tflite(graph, ranges=ranges)
+    check_int8(file)
+    return TFLiteModel(file, kernels="reference", num_threads=1).run(codes)
+
+
+def test_every_operation_has_a_kernel() -> None:
+    assert KERNELS.keys() == ops.OPS.keys()
+
+
+def test_random_networks_have_the_codes_of_their_files() -> None:
+    counts: collections.Counter[str] = collections.Counter()
+    varied = []
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],  # shrinking would convert for minutes
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(networks())
+    def law(network: tuple[Graph, dict[str, Range], np.ndarray]) -> None:
+        graph, ranges, codes = network
+        counts.update(node.op for node in graph.nodes)
+        # Compiling costs more than running, and integers do not depend on how.
+        compiled = jax.jit(
+            functools.partial(run, graph, ranges),
+            compiler_options={"xla_backend_optimization_level": 0},
+        )
+        expected = reference(graph, ranges, codes)
+        varied.append(expected.std() > 5)
+        np.testing.assert_array_equal(compiled(codes), expected)
+
+    law()
+    assert counts.keys() == ops.OPS.keys()
+    assert np.mean(varied) > 0.5
+
+
+def random_graph(name: str, scale: int, **options: Any) -> Graph:
+    """A collapsed model, every parameter of it random; initialisation would leave biases at 0."""
+    network = create(name, scale=scale, **options)
+    rng = np.random.default_rng(0)
+
+    def init() -> Any:
+        variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+        return {**variables, "params": collapse(variables["params"])}
+
+    def values(parameter: Any) -> jax.Array:
+        size = 2 / np.sqrt(np.prod(parameter.shape[:-1])) if len(parameter.shape) == 4 else 0.1
+        return jnp.asarray(rng.normal(size=parameter.shape) * size, jnp.float32)
+
+    return trace(network, jax.tree.map(values, jax.eval_shape(init)), (1, 8, 8, 1))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_model_has_the_codes_of_its_file(name: str) -> None:
+    for scale in VARIANTS[name].scales:
+        graph = random_graph(name, scale)
+        ranges, codes = random_input(graph)
+        found = run(graph, ranges, codes)
+        np.testing.assert_array_equal(found, reference(graph, ranges, codes))
+        assert jnp.std(found.astype(float)) > 5
+
+
+KERNEL = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype(np.float32) / 6
+DEAD = np.where(np.arange(4) == 1, 0, KERNEL).astype(np.float32)
+BIAS = np.array([0.1, 0.3, -0.2, 0.5], np.float32)
+EXTREMES = {
+    "a dead channel with a bias": lambda x: ops.conv2d(x, DEAD, BIAS),
+    "a dead channel of a transposed convolution": lambda x: ops.conv2d_transpose(
+        x, DEAD, BIAS, strides=(2, 2)
+    ),
+    "a bias beyond its codes": lambda x: ops.conv2d(x, KERNEL * 1e-5, BIAS),
+    "a kernel below the narrowest range": lambda x: ops.conv2d(x, KERNEL * 1e-7, BIAS * 1e-5),
+    "slopes of zero": lambda x: ops.prelu(ops.add(x, -0.5), np.zeros(4, np.float32)),
+    "constants about zero": lambda x: ops.mul(x, np.array([-1, 1, 0.5, 0], np.float32)),
+    "nothing but zero": lambda x: ops.mul(x, 0.0),
+    "a clip at a tie": lambda x: ops.mul(ops.clip(x, low=0.1, high=0.7), 0.9),
+    "a ReLU whose codes begin in the middle": lambda x: ops.concat(
+        ops.relu(ops.conv2d(x, KERNEL)), ops.conv2d(x, KERNEL[::-1])
+    ),
+    "a resize whose weights are not exact": lambda x: ops.resize(x, scale=7, method="bilinear"),
+    "a sigmoid far from zero": lambda x: ops.sigmoid(ops.leaky_relu(ops.mul(x, 300.0), slope=-1.0)),
+}
+
+
+@pytest.mark.parametrize("case", EXTREMES)
+def test_extremes_have_the_codes_of_their_files(case: str) -> None:
+    graph = graph_of(lambda x: ops.mul(EXTREMES[case](x), 0.7))
+    ranges, codes = random_input(graph)
+    ranges |= {key: (-150.0, 300.0) for key in ranges if "sigmoid" in case and key != graph.input}
+    ranges |= points(graph).fixed
+    np.testing.assert_array_equal(
+        run(graph, ranges, codes), reference(graph, ranges, codes), strict=True
+    )
+
+
+def test_a_tap_sees_every_tensor_of_the_file() -> None:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    graph = random_graph("fsrcnn", 2, features=8, mappings=1)
+    ranges, codes = random_input(graph)
+    model = to_tflite(graph, ranges=ranges)
+    interpreter = Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], codes)
+    interpreter.invoke()
+    (subgraph,) = read(model).subgraphs
+    written = [int(op.outputs[0]) for op in subgraph.operators]
+
+    seen: dict[str, jax.Array] = {}
+    run(graph, ranges, codes, lambda name, y: seen.setdefault(name, y))
+    assert seen.keys() == points(graph).group.keys()
+    for index, (name, found) in zip(written, list(seen.items())[1:], strict=True):
+        np.testing.assert_array_equal(found, interpreter.get_tensor(index), err_msg=name)
+
+
+def test_what_a_tap_returns_is_used() -> None:
+    graph = graph_of(lambda x: ops.mul(ops.add(x, -0.25), 0.5))
+    ranges, codes = random_input(graph)
+    silent = run(graph, ranges, codes, lambda name, y: 0 * y if name == "add" else y)
+    assert jnp.ptp(silent) == 0
+    assert jnp.ptp(run(graph, ranges, codes)) > 0
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_compiled_code_and_another_size_give_the_same(x64: bool) -> None:
+    graph = random_graph("sesr_m3", 2)
+    ranges, codes = random_input(graph)
+    whole = run(graph, ranges, codes)
+    with jax.enable_x64(x64):
+        compiled = jax.jit(functools.partial(run, graph, ranges))(codes)
+    np.testing.assert_array_equal(compiled, whole, strict=True)
+    np.testing.assert_array_equal(
+        run(graph, ranges, np.tile(codes, (2, 1, 1, 1))), np.tile(whole, (2, 1, 1, 1))
+    )
+
+
+def test_codes_of_an_image_are_its_pixels() -> None:
+    pixels = np.arange(256)
+    codes = quantise(pixels / 255, IMAGE)
+    np.testing.assert_array_equal(codes, pixels - 128)
+    np.testing.assert_allclose(dequantise(codes, IMAGE) * 255, pixels, rtol=1e-6)
+    np.testing.assert_array_equal(quantise(np.array([-3.0, 3.0]), IMAGE), [-128, 127])
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        (np.zeros((1, 6, 7, 4), np.float32), "int8 codes"),
+        (np.zeros((1, 6, 7, 3), np.int8), r"\[N, H, W, 4\]"),
+        (np.zeros((6, 7, 4), np.int8), r"\[N, H, W, 4\]"),
+    ],
+)
+def test_what_is_not_codes_is_refused(codes: np.ndarray, told: str) -> None:
+    graph = graph_of(lambda x: ops.mul(x, 0.5))
+    with pytest.raises(InputError, match=told):
+        run(graph, random_input(graph)[0], codes)
+
+
+def test_ranges_that_do_not_suit_are_refused() -> None:
+    graph = graph_of(lambda x: ops.mul(ops.add(x, -0.25), 0.5))
+    ranges, codes = random_input(graph)
+    del ranges["add"]
+    with pytest.raises(InputError, match="'add' has no range"):
+        run(graph, ranges, codes)
+
+
+def test_an_operation_without_a_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(lambda x: ops.mul(x, 0.5))
+    monkeypatch.delitem(KERNELS, "mul")
+    with pytest.raises(InputError, match="'mul' is a 'mul', which has no integer form"):
+        run(graph, *random_input(graph))
