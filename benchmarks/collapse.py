@@ -3,11 +3,11 @@
     python -m benchmarks.collapse
     python -m benchmarks.collapse --form collapsible --form ecb --repetitions 9 --json collapse.json
 
-For each form, two ratios, each from medians of runs in turns (A B A B …), so that other work on the
-machine weighs on both sides alike: the collapse of a large network against its own training step, and
-a small network's training step in the mode "collapsed" against "expanded". Steps are those of
-`sesr train`: crops, loss, gradients, update. Forms with batch norms run on their batches' statistics,
-for which they must run the expanded form too.
+Two tables of ratios, from medians of runs in turns (A B A B …), so that other work on the machine weighs on
+all alike: the collapse of a large network in each form against a training step of its plain convolutions,
+than which no form's step is shorter; and a small network's training step in the mode "collapsed" against
+"expanded". Steps are those of `sesr train`: crops, loss, gradients, update. Forms with batch norms run on
+their batches' statistics, for which they must run the expanded form too.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from tqdm import tqdm
 
 from sesr_jax import train
 from sesr_jax.data.pool import Pool, make_pool
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--form", action="append", choices=FORMS, help="repeatable; all by default")
     parser.add_argument("--large", default="sesr_xl", help="whose collapse; default %(default)s")
     parser.add_argument("--small", default="sesr_m5", help="whose two modes; default %(default)s")
+    parser.add_argument("--only", choices=("collapse", "modes"), help="one of the two tables")
     parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
     parser.add_argument("--patch", type=int, default=64, help="default %(default)s")
     parser.add_argument("--repetitions", type=int, default=5, help="default %(default)s")
@@ -54,24 +56,20 @@ def main(argv: list[str] | None = None) -> None:
 
     image = (photo_like((1, 256, 256, 3))[0] * 255).astype("uint8")
     pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=args.patch)
-    results = []
-    for form in args.form or FORMS:
-        large = interleaved(
-            {
-                "collapse": _collapse(args.large, form),
-                "step": _step(args.large, form, "collapsed", pool, args.batch),
-            },
-            args.repetitions,
-        )
-        small = interleaved(
-            {
+    forms = args.form or list(FORMS)
+    results: dict[str, Any] = {}
+    if args.only != "modes":
+        step = {"step": _step(args.large, "dense", "collapsed", pool, args.batch)}
+        collapses = {form: _collapse(args.large, form) for form in forms}
+        results["collapse"] = interleaved(step | collapses, args.repetitions)
+    if args.only != "collapse":
+        results["modes"] = {}
+        for form in tqdm(forms, desc="modes"):
+            modes = {
                 mode: _step(args.small, form, mode, pool, args.batch)
                 for mode in ("collapsed", "expanded")
-            },
-            args.repetitions,
-        )
-        results.append({"form": form, "large": large, "small": small})
-        print(f"{form} measured", flush=True)
+            }
+            results["modes"][form] = interleaved(modes, args.repetitions)
 
     device = jax.devices()[0]
     print(
@@ -79,7 +77,9 @@ def main(argv: list[str] | None = None) -> None:
         f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.patch}×{args.patch}; "
         f"medians over {args.repetitions} turns"
     )
-    print(text_table([_row(result) for result in results], _header(args.large, args.small)))
+    for part, table in (("collapse", _collapse_table), ("modes", _modes_table)):
+        if part in results:
+            print(table(results[part], args))
     if args.json:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -130,29 +130,30 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
     return step
 
 
-def _header(large: str, small: str) -> list[str]:
-    return [
-        "form",
-        f"{large}: collapse",
-        "step",
-        "collapse / step",
-        f"{small}: collapsed step",
-        "expanded step",
-        "expanded / collapsed",
+def _collapse_table(seconds: Mapping[str, float], args: argparse.Namespace) -> str:
+    step = seconds["step"]
+    rows = [
+        [form, f"{value * 1e3:.2f} ms", f"{value / step:.2%}"]
+        for form, value in seconds.items()
+        if form != "step"
     ]
+    return text_table(
+        rows, ["form", f"{args.large}: collapse", f"of a step of {step * 1e3:.0f} ms"]
+    )
 
 
-def _row(result: Mapping[str, Any]) -> list[str]:
-    large, small = result["large"], result["small"]
-    return [
-        result["form"],
-        f"{large['collapse'] * 1e3:.2f} ms",
-        f"{large['step'] * 1e3:.0f} ms",
-        f"{large['collapse'] / large['step']:.2%}",
-        f"{small['collapsed'] * 1e3:.0f} ms",
-        f"{small['expanded'] * 1e3:.0f} ms",
-        f"{small['expanded'] / small['collapsed']:.2f}×",
+def _modes_table(modes: Mapping[str, Mapping[str, float]], args: argparse.Namespace) -> str:
+    rows = [
+        [
+            form,
+            *(f"{found[mode] * 1e3:.0f} ms" for mode in ("collapsed", "expanded")),
+            f"{found['expanded'] / found['collapsed']:.2f}×",
+        ]
+        for form, found in modes.items()
     ]
+    return text_table(
+        rows, ["form", f"{args.small}: collapsed step", "expanded", "expanded / collapsed"]
+    )
 
 
 if __name__ == "__main__":

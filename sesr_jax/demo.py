@@ -4,22 +4,18 @@
 that scikit-image ships, and holds every stage against bicubic interpolation on photos it never saw.
 """
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from sesr_jax import train
 from sesr_jax.data import embedded, write_image
-from sesr_jax.export import export_network
+from sesr_jax.export import export_network, prove_collapse
 from sesr_jax.files import replacing
 from sesr_jax.metrics import Y, evaluate, mean
-from sesr_jax.models.network import Network
 from sesr_jax.npu import Report, estimate, find_target, layers_from_graph
 from sesr_jax.report import Compare, Page, Paragraph, Plot, Section, Table, text_table, write
 from sesr_jax.upscale import Upscaler, bicubic, from_network, from_tflite, in_domain, upscale_photo
@@ -68,11 +64,11 @@ def run(
     scale = network.scale
     tell(f"{network.name} ×{scale} trained for {made.steps} steps on {made.data.train}\n")
 
-    difference = collapse_difference(network)
+    difference = prove_collapse(network).difference or 0.0
     tell(f"largest difference between the expanded and the collapsed network: {difference:.1e}\n")
 
     exported = folder / f"{network.name}_x{scale}_int8.tflite"
-    export_network(network.collapsed(), exported, size=_TILE, calibration=embedded("train"))
+    export_network(network, exported, size=_TILE, calibration=embedded("train"))
     upscalers = {
         "bicubic": bicubic(scale),
         "float": from_network(network),
@@ -89,14 +85,6 @@ def run(
     tell(f"page: {folder / 'index.html'}\nmodel: {exported}")
     with replacing(results) as temporary:
         temporary.write_text("\n".join(told), encoding="utf-8")
-
-
-def collapse_difference(network: Network) -> float:
-    """The largest difference between the outputs of expanded and collapsed parameters, on a photo."""
-    low, _ = Y.pair(embedded("eval")[0], network.scale)
-    image = jnp.asarray(low[None])
-    expanded = dataclasses.replace(network, options={**network.options, "mode": "expanded"})
-    return float(jnp.abs(jax.jit(expanded.apply)(image) - network.collapsed().apply(image)).max())
 
 
 def quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[list[str]]]:

@@ -177,8 +177,14 @@ def sigmoid(x: jax.Array) -> jax.Array:
 
 
 @_op
-def depth_to_space(x: jax.Array, *, block: int) -> jax.Array:
-    """``[N, H, W, block² · C]`` to ``[N, block · H, block · W, C]``, in TensorFlow's (DCR) order."""
+def depth_to_space(
+    x: jax.Array, *, block: int, form: Literal["operator", "transpose"] = "operator"
+) -> jax.Array:
+    """``[N, H, W, block² · C]`` to ``[N, block · H, block · W, C]``, in TensorFlow's (DCR) order.
+
+    `form` is how files write it: as an operator of that name, or as a transposition of rank 4 between two
+    reshapes, for targets without one.
+    """
     n, h, w, c = x.shape
     y = x.reshape(n, h, w, block, block, c // block**2).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(n, h * block, w * block, c // block**2)

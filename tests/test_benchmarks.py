@@ -27,9 +27,10 @@ def _run(name, tmp_path):
 
 
 def test_the_collapse_is_timed(tmp_path):
-    (result,), printed = _run("collapse", tmp_path)
-    assert result["form"] == "dense"
-    assert all(seconds > 0 for part in ("large", "small") for seconds in result[part].values())
+    results, printed = _run("collapse", tmp_path)
+    assert results["collapse"].keys() == {"step", "dense"}
+    assert results["modes"]["dense"].keys() == {"collapsed", "expanded"}
+    assert all(v > 0 for v in (*results["collapse"].values(), *results["modes"]["dense"].values()))
     assert "expanded / collapsed" in printed
 
 

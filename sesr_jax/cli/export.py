@@ -1,72 +1,159 @@
-"""``sesr export``: a trained network as a TFLite, ONNX or safetensors file."""
+"""``sesr export``: a trained network as a file to deploy."""
 
+import argparse
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 from sesr_jax.cli import arguments
+from sesr_jax.errors import InputError
+from sesr_jax.models.network import Network
 
 _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
-  sesr export --model runs/m5 --size 640x360 --out m5.tflite --float
+  sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
+  sesr export --model runs/m5 --out m5.tflite --target ethos-n78-4tops --max-drop 0.1 --check-on Set5
   sesr export --model runs/m5 --out m5.onnx
-  sesr export --model runs/m5 --out m5.safetensors"""
+  sesr export --model runs/m5 --out m5.safetensors
 
-_SUFFIXES = (".tflite", ".onnx", ".safetensors")
+A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
+colours are for who runs the file, as `sesr upscale --model m5.tflite` does."""
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports, and says what was written."""
+    args = _parser().parse_args(argv)
+    if args.out.suffix not in _WRITERS:
+        raise InputError(
+            f"no file of the kind {args.out.suffix!r} is written: {args.out.name} must end in "
+            f"{' or '.join(_WRITERS)}; rename it."
+        )
+    from sesr_jax.pretrained import find_network
+
+    _WRITERS[args.out.suffix](find_network(args.model), args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from sesr_jax.export.options import Codes, Converter, Precision
+    from sesr_jax.graph import TAILS
+
     parser = arguments.parser(
         "export",
-        "Write a TFLite or ONNX file, full INT8 unless told otherwise, or bare weights.",
+        "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A TFLite file is "
+        "checked, its collapse proved, and a golden pair put beside it.",
         _EXAMPLE,
     )
-    parser.add_argument(
-        "--model", required=True, help="a shipped model, a run's folder or a .safetensors file"
+    add = parser.add_argument
+    add("--model", required=True, help="a shipped model, a run's folder or a .safetensors file")
+    add(
+        "--out",
+        required=True,
+        type=pathlib.Path,
+        help=f"the file to write: {', '.join(_WRITERS)}",
     )
-    parser.add_argument(
-        "--size", type=arguments.size, default=(360, 640), help="input, 640x360 by default"
+    add("--size", type=arguments.size, default=(360, 640), help="input, 640x360 by default")
+    add("--tile", type=arguments.size, help="also write a file for tiles of that size")
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        default="int8",
+        help="int8 (default), int16 (8-bit weights), weights (8 bits, computed in float), dynamic, "
+        "float16 or float32",
     )
-    parser.add_argument(
-        "--out", required=True, type=pathlib.Path, help=f"the file to write: {', '.join(_SUFFIXES)}"
-    )
-    parser.add_argument("--float", action="store_true", help="keep float32")
-    parser.add_argument(
-        "--io", choices=("int8", "uint8"), default="int8", help="of an INT8 .tflite file's pixels"
-    )
-    parser.add_argument(
-        "--expanded", action="store_true", help="a .safetensors file of the weights as trained"
-    )
-    parser.add_argument(
+    add("--io", choices=get_args(Codes), default="int8", help="of an INT8 file's pixels")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="layers that stay float")
+    add("--tail", choices=TAILS, help="how pixels are shuffled; none leaves it to the host")
+    add("--clip", action="store_true", help="limit the image to [0, 1] by an operator of its own")
+    add(
         "--calibrate",
-        default="embedded:train",
-        help="the images whose ranges an INT8 file gets: a folder; default %(default)s",
+        help="the images whose ranges an integer file gets: a folder; by default those that the "
+        "network was trained with, or embedded:train",
     )
-    args = parser.parse_args(argv)
+    add("--observer", default="min_max", help="what makes ranges of them; default %(default)s")
+    add("--converter", choices=get_args(Converter), default="jax2tf", help="default %(default)s")
+    add("--cross-check", action="store_true", help="compare with the other converter's file")
+    add("--target", help="refuse what that NPU does not run; see sesr latency")
+    add("--max-drop", type=float, metavar="DB", help="refuse a file that loses more PSNR than that")
+    add("--check-on", default="embedded:eval", help="on these images; default %(default)s")
+    add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
+    return parser
 
-    from sesr_jax.data import source
-    from sesr_jax.errors import InputError
-    from sesr_jax.export import export_network
+
+def _write_weights(network: Network, args: argparse.Namespace) -> None:
     from sesr_jax.models.network import save
-    from sesr_jax.pretrained import find_network
     from sesr_jax.train.checkpoint import read_config
 
-    weights = args.out.suffix == ".safetensors"
-    if args.out.suffix not in _SUFFIXES:
-        raise InputError(f"{args.out} must end in one of {', '.join(_SUFFIXES)}; choose one.")
-    if args.expanded and not weights:
+    trained_here = pathlib.Path(args.model).is_dir()
+    facts = {"training": read_config(args.model).to_json()} if trained_here else {}
+    save(network if args.expanded else network.collapsed(), args.out, **facts)
+    print(_line(args.out, network, "expanded" if args.expanded else "collapsed"))
+
+
+def _write_deployable(network: Network, args: argparse.Namespace) -> None:
+    """A TFLite or ONNX file."""
+    from sesr_jax.data import source
+    from sesr_jax.export import Options, export_network, golden_path, read_metadata
+    from sesr_jax.npu import check_accepted, find_target
+    from sesr_jax.upscale import check_drop
+
+    if args.expanded:
         raise InputError(f"--expanded is for .safetensors files, not {args.out}: leave it out.")
-    network = find_network(args.model)
-    if not args.expanded:
-        network = network.collapsed()
-    if weights:
-        trained_here = pathlib.Path(args.model).is_dir()
-        facts = {"training": read_config(args.model).to_json()} if trained_here else {}
-        save(network, args.out, **facts)
-        kind = "expanded" if args.expanded else "collapsed"
-    else:
-        pictures = None if args.float else source(args.calibrate)
-        export_network(network, args.out, size=args.size, calibration=pictures, io_dtype=args.io)
-        kind = "float32" if args.float else "INT8"
-    print(
-        f"{args.out}: {network.name} ×{network.scale}, {kind}, {args.out.stat().st_size / 1e3:.1f} kB"
+    if args.out.suffix == ".onnx" and (args.target or args.max_drop is not None or args.tile):
+        raise InputError("--target, --max-drop and --tile are for .tflite files: leave them out.")
+    target = None if args.target is None else find_target(args.target)
+    pictures = None if args.max_drop is None else source(args.check_on, network.scale)
+    options = Options(
+        precision=args.precision,
+        exclude=tuple(args.exclude),
+        io=args.io,
+        tail=args.tail,
+        clip=args.clip,
+        converter=args.converter,
     )
+    drops = []
+
+    def accept(path: pathlib.Path) -> None:
+        if target is not None:
+            check_accepted(path, target)
+        if pictures is not None:
+            drops.append(check_drop(network, path, pictures, args.max_drop))
+
+    calibrate = args.calibrate or ("embedded:train" if network.ranges is None else None)
+    files = export_network(
+        network,
+        args.out,
+        size=args.size,
+        tile=args.tile,
+        calibration=source(calibrate) if options.integer and calibrate else None,
+        observer=args.observer,
+        options=options,
+        accept=accept,
+        cross_check=args.cross_check,
+    )
+    for file in files:
+        print(_line(file, network, args.precision.upper()))
+        if file.suffix != ".tflite":
+            continue
+        told = read_metadata(file)
+        if (difference := told["collapse"]["difference"]) is not None:
+            print(f"collapsed and expanded network: {difference:.1e} apart")
+        if "cross_check" in told:
+            print(
+                "the file by {converter}: {largest_difference:g} apart".format(
+                    **told["cross_check"]
+                )
+            )
+        print(f"golden pair: {golden_path(file)}")
+    for drop in drops:
+        print(f"PSNR lost: {drop:.3f} dB")
+
+
+def _line(file: pathlib.Path, network: Network, kind: str) -> str:
+    return f"{file}: {network.name} ×{network.scale}, {kind}, {file.stat().st_size / 1e3:.1f} kB"
+
+
+_WRITERS: dict[str, Callable[[Network, argparse.Namespace], None]] = {
+    ".tflite": _write_deployable,
+    ".onnx": _write_deployable,
+    ".safetensors": _write_weights,
+}
+"""By suffix, what writes a network for the parsed arguments."""

@@ -12,7 +12,9 @@ from sesr_jax.errors import InputError
 VERBS = {
     "train": "train a network from a config; the same command resumes",
     "eval": "PSNR and SSIM of a model on folders of images",
-    "export": "write a TFLite or ONNX file, float or full INT8, or bare weights",
+    "export": "write a TFLite or ONNX file, full INT8 or of another precision, or bare weights",
+    "inspect": "tell what a TFLite file is, and which NPUs run it",
+    "verify": "replay a TFLite file's golden input and output",
     "compare": "what INT8 costs networks: float beside their INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
     "upscale": "upscale a picture",

@@ -1,13 +1,13 @@
 """What a TFLite file must be before an integer-only NPU can run the whole of it.
 
-    check_int8("sesr_m5_x2.tflite")
+    check_integer("sesr_m5_x2.tflite")
 
 A float island does not fail anywhere: it runs, on the CPU, with a copy to and fro. So the exporter
 refuses to write one.
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import Operator, Source, enum_names, operators, read
@@ -33,39 +33,48 @@ ALLOWED_OPS = frozenset(
         "RELU6",
         "RELU_0_TO_1",
         "RELU_N1_TO_1",
+        "RESHAPE",
         "RESIZE_BILINEAR",
         "RESIZE_NEAREST_NEIGHBOR",
         "SLICE",
         "SPACE_TO_DEPTH",
+        "TRANSPOSE",
         "TRANSPOSE_CONV",
     }
 )
 """The builtin operators that the ops of `sesr_jax.ops` become. QUANTIZE is here for the change from
 one integer scale to another; from or to float, its tensor gives it away."""
 
-_INTEGER_IO = ("INT8", "UINT8")
+_ACTIVATIONS = {"int8": ("INT8", "UINT8"), "int16": ("INT16",)}
+_OTHERS = {"int8": ("INT32",), "int16": ("INT8", "INT32", "INT64")}
 _OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
 
 
-def check_int8(source: Source, allowed_ops: Collection[str] = ALLOWED_OPS) -> None:
+def check_integer(
+    source: Source,
+    allowed_ops: Collection[str] = ALLOWED_OPS,
+    activations: Literal["int8", "int16"] = "int8",
+) -> None:
     """Checks that a TFLite model is integer from input to output.
 
     Args:
       source: the file's content or path.
       allowed_ops: the names of the builtin operators that the target takes.
+      activations: their codes; with "int16" biases are int64, or int32.
 
     Raises:
-      InputError: the file cannot be read; its input or output is not 8-bit; an operator is not among
-        `allowed_ops`; a tensor is neither 8-bit nor int32; or a convolution's weights are not
-        symmetric int8 with a scale for each output channel.
+      InputError: the file cannot be read; its input or output is not of `activations`; an operator is
+        not among `allowed_ops`; a tensor is of neither these codes nor those of weights, biases and sizes;
+        or a convolution's weights are not symmetric int8 with a scale for each output channel.
     """
+    codes = _ACTIVATIONS[activations]
     model = read(source)
     (subgraph,) = model.subgraphs
     for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
         for tensor in (subgraph.tensors[i] for i in indices):
-            if _dtype(tensor) not in _INTEGER_IO:
+            if _dtype(tensor) not in codes:
                 raise InputError(
-                    f"the {kind} {_name(tensor)!r} is {_dtype(tensor)}: it must be INT8 or UINT8; "
+                    f"the {kind} {_name(tensor)!r} is {_dtype(tensor)}: it must be {' or '.join(codes)}; "
                     "export with ranges."
                 )
     for op in operators(model):
@@ -77,11 +86,26 @@ def check_int8(source: Source, allowed_ops: Collection[str] = ALLOWED_OPS) -> No
             )
         _check_weights(op)
     for tensor in subgraph.tensors:
-        if _dtype(tensor) not in (*_INTEGER_IO, "INT32"):
+        if _dtype(tensor) not in (*codes, *_OTHERS[activations]):
             raise InputError(
                 f"the tensor {_name(tensor)!r} is {_dtype(tensor)}: it must be an integer; give it "
                 "and the tensors around it ranges."
             )
+
+
+def check_excluded(source: Source, kernels: int) -> None:
+    """Checks that a mixed TFLite model has at least as many float kernels as it must have.
+
+    Raises:
+      InputError: it has fewer.
+    """
+    convolutions = [op for op in operators(read(source)) if op.name in _OUTPUT_AXIS]
+    floats = sum(_dtype(op.inputs[1]) == "FLOAT32" for op in convolutions)
+    if floats < kernels:
+        raise InputError(
+            f"only {floats} of {kernels} excluded convolutions stay float: TensorFlow's converter quantises "
+            "one that stands between two ranges; take the converter litert."
+        )
 
 
 def _check_weights(op: Operator) -> None:

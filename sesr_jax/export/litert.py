@@ -3,19 +3,29 @@
     model = TFLiteModel("sesr_m5_x2.tflite")
     y = model(x)    # float [N, H, W, C] in [0, 1]; codes inside
 
-LiteRT has several kernel sets, which differ from one another by a code on some pixels. The default is
-the optimised one with XNNPACK, which requantises as float arithmetic does (PReLU and transposed
-convolutions have no such kernel); `reference=True` takes the plain loops in fixed point.
+LiteRT has several kernel sets (`KERNELS`), which differ from one another by a code on some pixels.
+XNNPACK's, the default, requantise as float arithmetic does, and what XNNPACK lacks (PReLU, transposed
+convolutions) runs on the optimised ones; the reference kernels are plain loops in fixed point.
 """
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import Source, content, pack, read
+from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata
+
+Kernels = Literal["XNNPACK", "optimised", "reference"]
+
+KERNELS: dict[Kernels, str] = {
+    "XNNPACK": "AUTO",
+    "optimised": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+"""The kernel sets by name, as LiteRT calls the ways to choose among them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,27 +50,23 @@ class Quantisation:
 class TFLiteModel:
     """A TFLite file as a function of images.
 
+    A file that leaves its last depth-to-spaces to the host has them done here.
+
     Attributes:
       input_shape: ``[N, H, W, C]`` as exported.
-      output_shape: likewise.
+      output_shape: likewise, of the image.
       input: the input's codes; None where it is float.
       output: the output's codes; None where it is float.
     """
 
     def __init__(
-        self,
-        source: Source,
-        *,
-        reference: bool = False,
-        delegate: bool = True,
-        num_threads: int | None = None,
+        self, source: Source, *, kernels: Kernels = "XNNPACK", num_threads: int | None = None
     ) -> None:
         """Loads the file.
 
         Args:
           source: the file's path or content.
-          reference: runs the reference kernels, slow and plain.
-          delegate: gives XNNPACK what it takes of the optimised kernels' work.
+          kernels: which of `KERNELS` run it.
           num_threads: for the kernels; LiteRT's own choice by default.
 
         Raises:
@@ -69,16 +75,11 @@ class TFLiteModel:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         data = content(source)
-        if reference:
-            resolver = OpResolverType.BUILTIN_REF
-        elif delegate:
-            resolver = OpResolverType.AUTO
-        else:
-            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._host_blocks = tuple(read_metadata(data).get("host_blocks", ()))
         try:
             self._interpreter = Interpreter(
-                model_content=_registered(data) if reference else data,
-                experimental_op_resolver_type=resolver,
+                model_content=_registered(data) if kernels == "reference" else data,
+                experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
                 num_threads=num_threads,
             )
             self._interpreter.allocate_tensors()
@@ -87,7 +88,8 @@ class TFLiteModel:
                 f"LiteRT cannot load the model: {_line(error)}; export it again."
             ) from error
         details = self._details()
-        self.input_shape, self.output_shape = (tuple(map(int, d["shape"])) for d in details)
+        self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
+        self.output_shape = self._on_host(np.empty(written, np.bool_)).shape
         self.input, self.output = map(_quantisation, details)
 
     @property
@@ -112,16 +114,29 @@ class TFLiteModel:
                 f"the input of shape {x.shape} does not suit: the model takes finite values "
                 f"[N, H, W, {channels}]; convert it first."
             )
-        self._resize(x.shape)
-        y = self.run(self.input.quantise(x) if self.input else x)
+        codes = self.input.quantise(x) if self.input else x
+        y = self._on_host(self.run(codes))
         return self.output.dequantise(y) if self.output else y
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """The output as the file has it, codes if it is integer, for such an `x` of the present size."""
+        """The file's own output for its own input, of the types and layout that it has: no more done.
+
+        Raises:
+          InputError: `x` has a size that this file cannot take.
+        """
+        self._resize(x.shape)
         source, target = self._details()
         self._interpreter.set_tensor(source["index"], x)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(target["index"])
+        return np.asarray(self._interpreter.get_tensor(target["index"]))
+
+    def _on_host(self, y: np.ndarray) -> np.ndarray:
+        """The image, its pixels moved where the file leaves that to who runs it."""
+        for block in self._host_blocks:
+            n, height, width, channels = y.shape
+            blocks = y.reshape(n, height, width, block, block, channels // block**2)
+            y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, -1)
+        return y
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()
@@ -136,7 +151,9 @@ class TFLiteModel:
         _, exported_h, exported_w, _ = self.input_shape
         _, out_h, out_w, out_c = self.output_shape
         # Some operators hold sizes of their own, and not all of them complain.
-        expected = (n, h * out_h // exported_h, w * out_w // exported_w, out_c)
+        down, right = (length // math.prod(self._host_blocks) for length in (out_h, out_w))
+        channels = out_c * math.prod(self._host_blocks) ** 2
+        expected = (n, h * down // exported_h, w * right // exported_w, channels)
         try:
             self._interpreter.resize_tensor_input(source["index"], shape)
             self._interpreter.allocate_tensors()

@@ -1,18 +1,24 @@
-"""From a trained network to a TFLite or ONNX file in one call."""
+"""From a trained network to TFLite or ONNX files in one call."""
 
+import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from sesr_jax import __version__
 from sesr_jax.data import Picture
+from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
+from sesr_jax.export.options import Options
+from sesr_jax.export.proof import in_mode, prove_collapse
+from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
+from sesr_jax.graph import Graph, host_blocks
 from sesr_jax.metrics import RGB, Y
 from sesr_jax.models.network import Network
-from sesr_jax.quant import calibrate
+from sesr_jax.quant import Range, Ranges, calibrate, points
 
 _CALIBRATION_IMAGES = 32
 
@@ -22,35 +28,114 @@ def export_network(
     path: str | os.PathLike[str],
     *,
     size: tuple[int, int],
-    calibration: Iterable[Picture] | None,
-    io_dtype: Literal["int8", "uint8"] = "int8",
-) -> None:
+    tile: tuple[int, int] | None = None,
+    calibration: Iterable[Picture] | None = None,
+    observer: str = "min_max",
+    options: Options = Options(),  # noqa: B008  (frozen)
+    accept: Callable[[pathlib.Path], None] | None = None,
+    cross_check: bool = False,
+) -> list[pathlib.Path]:
     """Writes `network`, collapsed, for inputs of `size` (height, width).
 
+    The file's metadata say what it is, and prove the collapse (`prove_collapse`). The golden pair of a
+    TFLite file stands beside it (`golden`).
+
     Args:
-      network: the trained network.
+      network: the trained network, expanded or collapsed.
       path: of the file, an ONNX one where it ends in .onnx, and a TFLite one otherwise.
       size: of the input; a .tflite file runs at this one, an .onnx file at all.
-      calibration: pictures on whose low resolutions the ranges of a full-INT8 file are measured, of
-        which the first 32 are used; None for a float file.
-      io_dtype: of a full-INT8 .tflite file's pixels; those of an .onnx file are float.
+      tile: the size of a second file, for pieces of such an image, whose name ends with it; the ranges are
+        the same, so that tiles make up the whole code for code.
+      calibration: pictures on whose low resolutions the ranges of an integer file are measured, of which the
+        first 32 are used; None for the ranges with which the network was trained.
+      observer: what makes ranges of them (`quant.OBSERVERS`).
+      options: what the files are to be.
+      accept: sees each finished .tflite file before it takes its place, and may raise.
+      cross_check: see `export_tflite`.
+
+    Returns:
+      The files' paths.
 
     Raises:
-      InputError: as `export_tflite`, `export_onnx` and `calibrate`.
+      InputError: as `export_tflite`, `export_onnx`, `prove_collapse` and `calibrate`; or an integer file
+        is wanted and there are no ranges, or an .onnx file of what it cannot be.
     """
-    graph = network.graph((1, *size, network.channels))
-    ranges = None
-    if calibration is not None:
-        some = itertools.islice(calibration, _CALIBRATION_IMAGES)
-        pair = (Y if network.channels == 1 else RGB).pair
-        ranges = calibrate(graph, (pair(picture, network.scale)[0][None] for picture in some))
+    proof = prove_collapse(network)
+    path = pathlib.Path(path)
+    sizes = {path: size}
+    if tile is not None:
+        sizes[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = tile
     metadata = {
         "model": network.name,
         "scale": network.scale,
         "channels": network.channels,
+        "colour": "Y" if network.channels == 1 else "RGB",
+        "collapse": dataclasses.asdict(proof),
         "version": __version__,
     }
-    if pathlib.Path(path).suffix == ".onnx":
-        export_onnx(graph, path, ranges=ranges, metadata=metadata)
-    else:
-        export_tflite(graph, path, ranges=ranges, io_dtype=io_dtype, metadata=metadata)
+    ranges = _ranges(network, deployable(network, size), calibration, observer, options)
+    if path.suffix == ".onnx":
+        _export_onnx(deployable(network, size), path, ranges, options, metadata)
+        return [path]
+    for file, each in sizes.items():
+        graph = deployable(network, each)
+        export_tflite(
+            graph,
+            file,
+            ranges=ranges,
+            options=options,
+            metadata=metadata,
+            accept=accept,
+            cross_check=cross_check,
+        )
+    return list(sizes)
+
+
+def deployable(network: Network, size: tuple[int, int]) -> Graph:
+    """The collapsed network's operations for one image of `size` (height, width), whatever its mode."""
+    return in_mode(network.collapsed(), "collapsed").graph((1, *size, network.channels))
+
+
+def _export_onnx(
+    graph: Graph,
+    path: pathlib.Path,
+    ranges: Ranges | None,
+    options: Options,
+    metadata: Mapping[str, Any],
+) -> None:
+    if options.precision not in ("int8", "weights", "float32"):
+        raise InputError(
+            f"ONNX files are int8, weights or float32, not {options.precision}; choose one of these."
+        )
+    if options.tail == "transpose":
+        raise InputError(
+            "ONNX files write a depth_to_space as DepthToSpace; take transposed_conv or none instead "
+            "of transpose."
+        )
+    written, used = rewritten(graph, ranges, options)
+    told = {**metadata, "precision": options.precision, "tail": options.tail_of(graph)}
+    if options.tail == "none":
+        told["host_blocks"] = host_blocks(graph)
+    export_onnx(written, path, ranges=used, scheme=options.scheme, metadata=told)
+
+
+def _ranges(
+    network: Network,
+    graph: Graph,
+    calibration: Iterable[Picture] | None,
+    observer: str,
+    options: Options,
+) -> dict[str, Range] | None:
+    if not options.integer:
+        return None
+    if calibration is not None:
+        some = itertools.islice(calibration, _CALIBRATION_IMAGES)
+        pair = (Y if network.channels == 1 else RGB).pair
+        images = (pair(picture, network.scale)[0][None] for picture in some)
+        return calibrate(graph, images, options.scheme, observer)
+    if network.ranges is None:
+        raise InputError(
+            f"{network.name} was trained without ranges, which a file of the precision "
+            f"{options.precision} needs; give calibration images, or export float32."
+        )
+    return {**network.ranges, **points(graph, options.scheme).fixed}

@@ -1,33 +1,39 @@
-"""TFLite through jax2tf, float or full INT8.
+"""TFLite files from a Graph.
 
     export_tflite(graph, "sesr_m5_x2.tflite", ranges=calibrate(graph, images))
 
-One conversion of the whole network would lose trained ranges. So each node of the Graph becomes a TF
-piece of its own, mostly by jax2tf from the very op that JAX runs, and the pieces are joined by
-`fake_quant_with_min_max_vars` seams at the quantisation points (`quant.points`). The converter reads
-the seams and the result is integer from end to end with exactly these ranges: weights symmetric per
-output channel from their own maxima, biases int32.
+Two converters make them, `jax2tf` and `stablehlo`. What is done to the Graph before and to the file after
+is the same for both and stands here: the tail, the forms that 16 bits need, checks, metadata, and the golden
+pair beside the file.
 
 Limits: the exported size is the Graph's; one input and one output.
 """
 
+import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import jax
 import numpy as np
 
-from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.export.checks import check_int8
+from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
+from sesr_jax.export.checks import check_excluded, check_integer
 from sesr_jax.export.flatbuffer import pack, read, with_metadata
+from sesr_jax.export.golden import golden_path, largest_difference, write_golden
+from sesr_jax.export.options import Options
+from sesr_jax.export.rewrite import rewritten
 from sesr_jax.files import replacing
-from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import Ranges, points, validate
+from sesr_jax.graph import Graph, host_blocks
+from sesr_jax.quant import Ranges
+from sesr_jax.quant.fake import with_quantised_weights
 
-Tensor: TypeAlias = Any
-"""A `tf.Tensor`; TensorFlow is imported only where it runs."""
+CONVERTERS: Mapping[str, Callable[[Graph, Ranges, Options], bytes]] = {
+    "jax2tf": jax2tf.convert,
+    "litert": stablehlo.convert,
+}
+"""By name, what makes a TFLite model."""
 
 
 def export_tflite(
@@ -35,173 +41,118 @@ def export_tflite(
     path: str | os.PathLike[str],
     *,
     ranges: Ranges | None,
-    io_dtype: Literal["int8", "uint8"] = "int8",
+    options: Options | None = None,
     metadata: Mapping[str, Any] | None = None,
+    accept: Callable[[pathlib.Path], None] | None = None,
+    cross_check: bool = False,
 ) -> None:
-    """Writes `graph` as a TFLite file; see `to_tflite`. An INT8 file is checked before it is written.
+    """Writes `graph` as a TFLite file (see `to_tflite`), and its golden pair (see `golden`) beside it.
+
+    Both appear whole or not at all.
 
     Args:
       graph: the network at the size to export.
-      path: of the file; it appears whole or not at all.
-      ranges: by group of tensors, or None for a float model.
-      io_dtype: of an INT8 model's input and output.
-      metadata: what a reader of the bare file should know, as JSON values: `read_metadata`.
+      path: of the .tflite file.
+      ranges: by group of tensors of `graph`; None for a float file.
+      options: as for `to_tflite`.
+      metadata: what a reader of the bare file should know, as JSON values: `read_metadata`. How the file
+        was made is added to it.
+      accept: sees the checked file under its temporary path, and may raise.
+      cross_check: whether the other converter's file is made too and run on the golden input; the metadata
+        tell the largest difference of its output, in codes, or in values of a float file.
 
     Raises:
-      InputError: see `to_tflite` and `check_int8`.
+      InputError: see `to_tflite` and `check_integer`.
     """
-    model = to_tflite(graph, ranges=ranges, io_dtype=io_dtype)
-    if ranges is not None:
-        check_int8(model)
-    model = with_metadata(model, metadata or {})
-    with replacing(path) as temporary:
+    options = _resolved(options, ranges)
+    model = to_tflite(graph, ranges=ranges, options=options)
+    if options.integer and not options.exclude:
+        check_integer(model, activations="int16" if options.precision == "int16" else "int8")
+    told = {**(metadata or {}), **_facts(graph, ranges, options)}
+    if cross_check:
+        told["cross_check"] = _cross_check(model, graph, ranges, options)
+    model = with_metadata(model, told)
+    with replacing(golden_path(path)) as golden, replacing(path) as temporary:
         temporary.write_bytes(model)
+        if accept is not None:
+            accept(temporary)
+        write_golden(model, golden)
 
 
-def to_tflite(
-    graph: Graph, *, ranges: Ranges | None, io_dtype: Literal["int8", "uint8"] = "int8"
-) -> bytes:
-    """The TFLite model of `graph`: float where `ranges` is None, full INT8 otherwise.
+def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = None) -> bytes:
+    """The TFLite model of `graph`.
+
+    Args:
+      graph: the network at the size to export.
+      ranges: by group of tensors of `graph`, whatever its tail is rewritten to.
+      options: by default INT8 where there are ranges, and float32 where there are none.
 
     Raises:
-      InputError: an op has no TFLite form here, a parameter is not finite, or `ranges` do not suit
-        the graph.
+      InputError: an op has no TFLite form here, a parameter is not finite, or `ranges` or `options` do
+        not suit the graph.
     """
+    options = _resolved(options, ranges)
     for node in graph.nodes:
-        if node.op not in PIECES:
+        if node.op not in jax2tf.PIECES:
             raise InputError(
                 f"{node.name!r} is a {node.op!r}, which has no TFLite form here; "
-                f"use one of {', '.join(sorted(PIECES))}."
+                f"use one of {', '.join(sorted(jax2tf.PIECES))}."
             )
         if not all(np.isfinite(parameter).all() for parameter in node.parameters):
             raise InputError(
                 f"{node.name!r} has parameters that are not finite, which no codes stand for; "
                 "load other weights."
             )
-    if ranges is not None:
-        validate(graph, ranges)
-    if io_dtype not in ("int8", "uint8"):
-        raise InputError(f"io_dtype is {io_dtype!r}: it must be 'int8' or 'uint8'; choose one.")
-    return _convert(graph, ranges, io_dtype)
+    if options.integer and ranges is None:
+        raise InputError(
+            f"a file of the precision {options.precision} needs ranges, and there are none; "
+            "calibrate this graph, or export float32."
+        )
+    written, carried = rewritten(graph, ranges if options.integer else None, options)
+    used = carried or {}
+    if options.exclude or options.precision in ("int16", "weights"):
+        # What the converter does not round has its codes none the less, as in training.
+        written = with_quantised_weights(written, options.scheme)
+    if options.precision == "int16":
+        written, used = sixteen.expressible(written, used, options.scheme)
+    model = CONVERTERS[options.converter](written, used, options)
+    if options.exclude and options.integer:
+        check_excluded(model, _excluded_kernels(written, options))
+    if options.precision == "int16":
+        model = sixteen.with_16_bit_facts(model)
+    if options.precision == "weights":
+        model = weights.with_packed_weights(model)
+    # Packed once more for the alignment, which the converters' own writers forget.
+    return pack(read(model))
 
 
-def _convert(graph: Graph, ranges: Ranges | None, io_dtype: str) -> bytes:
-    # TF greets and warns at every conversion of what nobody can act on; failures are exceptions.
-    # "1" is what importing jax leaves there.
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import tensorflow as tf
+def _resolved(options: Options | None, ranges: Ranges | None) -> Options:
+    return options or Options(precision="float32" if ranges is None else "int8")
 
-    places = points(graph)
 
-    def seam(name: str, y: Tensor) -> Tensor:
-        key = places.group.get(name)
-        if ranges is None or key is None:
-            return y
-        return tf.quantization.fake_quant_with_min_max_vars(y, *ranges[key])
+def _excluded_kernels(graph: Graph, options: Options) -> int:
+    excludes = options.scheme.excludes
+    return sum(node.op.startswith("conv2d") and excludes(node.name) for node in graph.nodes)
 
-    def network(x: Tensor) -> Tensor:
-        values = {graph.input: seam(graph.input, x)}
-        for node in graph.nodes:
-            inputs = [values[name] for name in node.inputs]
-            absorbed = ranges is not None and node.name in places.absorbed
-            y = inputs[0] if absorbed else PIECES[node.op](node, *inputs)
-            values[node.name] = seam(node.name, y)
-        return values[graph.output]
 
-    signature = [tf.TensorSpec(graph.input_shape, tf.float32, name=graph.input)]
-    function = tf.function(network, input_signature=signature, autograph=False)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function()], tf.Module()
+def _cross_check(
+    model: bytes, graph: Graph, ranges: Ranges | None, options: Options
+) -> dict[str, Any]:
+    """How far the other converter's file is from `model`."""
+    (other,) = CONVERTERS.keys() - {options.converter}
+    second = to_tflite(
+        graph,
+        ranges=ranges,
+        options=dataclasses.replace(options, converter=other),  # type: ignore[arg-type]
     )
-    if ranges is not None:
-        # Neither a representative dataset nor TFLITE_BUILTINS_INT8, which demands one: the seams
-        # hold every range.
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io_dtype)
-    # Packed once more for the alignment, which the converter's own writer forgets.
-    return pack(read(converter.convert()))
+    return {"converter": other, "largest_difference": largest_difference(model, second)}
 
 
-def _from_jax(node: Node, *inputs: Tensor) -> Tensor:
-    """The op itself, by jax2tf."""
-    from jax.experimental import jax2tf
-
-    def piece(*xs: jax.Array) -> jax.Array:
-        rest = iter(xs)
-        args = [next(rest) if isinstance(arg, str) else np.asarray(arg) for arg in node.args]
-        return ops.OPS[node.op](*args, **node.attrs)
-
-    return jax2tf.convert(piece, with_gradient=False)(*inputs)
-
-
-def _prelu(node: Node, x: Tensor) -> Tensor:
-    """As the converter's pattern for one PRELU operator has it."""
-    import tensorflow as tf
-
-    slope = np.asarray(node.parameters[0], np.float32)[None, None]
-    return tf.nn.relu(x) + (-slope) * tf.nn.relu(-x)
-
-
-def _conv2d_transpose(node: Node, x: Tensor) -> Tensor:
-    """TF's is the gradient of a convolution: the taps mirrored, the channels exchanged."""
-    import tensorflow as tf
-
-    kernel, *bias = (np.asarray(parameter, np.float32) for parameter in node.parameters)
-    mirrored = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    y = tf.nn.conv2d_transpose(x, mirrored, node.shape, node.attrs["strides"], "SAME")
-    return tf.nn.bias_add(y, bias[0]) if bias else y
-
-
-def _depth_to_space(node: Node, x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    return tf.nn.depth_to_space(x, node.attrs["block"])
-
-
-def _space_to_depth(node: Node, x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    return tf.nn.space_to_depth(x, node.attrs["block"])
-
-
-def _leaky_relu(node: Node, x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    return tf.nn.leaky_relu(x, node.attrs["slope"])
-
-
-def _mean(node: Node, x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    return tf.reduce_mean(x, node.attrs["axes"], keepdims=True)
-
-
-def _resize(node: Node, x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    return tf.image.resize(x, node.shape[1:3], node.attrs["method"])
-
-
-Piece: TypeAlias = Callable[..., Tensor]
-
-PIECES: dict[str, Piece] = {
-    "add": _from_jax,
-    "clip": _from_jax,
-    "concat": _from_jax,
-    "conv2d": _from_jax,
-    "conv2d_transpose": _conv2d_transpose,
-    "depth_to_space": _depth_to_space,
-    "leaky_relu": _leaky_relu,
-    "max_pool": _from_jax,
-    "mean": _mean,
-    "mul": _from_jax,
-    "prelu": _prelu,
-    "relu": _from_jax,
-    "resize": _resize,
-    "sigmoid": _from_jax,
-    "slice": _from_jax,
-    "space_to_depth": _space_to_depth,
-}
-"""By op, the TF piece: the node and its input tensors to its output tensor."""
+def _facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
+    """How the file was made."""
+    facts = dataclasses.asdict(options) | {"tail": options.tail_of(graph)}
+    if options.tail == "none":
+        facts["host_blocks"] = host_blocks(graph)
+    if options.integer and ranges is not None:
+        facts["ranges"] = {name: [float(low), float(high)] for name, (low, high) in ranges.items()}
+    return facts

@@ -1,7 +1,23 @@
-"""A network as a Graph of operations: tracing, running, counting."""
+"""A network as a Graph of operations: tracing, running, counting, rewriting."""
 
 from sesr_jax.graph.cost import Cost, cost, macs, receptive_radius
 from sesr_jax.graph.graph import Arg, Graph, Node, run
+from sesr_jax.graph.tails import TAILS, Tail, host_blocks, with_clip, with_tail
 from sesr_jax.graph.trace import trace
 
-__all__ = ["Arg", "Cost", "Graph", "Node", "cost", "macs", "receptive_radius", "run", "trace"]
+__all__ = [
+    "TAILS",
+    "Arg",
+    "Cost",
+    "Graph",
+    "Node",
+    "Tail",
+    "cost",
+    "host_blocks",
+    "macs",
+    "receptive_radius",
+    "run",
+    "trace",
+    "with_clip",
+    "with_tail",
+]

@@ -35,8 +35,8 @@ def trace(
       dtype: of the input.
 
     Raises:
-      InputError: an operation on activations is not in `ops.OPS`; the message names it and the line
-        that called it.
+      InputError: an operation on activations is not in `ops.OPS`, or a layer runs expanded terms; the
+        message names it, the layer and the line that called it.
     """
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)
@@ -89,14 +89,19 @@ class _Tracer:
             return self.run(inner.jaxpr, inner.consts, inputs, caller)
         if isinstance(inner, jax_core.Jaxpr) and len(inner.invars) == len(inputs):
             return self.run(inner, (), inputs, caller)
+        where, layer = _where(caller), "/".join(_scope(caller))
+        if "sesr_jax/reparam/" in where:
+            raise InputError(
+                f"the layer {layer!r} runs its expanded terms, which are not deployed; trace the network "
+                "in the mode 'collapsed'."
+            )
         raise InputError(
-            f"the operation {equation.primitive.name!r} on activations ({_where(caller)}) is not "
+            f"the operation {equation.primitive.name!r} on activations in {layer!r} ({where}) is not "
             f"one that can be deployed; use sesr_jax.ops: {', '.join(sorted(ops.OPS))}."
         )
 
     def _record(self, equation: Any, op: str, attrs: dict[str, Any], inputs: list[Arg]) -> str:
-        scope = str(equation.source_info.name_stack).split("/")[1:]  # without the root module's
-        base = "/".join([*scope, op])
+        base = "/".join([*_scope(equation), op])
         self._names[base] += 1
         count = self._names[base]
         name = base if count == 1 else f"{base}_{count}"
@@ -115,6 +120,11 @@ def _evaluate(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]
         constvars=(), invars=list(given), outvars=equation.outvars, eqns=[equation]
     )
     return jax.core.eval_jaxpr(lone, (), *given.values())
+
+
+def _scope(equation: Any) -> list[str]:
+    """The names of the modules around the equation, without the root's."""
+    return str(equation.source_info.name_stack).split("/")[1:]
 
 
 def _where(equation: Any) -> str:

@@ -1,5 +1,6 @@
 """What a network costs on an NPU: layers, targets, latency estimates, tiles."""
 
+from sesr_jax.npu.accepts import check_accepted, refusals
 from sesr_jax.npu.advice import Idea, advice
 from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
@@ -22,11 +23,13 @@ __all__ = [
     "advice",
     "at_size",
     "best_tiling",
+    "check_accepted",
     "estimate",
     "find_target",
     "latency_page",
     "layers_from_graph",
     "layers_from_tflite",
     "refusal",
+    "refusals",
     "target_names",
 ]

@@ -1,5 +1,6 @@
 """Upscaling photos of any size: tiles, upscalers, .tflite files."""
 
+from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
@@ -17,11 +18,13 @@ __all__ = [
     "Upscaler",
     "alignment",
     "bicubic",
+    "check_drop",
     "from_network",
     "from_tflite",
     "in_domain",
     "load_upscaler",
     "photo_halo",
+    "quality_drop",
     "upscale_photo",
     "upscale_tiled",
 ]

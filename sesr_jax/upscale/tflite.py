@@ -13,7 +13,7 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
-from sesr_jax.export.flatbuffer import Operator, operators, read
+from sesr_jax.export.flatbuffer import Operator, operators, read, read_metadata
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = (
@@ -21,6 +21,9 @@ _LOCAL = (
     *("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH"),
 )
 """Operators whose output pixel reads that one pixel of each input."""
+
+_MOVES = ("RESHAPE", "TRANSPOSE")
+"""What a depth_to_space may be written as, in files that say so."""
 
 
 def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
@@ -39,7 +42,8 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
             f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, which is no upscaling "
             "of one image in Y or RGB; export such a network."
         )
-    radius, align = _geometry(read(path))
+    local = _LOCAL + (_MOVES if read_metadata(path).get("tail") == "transpose" else ())
+    radius, align = _geometry(read(path), local)
     return Upscaler(
         name=pathlib.Path(path).stem,
         scale=model.scale,
@@ -51,7 +55,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
     )
 
 
-def _geometry(model: Any) -> tuple[int, int]:
+def _geometry(model: Any, local: tuple[str, ...]) -> tuple[int, int]:
     """The receptive radius in input pixels, and the multiple at which windows must start."""
     (subgraph,) = model.subgraphs
     source, target = (subgraph.tensors[i[0]] for i in (subgraph.inputs, subgraph.outputs))
@@ -61,13 +65,13 @@ def _geometry(model: Any) -> tuple[int, int]:
         read_from = [known[id(tensor)] for tensor in op.inputs if id(tensor) in known]
         if read_from:  # else it computes a constant
             radius, step = map(max, zip(*read_from, strict=True))
-            reach, factor = _reach(op)
+            reach, factor = _reach(op, local)
             known |= {id(out): (radius + reach * step, step * factor) for out in op.outputs}
     radius, _ = known[id(target)]
     return math.ceil(radius), math.lcm(*(step.numerator for _, step in known.values()))
 
 
-def _reach(op: Operator) -> tuple[Fraction, Fraction]:
+def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:
     """How far an output pixel reads, in pixels of the input, and how many of them its own step is."""
     one, options = Fraction(1), op.options
     match op.name:
@@ -88,7 +92,7 @@ def _reach(op: Operator) -> tuple[Fraction, Fraction]:
         case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR":
             before, after = (int(tensor.shape[1]) for tensor in (op.inputs[0], op.outputs[0]))
             return one, Fraction(before, after)
-        case name if name in _LOCAL:
+        case name if name in local:
             return Fraction(0), one
         case name:
             raise InputError(

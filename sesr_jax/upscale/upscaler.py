@@ -113,25 +113,46 @@ def upscale_photo(
         )
     colour = photo.ndim == 3
     pixels = photo if colour else photo[..., None]
-    height, width = photo.shape[:2]
+    result = _in_windows(
+        upscaler,
+        pixels,
+        functools.partial(_upscale_codes, upscaler),
+        tile=tile,
+        halo=photo_halo(upscaler),
+        progress=progress,
+    )
+    return result if colour else result[..., 0]
+
+
+def _in_windows(
+    upscaler: Upscaler,
+    image: np.ndarray,
+    function: Callable[[np.ndarray], np.ndarray],
+    *,
+    tile: int | tuple[int, int] | None,
+    halo: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """``function(image[None])[0]``, window by window, where `function` runs `upscaler`.
+
+    What the network cannot take is filled up with the image's last pixels, and cut off again.
+    """
+    height, width = image.shape[:2]
     align = upscaler.align
-    least = upscaler.tile or (1, 1)
-    # What the network cannot take is filled up with the photo's last pixels, and cut off again.
     fill = [
         max(size - length, -length % align)
-        for length, size in zip((height, width), least, strict=True)
+        for length, size in zip((height, width), upscaler.tile or (1, 1), strict=True)
     ]
-    pixels = np.pad(pixels, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
-    result = upscale_tiled(
-        functools.partial(_upscale_codes, upscaler),
-        pixels,
+    filled = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    return upscale_tiled(
+        function,
+        filled,
         scale=upscaler.scale,
-        tile=upscaler.tile or _aligned(tile, pixels.shape[:2], align),
-        halo=photo_halo(upscaler),
+        tile=upscaler.tile or _aligned(tile, filled.shape[:2], align),
+        halo=halo,
         align=align,
         progress=progress,
     )[: height * upscaler.scale, : width * upscaler.scale]
-    return result if colour else result[..., 0]
 
 
 def _aligned(
@@ -147,7 +168,8 @@ def in_domain(
     """`upscaler` as `metrics.evaluate` wants it: float ``[h, w, C]`` to ``[scale·h, scale·w, C]``.
 
     Args:
-      upscaler: what is measured; the whole image passes through it at once.
+      upscaler: what is measured; the whole image passes through it at once, unless it has one size
+        and does not run at another.
       domain: of a protocol: "y" for C = 1, "rgb" for C = 3, where a network of Y goes the way of a photo.
 
     Raises:
@@ -158,8 +180,18 @@ def in_domain(
             f"{upscaler.name} takes RGB, not Y; measure it in the protocol rgb8 or rgb."
         )
     if domain == "y":
-        return lambda y: np.asarray(upscaler.function(y[None]))[0]
+        return functools.partial(_upscale_luma, upscaler)
     return lambda rgb: upscale_photo(upscaler, np.rint(rgb * 255).astype(np.uint8), tile=None) / 255
+
+
+def _upscale_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
+    """float ``[h, w, 1]`` to the same, `scale` times as large."""
+    try:
+        return np.asarray(upscaler.function(y[None]))[0]
+    except InputError:
+        if upscaler.tile is None:
+            raise
+        return _in_windows(upscaler, y, upscaler.function, tile=None, halo=upscaler.halo)
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:

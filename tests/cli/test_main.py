@@ -185,7 +185,8 @@ def test_export_eval_and_latency_of_the_same_file(weights, photo, tmp_path, caps
 
 def test_export_to_onnx(weights, photo, tmp_path, capsys):
     out = tmp_path / "m.onnx"
-    assert main(["export", "--model", str(weights), "--out", str(out), "--float"]) == 0
+    floats = ["--precision", "float32"]
+    assert main(["export", "--model", str(weights), "--out", str(out), *floats]) == 0
     assert "float32" in capsys.readouterr().out
     plain = onnx.load(out)
     calibrate = ("--size", "48x40", "--calibrate", str(photo.parent))

@@ -1,4 +1,4 @@
-"""What check_int8 refuses."""
+"""What check_integer refuses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from export_samples import Export
 
 from sesr_jax.errors import InputError
-from sesr_jax.export import check_int8
+from sesr_jax.export import check_integer
 from sesr_jax.export.checks import ALLOWED_OPS
 from sesr_jax.export.flatbuffer import operators, pack, read
 
@@ -19,12 +19,12 @@ def export(exported: Callable[[str, int], Export]) -> Export:
 
 def test_a_float_file(export: Export) -> None:
     with pytest.raises(InputError, match=r"input .* is FLOAT32"):
-        check_int8(export.float32)
+        check_integer(export.float32)
 
 
 def test_an_operator_that_the_target_lacks(export: Export) -> None:
     with pytest.raises(InputError, match=r"operator DEPTH_TO_SPACE .* not one of"):
-        check_int8(export.int8, ALLOWED_OPS - {"DEPTH_TO_SPACE"})
+        check_integer(export.int8, ALLOWED_OPS - {"DEPTH_TO_SPACE"})
 
 
 def test_a_float_island() -> None:
@@ -45,9 +45,9 @@ def test_a_float_island() -> None:
     converter.inference_input_type = converter.inference_output_type = tf.int8
     model = converter.convert()
     with pytest.raises(InputError, match=r"operator (DEQUANTIZE|EXP)"):
-        check_int8(model)
+        check_integer(model)
     with pytest.raises(InputError, match=r"tensor .* is FLOAT32"):
-        check_int8(model, ALLOWED_OPS | {"DEQUANTIZE", "EXP"})
+        check_integer(model, ALLOWED_OPS | {"DEQUANTIZE", "EXP"})
 
 
 @pytest.mark.parametrize("damage", ["one scale", "asymmetric"])
@@ -60,4 +60,4 @@ def test_weights_that_are_not_symmetric_per_channel(export: Export, damage: str)
     else:
         found.zeroPoint = found.zeroPoint + 3
     with pytest.raises(InputError, match=r"weights .* of a CONV_2D"):
-        check_int8(pack(model))
+        check_integer(pack(model))

@@ -10,7 +10,7 @@ import pytest
 from export_samples import Export, simulate
 
 from sesr_jax.errors import InputError
-from sesr_jax.export import TFLiteModel, check_int8, read_metadata, to_tflite
+from sesr_jax.export import TFLiteModel, check_integer, read_metadata, to_tflite
 from sesr_jax.graph import Graph, run
 
 Exported = Callable[[str, int], Export]
@@ -43,7 +43,7 @@ def test_a_file_that_is_bound_to_its_size_says_so_and_still_runs(
     exported: Exported, photo: np.ndarray
 ) -> None:
     # The reference kernels hold a transposed convolution to the output size that it was given.
-    model = TFLiteModel(exported("fsrcnn", 3).int8, reference=True)
+    model = TFLiteModel(exported("fsrcnn", 3).int8, kernels="reference")
     whole = model(photo)
     with pytest.raises(InputError, match=r"cannot run at 41×37.*exported 60×80"):
         model(photo[:, :41, :37])
@@ -54,7 +54,7 @@ def test_the_reference_kernels_agree_up_to_rounding(exported: Exported, photo: n
     export = exported("sesr_m3_hw", 2)
     expected = simulate(export.graph, export.ranges, photo)
     float32 = np.clip(run(export.graph, jnp.asarray(photo)), 0, 1)
-    actual = TFLiteModel(export.int8, reference=True, num_threads=1)(photo)
+    actual = TFLiteModel(export.int8, kernels="reference", num_threads=1)(photo)
     # They round twice where the others round once: less than the quantisation itself does.
     assert np.std(actual - expected) < np.std(expected - float32)
 
@@ -77,7 +77,7 @@ def test_nan_is_refused(exported: Exported, photo: np.ndarray) -> None:
         model(photo * np.nan)
 
 
-@pytest.mark.parametrize("read", [TFLiteModel, check_int8, read_metadata])
+@pytest.mark.parametrize("read", [TFLiteModel, check_integer, read_metadata])
 @pytest.mark.parametrize("damage", ["absent", "text", "cut", "zeros"])
 def test_a_file_that_is_no_model_is_refused(
     exported: Exported, tmp_path: pathlib.Path, read: Callable[[pathlib.Path], None], damage: str

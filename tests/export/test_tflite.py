@@ -1,115 +1,33 @@
-"""TFLite files against the network that they came from."""
+"""TFLite files: what is asked of them, what they tell, and what is refused."""
 
-import itertools
 import pathlib
 from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from export_samples import CASES, RNG, Export, lone, rms, simulate
+from export_samples import Export, lone
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.export import TFLiteModel, check_int8, export_tflite, read_metadata, to_tflite
-from sesr_jax.export.flatbuffer import operators, read
-from sesr_jax.export.tflite import PIECES
-from sesr_jax.graph import run, trace
-from sesr_jax.quant import affine, calibrate, points
+from sesr_jax.export import (
+    KERNELS,
+    Options,
+    TFLiteModel,
+    check_integer,
+    export_tflite,
+    jax2tf,
+    read_metadata,
+    to_tflite,
+)
+from sesr_jax.export.flatbuffer import enum_names, operators, read
+from sesr_jax.export.options import Converter, Precision
+from sesr_jax.export.tflite import CONVERTERS
+from sesr_jax.graph import TAILS, Graph, Tail, run, trace
+from sesr_jax.quant import Ranges, fake, points
 
-NETWORKS = list(itertools.product(["sesr_m3", "sesr_m3_hw", "fsrcnn"], [2, 3, 4]))
 Exported = Callable[[str, int], Export]
-
-
-@pytest.mark.parametrize(("name", "scale"), NETWORKS)
-def test_a_float_file_computes_what_jax_does(
-    exported: Exported, photo: np.ndarray, name: str, scale: int
-) -> None:
-    export = exported(name, scale)
-    model = TFLiteModel(export.float32)
-    expected = run(export.graph, jnp.asarray(photo))
-    np.testing.assert_allclose(model(photo), expected, atol=1e-5)
-    assert model.scale == scale
-    assert model.input is model.output is None
-
-
-@pytest.mark.parametrize(("name", "scale"), NETWORKS)
-def test_an_int8_file_is_integer_and_computes_what_the_ranges_say(
-    exported: Exported, photo: np.ndarray, name: str, scale: int
-) -> None:
-    export = exported(name, scale)
-    check_int8(export.int8)
-    actual = TFLiteModel(export.int8)(photo)
-    expected = simulate(export.graph, export.ranges, photo)
-    float32 = np.clip(run(export.graph, jnp.asarray(photo)), 0, 1)
-    # Rounding alone explains its distance from the float network. Kernel sets break ties differently,
-    # which moves single pixels.
-    assert rms(actual - float32) < 1.02 * rms(expected - float32)
-    assert rms(actual - expected) < 0.25 * rms(expected - float32)
-
-
-@pytest.mark.parametrize(("name", "scale"), NETWORKS)
-def test_an_int8_file_carries_exactly_the_given_ranges(
-    exported: Exported, name: str, scale: int
-) -> None:
-    export = exported(name, scale)
-    group = points(export.graph).group
-    expected = [
-        affine(*export.ranges[group[node.name]])
-        for node in export.graph.nodes
-        if node.name in group
-    ]
-    written = [op.outputs[0].quantization for op in operators(read(export.int8))]
-    assert [int(found.zeroPoint[0]) for found in written] == [zero for _, zero in expected]
-    assert [float(found.scale[0]) for found in written] == [scale for scale, _ in expected]
-    model = TFLiteModel(export.int8)
-    for codes in (model.input, model.output):
-        assert codes is not None
-        assert (codes.scale, codes.zero_point) == affine(0.0, 1.0)
-
-
-def test_weights_are_symmetric_codes_of_the_collapsed_kernel_per_channel(
-    exported: Exported,
-) -> None:
-    export = exported("sesr_m3", 2)
-    kernels = [n.parameters[0] for n in export.graph.nodes if n.op == "conv2d"]
-    written = [op.inputs[1] for op in operators(read(export.int8)) if "CONV_2D" in op.name]
-    for kernel, weights in zip(kernels, written, strict=True):
-        largest = np.abs(kernel).max(axis=(0, 1, 2))
-        np.testing.assert_allclose(weights.quantization.scale, largest / 127, rtol=1e-5)
-
-
-def test_an_unsigned_file_differs_from_a_signed_one_in_its_codes_alone(
-    exported: Exported, photo: np.ndarray
-) -> None:
-    export = exported("sesr_m3", 2)
-    model = TFLiteModel(to_tflite(export.graph, ranges=export.ranges, io_dtype="uint8"))
-    assert model.input is not None
-    assert (model.input.dtype, model.input.zero_point) == (np.uint8, 0)
-    np.testing.assert_array_equal(model(photo), TFLiteModel(export.int8)(photo))
-
-
-def test_every_operation_has_a_piece_and_a_case() -> None:
-    assert ops.OPS.keys() == PIECES.keys()
-    assert ops.OPS.keys() == {case.split()[0] for case in CASES}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_every_operation_exports_to_float_and_int8(case: str) -> None:
-    graph = lone(case)
-    x = RNG.uniform(size=graph.input_shape).astype(np.float32)
-    y = np.asarray(run(graph, jnp.asarray(x)))
-    np.testing.assert_allclose(TFLiteModel(to_tflite(graph, ranges=None))(x), y, atol=1e-5)
-
-    ranges = calibrate(graph, [x])
-    model = to_tflite(graph, ranges=ranges)
-    check_int8(model)
-    low, high = ranges[points(graph).group[graph.output]]
-    actual, expected = TFLiteModel(model)(x), simulate(graph, ranges, x)
-    # A code of the output, for kernels that round twice where the simulation rounds once.
-    np.testing.assert_allclose(actual, expected, atol=1.01 * affine(low, high)[0])
-    assert actual.std() > 0.01
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
@@ -128,41 +46,156 @@ def test_ranges_that_do_not_suit_are_refused(exported: Exported) -> None:
         to_tflite(export.graph, ranges=without | {"add_2": (0.0, 0.0)})
 
 
-def test_an_unknown_input_type_is_refused(exported: Exported) -> None:
-    export = exported("sesr_m3", 2)
-    with pytest.raises(InputError, match="'int16'"):
-        to_tflite(export.graph, ranges=export.ranges, io_dtype="int16")  # type: ignore[arg-type]
-
-
 def test_an_operation_without_a_piece_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(PIECES, "mul")
+    monkeypatch.delitem(jax2tf.PIECES, "mul")
     with pytest.raises(InputError, match="'mul' is a 'mul', which has no TFLite form"):
         to_tflite(lone("mul"), ranges=None)
 
 
-def test_a_file_tells_what_it_is_and_runs_as_before(
+def test_a_file_tells_what_it_is_and_how_it_was_made(
     exported: Exported, photo: np.ndarray, tmp_path: pathlib.Path
 ) -> None:
     export = exported("sesr_m3", 2)
-    told = {"model": "sesr_m3", "scale": 2, "channel": "y", "note": "Größe ×2"}
+    told = {"model": "sesr_m3", "scale": 2, "note": "Größe ×2"}
     path = tmp_path / "sesr.tflite"
     export_tflite(export.graph, path, ranges=export.ranges, metadata=told)
-    assert read_metadata(path) == told
+    found = read_metadata(path)
+    assert told.items() <= found.items()
+    assert (found["precision"], found["tail"], found["converter"]) == (
+        "int8",
+        "depth_to_space",
+        "jax2tf",
+    )
+    assert {key: tuple(ends) for key, ends in found["ranges"].items()} == export.ranges
     assert read_metadata(export.int8) == {}
     np.testing.assert_array_equal(TFLiteModel(path)(photo), TFLiteModel(export.int8)(photo))
-    assert [p.name for p in tmp_path.iterdir()] == ["sesr.tflite"]
+    assert {p.name for p in tmp_path.iterdir()} == {"sesr.tflite", "sesr.golden.npz"}
 
 
-def test_nothing_is_written_when_the_check_refuses(
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("converter", CONVERTERS)
+def test_every_tail_by_both_converters_gives_the_same_codes_on_every_kernel_set(
+    exported: Exported, photo: np.ndarray, tmp_path: pathlib.Path, tail: Tail, converter: Converter
+) -> None:
+    export, path = exported("sesr_m3_hw", 4), tmp_path / "sesr.tflite"
+    options = Options(tail=tail, converter=converter, clip=tail == "transpose")
+    export_tflite(export.graph, path, ranges=export.ranges, options=options)
+    for kernels in KERNELS:
+        model = TFLiteModel(path, kernels=kernels)
+        assert model.output_shape == (1, 240, 320, 1)
+        expected = TFLiteModel(export.int8, kernels=kernels)(photo)
+        np.testing.assert_array_equal(model(photo), expected)
+    end = {
+        "depth_to_space": ["CONV_2D", "DEPTH_TO_SPACE", "DEPTH_TO_SPACE"],
+        "transpose": ["RELU_0_TO_1", "RESHAPE", "TRANSPOSE", "RESHAPE", "TRANSPOSE", "RESHAPE"],
+        "transposed_conv": ["CONV_2D", "TRANSPOSE_CONV", "TRANSPOSE_CONV"],
+        "none": ["ADD", "CONV_2D"],
+    }[tail]
+    assert [op.name for op in operators(read(path))][-len(end) :] == end
+
+
+def test_a_float_file_is_clipped_by_its_own_operator_alone(
+    exported: Exported, photo: np.ndarray
+) -> None:
+    graph = exported("sesr_m3", 2).graph
+    bright = photo * 4 - 1
+    for clip in (False, True):
+        options = Options(precision="float32", clip=clip)
+        y = TFLiteModel(to_tflite(graph, ranges=None, options=options))(bright)
+        assert (y.min() >= 0 and y.max() <= 1) == clip
+
+
+@pytest.mark.parametrize("converter", CONVERTERS)
+def test_excluded_layers_compute_in_float_as_the_simulation_says(
+    exported: Exported, photo: np.ndarray, converter: Converter
+) -> None:
+    export = exported("sesr_m3", 2)
+    options = Options(exclude=("block_1/*",), converter=converter)
+    ranges = {
+        key: export.ranges[key] for key in points(export.graph, options.scheme).group.values()
+    }
+    model = to_tflite(export.graph, ranges=ranges, options=options)
+    floats = [
+        op.inputs[1].name
+        for op in operators(read(model))
+        if op.name == "CONV_2D" and op.inputs[1].type == 0
+    ]
+    assert len(floats) == 1
+    expected = fake.run(export.graph, ranges, jnp.asarray(photo), options.scheme)
+    apart = TFLiteModel(model)(photo) - expected
+    float32 = np.clip(run(export.graph, jnp.asarray(photo)), 0, 1)
+    assert np.std(apart) < 0.5 * np.std(expected - float32)  # ties that fell to the other code
+    with pytest.raises(InputError, match="operator DEQUANTIZE"):
+        check_integer(model)
+
+
+def test_an_excluded_layer_between_two_ranges_needs_the_other_converter(exported: Exported) -> None:
+    export = exported("sesr_m3_hw", 2)
+    exclude = ("block_1/*",)
+    with pytest.raises(InputError, match=r"only 0 of 1 excluded.*take the converter litert"):
+        to_tflite(export.graph, ranges=export.ranges, options=Options(exclude=exclude))
+    model = to_tflite(
+        export.graph, ranges=export.ranges, options=Options(exclude=exclude, converter="litert")
+    )
+    assert [op.name for op in operators(read(model))].count("DEQUANTIZE") == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "stored", "tolerance"), [("float16", "FLOAT16", 2e-3), ("dynamic", "INT8", 0.05)]
+)
+def test_smaller_float_files_are_close(
+    exported: Exported, photo: np.ndarray, precision: Precision, stored: str, tolerance: float
+) -> None:
+    export = exported("sesr_m3", 2)
+    model = to_tflite(export.graph, ranges=None, options=Options(precision=precision))
+    assert len(model) < 0.7 * len(export.float32)
+    types = {enum_names("TensorType")[tensor.type] for tensor in read(model).subgraphs[0].tensors}
+    assert stored in types
+    loaded = TFLiteModel(model)
+    assert loaded.input is None
+    difference = loaded(photo) - TFLiteModel(export.float32)(photo)
+    assert 0 < np.abs(difference).max() < tolerance
+
+
+def test_the_other_converter_is_compared_on_request(
+    exported: Exported, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export, path = exported("sesr_m3", 2), tmp_path / "sesr.tflite"
+    export_tflite(export.graph, path, ranges=export.ranges, cross_check=True)
+    told = read_metadata(path)["cross_check"]
+    assert told == {"converter": "litert", "largest_difference": 0}
+
+    def other(graph: Graph, ranges: Ranges, options: Options) -> bytes:
+        return to_tflite(exported("sesr_m3_hw", 2).graph, ranges=exported("sesr_m3_hw", 2).ranges)
+
+    monkeypatch.setitem(CONVERTERS, "litert", other)  # type: ignore[arg-type]
+    export_tflite(export.graph, path, ranges=export.ranges, cross_check=True)
+    assert read_metadata(path)["cross_check"]["largest_difference"] > 1
+
+
+def test_nothing_is_written_when_a_check_refuses(
     exported: Exported, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export = exported("sesr_m3", 2)
+
+    def refuse(path: pathlib.Path) -> None:
+        assert TFLiteModel(path).scale == 2
+        raise InputError("not that one")
+
+    path = tmp_path / "sesr.tflite"
+    with pytest.raises(InputError, match="not that one"):
+        export_tflite(export.graph, path, ranges=export.ranges, accept=refuse)
     monkeypatch.setattr(
-        "sesr_jax.export.tflite.check_int8", lambda model: check_int8(model, {"CONV_2D"})
+        "sesr_jax.export.tflite.check_integer", lambda model, **_: check_integer(model, {"CONV_2D"})
     )
     with pytest.raises(InputError, match="ADD"):
-        export_tflite(export.graph, tmp_path / "sesr.tflite", ranges=export.ranges)
+        export_tflite(export.graph, path, ranges=export.ranges)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_integer_file_without_ranges_is_refused(exported: Exported) -> None:
+    with pytest.raises(InputError, match="precision int16 needs ranges"):
+        to_tflite(exported("sesr_m3", 2).graph, ranges=None, options=Options(precision="int16"))
 
 
 def test_buffers_are_aligned_as_the_schema_demands(exported: Exported) -> None:

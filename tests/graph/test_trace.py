@@ -103,3 +103,11 @@ def test_taps_see_and_may_replace_every_tensor():
     run(graph, x, tap)
     assert seen == graph.shapes
     np.testing.assert_array_equal(run(graph, x, lambda _, y: y * 0), 0)
+
+
+def test_a_layer_that_runs_its_terms_as_written_is_refused_by_name():
+    module = create("sesr_m3_hw", scale=2, expansion=4, mode="expanded")
+    x = jnp.zeros((1, 8, 8, 1))
+    variables = module.init(jax.random.key(0), x)
+    with pytest.raises(InputError, match=r"'head' runs its expanded terms.*mode 'collapsed'"):
+        trace(module, variables, x.shape)

@@ -44,7 +44,7 @@ def reference(graph: Graph, ranges: dict[str, Range], codes: np.ndarray) -> np.n
     """What LiteRT computes from the exported file."""
     file = to_tflite(graph, ranges=ranges)
     check_int8(file)
-    return TFLiteModel(file, reference=True, num_threads=1).run(codes)
+    return TFLiteModel(file, kernels="reference", num_threads=1).run(codes)
 
 
 def test_every_operation_has_a_kernel() -> None:

@@ -1,0 +1,42 @@
+"""``sesr verify``: whether a TFLite file still computes its golden output."""
+
+import pathlib
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+from sesr_jax.errors import InputError
+
+_EXAMPLE = """  sesr verify m5_int8.tflite
+  sesr verify m5_int8.tflite --golden elsewhere/m5_int8.golden.npz"""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv`, replays the golden pair on every kernel set, and prints a table."""
+    parser = arguments.parser(
+        "verify",
+        "Replay a TFLite file's golden pair. The kernel set that made it must give the same codes.",
+        _EXAMPLE,
+    )
+    parser.add_argument("file", type=pathlib.Path, help="a .tflite file")
+    parser.add_argument("--golden", help="its golden pair; by default the one beside it")
+    args = parser.parse_args(argv)
+
+    from sesr_jax.export import replays
+    from sesr_jax.report import text_table
+
+    results = replays(args.file, args.golden)
+    rows = [
+        (
+            replay.kernels + (" (golden)" if replay.golden else ""),
+            "–" if replay.difference is None else f"{replay.difference:g}",
+            f"{replay.share:.2%}" if replay.difference is not None else replay.failure,
+        )
+        for replay in results
+    ]
+    print(text_table(rows, ["kernels", "largest difference", "elements that differ"], "<><"))
+    (golden,) = (replay for replay in results if replay.golden)
+    if not golden.holds:
+        raise InputError(
+            f"{args.file} differs from its golden output by up to {golden.difference:g} on the "
+            f"{golden.kernels} kernels that made it; the file or the runtime is another: export it again."
+        )

@@ -1,0 +1,129 @@
+"""What a TFLite file is, without running it; files from elsewhere too.
+
+description = describe("model.tflite")
+print(description.facts["size"], len(description.rows))
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import (
+    Operator,
+    Source,
+    content,
+    enum_names,
+    operators,
+    read,
+    read_metadata,
+)
+
+COLUMNS = ("operator", "reads", "constants", "writes", "scale", "zero point")
+"""The header of `Description.rows`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """A file's facts and operators, as text.
+
+    Attributes:
+      facts: by name: the metadata that sesr_jax wrote, if any, the input and the output, and sizes.
+      rows: an operator each, in the order in which they run: its number and name, the shapes of the
+        activations and constants that it reads and of what it writes, and the scale and zero point of that.
+    """
+
+    facts: Mapping[str, str]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def describe(source: Source) -> Description:
+    """Reads a TFLite file.
+
+    Raises:
+      InputError: there is no such file, it is not TFLite, or it is damaged.
+    """
+    data = content(source)
+    model = read(data)
+    try:
+        found = operators(model)
+        (subgraph,) = model.subgraphs
+        told = read_metadata(data)
+        if "ranges" in told:
+            told["ranges"] = f"of {len(told['ranges'])} groups of tensors; below as scales"
+        facts = {name: _said(value) for name, value in told.items()}
+        for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
+            tensors = [subgraph.tensors[i] for i in indices]
+            facts[kind] = ", ".join(f"{_tensor(t)} {_quantised(t)}".strip() for t in tensors)
+        activations = [t for t in subgraph.tensors if not _bytes(model, t)]
+        constants = sum({t.buffer: _bytes(model, t) for t in subgraph.tensors}.values())
+        largest = max((_extent(t) for t in activations), default=0)
+        facts["size"] = (
+            f"{len(data):,} bytes: {constants:,} of constants in {len(found)} operators; the largest "
+            f"activation has {largest:,} elements"
+        )
+        rows = [_row(model, number, op) for number, op in enumerate(found)]
+    # A damaged file can parse and still point anywhere.
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the TFLite model is damaged ({type(error).__name__}: {error}); convert it again."
+        ) from error
+    return Description(facts=facts, rows=tuple(rows))
+
+
+def _row(model: Any, number: int, op: Operator) -> tuple[str, ...]:
+    read_from = [tensor for tensor in op.inputs if tensor is not None]
+    constants = [t for t in read_from if _bytes(model, t)]
+    activations = [t for t in read_from if not _bytes(model, t)]
+    written = op.outputs[0]
+    return (
+        f"{number}_{op.name.lower()}",
+        ", ".join(map(_tensor, activations)),
+        ", ".join(f"{_tensor(t)}{_channels(t)}" for t in constants),
+        _tensor(written),
+        *(_scale(written) or ("", "")),
+    )
+
+
+def _tensor(tensor: Any) -> str:
+    """Such as "int8[1×40×48×16]"."""
+    dtype = enum_names("TensorType").get(tensor.type, "?").lower()
+    signature = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
+    sides = [] if signature is None else [str(n) if n >= 0 else "?" for n in signature]
+    return f"{dtype}[{'×'.join(sides)}]"
+
+
+def _scale(tensor: Any) -> tuple[str, str] | None:
+    """The scale and zero point of a tensor that has one of each."""
+    found = tensor.quantization
+    if found is None or found.scale is None or len(found.scale) != 1:
+        return None
+    return f"{found.scale[0]:.6g}", str(int(found.zeroPoint[0]))
+
+
+def _quantised(tensor: Any) -> str:
+    found = _scale(tensor)
+    return f"scale {found[0]} zero point {found[1]}" if found else ""
+
+
+def _channels(tensor: Any) -> str:
+    found = tensor.quantization
+    scales = 0 if found is None or found.scale is None else len(found.scale)
+    return f" ({scales} scales)" if scales > 1 else ""
+
+
+def _bytes(model: Any, tensor: Any) -> int:
+    data = model.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)
+
+
+def _extent(tensor: Any) -> int:
+    return math.prod(map(int, tensor.shape)) if tensor.shape is not None else 0
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,150 @@
+"""The golden pair of a TFLite file: an input and the output that it must give, as raw codes.
+
+    write_golden("m5_int8.tflite", golden_path("m5_int8.tflite"))
+    for replay in replays("m5_int8.tflite"): print(replay)
+
+It stands beside the file as ``m5_int8.golden.npz``: the arrays "input" and "output", and "about", JSON that
+names the kernel set and the LiteRT that computed it. Whoever runs the file elsewhere, on another machine,
+runtime or chip, can hold it against these codes. The input is noise with the spectrum of photos.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import Source
+from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
+from sesr_jax.reparam.cost import photo_like
+
+_KERNELS: Kernels = "XNNPACK"
+_FLOAT_TOLERANCE = 1e-5  # instruction sets sum in different orders
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replay:
+    """The golden input run on one kernel set.
+
+    Attributes:
+      kernels: the set.
+      golden: whether the golden output came from that set.
+      difference: the largest from the golden output, in codes, or in values of a float file; None where
+        the set cannot run the file.
+      share: of the output's elements that differ at all.
+      failure: why the set cannot run the file.
+    """
+
+    kernels: Kernels
+    golden: bool
+    difference: float | None = None
+    share: float = 0.0
+    failure: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the golden output came out again: codes exactly, floats to 1e-5."""
+        return self.difference is not None and self.difference <= _FLOAT_TOLERANCE
+
+
+def golden_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Where the golden pair of the TFLite file `path` stands."""
+    return pathlib.Path(path).with_suffix(".golden.npz")
+
+
+def write_golden(source: Source, path: str | os.PathLike[str]) -> None:
+    """Runs the TFLite file once and writes the pair.
+
+    Raises:
+      InputError: LiteRT cannot load the file.
+    """
+    import ai_edge_litert
+
+    given, output = _pair(source)
+    about = {"kernels": _KERNELS, "runtime": f"LiteRT {ai_edge_litert.__version__}"}
+    with pathlib.Path(path).open("wb") as file:
+        np.savez_compressed(file, input=given, output=output, about=json.dumps(about))
+
+
+def largest_difference(source: Source, other: Source) -> float:
+    """Between the outputs of two files for the golden input: in codes, or in values of float files."""
+    (_, output), (_, second) = _pair(source), _pair(other)
+    return float(np.abs(output.astype(np.float64) - second).max())
+
+
+def _pair(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    model = TFLiteModel(source, kernels=_KERNELS)
+    image = photo_like(model.input_shape)
+    given = model.input.quantise(image) if model.input else image
+    return given, model.run(given)
+
+
+def replays(
+    source: str | os.PathLike[str], golden: str | os.PathLike[str] | None = None
+) -> list[Replay]:
+    """What each kernel set makes of the golden input.
+
+    Args:
+      source: the TFLite file.
+      golden: its pair; the one beside it by default.
+
+    Raises:
+      InputError: there is no pair or no file, or it is damaged, or the two do not belong together.
+    """
+    pair = _read(golden or golden_path(source))
+    results = []
+    for kernels in KERNELS:
+        from_here = kernels == pair["about"]["kernels"]
+        try:
+            model = TFLiteModel(source, kernels=kernels)
+        except InputError as error:
+            if from_here:
+                raise
+            results.append(Replay(kernels=kernels, golden=False, failure=str(error)))
+            continue
+        found = _run(model, pair["input"], pair["output"])
+        apart = np.abs(found.astype(np.float64) - pair["output"])
+        difference, share = float(apart.max()), float(np.mean(apart > 0))
+        results.append(
+            Replay(kernels=kernels, golden=from_here, difference=difference, share=share)
+        )
+    return results
+
+
+def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    dtype = model.input.dtype if model.input else np.dtype(np.float32)
+    if (given.shape, given.dtype) != (model.input_shape, dtype):
+        raise InputError(
+            f"the golden input is {given.dtype}{list(given.shape)} and the file takes "
+            f"{dtype}{list(model.input_shape)}: they do not belong together; export the file again."
+        )
+    found = model.run(given)
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        raise InputError(
+            f"the golden output is {expected.dtype}{list(expected.shape)} and the file gives "
+            f"{found.dtype}{list(found.shape)}: they do not belong together; export the file again."
+        )
+    return found
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        with pathlib.Path(path).open("rb") as handle, np.load(handle) as file:
+            return {
+                "input": file["input"],
+                "output": file["output"],
+                "about": json.loads(str(file["about"])),
+            }
+    except OSError as error:
+        raise InputError(
+            f"cannot read the golden pair {os.fspath(path)!r}: {error.strerror or error}; it is written "
+            "beside every export, so export the file again."
+        ) from error
+    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{os.fspath(path)!r} is no golden pair, or damaged ({error}); export the file again."
+        ) from error

@@ -1,0 +1,167 @@
+"""TFLite models through jax2tf and TensorFlow's converter.
+
+    model = convert(graph, ranges, Options())
+
+One conversion of the whole network would lose the ranges. So each node of the Graph becomes a TF piece of
+its own, mostly by jax2tf from the very op that JAX runs, and the pieces are joined by
+`fake_quant_with_min_max_vars` seams at the quantisation points (`quant.points`). The converter reads the
+seams, and the result is integer from end to end with exactly these ranges: weights symmetric per output
+channel from their own maxima, biases integers of the sums' scale. Seams of 16 bits make "16x8" files,
+for which the converter's own way would need a representative dataset and would ignore given ranges.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from sesr_jax import ops
+from sesr_jax.export.options import Options
+from sesr_jax.graph import Graph, Node
+from sesr_jax.quant import Ranges, points
+
+Tensor: TypeAlias = Any
+"""A `tf.Tensor`; TensorFlow is imported only where it runs."""
+
+
+def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
+    """The TFLite model of `graph`; `ranges` are read where activations are integers."""
+    quiet_tensorflow()
+    import tensorflow as tf
+
+    places = points(graph, options.scheme)
+    group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
+
+    def seam(name: str, y: Tensor) -> Tensor:
+        if name not in group:
+            return y
+        low, high = ranges[group[name]]
+        if options.precision == "int8":
+            return tf.quantization.fake_quant_with_min_max_vars(y, low, high)
+        end = max(-low, high)
+        return tf.quantization.fake_quant_with_min_max_vars(
+            y, -end, end, num_bits=16, narrow_range=True
+        )
+
+    def network(x: Tensor) -> Tensor:
+        values = {graph.input: seam(graph.input, x)}
+        for node in graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            y = inputs[0] if node.name in absorbed else PIECES[node.op](node, *inputs)
+            values[node.name] = seam(node.name, y)
+        return values[graph.output]
+
+    signature = [tf.TensorSpec(graph.input_shape, tf.float32, name=graph.input)]
+    function = tf.function(network, input_signature=signature, autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], tf.Module()
+    )
+    if options.precision in ("int8", "int16", "dynamic", "float16"):
+        # Neither a representative dataset nor TFLITE_BUILTINS_INT8, which demands one: the seams
+        # hold every range.
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if options.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if graph.input in group:
+        converter.inference_input_type = tf.as_dtype(options.codes)
+    if graph.output in group:
+        converter.inference_output_type = tf.as_dtype(options.codes)
+    return bytes(converter.convert())
+
+
+def quiet_tensorflow() -> None:
+    """TF greets and warns at every conversion of what nobody can act on; failures are exceptions."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # what importing jax leaves there
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def _from_jax(node: Node, *inputs: Tensor) -> Tensor:
+    """The op itself, by jax2tf."""
+    from jax.experimental import jax2tf
+
+    def piece(*xs: jax.Array) -> jax.Array:
+        rest = iter(xs)
+        args = [next(rest) if isinstance(arg, str) else np.asarray(arg) for arg in node.args]
+        return ops.OPS[node.op](*args, **node.attrs)
+
+    return jax2tf.convert(piece, with_gradient=False)(*inputs)
+
+
+def _prelu(node: Node, x: Tensor) -> Tensor:
+    """As the converter's pattern for one PRELU operator has it."""
+    import tensorflow as tf
+
+    slope = np.asarray(node.parameters[0], np.float32)[None, None]
+    return tf.nn.relu(x) + (-slope) * tf.nn.relu(-x)
+
+
+def _conv2d_transpose(node: Node, x: Tensor) -> Tensor:
+    """TF's is the gradient of a convolution: the taps mirrored, the channels exchanged."""
+    import tensorflow as tf
+
+    kernel, *bias = (np.asarray(parameter, np.float32) for parameter in node.parameters)
+    mirrored = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+    y = tf.nn.conv2d_transpose(x, mirrored, node.shape, node.attrs["strides"], "SAME")
+    return tf.nn.bias_add(y, bias[0]) if bias else y
+
+
+def _depth_to_space(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    block = node.attrs["block"]
+    if node.attrs["form"] == "operator":
+        return tf.nn.depth_to_space(x, block)
+    # The batch joins the rows, and a pixel's columns keep their channels: rank 4 suffices.
+    n, height, width, channels = x.shape
+    rows = tf.reshape(x, (n * height, width, block, channels // block))
+    return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), node.shape)
+
+
+def _space_to_depth(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.nn.space_to_depth(x, node.attrs["block"])
+
+
+def _leaky_relu(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.nn.leaky_relu(x, node.attrs["slope"])
+
+
+def _mean(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.reduce_mean(x, node.attrs["axes"], keepdims=True)
+
+
+def _resize(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.image.resize(x, node.shape[1:3], node.attrs["method"])
+
+
+Piece: TypeAlias = Callable[..., Tensor]
+
+PIECES: dict[str, Piece] = {
+    "add": _from_jax,
+    "clip": _from_jax,
+    "concat": _from_jax,
+    "conv2d": _from_jax,
+    "conv2d_transpose": _conv2d_transpose,
+    "depth_to_space": _depth_to_space,
+    "leaky_relu": _leaky_relu,
+    "max_pool": _from_jax,
+    "mean": _mean,
+    "mul": _from_jax,
+    "prelu": _prelu,
+    "relu": _from_jax,
+    "resize": _resize,
+    "sigmoid": _from_jax,
+    "slice": _from_jax,
+    "space_to_depth": _space_to_depth,
+}
+"""By op, the TF piece: the node and its input tensors to its output tensor."""

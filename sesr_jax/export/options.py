@@ -1,0 +1,94 @@
+"""What a TFLite file is to be, in one value that every step of an export reads."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from sesr_jax.errors import InputError
+from sesr_jax.graph import Graph, Tail
+from sesr_jax.quant import Scheme
+
+Precision = Literal["int8", "int16", "weights", "dynamic", "float16", "float32"]
+Converter = Literal["jax2tf", "litert"]
+Codes = Literal["int8", "uint8"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """The choices of an export.
+
+    Attributes:
+      precision: "int8", integer from end to end; "int16", the same with activations of 16 bits ("16x8");
+        "weights", kernels of 8 bits that are unpacked to float; "dynamic", kernels of 8 bits and
+        activations quantised as they come; "float16", constants of 16 bits; "float32".
+      exclude: patterns of the names of nodes that stay float in an integer file (`quant.Scheme`).
+      io: of an INT8 file's pixels.
+      tail: see `graph.with_tail`; by default one operator, except in files of 16 bits, for which TFLite
+        has none: there a transposition.
+      clip: whether an operator of its own limits the image to [0, 1].
+      converter: "jax2tf" (TensorFlow's), or "litert" (LiteRT's, from StableHLO, without TensorFlow).
+
+    Raises:
+      InputError: a choice is unknown, or two do not go together.
+    """
+
+    precision: Precision = "int8"
+    exclude: tuple[str, ...] = ()
+    io: Codes = "int8"
+    tail: Tail | None = None
+    clip: bool = False
+    converter: Converter = "jax2tf"
+
+    def __post_init__(self) -> None:
+        """Checks the values; `with_tail` checks the tail."""
+        for name, value, known in (
+            ("precision", self.precision, get_args(Precision)),
+            ("io", self.io, get_args(Codes)),
+            ("converter", self.converter, get_args(Converter)),
+        ):
+            if value not in known:
+                raise InputError(
+                    f"the {name} {value!r} is unknown: it must be one of {', '.join(known)}; choose one."
+                )
+        if self.converter == "litert" and self.precision in ("dynamic", "float16"):
+            raise InputError(
+                f"the converter litert makes no {self.precision} files; take jax2tf for them."
+            )
+        if self.exclude and self.precision not in ("int8", "int16"):
+            raise InputError(
+                f"a {self.precision} file has nothing to exclude {', '.join(self.exclude)} from; "
+                "exclude layers of int8 and int16 alone."
+            )
+        if self.precision == "int16" and self.tail == "depth_to_space":
+            raise InputError(
+                "TFLite has no DEPTH_TO_SPACE of 16 bits; take the tail transpose, transposed_conv or none."
+            )
+
+    @property
+    def scheme(self) -> Scheme:
+        """What is quantised before a converter sees the network."""
+        activations: Literal["int8", "int16", "float"] = "float"
+        if self.precision == "int8" or self.precision == "int16":
+            activations = self.precision
+        return Scheme(activations=activations, exclude=self.exclude)
+
+    @property
+    def integer(self) -> bool:
+        """Whether activations are integers, for which there must be ranges."""
+        return self.precision in ("int8", "int16")
+
+    @property
+    def codes(self) -> str:
+        """The type of an integer file's input and output."""
+        return "int16" if self.precision == "int16" else self.io
+
+    @property
+    def absorbs_clips(self) -> bool:
+        """Whether the ends of a range do the work of a clip; symmetric ranges of 16 bits do not."""
+        return self.precision == "int8" and not self.clip
+
+    def tail_of(self, graph: Graph) -> Tail:
+        """The tail that `graph` gets."""
+        if self.tail is not None:
+            return self.tail
+        shuffles = any(node.op == "depth_to_space" for node in graph.nodes)
+        return "transpose" if shuffles and self.precision == "int16" else "depth_to_space"

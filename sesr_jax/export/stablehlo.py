@@ -1,0 +1,235 @@
+"""TFLite models through StableHLO and LiteRT's own converter, without TensorFlow.
+
+    model = convert(graph, ranges, Options(converter="litert"))
+
+It is the second way, and a check on the first, `jax2tf`. jax exports the network as StableHLO in which
+every seam and every constant is a composite "quant.fake_quant"; the converter's strict mode turns these
+into integer operators with just those scales. Operators that StableHLO spells with several
+(depth_to_space, PReLU, …) are composites named after TFLite's, and put in their place before conversion.
+
+The package litert-converter documents neither its Python interface nor these names, so that all that
+knows of it stands here. Tried with 0.5.0.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from sesr_jax import ops
+from sesr_jax.errors import InputError
+from sesr_jax.export.jax2tf import quiet_tensorflow
+from sesr_jax.export.options import Options
+from sesr_jax.graph import Graph, Node
+from sesr_jax.quant import Ranges, affine, points
+
+_TFL = "tfl."
+_DTYPES = {"int8": "i8", "uint8": "ui8", "int16": "i16"}
+_NEAR_ZERO = (
+    1e-6  # the largest weight of a channel counts as at least this, as in TensorFlow's converter
+)
+
+
+def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
+    """The TFLite model of `graph`; `ranges` are read where activations are integers.
+
+    Raises:
+      InputError: litert-converter is not installed.
+    """
+    scheme = options.scheme
+    places = points(graph, scheme)
+    group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
+
+    def composite(kind: str, name: str, x: jax.Array, codes: str, result: Any) -> jax.Array:
+        if name not in group:
+            return x
+        scale, zero_point = affine(*ranges[group[name]], options.precision)
+        zero_point += 128 if codes == "uint8" else 0
+        return _quant(kind, x, scale, zero_point, codes, result=result)
+
+    def network(x: jax.Array) -> jax.Array:
+        def seam(name: str, y: jax.Array) -> jax.Array:
+            return composite("fake_quant", name, y, options.precision, y.dtype)
+
+        image = composite("dequantize", graph.input, x, options.codes, jnp.float32)
+        values = {graph.input: seam(graph.input, image)}
+        for node in graph.nodes:
+            inputs = [values[name] for name in node.inputs]
+            integer = group.keys() >= {*node.inputs} and not scheme.excludes(node.name)
+            y = inputs[0] if node.name in absorbed else _call(node, inputs, integer)
+            values[node.name] = seam(node.name, y)
+        y = values[graph.output]
+        return composite("quantize", graph.output, y, options.codes, options.codes)
+
+    dtype = options.codes if graph.input in group else "float32"
+    x = jax.ShapeDtypeStruct(graph.input_shape, jnp.dtype(dtype))
+    return _converted(export.export(jax.jit(network), platforms=["cpu"])(x).mlir_module())
+
+
+def _quant(
+    kind: str,
+    x: jax.Array,
+    scale: Any,
+    zero_point: int,
+    codes: str,
+    *,
+    axis: int | None = None,
+    result: Any = None,
+) -> jax.Array:
+    """The composite "quant.<kind>"; weights, which have an axis, leave the code -128 unused."""
+    scales = np.atleast_1d(np.asarray(scale, np.float32))
+    attributes = {
+        "scale": scales,
+        "zero_point": np.full(scales.shape, zero_point, np.int64),
+        "dtype": _DTYPES[codes],
+        "narrow_range": axis is not None,
+    }
+    if axis is not None and scales.size > 1:
+        attributes["quantization_dimension"] = np.int32(axis)
+    return jax.lax.composite(lambda y, **_: y.astype(result or y.dtype), f"quant.{kind}")(
+        x, **attributes
+    )
+
+
+def _call(node: Node, inputs: list[jax.Array], integer: bool) -> jax.Array:
+    """The node's output; its parameters have codes if it runs in integers."""
+    rest = iter(inputs)
+    args = [
+        next(rest) if isinstance(arg, str) else _constant(node, i, np.asarray(arg), integer)
+        for i, arg in enumerate(node.args)
+    ]
+    return _OPERATORS.get(node.op, _as_jax)(node, *args)
+
+
+def _constant(node: Node, index: int, array: np.ndarray, integer: bool) -> jax.Array:
+    """A parameter with the codes that the first way gives it; a bias's follow from its kernel's."""
+    if node.op == "prelu":
+        array = array[None, None]
+    if node.op == "conv2d_transpose" and index == 1:
+        array = array[::-1, ::-1].transpose(3, 0, 1, 2)  # as TFLite has it: mirrored, OHWI
+    constant = jnp.asarray(array, jnp.float32)
+    channels = {"conv2d": 3, "conv2d_transpose": 0}.get(node.op)
+    if not integer or (channels is not None and index > 1):
+        return constant
+    if channels is not None:
+        largest = np.abs(array).max(axis=tuple(i for i in range(4) if i != channels))
+        scale = np.maximum(largest, _NEAR_ZERO) / 127
+        return _quant("fake_quant", constant, scale, 0, "int8", axis=channels)
+    if node.op == "prelu":
+        scale = max(np.abs(array).max(), _NEAR_ZERO) / 127
+        return _quant("fake_quant", constant, scale, 0, "int8", axis=-1)
+    scale, zero_point = affine(min(float(array.min()), 0.0), max(float(array.max()), 0.0))
+    return _quant("fake_quant", constant, scale, zero_point, "int8")
+
+
+def _as_jax(node: Node, *args: jax.Array) -> jax.Array:
+    return ops.OPS[node.op](*args, **node.attrs)
+
+
+def _operator(name: str, node: Node, *args: jax.Array, **attributes: Any) -> jax.Array:
+    """TFLite's operator `name`; what stands inside is never run."""
+    body = functools.partial(jnp.zeros, node.shape)
+    return jax.lax.composite(lambda *_, **__: body(), _TFL + name)(*args, **attributes)
+
+
+def _conv2d_transpose(node: Node, x: jax.Array, kernel: jax.Array, *bias: jax.Array) -> jax.Array:
+    down, right = node.attrs["strides"]
+    size = jnp.asarray(node.shape, jnp.int32)
+    return _operator(
+        "transpose_conv",
+        node,
+        *(size, kernel, x, *(bias or (jnp.zeros(node.shape[-1]),))),
+        padding="SAME",
+        stride_h=np.int32(down),
+        stride_w=np.int32(right),
+        fused_activation_function="NONE",
+    )
+
+
+def _depth_to_space(node: Node, x: jax.Array) -> jax.Array:
+    block = node.attrs["block"]
+    if node.attrs.get("form") == "transpose":
+        n, height, width, channels = x.shape
+        rows = x.reshape(n * height, width, block, channels // block)
+        return rows.transpose(0, 2, 1, 3).reshape(node.shape)
+    return _operator(node.op, node, x, block_size=np.int32(block))
+
+
+def _leaky_relu(node: Node, x: jax.Array) -> jax.Array:
+    return _operator("leaky_relu", node, x, alpha=np.float32(node.attrs["slope"]))
+
+
+def _prelu(node: Node, x: jax.Array, slope: jax.Array) -> jax.Array:
+    return _operator("prelu", node, x, slope)
+
+
+def _resize(node: Node, x: jax.Array) -> jax.Array:
+    names = {"nearest": "resize_nearest_neighbor", "bilinear": "resize_bilinear"}
+    size = jnp.asarray(node.shape[1:3], jnp.int32)
+    flags = {"align_corners": False, "half_pixel_centers": True}
+    return _operator(names[node.attrs["method"]], node, x, size, **flags)
+
+
+_OPERATORS: dict[str, Callable[..., jax.Array]] = {
+    "conv2d_transpose": _conv2d_transpose,
+    "depth_to_space": _depth_to_space,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
+    "resize": _resize,
+    "space_to_depth": _depth_to_space,
+}
+"""By op, the call where StableHLO would hide from the converter which operator is meant."""
+
+
+def _converted(module: str) -> bytes:
+    """The TFLite model of a StableHLO module in text."""
+    quiet_tensorflow()  # parts of it are in there
+    try:
+        from litert_converter.mlir import ir, passmanager
+        from litert_converter.mlir._mlir_libs import converter_api_ext as api
+    except ImportError as error:
+        raise InputError(
+            "the converter 'litert' comes with litert-converter, which is not installed; "
+            'run pip install "sesr_jax[export]" or take the converter jax2tf.'
+        ) from error
+    context = ir.Context()
+    api.prepare_mlir_context(context)
+    with context, ir.Location.unknown():
+        parsed = ir.Module.parse(module)
+        for op in list(_composites(parsed.operation)):
+            name = ir.StringAttr(op.attributes["name"]).value
+            if name.startswith(_TFL):
+                _replace(ir, op, name)
+        config = api.ConvertToTFLConfig()
+        config.strict_qdq_mode = True
+        api.run_convert_to_tfl_passes(parsed, passmanager.PassManager(), config)
+        return bytes(api.export_flatbuffer_to_bytes(parsed.operation))
+
+
+def _composites(op: Any) -> Iterator[Any]:
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                if inner.operation.name == "stablehlo.composite":
+                    yield inner.operation
+                yield from _composites(inner.operation)
+
+
+def _replace(ir: Any, op: Any, name: str) -> None:
+    """Puts the operator `name` where the composite `op` stands."""
+    given: Any = ()
+    if "composite_attributes" in op.attributes:
+        given = op.attributes["composite_attributes"]
+    operator = ir.Operation.create(
+        name,
+        results=[result.type for result in op.results],
+        operands=list(op.operands),
+        attributes={each.name: each.attr for each in given},
+        ip=ir.InsertionPoint(op),
+    )
+    op.results[0].replace_all_uses_with(operator.results[0])
+    op.erase()

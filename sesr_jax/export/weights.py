@@ -1,0 +1,62 @@
+"""Kernels of 8 bits in a float file: smaller to store and to load, and computed in float.
+
+    model = with_packed_weights(model)
+
+Each kernel becomes symmetric codes with a scale for each output channel, and a DEQUANTIZE before it.
+TensorFlow's converter has no such mode for convolutions: it folds the codes back into floats.
+"""
+
+import numpy as np
+
+from sesr_jax.export.flatbuffer import enum_names, operators, pack, read
+
+_CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+
+
+def with_packed_weights(model: bytes) -> bytes:
+    """The float TFLite model with the kernels of its convolutions as codes of 8 bits."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    found = read(model)
+    (subgraph,) = found.subgraphs
+    names = enum_names("TensorType")
+    index = {id(tensor): i for i, tensor in enumerate(subgraph.tensors)}
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 5  # the first whose codes may have a scale for each channel
+    before = []
+    for op in operators(found):
+        kernel = op.inputs[1] if op.name in _CHANNELS else None
+        if kernel is None or names[kernel.type] != "FLOAT32" or not kernel.buffer:
+            continue
+        values = np.frombuffer(bytes(found.buffers[kernel.buffer].data), np.float32)
+        values = values.reshape(kernel.shape)
+        axis = _CHANNELS[op.name]
+        largest = np.abs(values).max(axis=tuple(i for i in range(4) if i != axis), keepdims=True)
+        scale = np.where(largest > 0, largest / np.float32(127), np.float32(1))
+        codes = np.rint(values / scale).astype(np.int8)
+
+        packed, buffer = schema.TensorT(), schema.BufferT()
+        buffer.data = np.frombuffer(codes.tobytes(), np.uint8)
+        packed.name, packed.shape = kernel.name + b"/codes", kernel.shape
+        packed.type, packed.buffer = schema.TensorType.INT8, len(found.buffers)
+        packed.quantization = schema.QuantizationParametersT()
+        packed.quantization.scale = scale.ravel()
+        packed.quantization.zeroPoint = np.zeros(scale.size, np.int64)
+        packed.quantization.quantizedDimension = axis
+        unpack = schema.OperatorT()
+        unpack.opcodeIndex = len(found.operatorCodes)
+        unpack.inputs, unpack.outputs = [len(subgraph.tensors)], [index[id(kernel)]]
+        kernel.buffer = 0  # of no content: computed now
+        found.buffers.append(buffer)
+        subgraph.tensors.append(packed)
+        before.append(unpack)
+    if before:
+        found.operatorCodes.append(code)
+        subgraph.operators = [*before, *subgraph.operators]
+    used = {tensor.buffer for tensor in subgraph.tensors}
+    used |= {entry.buffer for entry in found.metadata or ()}
+    for i, buffer in enumerate(found.buffers):
+        if i not in used:
+            buffer.data = None
+    return pack(found)

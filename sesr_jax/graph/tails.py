@@ -1,0 +1,111 @@
+"""The tail of a network, written in another way: targets differ in what they run.
+
+    graph = with_tail(with_clip(graph), "transposed_conv")
+
+A Graph goes in and a Graph comes out, so that every exporter and simulator sees the same. Nodes keep
+their names, and the image stays the same to the last bit, but for the form "none": there the network ends
+before its last depth-to-spaces, and whoever runs it moves the pixels (`host_blocks` says how).
+"""
+
+import dataclasses
+import itertools
+from typing import Literal
+
+import jax.numpy as jnp
+
+from sesr_jax.errors import InputError
+from sesr_jax.graph.graph import Graph, Node
+
+Tail = Literal["depth_to_space", "transpose", "transposed_conv", "none"]
+
+TAILS: tuple[Tail, ...] = ("depth_to_space", "transpose", "transposed_conv", "none")
+"""What `with_tail` knows: one operator, two reshapes around a transposition of rank 4, a transposed
+convolution whose kernel is 0 and 1, or nothing."""
+
+
+def with_tail(graph: Graph, tail: Tail) -> Graph:
+    """`graph` with its depth-to-spaces in that form.
+
+    Raises:
+      InputError: there is no such form, or nothing to rewrite.
+    """
+    if tail not in TAILS:
+        raise InputError(
+            f"the tail {tail!r} is unknown: it must be one of {', '.join(TAILS)}; choose one."
+        )
+    if tail == "depth_to_space":
+        return graph
+    trailing = _trailing(graph)
+    if not (trailing if tail == "none" else _shuffles(graph)):
+        raise InputError(
+            f"the tail {tail!r} stands for a depth_to_space, and this network ends with "
+            f"{graph.output!r} and has none; leave its tail as it is."
+        )
+    if tail == "none":
+        gone = {node.name for node in trailing}
+        kept = tuple(node for node in graph.nodes if node.name not in gone)
+        return dataclasses.replace(graph, nodes=kept, output=trailing[0].inputs[0])
+    rewrite = _transposed if tail == "transpose" else _convolved
+    nodes = (rewrite(node) if node.op == "depth_to_space" else node for node in graph.nodes)
+    return dataclasses.replace(graph, nodes=tuple(nodes))
+
+
+def host_blocks(graph: Graph) -> tuple[int, ...]:
+    """The blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
+    return tuple(node.attrs["block"] for node in _trailing(graph))
+
+
+def with_clip(graph: Graph) -> Graph:
+    """`graph` with its image limited to [0, 1] by an operation of its own, before the last pixels move.
+
+    Files of 8 bits saturate there without one. It is for float files, and for targets that want to see it.
+    """
+    trailing = _trailing(graph)
+    source = trailing[0].inputs[0] if trailing else graph.output
+    taken = {node.name for node in graph.nodes}
+    name = next(n for i in itertools.count() if (n := "clip" + f"_{i}" * (i > 0)) not in taken)
+    clip = Node(
+        name=name,
+        op="clip",
+        args=(source,),
+        attrs={"low": 0.0, "high": 1.0},
+        shape=graph.shapes[source],
+    )
+    if not trailing:
+        return dataclasses.replace(graph, nodes=(*graph.nodes, clip), output=name)
+    place = [node.name for node in graph.nodes].index(trailing[0].name)
+    moved = dataclasses.replace(trailing[0], args=(name,))
+    nodes = (*graph.nodes[:place], clip, moved, *graph.nodes[place + 1 :])
+    return dataclasses.replace(graph, nodes=nodes)
+
+
+def _shuffles(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if node.op == "depth_to_space"]
+
+
+def _trailing(graph: Graph) -> list[Node]:
+    """The depth-to-spaces after which nothing else runs, in order."""
+    shuffles = {node.name: node for node in _shuffles(graph)}
+    found: list[Node] = []
+    name = graph.output
+    while name in shuffles and len(graph.readers(name)) == min(len(found), 1):
+        found.insert(0, shuffles[name])
+        name = shuffles[name].inputs[0]
+    return found
+
+
+def _transposed(node: Node) -> Node:
+    return dataclasses.replace(node, attrs={**node.attrs, "form": "transpose"})
+
+
+def _convolved(node: Node) -> Node:
+    """Output pixel (i, j) of a block is the input channel that holds it: one tap of 1."""
+    block, channels = node.attrs["block"], node.shape[-1]
+    taps = jnp.eye(block**2 * channels).reshape(block, block, channels, -1).swapaxes(2, 3)
+    return dataclasses.replace(
+        node,
+        op="conv2d_transpose",
+        # The zero-inserted map is correlated, so that taps are mirrored.
+        args=(*node.inputs, taps[::-1, ::-1]),
+        attrs={"strides": (block, block)},
+    )

@@ -1,0 +1,42 @@
+"""What a target makes of a TFLite file: which operators it refuses, and why.
+
+for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops")): print(reason)
+"""
+
+import os
+
+from sesr_jax.errors import InputError
+from sesr_jax.npu.passes import lower
+from sesr_jax.npu.target import Target
+from sesr_jax.npu.tflite import layers_from_tflite
+
+
+def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
+    """Why `target` does not run the whole of the file, one reason each; empty if it does.
+
+    An operator is called by its place in the file and its name, such as "3_prelu".
+    """
+    try:
+        layers = layers_from_tflite(path)
+    except InputError as error:
+        return (str(error).rstrip("."),)
+    by_reason: dict[str, list[str]] = {}
+    for layer in layers:
+        if target.bits == 8 and layer.bits != 8:
+            by_reason.setdefault(f"elements of {layer.bits} bits", []).append(layer.name)
+    for one in lower(layers, target):
+        if one.flag:
+            by_reason.setdefault(one.flag, []).append(one.layer)
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+
+
+def check_accepted(path: str | os.PathLike[str], target: Target) -> None:
+    """Checks that `target` runs the whole of the file.
+
+    Raises:
+      InputError: it refuses operators; they are named, with the reasons.
+    """
+    if reasons := refusals(path, target):
+        raise InputError(
+            f"{target.name} does not run {'; '.join(reasons)}; choose another tail, network or target."
+        )

@@ -1,0 +1,52 @@
+"""What a file costs in quality: its PSNR against that of the float network that it was made from."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+from sesr_jax.data import Picture
+from sesr_jax.errors import InputError
+from sesr_jax.metrics import RGB8, Y, evaluate, mean
+from sesr_jax.models.network import Network
+from sesr_jax.quant import RANGES
+from sesr_jax.upscale.tflite import from_tflite
+from sesr_jax.upscale.upscaler import Upscaler, from_network, in_domain
+
+
+def quality_drop(
+    network: Network, path: str | os.PathLike[str], pictures: Sequence[Picture]
+) -> float:
+    """The mean PSNR of `network` in float, less that of the TFLite file `path`, in dB.
+
+    Networks of luma are measured in the protocol `Y`, those of RGB in `RGB8`.
+
+    Raises:
+      InputError: as `from_tflite` and `evaluate`.
+    """
+    variables = {key: value for key, value in network.variables.items() if key != RANGES}
+    protocol = Y if network.channels == 1 else RGB8
+
+    def psnr(upscaler: Upscaler) -> float:
+        function = in_domain(upscaler, protocol.domain)
+        return mean(evaluate(function, pictures, upscaler.scale, protocol))["psnr"]
+
+    written = psnr(from_tflite(path))
+    return psnr(from_network(dataclasses.replace(network, variables=variables))) - written
+
+
+def check_drop(
+    network: Network, path: str | os.PathLike[str], pictures: Sequence[Picture], bound: float
+) -> float:
+    """`quality_drop`, which must not be more than `bound`.
+
+    Raises:
+      InputError: it is.
+    """
+    drop = quality_drop(network, path, pictures)
+    if not drop <= bound:
+        raise InputError(
+            f"the file loses {drop:.3f} dB of PSNR on {len(pictures)} images, more than the allowed "
+            f"{bound:g} dB; calibrate on images like them, train with quantisation, or exclude the layer "
+            "that suffers."
+        )
+    return drop

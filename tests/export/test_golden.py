@@ -1,0 +1,129 @@
+"""Golden pairs: what they hold, and what a replay notices."""
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from export_samples import Export
+
+from sesr_jax.errors import InputError
+from sesr_jax.export import (
+    KERNELS,
+    Options,
+    TFLiteModel,
+    golden_path,
+    replays,
+    to_tflite,
+    write_golden,
+)
+
+Exported = Callable[[str, int], Export]
+
+
+@pytest.fixture
+def pair(exported: Exported, tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """A file and its golden pair."""
+    path = tmp_path / "sesr.tflite"
+    path.write_bytes(exported("sesr_m3", 2).int8)
+    write_golden(path, golden_path(path))
+    return path, tmp_path / "sesr.golden.npz"
+
+
+def _rewrite(golden: pathlib.Path, **changed: np.ndarray) -> None:
+    with np.load(golden) as file:
+        arrays = {**file, **changed}
+    np.savez(golden, **arrays)
+
+
+def test_the_pair_is_raw_codes_and_names_its_kernels(
+    pair: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    path, golden = pair
+    with np.load(golden) as file:
+        given, output, about = file["input"], file["output"], json.loads(str(file["about"]))
+    assert (given.dtype, given.shape) == (np.int8, (1, 60, 80, 1))
+    assert len(np.unique(given)) > 100
+    assert about["kernels"] in KERNELS
+    assert about["runtime"].startswith("LiteRT 2")
+    model = TFLiteModel(path, kernels=about["kernels"])
+    np.testing.assert_array_equal(model.run(given), output)
+
+
+def test_a_replay_is_exact_on_its_kernels_and_told_for_all(
+    pair: tuple[pathlib.Path, pathlib.Path],
+) -> None:
+    results = {replay.kernels: replay for replay in replays(pair[0])}
+    assert results.keys() == KERNELS.keys()
+    (golden,) = (replay for replay in results.values() if replay.golden)
+    assert golden.holds
+    assert golden.difference == golden.share == 0
+    # Kernels of PReLU are the same in all; those of convolutions round otherwise.
+    assert results["reference"].difference
+    assert 0 < results["reference"].share < 0.5
+
+
+def test_one_other_code_is_noticed(pair: tuple[pathlib.Path, pathlib.Path]) -> None:
+    path, golden = pair
+    with np.load(golden) as file:
+        output = file["output"].copy()
+    output.flat[7] ^= 3
+    _rewrite(golden, output=output)
+    (replay,) = (replay for replay in replays(path) if replay.golden)
+    assert not replay.holds
+    assert replay.difference is not None
+    assert 1 <= replay.difference <= 3
+    assert replay.share == 1 / output.size
+
+
+def test_float_files_have_values(exported: Exported, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "sesr.tflite"
+    path.write_bytes(exported("sesr_m3", 2).float32)
+    write_golden(path, golden_path(path))
+    assert all(replay.holds for replay in replays(path))
+
+
+def test_a_kernel_set_that_cannot_run_the_file_says_why(
+    pair: tuple[pathlib.Path, pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = TFLiteModel.__init__
+
+    def refusing(self: TFLiteModel, source: pathlib.Path, *, kernels: str = "XNNPACK") -> None:
+        if kernels == "reference":
+            raise InputError("no such kernel")
+        init(self, source, kernels=kernels)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TFLiteModel, "__init__", refusing)
+    (replay,) = (replay for replay in replays(pair[0]) if replay.difference is None)
+    assert (replay.kernels, replay.failure, replay.holds) == ("reference", "no such kernel", False)
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "text", "no output", "pickled"])
+def test_a_damaged_pair_is_refused(pair: tuple[pathlib.Path, pathlib.Path], damage: str) -> None:
+    path, golden = pair
+    if damage == "absent":
+        golden.unlink()
+    elif damage == "cut":
+        golden.write_bytes(golden.read_bytes()[:-200])
+    elif damage == "text":
+        golden.write_text("not a pair")
+    elif damage == "pickled":
+        _rewrite(golden, output=np.array([{}], dtype=object))
+    else:
+        np.savez(golden, input=np.zeros(3))
+    with pytest.raises(InputError, match=r"golden.*export the file again"):
+        replays(path)
+
+
+def test_the_pair_of_another_file_is_refused(
+    exported: Exported, pair: tuple[pathlib.Path, pathlib.Path]
+) -> None:
+    path, golden = pair
+    export = exported("sesr_m3", 2)
+    path.write_bytes(to_tflite(export.graph, ranges=export.ranges, options=Options(io="uint8")))
+    with pytest.raises(InputError, match=r"int8.* takes uint8.*do not belong together"):
+        replays(path)
+    path.write_bytes(exported("sesr_m3", 3).int8)
+    with pytest.raises(InputError, match=r"golden output .*do not belong together"):
+        replays(path, golden)
