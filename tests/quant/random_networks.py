@@ -1,5 +1,6 @@
 """Random small networks with random ranges, for laws about quantised arithmetic."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -26,14 +27,17 @@ class Builder:
         self.nodes: list[Node] = []
 
     def array(self, *shape: int, fan_in: int = 1) -> np.ndarray:
-        return (self.rng.normal(size=shape) / math.sqrt(fan_in)).astype(np.float32)
+        return np.asarray(self.rng.normal(size=shape) / math.sqrt(fan_in), np.float32)
 
     def pick(self, suits: Callable[[tuple[int, ...]], bool] = lambda _: True) -> str | None:
         """One of the tensors whose shape suits, most often the last."""
         names = [name for name, shape in reversed(self.shapes.items()) if suits(shape)]
         return self.draw(st.sampled_from(names[:1] * 2 * len(names) + names)) if names else None
 
-    def append(self, op: str, *args: str | np.ndarray, **attrs: Any) -> None:
+    def append(self, op: str, *args: str | np.ndarray, **given: Any) -> None:
+        keywords = inspect.signature(ops.OPS[op]).parameters.values()
+        defaults = {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY}
+        attrs = defaults | given
         values = [
             jax.ShapeDtypeStruct(self.shapes[arg], np.float32) if isinstance(arg, str) else arg
             for arg in args
@@ -130,12 +134,18 @@ def _clip(b: Builder) -> None:
 
 def _depth_to_space(b: Builder) -> None:
     block = b.draw(st.sampled_from([2, 3]))
+    if not b.pick(lambda s: s[-1] % block**2 == 0):
+        x = b.pick()
+        c = b.shapes[x][-1]
+        b.append("conv2d", x, b.array(1, 1, c, block**2, fan_in=c))
     if x := b.pick(lambda s: s[-1] % block**2 == 0):
         b.append("depth_to_space", x, block=block)
 
 
 def _space_to_depth(b: Builder) -> None:
     block = b.draw(st.sampled_from([2, 3]))
+    if not b.pick(lambda s: s[1] % block == s[2] % block == 0):
+        b.append("resize", b.pick(), scale=block, method="nearest")
     if x := b.pick(lambda s: s[1] % block == s[2] % block == 0):
         b.append("space_to_depth", x, block=block)
 
