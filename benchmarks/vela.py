@@ -9,6 +9,11 @@ and memory, beside those of `estimate`. The targets' figures are those of Vela's
 for one, `fetch` of the Ethos-U85, which was fitted to SESR-M5 and XL at 400×300; the rows of `SEEN`
 networks were looked at meanwhile, the others were not. Vela (the extra "npu") takes about a second a
 network.
+
+What is off, and why: Vela counts half the products of a 1-channel first convolution on the Ethos-U85;
+it keeps other layers of a wide network on chip than our search does; a network's own input of few
+channels costs it a burst of 128 bytes for each pixel; a transposed convolution reads its input again
+for each of its four parts.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from sesr_jax.cli import arguments
 _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
   sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
   sesr latency sesr_m5_hw fsrcnn --target ethos-n78-4tops --target bm1684x-int8
+  sesr latency sesr_m3 sesr_m5 sesr_m11 fsrcnn --target bm1684x-int8 --html pareto.html
   sesr latency sesr_m5_hw --tile auto
   sesr latency model_int8.tflite --target ethos-u85-2048 --compile
   sesr latency sesr_m5_hw --target next_chip.toml    # a copy of a target's file, filled in"""
@@ -52,6 +53,12 @@ def run(argv: Sequence[str]) -> None:
         action="store_true",
         help="also run the target's own compiler on .tflite files: Vela for ethos-u*, the extra npu",
     )
+    parser.add_argument(
+        "--psnr",
+        type=_decibels,
+        help="of each model in dB, such as 37.2,37.4, for --html's plot of quality and latency; "
+        "by default what papers print for Set5",
+    )
     parser.add_argument("--csv", type=pathlib.Path, help="also write the table there (one report)")
     parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
@@ -68,8 +75,13 @@ def run(argv: Sequence[str]) -> None:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     if args.compile and not all(model.endswith(".tflite") for model in args.model):
         raise InputError("--compile wants .tflite files; write one with `sesr export`.")
+    if args.psnr and len(args.psnr) != len(args.model):
+        raise InputError(
+            f"--psnr has {len(args.psnr)} values for {len(args.model)} models; give one for each."
+        )
+    quality = args.psnr or [_published(model, args.scale) for model in args.model]
     rated = []
-    for model in args.model:
+    for model, psnr in zip(args.model, quality, strict=True):
         layers, halo, align = _layers(model, args.scale, args.size, bool(args.tile))
         for target in targets:
             report = estimate(layers, target, activation_saving=args.saving)
@@ -86,7 +98,7 @@ def run(argv: Sequence[str]) -> None:
                 )
             ideas = advice(layers, target, activation_saving=args.saving) if args.html else ()
             name = pathlib.Path(model).name
-            rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling))
+            rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling, psnr=psnr))
     for one in rated:
         if len(rated) == 1:
             print(one.report.to_text(), end="")
@@ -104,6 +116,20 @@ def run(argv: Sequence[str]) -> None:
     if args.html:
         write(latency_page(rated), args.html)
         print(f"page: {args.html}")
+
+
+def _decibels(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _published(model: str, scale: int) -> float | None:
+    """PSNR on Set5 as the model's paper prints it; None where it does not."""
+    from sesr_jax.models import VARIANTS
+
+    if model not in VARIANTS:
+        return None
+    figures = VARIANTS[model].published.get(scale, {})
+    return figures["Set5"][0] if "Set5" in figures else None
 
 
 def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type: ignore[no-untyped-def]

@@ -4,7 +4,7 @@ write(latency_page([("sesr_m5_hw", report, ideas)]), "latency.html")
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sesr_jax.npu.advice import Idea
 from sesr_jax.npu.estimate import Report, Row
@@ -22,12 +22,14 @@ class Rated:
       report: its estimate.
       ideas: what would help.
       tiling: how a frame is cut; None where nobody asked.
+      psnr: in dB; None where it is not known.
     """
 
     name: str
     report: Report
     ideas: Sequence[Idea] = ()
     tiling: Tiling | None = None
+    psnr: float | None = None
 
 
 SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KB", "use", "mJ", "not run")
@@ -54,6 +56,8 @@ def summary_row(rated: Rated) -> list[str]:
 def latency_page(rated: Sequence[Rated]) -> Page:
     """The page of one or several reports."""
     sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in rated])])]
+    if len({r.name for r in rated if r.psnr is not None}) > 1:
+        sections.append(Section("Quality and latency", [_pareto(rated)]))
     sections += [_section(r) for r in rated]
     sections += [
         Section(f"Where the figures of {target.name} come from", [_sources(target)])
@@ -92,6 +96,40 @@ def _section(rated: Rated) -> Section:
         blocks.append(Table(["what would help", "ms saved"], rows))
     blocks.append(Table(_HEADER, [_cells(row, clock) for row in report.rows]))
     return Section(f"{rated.name} on {report.target.name}", blocks)
+
+
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of points (seconds, PSNR), those that no other beats or equals in both, the fastest first."""
+    front: list[tuple[float, float]] = []
+    for seconds, psnr in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or psnr > front[-1][1]:
+            front.append((seconds, psnr))
+    return front
+
+
+def _pareto(rated: Sequence[Rated]) -> Scatter:
+    """Networks by latency and PSNR, with the front of each target."""
+    points: dict[str, tuple[float, float]] = {}
+    targets: dict[str, list[tuple[float, float]]] = {}
+    several = len({r.report.target.name for r in rated}) > 1
+    for r in rated:
+        if r.psnr is not None:
+            target = r.report.target.name
+            place = (r.report.seconds * 1e3, r.psnr)
+            points[f"{r.name}, {target}" if several else r.name] = place
+            targets.setdefault(target, []).append(place)
+    fronts = {target: pareto_front(places) for target, places in targets.items()}
+    return Scatter(
+        points,
+        {
+            f"front on {target}": ([x for x, _ in front], [y for _, y in front])
+            for target, front in fronts.items()
+        },
+        x="ms",
+        y="PSNR, dB",
+        caption="What no other network beats in both lies on its target's front.",
+        logarithmic=False,
+    )
 
 
 def _sources(target: Target) -> Table:

@@ -313,8 +313,9 @@ class StripedPass:
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
-        if target.memory.read_bytes_per_cycle:
-            bus = np.maximum(bus, longest / target.memory.read_bytes_per_cycle)
+        if target.memory.read_bytes_per_cycle and p.engine != "copy":  # copies are the host's
+            read = np.maximum(read, longest / target.memory.read_bytes_per_cycle)
+            bus = np.maximum(bus, read)
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
         merit = total + target.stripes.byte_cycles * (size + written)
         return Times(serial, read, write, mac, vector, size, written, total, merit)

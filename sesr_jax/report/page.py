@@ -121,7 +121,7 @@ class Bars:
 
 @dataclasses.dataclass(frozen=True)
 class Scatter:
-    """Named points, and lines to judge them by, on axes of powers of ten.
+    """Named points, and lines to judge them by.
 
     Attributes:
       points: by name, x and y.
@@ -129,6 +129,7 @@ class Scatter:
       x: the horizontal axis's name, with its unit.
       y: the vertical one's.
       caption: what the plot says, or nothing.
+      logarithmic: whether the axes are of powers of ten.
     """
 
     points: Mapping[str, tuple[float, float]]
@@ -136,6 +137,7 @@ class Scatter:
     x: str
     y: str
     caption: str = ""
+    logarithmic: bool = True
 
 
 Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot | Dots | Bars | Scatter
@@ -340,11 +342,13 @@ def _scatter(axes: Any, plot: Scatter) -> None:
     for name, place in plot.points.items():
         axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points",
                       fontsize=7, color=_INK)  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for low, high, limits in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
-        limits(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
-    axes.minorticks_off()
+    if plot.logarithmic:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        limits = ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim))
+        for low, high, set_limits in limits:
+            set_limits(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+        axes.minorticks_off()
     axes.set_xlabel(_plain(plot.x), color=_INK)
     axes.set_ylabel(_plain(plot.y), color=_INK)
     if plot.lines:

@@ -90,6 +90,11 @@ def test_latency_compares_models_and_targets_on_a_page(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith(("sesr_m3_hw", "fsrcnn")) for line in lines) == 4
     assert "what would help" in page.read_text("utf-8")
+    assert "front on roofline" not in page.read_text("utf-8")  # one PSNR is published
+    assert "--psnr" in _refused(capsys, *command, "--psnr", "37.2")
+    assert main([*command, "--target", "roofline", "--psnr", "37.2,36.9"]) == 0
+    assert "front on roofline" in page.read_text("utf-8")
+    capsys.readouterr()
     assert "--csv" in _refused(capsys, *command, "--target", "roofline", "--csv", page)
 
 

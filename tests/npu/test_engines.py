@@ -99,3 +99,11 @@ def test_groups_share_the_work_until_they_leave_lanes_idle():
 def test_a_depthwise_convolution_fills_its_lanes():
     cycles = direct_cycles(TARGET, _conv(3, (8, 8, 64), 64, groups=64))
     assert cycles == 9 * 64 * 64 // TARGET.mac.depthwise // 8  # eight pixels at once
+
+
+def test_a_depthwise_engine_takes_one_channel_convolutions_too():
+    target = find_target("ethos-u65-512")
+    one = Convolution(kernel=(5, 5), output=(8, 8, 16), channels=1)
+    deep = Convolution(kernel=(5, 5), output=(8, 8, 16), channels=16, groups=16)
+    # 7 turns of 4 taps and 64 products a cycle: 28 of 25 taps for each of 16 channels.
+    assert direct_cycles(target, one) == direct_cycles(target, deep) == 8 * 8 * 16 * 28 // 64

@@ -125,3 +125,28 @@ def test_what_the_npu_has_ends_in_the_layers_output(layer):
     assert not refusal(layer, TARGET)
     assert not any(p.flag for p in passes)
     assert (passes[-1].output, passes[-1].output_shape) == ("y", layer.output_shape)
+
+
+def test_a_residual_is_added_on_the_results_of_a_convolution_where_the_target_joins(sesr):
+    layers = layers_from_graph(sesr(2, 2, 300, 400))
+    joined, apart = (find_target(f"ethos-{name}") for name in ("u85-2048", "u65-512"))
+    assert "add" in [p.op for p in lower(layers, apart)]
+    (p,) = [p for p in lower(layers, joined) if p.op.endswith("+add")]
+    assert p.joined
+    assert len(p.inputs) == 2
+    assert p.macs == layers[2].macs
+    # No stripes flow into it: what it reads was written, and what it writes is read again.
+    row = next(row for row in estimate(layers, joined).rows if row.op.endswith("+add"))
+    assert row.schedule == "alone"
+    assert row.write_bytes == 300 * 400 * 16
+    assert row.bound == "read"
+
+
+def test_what_two_layers_read_stays_on_chip_whole_or_not_at_all(sesr):
+    target = find_target("ethos-u85-2048")
+    assert not target.stripes.branches
+    small, large = (
+        estimate(layers_from_graph(sesr(2, 2, *size)), target) for size in ((64, 64), (300, 400))
+    )
+    assert small.rows[0].write_bytes == 0
+    assert large.rows[0].write_bytes == 300 * 400 * 16
