@@ -134,7 +134,7 @@ def differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     reference = np.asarray(jax.jit(functools.partial(run, graph, ranges))(codes), np.int32)
     file = to_tflite(graph, ranges=ranges)
     models = {
-        "optimised": TFLiteModel(file, delegate=False, num_threads=1),
+        "optimised": TFLiteModel(file, kernels="optimised", num_threads=1),
         "xnnpack": TFLiteModel(file, num_threads=1),
     }
     return {name: np.abs(model.run(codes) - reference) for name, model in models.items()}

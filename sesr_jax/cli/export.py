@@ -23,10 +23,7 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports, and says what was written."""
     args = _parser().parse_args(argv)
     if args.out.suffix not in _WRITERS:
-        raise InputError(
-            f"no file of the kind {args.out.suffix!r} is written: {args.out.name} must end in "
-            f"{' or '.join(_WRITERS)}; rename it."
-        )
+        raise InputError(f"{args.out} must end in one of {', '.join(_WRITERS)}; choose one.")
     from sesr_jax.pretrained import find_network
 
     _WRITERS[args.out.suffix](find_network(args.model), args)
@@ -130,7 +127,7 @@ def _write_deployable(network: Network, args: argparse.Namespace) -> None:
         cross_check=args.cross_check,
     )
     for file in files:
-        print(_line(file, network, args.precision.upper()))
+        print(_line(file, network, "INT8" if args.precision == "int8" else args.precision))
         if file.suffix != ".tflite":
             continue
         told = read_metadata(file)

@@ -112,7 +112,7 @@ def _depth_to_space(node: Node, x: Tensor) -> Tensor:
     import tensorflow as tf
 
     block = node.attrs["block"]
-    if node.attrs["form"] == "operator":
+    if node.attrs.get("form") != "transpose":
         return tf.nn.depth_to_space(x, block)
     # The batch joins the rows, and a pixel's columns keep their channels: rank 4 suffices.
     n, height, width, channels = x.shape

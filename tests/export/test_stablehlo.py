@@ -33,7 +33,10 @@ def test_every_operation_is_what_the_first_converter_makes_of_it(case: str) -> N
     made, expected = ([op.name for op in operators(read(m))] for m in (second, first))
     # It requantises the image before a product, and not the product after it.
     assert sorted({*made} - {"QUANTIZE"}) == sorted({*expected} - {"QUANTIZE"})
-    np.testing.assert_array_equal(TFLiteModel(second)(x), TFLiteModel(first)(x))
+    # The bound of a clip may lie half way between two codes, and each rounds that in its own way.
+    step = TFLiteModel(second).output.scale  # type: ignore[union-attr]
+    atol = 1.01 * step if case.startswith("clip") else 0
+    np.testing.assert_allclose(TFLiteModel(second)(x), TFLiteModel(first)(x), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

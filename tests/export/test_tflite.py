@@ -124,7 +124,7 @@ def test_excluded_layers_compute_in_float_as_the_simulation_says(
     expected = fake.run(export.graph, ranges, jnp.asarray(photo), options.scheme)
     apart = TFLiteModel(model)(photo) - expected
     float32 = np.clip(run(export.graph, jnp.asarray(photo)), 0, 1)
-    assert np.std(apart) < 0.5 * np.std(expected - float32)  # ties that fell to the other code
+    assert np.std(apart) < 0.6 * np.std(expected - float32)  # ties that fell to the other code
     with pytest.raises(InputError, match="operator DEQUANTIZE"):
         check_integer(model)
 

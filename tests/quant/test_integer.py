@@ -14,7 +14,7 @@ from random_networks import networks
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.export import TFLiteModel, check_int8, to_tflite
+from sesr_jax.export import TFLiteModel, check_integer, to_tflite
 from sesr_jax.export.flatbuffer import read
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
@@ -43,7 +43,7 @@ def random_input(graph: Graph) -> tuple[dict[str, Range], np.ndarray]:
 def reference(graph: Graph, ranges: dict[str, Range], codes: np.ndarray) -> np.ndarray:
     """What LiteRT computes from the exported file."""
     file = to_tflite(graph, ranges=ranges)
-    check_int8(file)
+    check_integer(file)
     return TFLiteModel(file, kernels="reference", num_threads=1).run(codes)
 
 
