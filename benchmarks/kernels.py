@@ -25,6 +25,7 @@ from flax import linen as nn
 from sesr_jax import graph as graphs
 from sesr_jax import ops
 from sesr_jax.export import TFLiteModel, to_tflite
+from sesr_jax.export.litert import Kernels
 from sesr_jax.files import replacing
 from sesr_jax.graph import Graph, Node, trace
 from sesr_jax.models import create
@@ -133,10 +134,8 @@ def differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     codes = np.asarray(quantise(x, IMAGE))
     reference = np.asarray(jax.jit(functools.partial(run, graph, ranges))(codes), np.int32)
     file = to_tflite(graph, ranges=ranges)
-    models = {
-        "optimised": TFLiteModel(file, kernels="optimised", num_threads=1),
-        "xnnpack": TFLiteModel(file, num_threads=1),
-    }
+    others: tuple[Kernels, ...] = ("optimised", "XNNPACK")
+    models = {name: TFLiteModel(file, kernels=name, num_threads=1) for name in others}
     return {name: np.abs(model.run(codes) - reference) for name, model in models.items()}
 
 

@@ -4,12 +4,16 @@ import json
 import pathlib
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "npu": "--reference . --repetitions 1",
+    "vela": "--network conv_16_16_3 --target ethos-u65-512",
 }
 
 
@@ -39,6 +43,14 @@ def test_latency_estimates_stand_beside_published_figures(tmp_path):
     assert results["seconds"] > 0
     assert "ethos_n78" not in results  # its table is not there
     assert all(target in printed for target in ("ethos-n78-4tops", "bm1684x-int8", "vs680"))
+
+
+@pytest.mark.skipif(find_spec("ethosu") is None, reason='Vela comes with the extra "npu"')
+def test_latency_estimates_stand_beside_vela(tmp_path):
+    results, printed = _run("vela", tmp_path)
+    (row,) = results["ethos-u65-512"]
+    assert row["ours"] == pytest.approx(row["theirs"], rel=0.2)
+    assert "rank correlation" in printed
 
 
 def test_kernels_stand_beside_the_reference(tmp_path):

@@ -9,6 +9,7 @@ _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
   sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
   sesr latency sesr_m5_hw fsrcnn --target ethos-n78-4tops --target bm1684x-int8
   sesr latency sesr_m5_hw --tile auto
+  sesr latency model_int8.tflite --target ethos-u85-2048 --compile
   sesr latency sesr_m5_hw --target next_chip.toml    # a copy of a target's file, filled in"""
 
 
@@ -46,6 +47,11 @@ def run(argv: Sequence[str]) -> None:
         type=arguments.tile,
         help="also cut an input of --size into tiles: auto, or such as 400x300, halo included",
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="also run the target's own compiler on .tflite files: Vela for ethos-u*, the extra npu",
+    )
     parser.add_argument("--csv", type=pathlib.Path, help="also write the table there (one report)")
     parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
@@ -53,12 +59,15 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.errors import InputError
     from sesr_jax.files import replacing
     from sesr_jax.npu import advice, best_tiling, estimate, find_target, latency_page
+    from sesr_jax.npu.compilers import compile_model
     from sesr_jax.npu.page import SUMMARY, Rated, summary_row
     from sesr_jax.report import text_table, write
 
     targets = [find_target(name) for name in args.target or ["ethos-n78-4tops"]]
     if args.csv and len(targets) * len(args.model) > 1:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
+    if args.compile and not all(model.endswith(".tflite") for model in args.model):
+        raise InputError("--compile wants .tflite files; write one with `sesr export`.")
     rated = []
     for model in args.model:
         layers, halo, align = _layers(model, args.scale, args.size, bool(args.tile))
@@ -85,6 +94,10 @@ def run(argv: Sequence[str]) -> None:
             print(f"{one.name}, {one.report.target.name}: {one.tiling.to_text()}")
     if len(rated) > 1:
         print(text_table([summary_row(one) for one in rated], SUMMARY, "<<" + ">" * 8))
+    if args.compile:
+        for model in args.model:
+            for target in targets:
+                print(f"\n{compile_model(model, target).to_text()}", end="")
     if args.csv:
         with replacing(args.csv) as temporary:
             temporary.write_text(rated[0].report.to_csv(), encoding="utf-8")

@@ -51,8 +51,7 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
     """
     function = in_domain(upscaler, protocol.domain)
     for name in data:
-        pictures = tqdm(
-            source(name, upscaler.scale), desc=f"{upscaler.name} on {name}", leave=False
-        )
+        title = f"{upscaler.name} on {name}"
+        pictures = tqdm(source(name, upscaler.scale), desc=title, leave=False, disable=None)
         scores = dict(evaluate(function, pictures, upscaler.scale, protocol))
         yield Score(data=name, pictures=scores, mean=mean(scores.items()))

@@ -60,20 +60,27 @@ def direct_cycles(target: Target, work: Convolution) -> int:
 
     The array takes whole patches of pixels and whole groups of input and output channels:
     ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
-    has 1/g of them.
+    has 1/g of them. A depthwise one leaves most of them idle.
     """
     mac = target.mac
     height, width, channels = work.output
     pixels = round_up(height, mac.pixels[0]) * round_up(width, mac.pixels[1])
     taps = math.prod(work.kernel)
+    rate = _pixels_per_cycle(target)
+    depthwise: float = taps * ceil_div(channels, mac.depthwise)
+    if mac.depthwise_macs:
+        padded = round_up(taps, max(mac.tap_groups)) * round_up(channels, mac.depthwise)
+        depthwise = padded * rate / mac.depthwise_macs
     if work.depthwise:
-        groups = taps * ceil_div(channels, mac.depthwise)
+        groups = depthwise
     else:
         inputs = work.channels // work.groups
         outputs = ceil_div(channels // work.groups, mac.outputs)
         turns = min(_turns(mac.inputs, taps, inputs, group) for group in mac.tap_groups)
         groups = work.groups * turns * outputs
-    return math.ceil(pixels * groups / (_pixels_per_cycle(target) * mac.efficiency))
+        if work.channels == 1 and mac.depthwise_macs:
+            groups = min(groups, depthwise)
+    return math.ceil(pixels * groups / (rate * mac.efficiency))
 
 
 def _turns(lanes: int, taps: int, channels: int, group: int) -> int:

@@ -6,6 +6,7 @@ A layer is one pass, with these exceptions, which the target's rules (`OpRule`) 
 
 - what costs nothing (a reshape in place, a change of scale and zero point) is no pass: its readers
   read what it read.
+- what the target joins to a convolution, as the addition of a residual, is part of that pass.
 - an activation that the target cannot run on a convolution's results is a pass of its own.
 - depth_to_space by 2 on a MAC array is a transposed 2×2 convolution with a kernel of zeros and ones;
   by 4 it is two of them.
@@ -19,6 +20,7 @@ traffic is counted; its arithmetic, done elsewhere, is not.
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sesr_jax.npu.engines import Convolution
@@ -46,6 +48,7 @@ class Pass:
       reach: rows (and columns) of input beyond an output pixel's own, before and after it.
       upscales: how many rows of output a row of input makes; 1 where it does not grow.
       appended: whether an operation of its own runs on the convolution's results.
+      joined: whether stripes flow neither into it nor out of it.
       weight_bytes: constants, read once.
       macs: of the layer that this pass does; 0 in its auxiliary passes.
       flag: why the target cannot run it; "" if it can.
@@ -65,6 +68,7 @@ class Pass:
     reach: tuple[int, int] = (0, 0)
     upscales: int = 1
     appended: bool = False
+    joined: bool = False
     weight_bytes: int = 0
     macs: int = 0
     flag: str = ""
@@ -89,6 +93,8 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
     alias: dict[str, tuple[str, ...]] = {}
     shapes: dict[str, Map4] = {}
     passes: list[Pass] = []
+    layers = tuple(layers)
+    reads = Counter(name for layer in layers for name in layer.inputs)
     for layer in layers:
         for name, shape in zip(layer.inputs, layer.input_shapes, strict=True):
             shapes.setdefault(name, as_nhwc(shape))
@@ -102,8 +108,35 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
                 shapes[p.output] = p.output_shape
                 inputs = _resolved(p.inputs, alias)
                 sizes = tuple(shapes[name] for name in inputs)
-                passes.append(dataclasses.replace(p, inputs=inputs, input_shapes=sizes))
+                p = dataclasses.replace(p, inputs=inputs, input_shapes=sizes)
+                if rule is not None and rule.joins and not p.flag:
+                    p = _joined(passes, p, reads)
+                passes.append(p)
     return tuple(passes)
+
+
+def _joined(passes: list[Pass], p: Pass, reads: Mapping[str, int]) -> Pass:
+    """`p`, or the convolution taken from the end of `passes` with `p` on its results."""
+    before = passes[-1] if passes else p
+    alone = len(p.inputs) == 1 or reads[before.output] != 1 or before.output not in p.inputs
+    if alone or before.conv is None or before.joined:
+        return dataclasses.replace(p, joined=True)
+    others = [
+        (name, size)
+        for name, size in zip(p.inputs, p.input_shapes, strict=True)
+        if name != before.output
+    ]
+    passes.pop()
+    return dataclasses.replace(
+        before,
+        op=f"{before.op}+{p.op}",
+        inputs=(*before.inputs, *(name for name, _ in others)),
+        input_shapes=(*before.input_shapes, *(size for _, size in others)),
+        output=p.output,
+        patch_cycles=max(before.patch_cycles, p.patch_cycles),
+        weight_bytes=before.weight_bytes + p.weight_bytes,
+        joined=True,
+    )
 
 
 def find_rule(layer: Layer, target: Target) -> OpRule | None:

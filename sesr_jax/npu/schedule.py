@@ -280,7 +280,9 @@ class _Cascade:
         output = striped.output_bytes(cuts)
         held = striped.input_bytes(cuts, loads) + striped.weight_bytes(cuts)
         self.sram = held + output + _programs([striped])
-        fits = np.flatnonzero(self.sram <= search.target.memory.sram_bytes)
+        stripe = striped.output_stripe(cuts)
+        fits = self.sram <= search.target.memory.sram_bytes
+        fits = np.flatnonzero(fits & self._flows(p, stripe))
         self.origin, self.block = fits, cuts.block[fits]
         cuts, held, output = cuts[fits], held[fits], output[fits]
         self.total = striped.times(cuts, loads=loads, stores=False).merit
@@ -292,6 +294,12 @@ class _Cascade:
     @staticmethod
     def _whole(p: Pass, stripe: tuple[Array, Array]) -> Array:
         return (stripe[0] >= p.output_shape[1]) & (stripe[1] >= p.output_shape[2])
+
+    def _flows(self, p: Pass, stripe: tuple[Array, Array]) -> Array:
+        """Whether the output may stay on chip: whole, or to be read stripe by stripe."""
+        branches = len(self.search.readers.get(p.output, ())) > 1
+        stays = not p.joined and (self.search.target.stripes.branches or not branches)
+        return stays | self._whole(p, stripe)
 
     def continues(self, i: int) -> bool:
         """Whether pass `i` can be the next."""
@@ -320,11 +328,14 @@ class _Cascade:
 
     def _fits(self, i: int, step: _Step) -> Array:
         """Whether memory suffices, and all inputs made inside are cut alike."""
+        p = self.search.passes[i].work
         fits = step.sram <= self.search.target.memory.sram_bytes
-        for name in self.search.passes[i].work.inputs:
+        for name, shape in zip(p.inputs, p.input_shapes, strict=True):
             if name in self.live:
                 rows, columns, _ = self.live[name]
                 fits = fits & (rows == step.cuts.rows) & (columns == step.cuts.columns)
+                if p.joined:
+                    fits = fits & (rows >= shape[1]) & (columns >= shape[2])
         return fits
 
     def end(self, i: int, slots: int) -> tuple[float, int]:
@@ -342,7 +353,7 @@ class _Cascade:
         step = self.step(i, 0)
         times = striped.times(step.cuts, loads=step.loads, stores=False)
         stripe = striped.output_stripe(step.cuts)
-        fits = np.flatnonzero(self._fits(i, step))
+        fits = np.flatnonzero(self._fits(i, step) & self._flows(p, stripe))
         done = [name for name in self.live if self.search.readers[name][-1] == i]
         read = sum(self.live.pop(name)[2] for name in done)
         held = np.where(self._whole(p, stripe), 0, self.held + read + step.others)

@@ -290,10 +290,14 @@ class StripedPass:
         write: _Number = 0.0
         size: _Number = 0.0
         written: _Number = 0.0
+        longest: _Number = 0.0
         if loads:
             again = np.where((n_h * n_w > 1) & self._dense, n_c, 1)
             parts = [self._load(cuts, name, n_h, n_w, name in plain) for name in loads]
+            if loads[0] == p.inputs[0]:
+                parts[0] = (parts[0][0] * self._fetches, *parts[0][1:])
             size = sum(again * whole for whole, _, _ in parts)
+            longest = again * functools.reduce(np.maximum, (whole for whole, _, _ in parts))
             ahead = sum(np.minimum(lead, again * whole) for whole, lead, _ in parts)
             pieces = sum(pieces for _, _, pieces in parts)
             read, serial = self._transfer(size, n_h * n_w * again * pieces, ahead)
@@ -309,9 +313,21 @@ class StripedPass:
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
+        if target.memory.read_bytes_per_cycle:
+            bus = np.maximum(bus, longest / target.memory.read_bytes_per_cycle)
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
         merit = total + target.stripes.byte_cycles * (size + written)
         return Times(serial, read, write, mac, vector, size, written, total, merit)
+
+    @property
+    def _fetches(self) -> float:
+        """How often a convolution reads its input from DRAM."""
+        pieces, conv = self.target.mac.fetch, self.work.conv
+        if not pieces or conv is None:
+            return 1.0
+        halos = (1 + (size - 1) / piece for size, piece in zip(conv.kernel, pieces, strict=False))
+        channels = 1 if conv.depthwise or conv.channels == 1 else conv.output[2]
+        return math.prod(halos) * -(-channels // pieces[2])
 
     def _compute(self, cuts: Cuts, count: Array) -> tuple[_Number, _Number]:
         """Cycles of both engines, with their overheads a stripe."""

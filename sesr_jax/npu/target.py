@@ -49,9 +49,13 @@ class Mac:
       inputs: input channels taken at once; more come in turns, fewer leave units idle.
       outputs: output channels computed at once.
       depthwise: channels of a depthwise convolution computed at once.
+      depthwise_macs: its products a cycle, the taps padded to the largest of `tap_groups`; a
+        convolution of one channel may then run as one. 0 is one tap of `depthwise` channels a pixel.
       pixels: height and width to which output maps are padded.
       tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
         several, the fastest is taken. 0 is any number.
+      fetch: rows, columns and channels of the pieces of output for each of which the input is read
+        anew, halo included, where it lies in DRAM; none where it is read once.
       efficiency: the share of the peak that a fully used array sustains.
       winograd: None where the array has no such mode.
     """
@@ -62,6 +66,8 @@ class Mac:
     depthwise: int
     pixels: tuple[int, int]
     tap_groups: tuple[int, ...] = (1,)
+    depthwise_macs: int = 0
+    fetch: tuple[int, ...] = ()
     efficiency: float = 1.0
     winograd: Winograd | None = None
 
@@ -105,6 +111,8 @@ class Memory:
       sram_bytes: for activations and weights.
       dram_bytes_per_cycle: of the bus, each way where it is `duplex`.
       duplex: whether reads and writes have a bus each.
+      read_bytes_per_cycle: the most at which one tensor is read, where latency and the requests in
+        flight bind before the bus does; 0 where they do not.
       sram_brick: height, width and channels to which a stripe is padded on chip.
       dram_brick: to which a tensor is padded in DRAM; the network's own input and output are not.
       sram_granule: bytes to which each buffer is padded.
@@ -121,6 +129,7 @@ class Memory:
     sram_bytes: int
     dram_bytes_per_cycle: float
     duplex: bool = False
+    read_bytes_per_cycle: float = 0
     sram_brick: tuple[int, int, int] = (1, 1, 1)
     dram_brick: tuple[int, int, int] = (1, 1, 1)
     sram_granule: int = 1
@@ -143,6 +152,7 @@ class Stripes:
       cycles: overhead of a stripe in either engine.
       minimum_cycles: the least time that it takes there.
       layer_cycles: overhead of a layer.
+      branches: whether a tensor that several layers read may flow through a cascade in stripes.
       byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
     """
 
@@ -154,6 +164,7 @@ class Stripes:
     minimum_cycles: float = 0
     layer_cycles: float = 0
     byte_cycles: float = 0
+    branches: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,6 +189,8 @@ class OpRule:
       cycles: of the vector engine, for one patch of all its lanes.
       stripe_cycles: the vector engine's overhead a stripe, where it differs from `Stripes.cycles`.
       fuses: whether it runs on a convolution's results at no pass of its own.
+      joins: whether it reads two tensors side by side, or one twice, so that no stripes flow into it or
+        out of it; it then runs on the results of a convolution that makes one of two.
       kernels: allowed heights and widths of kernels.
       strides: allowed strides, the same in both directions.
       scales: allowed factors: blocks of depth_to_space, scales of resizing.
@@ -196,6 +209,7 @@ class OpRule:
     cycles: float = 0
     stripe_cycles: float | None = None
     fuses: bool = False
+    joins: bool = False
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     scales: tuple[int, ...] = ()
@@ -223,6 +237,7 @@ class Target:
       stripes: how layers are cut and chained.
       ops: the operations that it runs, by the names of `sesr_jax.ops` and of `npu.tflite`.
       energy: None where nothing is known.
+      compiler: the vendor's, by "name", and its options (`npu.compilers`); None where there is none.
       sources: where each figure comes from, by dotted name.
     """
 
@@ -236,6 +251,7 @@ class Target:
     stripes: Stripes
     ops: Mapping[str, OpRule]
     energy: Energy | None = None
+    compiler: Mapping[str, str] | None = None
     sources: Mapping[str, str]
 
     @property

@@ -22,9 +22,10 @@ two bit by bit, and `python -m benchmarks.kernels` shows how far other kernels a
 tells how kernels round. Scales, zero points and the codes of parameters are those of TensorFlow's converter:
 computed in float64, ties away from zero, and scales stored as float32.
 
-Limits: full INT8. Parameters and ranges must be concrete; only codes may be traced. Integer convolutions are
-XLA's, which its CPU backend has. The converter drops an operation that changes nothing (adding 0, multiplying
-by 1) together with its range, and merges two that are equal; here each is computed for itself.
+Limits: full INT8 (where a file's pixels are uint8, these codes plus 128). Parameters and ranges must be
+concrete; only codes may be traced. Integer convolutions are XLA's, which its CPU backend has. The converter
+drops an operation that changes nothing (adding 0, multiplying by 1) together with its range, and merges two
+that are equal; here each is computed for itself.
 """
 
 import dataclasses

@@ -16,6 +16,7 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, check_integer, to_tflite
 from sesr_jax.export.flatbuffer import read
+from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
 from sesr_jax.models.registry import VARIANTS
@@ -104,6 +105,18 @@ def test_every_model_has_the_codes_of_its_file(name: str) -> None:
         found = run(graph, ranges, codes)
         np.testing.assert_array_equal(found, reference(graph, ranges, codes))
         assert jnp.std(found.astype(float)) > 5
+
+
+def test_the_other_converter_and_unsigned_pixels_change_no_code() -> None:
+    graph = random_graph("sesr_m3", 2)
+    ranges, codes = random_input(graph)
+    expected = run(graph, ranges, codes)
+    other = to_tflite(graph, ranges=ranges, options=Options(converter="litert"))
+    np.testing.assert_array_equal(TFLiteModel(other, kernels="reference").run(codes), expected)
+    unsigned = to_tflite(graph, ranges=ranges, options=Options(io="uint8"))
+    pixels = (codes.astype(int) + 128).astype(np.uint8)
+    found = TFLiteModel(unsigned, kernels="reference").run(pixels)
+    np.testing.assert_array_equal(found.astype(int) - 128, expected)
 
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype(np.float32) / 6

@@ -1,0 +1,219 @@
+"""How close the estimates for Arm's Ethos-U are to Vela, run here on exported models, layer by layer.
+
+    python -m benchmarks.vela
+    python -m benchmarks.vela --target ethos-u85-2048 --rows --json vela.json
+
+The networks are the zoo's and single convolutions, with random weights, which cost as much as
+trained ones. A row is a convolution with what is fused to it: its cycles by Vela, the most of compute
+and memory, beside those of `estimate`. The targets' figures are those of Vela's published source but
+for one, `fetch` of the Ethos-U85, which was fitted to SESR-M5 and XL at 400×300; the rows of `SEEN`
+networks were looked at meanwhile, the others were not. Vela (the extra "npu") takes about a second a
+network.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from sesr_jax.export import export_tflite
+from sesr_jax.files import replacing
+from sesr_jax.graph import Graph, Node
+from sesr_jax.models import network
+from sesr_jax.npu import estimate, find_target, layers_from_tflite
+from sesr_jax.npu.compilers import compile_model
+from sesr_jax.npu.layers import CONVOLUTIONS
+from sesr_jax.quant import points
+from sesr_jax.report import text_table
+
+TARGETS = ("ethos-u65-512", "ethos-u85-2048")
+SEEN = ("sesr_m5_hw", "sesr_xl_hw", "fsrcnn")
+_SIZES = ((64, 64), (300, 400))
+_CONVOLUTIONS = ("conv_3_32_3", "conv_16_16_3", "conv_32_32_5", "conv_64_64_3", "conv_64_16_1")
+CASES = (
+    *(("sesr_m5_hw", 2, size) for size in _SIZES),
+    *(("fsrcnn", 2, size) for size in _SIZES),
+    *(("sesr_m3_hw", 2, size) for size in _SIZES),
+    *(("sesr_xl_hw", 2, size) for size in _SIZES),
+    ("sesr_m7_hw", 4, (180, 320)),
+    *((name, 1, (96, 96)) for name in _CONVOLUTIONS),
+)
+"""Network, scale, (height, width) of the input."""
+_THEIRS = ("Conv2D", "DepthwiseConv2D", "TransposeConv2D", "FullyConnected")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A convolution by both.
+
+    Attributes:
+      network: with its scale and size.
+      layer: its name.
+      theirs: Vela's cycles.
+      ours: the estimate's.
+      bound: what binds in Vela: "NPU", "SRAM" or "DRAM".
+      seen: whether it was looked at.
+      channels: of its input.
+    """
+
+    network: str
+    layer: str
+    theirs: float
+    ours: float
+    bound: str
+    seen: bool
+    channels: int
+
+    @property
+    def error(self) -> float:
+        """Relative."""
+        return self.ours / self.theirs - 1
+
+
+def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
+    """A network of the zoo, or ``conv_I_O_K``: one K×K convolution I → O with ReLU."""
+    rng = np.random.default_rng(0)
+    if name.startswith("conv_"):
+        inputs, outputs, k = map(int, name.split("_")[1:])
+        kernel = rng.normal(0, 0.1, (k, k, inputs, outputs)).astype(np.float32)
+        attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1}
+        shape = (1, *size, outputs)
+        conv = Node(name="conv", op="conv2d", args=("input", kernel), attrs=attrs, shape=shape)
+        relu = Node(name="relu", op="relu", args=("conv",), attrs={}, shape=shape)
+        shape = (1, *size, inputs)
+        return Graph(input="input", input_shape=shape, nodes=(conv, relu), output="relu")
+    fresh = network.init(name, scale=scale, key=jax.random.key(0)).collapsed()
+    found = fresh.graph((1, *size, fresh.channels))
+    # Slopes are equal before training, which compilers turn into one look-up table.
+    nodes = [
+        dataclasses.replace(
+            node,
+            args=(node.args[0], rng.uniform(0.1, 0.3, np.shape(node.args[1])).astype(np.float32)),
+        )
+        if node.op == "prelu"
+        else node
+        for node in found.nodes
+    ]
+    return dataclasses.replace(found, nodes=tuple(nodes))
+
+
+def export(name: str, scale: int, size: tuple[int, int], path: pathlib.Path) -> None:
+    """Writes the network as a full-INT8 .tflite, with ranges made up."""
+    found = graph(name, scale, size)
+    where = points(found)
+    ranges = {key: where.fixed.get(key, (-1.0, 1.0)) for key in where.group.values()}
+    export_tflite(found, path, ranges=ranges)
+
+
+def rows(path: pathlib.Path, title: str, target_name: str, *, seen: bool) -> list[Row]:
+    """The convolutions of an exported file by Vela and by our estimate."""
+    target = find_target(target_name)
+    layers = layers_from_tflite(path)
+    ours = estimate(layers, target)
+    convolutions = [layer for layer in layers if layer.op in CONVOLUTIONS]
+    # Vela renames what it splits; both lists are in the order of the file.
+    theirs = [one for one in compile_model(path, target).operators if one.op in _THEIRS]
+    found = []
+    for layer, operator in zip(convolutions, theirs, strict=True):
+        cycles = sum(
+            row.cycles
+            for row in ours.rows
+            if row.name == layer.name or row.name.startswith(f"{layer.name}/")
+        )
+        parts = {
+            "NPU": operator.compute_cycles,
+            "SRAM": operator.sram_cycles,
+            "DRAM": operator.dram_cycles,
+        }
+        bound = max(parts, key=parts.__getitem__)
+        found.append(
+            Row(title, layer.name, operator.cycles, cycles, bound, seen, layer.input_shapes[0][-1])
+        )
+    return found
+
+
+def agreement(found: Sequence[Row]) -> tuple[float, float]:
+    """Spearman's rank correlation, and the median of the errors' magnitudes."""
+    from scipy.stats import spearmanr
+
+    rank = spearmanr([row.theirs for row in found], [row.ours for row in found]).statistic
+    return float(rank), float(np.median([abs(row.error) for row in found]))
+
+
+def _summary(target: str, found: Sequence[Row]) -> list[list[str]]:
+    table = []
+    for name, group in (
+        ("all", found),
+        # Of a first convolution Vela counts half the products on the Ethos-U85.
+        ("of several channels", [row for row in found if row.channels > 1]),
+        ("seen", [row for row in found if row.seen]),
+        ("unseen", [row for row in found if not row.seen]),
+        *((f"bound by {b}", [r for r in found if r.bound == b]) for b in ("NPU", "SRAM", "DRAM")),
+    ):
+        if len(group) > 2:
+            rank, median = agreement(group)
+            worst = max(abs(row.error) for row in group)
+            near = sum(abs(row.error) < 0.2 for row in group) / len(group)
+            cells = [f"{rank:.3f}", f"{median:.1%}", f"{near:.0%}", f"{worst:.0%}"]
+            table.append([target, name, str(len(group)), *cells])
+    return table
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, compiles, and prints tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", action="append", help=f"default {', '.join(TARGETS)}")
+    parser.add_argument("--network", action="append", help="of those that are compared; all")
+    parser.add_argument(
+        "--rows", action="store_true", help="every row, not those that are off alone"
+    )
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    targets = args.target or list(TARGETS)
+    found: dict[str, list[Row]] = {target: [] for target in targets}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, scale, size in CASES:
+            if args.network and name not in args.network:
+                continue
+            path = pathlib.Path(folder) / f"{name}.tflite"
+            export(name, scale, size, path)
+            title = f"{name} ×{scale} {size[1]}×{size[0]}"
+            for target in targets:
+                found[target] += rows(path, title, target, seen=name in SEEN)
+    results: dict[str, Any] = {}
+    for target in targets:
+        shown = [row for row in found[target] if args.rows or abs(row.error) >= 0.2]
+        header = ["rows off by 20 % or more" if not args.rows else "rows", "layer", "Vela", "ours"]
+        cells = [
+            [
+                row.network,
+                row.layer,
+                f"{row.theirs:.0f}",
+                f"{row.ours:.0f}",
+                f"{row.error:+.0%}",
+                row.bound,
+                "" if row.seen else "unseen",
+            ]
+            for row in shown
+        ]
+        print(f"{target}\n{text_table(cells, [*header, 'error', 'bound', ''], '<<>>><<')}\n")
+        results[target] = [dataclasses.asdict(row) for row in found[target]]
+    table = [line for target in targets for line in _summary(target, found[target])]
+    header = ["target", "rows", "", "rank correlation", "median error", "<20%", "worst"]
+    print(text_table(table, header, "<<>>>>>"))
+    if args.json:
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

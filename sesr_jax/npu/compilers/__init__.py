@@ -1,0 +1,42 @@
+"""Vendors' own compilers behind one interface: what they say of a model, beside our estimate.
+
+    compiled = compile_model("m5_int8.tflite", find_target("ethos-u85-2048"))
+    print(compiled.to_text())
+
+The table ``[compiler]`` of a target's file names the compiler and holds its options. Vela, for the
+Ethos-U, comes with the extra "npu" and runs here. tpu-mlir, for Sophgo's chips, wants a Python and an
+environment of its own: `tpu_mlir.commands` says what to run there on an exported .onnx file.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+
+from sesr_jax.errors import InputError
+from sesr_jax.npu.compilers import tpu_mlir, vela
+from sesr_jax.npu.compilers.result import Compiled, Operator
+from sesr_jax.npu.target import Target
+
+COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compiled]] = {
+    "vela": vela.compile_tflite
+}
+"""What runs in this Python, by the name in a target's file."""
+
+
+def compile_model(path: str | os.PathLike[str], target: Target) -> Compiled:
+    """What the compiler of `target` says of the INT8 model in `path`, a .tflite file.
+
+    Raises:
+      InputError: no compiler of the target runs here, it is not installed, the file is no INT8 model,
+        or the compiler refuses it.
+    """
+    name = (target.compiler or {}).get("name", "")
+    if name not in COMPILERS:
+        known = f"its compiler {name} runs elsewhere" if name else "its file names no compiler"
+        raise InputError(
+            f"Target {target.name!r} cannot be compiled for here, as {known}; choose a target of "
+            f"{', '.join(COMPILERS)}."
+        )
+    return COMPILERS[name](path, target)
+
+
+__all__ = ["COMPILERS", "Compiled", "Operator", "compile_model", "tpu_mlir", "vela"]

@@ -1,0 +1,98 @@
+"""What a vendor's compiler says of a model, whichever compiler it was."""
+
+import dataclasses
+
+from sesr_jax.report import text_table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One operator of the compiled model.
+
+    Attributes:
+      name: of the tensor that it writes.
+      op: as the compiler calls it.
+      cycles: that it takes: the most of the three below, or our estimate where it runs on the host.
+      compute_cycles: of the NPU's engines.
+      sram_cycles: of its on-chip memory.
+      dram_cycles: of what lies off the chip.
+      host: whether it falls to the host's CPU. The compiler counts nothing for it.
+      reason: why it does.
+    """
+
+    name: str
+    op: str
+    cycles: float
+    compute_cycles: float = 0
+    sram_cycles: float = 0
+    dram_cycles: float = 0
+    host: bool = False
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A model as a vendor's compiler sees it.
+
+    Attributes:
+      compiler: its name.
+      target: ours.
+      clock_hz: of the cycles.
+      operators: in the order in which they run.
+      seconds: for one frame, by the compiler.
+      host_seconds: what we add for the operators on the host: the time in which their tensors cross
+        the DRAM's bus.
+      dram_bytes: both ways, by the compiler.
+      sram_bytes: in use, by the compiler.
+    """
+
+    compiler: str
+    target: str
+    clock_hz: float
+    operators: tuple[Operator, ...]
+    seconds: float
+    host_seconds: float
+    dram_bytes: int
+    sram_bytes: int
+
+    @property
+    def on_host(self) -> tuple[Operator, ...]:
+        """The operators that the NPU does not run."""
+        return tuple(operator for operator in self.operators if operator.host)
+
+    def to_text(self) -> str:
+        """A table of the operators, the totals, and what falls to the host."""
+        rows = [
+            [
+                operator.name,
+                operator.op,
+                f"{operator.cycles / self.clock_hz * 1e3:.4f}",
+                *(
+                    f"{cycles / 1e6:.4f}"
+                    for cycles in (
+                        operator.compute_cycles,
+                        operator.sram_cycles,
+                        operator.dram_cycles,
+                    )
+                ),
+                "host" if operator.host else "",
+            ]
+            for operator in self.operators
+        ]
+        header = ["operator", "op", "ms", "NPU Mcycles", "SRAM", "DRAM", ""]
+        lines = [
+            text_table(rows, header, "<<>>>><"),
+            f"{self.compiler} for {self.target}: {self.seconds * 1e3:.3f} ms, "
+            f"{self.dram_bytes / 1e6:.2f} MB DRAM, {self.sram_bytes / 1024:.0f} KB SRAM",
+        ]
+        if self.on_host:
+            total = self.seconds + self.host_seconds
+            lines += [
+                f"ON THE HOST: {operator.name} ({operator.op}): {operator.reason or 'unsupported'}"
+                for operator in self.on_host
+            ]
+            lines.append(
+                f"with {self.host_seconds * 1e3:.3f} ms of ours for the host's traffic, which "
+                f"{self.compiler} counts as nothing: {total * 1e3:.3f} ms"
+            )
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,142 @@
+"""Arm's Vela, the compiler for the Ethos-U, run on a .tflite file.
+
+    compiled = compile_tflite("m5_int8.tflite", find_target("ethos-u65-512"))
+
+Its figures are estimates of its own performance model, not measurements. An operator that the NPU
+lacks, DEPTH_TO_SPACE above all, falls to the host's CPU and counts as nothing there; here it counts
+as our estimate of its traffic. In its memory modes without a size ("Shared_Sram", "Sram_Only") a map
+of any size fits on chip. A 1-channel first convolution counts half its products on the Ethos-U85.
+"""
+
+import csv
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from sesr_jax.errors import InputError
+from sesr_jax.npu.compilers.result import Compiled, Operator
+from sesr_jax.npu.estimate import Report, estimate
+from sesr_jax.npu.layers import Layer
+from sesr_jax.npu.target import Target
+from sesr_jax.npu.tflite import layers_from_tflite
+
+_TIMEOUT = 600  # seconds; a frame of 4K takes a few
+
+
+def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
+    """What Vela says of the INT8 model in `path` on `target`.
+
+    Args:
+      path: a .tflite file.
+      target: its table ``compiler`` holds Vela's accelerator, system and memory mode.
+
+    Raises:
+      InputError: Vela is not installed, the file is no INT8 model, or Vela refuses it.
+    """
+    layers = layers_from_tflite(path)
+    ours = estimate(layers, target)  # refuses floats
+    if importlib.util.find_spec("ethosu") is None:
+        raise InputError(
+            'Vela is not installed; install the extra that has it: pip install "sesr_jax[npu]".'
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        output = _run(pathlib.Path(path).resolve(), target, folder)
+        rows = _read(folder, "*_per-layer.csv")
+        summary = _read(folder, "*_summary_*.csv")[0]
+    operators = _operators(rows, _reasons(output), layers, ours)
+    host_cycles = sum(operator.cycles for operator in operators if operator.host)
+    return Compiled(
+        compiler="Vela",
+        target=target.name,
+        clock_hz=float(summary["core_clock"]),
+        operators=operators,
+        seconds=float(summary["inference_time"]),
+        host_seconds=host_cycles / target.clock_hz,
+        dram_bytes=round(
+            float(summary["dram_total_bytes"]) + float(summary["off_chip_flash_total_bytes"])
+        ),
+        sram_bytes=round(float(summary["sram_memory_used"]) * 1024),
+    )
+
+
+def _run(path: pathlib.Path, target: Target, folder: str) -> str:
+    """Compiles the file into `folder`; what Vela prints."""
+    options = target.compiler or {}
+    command = [sys.executable, "-m", "ethosu.vela", str(path), "--output-dir", folder]
+    command += ["--accelerator-config", options["accelerator"], "--config", "Arm/vela.ini"]
+    command += ["--system-config", options["system"], "--memory-mode", options["memory"]]
+    command += ["--verbose-performance", "--show-cpu-operations"]
+    try:
+        ran = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True, timeout=_TIMEOUT
+        )
+    except subprocess.CalledProcessError as error:
+        lines = (error.stdout + error.stderr).strip().splitlines() or ["it said nothing"]
+        raise InputError(
+            f"Vela does not compile {path.name} for {target.name} ({lines[-1].strip()}); export it again "
+            "or choose another target."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"Vela takes longer than {_TIMEOUT} s on {path.name}; export it at a smaller size."
+        ) from error
+    return ran.stdout
+
+
+def _read(folder: str, pattern: str) -> list[dict[str, str]]:
+    found = list(pathlib.Path(folder).glob(pattern))
+    if not found:
+        raise InputError(f"Vela wrote no {pattern[2:]}; install ethos-u-vela 4.5 or later.")
+    with open(found[0], newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _reasons(output: str) -> dict[str, str]:
+    """Why operators fall to the host, by the tensor that they write."""
+    return dict(re.findall(r"operator: \S+, ofm: '(.*)'\nReason: (.*)", output))
+
+
+def _operators(
+    rows: Sequence[Mapping[str, str]],
+    reasons: Mapping[str, str],
+    layers: Sequence[Layer],
+    ours: Report,
+) -> tuple[Operator, ...]:
+    """Vela's rows; what it fuses into the row before, or splits over several, is one operator."""
+    merged: dict[tuple[str, bool], Operator] = {}
+    estimates = _cycles_by_tensor(layers, ours)
+    for row in rows:
+        name, host = row["Name"], row["Target"] == "CPU"
+        before = merged.get(
+            (name, host), Operator(name=name, op=row["Original Operator"], cycles=0)
+        )
+        counted = estimates.get(name, 0) if host else before.cycles + float(row["Op Cycles"])
+        merged[name, host] = Operator(
+            name=name,
+            op=before.op,
+            cycles=counted,
+            compute_cycles=before.compute_cycles + float(row["NPU"]),
+            sram_cycles=before.sram_cycles + float(row["SRAM AC"]),
+            dram_cycles=before.dram_cycles
+            + sum(float(row[key]) for key in ("DRAM AC", "OnFlash AC", "OffFlash AC")),
+            host=host,
+            reason=reasons.get(name, "") if host else "",
+        )
+    return tuple(merged.values())
+
+
+def _cycles_by_tensor(layers: Sequence[Layer], ours: Report) -> dict[str, float]:
+    """Our cycles by the name, in the file, of the tensor that a layer with its activation writes."""
+    return {
+        layer.output.partition(":")[2]: sum(
+            row.cycles
+            for row in ours.rows
+            if row.name in (layer.name, layer.output) or row.name.startswith(f"{layer.name}/")
+        )
+        for layer in layers
+    }

@@ -1,0 +1,116 @@
+"""Vendors' compilers: Vela for real, on one small model; tpu-mlir by the commands alone."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import pytest
+
+from benchmarks import vela as benchmark
+from sesr_jax.errors import InputError
+from sesr_jax.export import export_tflite
+from sesr_jax.npu import estimate, find_target, layers_from_tflite, target_names
+from sesr_jax.npu.compilers import COMPILERS, compile_model, tpu_mlir
+
+TARGET = find_target("ethos-u85-2048")
+needs_vela = pytest.mark.skipif(
+    importlib.util.find_spec("ethosu") is None, reason='Vela comes with the extra "npu"'
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> pathlib.Path:
+    """SESR-M3 ×2 in INT8 as the project exports it."""
+    path = tmp_path_factory.mktemp("vela") / "m3.tflite"
+    benchmark.export("sesr_m3_hw", 2, (32, 48), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compiled(model):
+    return compile_model(model, TARGET)
+
+
+@needs_vela
+def test_every_operator_has_its_cycles(compiled, model):
+    convolutions = [one for one in compiled.operators if "Conv2D" in one.op]
+    assert len(convolutions) == 5
+    for one in convolutions:
+        assert one.cycles >= one.compute_cycles > 0
+    total = sum(one.cycles for one in compiled.operators if not one.host) / compiled.clock_hz
+    assert compiled.seconds == pytest.approx(total, rel=1e-3)
+    assert 0 < compiled.sram_bytes <= TARGET.memory.sram_bytes
+    assert (
+        compiled.dram_bytes >= 32 * 48 * 5
+    )  # the picture that goes in, and the one that comes out
+
+
+@needs_vela
+def test_what_falls_to_the_host_is_named_and_costed_by_us(compiled, model):
+    (shuffle,) = compiled.on_host
+    assert (shuffle.op, shuffle.reason) == ("DepthToSpace", "Unsupported opType")
+    (ours,) = estimate(layers_from_tflite(model), TARGET).flagged
+    assert shuffle.cycles == ours.cycles > 0
+    assert compiled.host_seconds == pytest.approx(ours.cycles / TARGET.clock_hz)
+    text = compiled.to_text()
+    assert "ON THE HOST: DepthToSpace" in text
+    assert f"{(compiled.seconds + compiled.host_seconds) * 1e3:.3f} ms" in text
+
+
+@needs_vela
+def test_the_estimates_agree_layer_by_layer(model):
+    found = benchmark.rows(model, "m3", "ethos-u65-512", seen=False)
+    assert len(found) == 5
+    assert all(abs(row.error) < 0.2 for row in found)
+
+
+@needs_vela
+def test_what_vela_refuses_is_its_last_line(model):
+    nowhere = dataclasses.replace(TARGET, compiler=dict(TARGET.compiler, system="Nowhere"))
+    with pytest.raises(InputError, match=r"Vela does not compile m3\.tflite.*Nowhere"):
+        compile_model(model, nowhere)
+
+
+def test_without_vela_the_extra_is_named(model, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"sesr_jax\[npu\]"):
+        compile_model(model, TARGET)
+
+
+def test_a_float_file_is_refused(tmp_path):
+    path = tmp_path / "float.tflite"
+    export_tflite(benchmark.graph("conv_3_8_3", 1, (8, 8)), path, ranges=None)
+    with pytest.raises(InputError, match="32-bit"):
+        compile_model(path, TARGET)
+
+
+def test_a_target_without_a_compiler_here_is_refused(model):
+    with pytest.raises(InputError, match="names no compiler"):
+        compile_model(model, find_target("ethos-n78-4tops"))
+    with pytest.raises(InputError, match="tpu-mlir runs elsewhere"):
+        compile_model(model, find_target("bm1684x-int8"))
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_compiler_of_a_target_is_known(name):
+    compiler = find_target(name).compiler
+    if compiler is None:
+        return
+    assert compiler["name"] in {*COMPILERS, "tpu-mlir"}
+    if compiler["name"] == "vela":
+        assert compiler.keys() == {"name", "accelerator", "system", "memory"}
+        assert compiler["accelerator"] == name
+
+
+def test_tpu_mlir_gets_a_float_onnx_and_takes_ranges_of_its_own():
+    int8, f16 = (find_target(f"bm1684x-{kind}") for kind in ("int8", "f16"))
+    transform, calibrate, deploy = tpu_mlir.commands("runs/m5.onnx", int8, size=(300, 400))
+    assert "[[1,1,300,400]]" in transform
+    assert calibrate[calibrate.index("-o") + 1] in deploy
+    assert {"INT8", "bm1684x", "m5.bmodel"} <= set(deploy)
+    assert len(tpu_mlir.commands("m5.onnx", f16, size=(8, 8))) == 2
+    assert "'[[1,3,8,8]]'" in tpu_mlir.script("m5.onnx", f16, size=(8, 8), channels=3)
+    with pytest.raises(InputError, match=r"\.onnx"):
+        tpu_mlir.commands("m5.tflite", int8, size=(8, 8))
+    with pytest.raises(InputError, match="does not compile for"):
+        tpu_mlir.commands("m5.onnx", TARGET, size=(8, 8))
