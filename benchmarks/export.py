@@ -1,0 +1,107 @@
+"""How long an export takes, and what the file gains: on this machine.
+
+    python -m benchmarks.export
+    python -m benchmarks.export --model sesr_m5_hw --frame 640x360 --size 480x270 --repetitions 9
+
+Seconds are those of the whole command ``sesr export`` for a frame of 1920×1080, in a fresh interpreter:
+imports, TensorFlow among them, calibration, conversion, checks and the golden pair. Frames a second are of
+a smaller size, medians of runs in turns (A B A B …) with two threads each: the INT8 file, the float file
+and the jitted network.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.collapse import interleaved
+from sesr_jax.cli.arguments import size
+from sesr_jax.export import Options, TFLiteModel, deployable, to_tflite
+from sesr_jax.files import replacing
+from sesr_jax.models import network
+from sesr_jax.models.network import Network
+from sesr_jax.quant import calibrate
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.report import text_table
+
+_THREADS = 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, measures, and prints seconds and ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="sesr_m5", help="default %(default)s")
+    parser.add_argument("--frame", default="1920x1080", help="what is exported; %(default)s")
+    parser.add_argument("--size", type=size, default=(270, 480), help="what is run; 480x270")
+    parser.add_argument("--repetitions", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    made = network.init(args.model, scale=2, key=jax.random.key(0))
+    seconds = {name: _export(made, args.frame, name) for name in ("jax2tf", "litert")}
+    speeds = interleaved(_forms(made, args.size), args.repetitions)
+    height, width = args.size
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}"
+    )
+    for name, spent in seconds.items():
+        print(f"sesr export of {args.model} at {args.frame} by {name}: {spent:.1f} s")
+    rows = [
+        (name, f"{1 / spent:.1f}", *(f"{speeds[other] / spent:.2f}×" for other in speeds))
+        for name, spent in speeds.items()
+    ]
+    header = [f"{width}×{height}", "frames a second", *(f"against {name}" for name in speeds)]
+    print(text_table(rows, header))
+    if args.json:
+        with replacing(args.json) as temporary:
+            content = {"export": seconds, "frame": speeds}
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _export(made: Network, frame: str, converter: str) -> float:
+    """Seconds of the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = pathlib.Path(folder, "weights.safetensors")
+        network.save(made, weights)
+        command = [sys.executable, "-c", "from sesr_jax.cli.main import main; main()", "export"]
+        command += ["--model", str(weights), "--size", frame, "--converter", converter]
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, "--out", str(pathlib.Path(folder, "m.tflite"))],
+            check=True,
+            capture_output=True,
+        )
+        return time.perf_counter() - start
+
+
+def _forms(made: Network, shape: tuple[int, int]) -> dict[str, Callable[[], object]]:
+    """One frame by each form."""
+    graph = deployable(made, shape)
+    image = photo_like(graph.input_shape)
+    int8 = TFLiteModel(to_tflite(graph, ranges=calibrate(graph, [image])), num_threads=_THREADS)
+    floats = TFLiteModel(
+        to_tflite(graph, ranges=None, options=Options(precision="float32")), num_threads=_THREADS
+    )
+    codes = image if int8.input is None else int8.input.quantise(image)
+    jitted, x = jax.jit(made.collapsed().apply), jnp.asarray(image)
+    return {
+        "INT8 file": lambda: int8.run(codes),
+        "float file": lambda: floats.run(image),
+        "jax.jit": lambda: jitted(x),
+    }
+
+
+if __name__ == "__main__":
+    main()
