@@ -88,7 +88,7 @@ SLOPE = jnp.asarray([-0.5, -0.25, 0.1, -1.0])
 CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "add": lambda x: ops.mul(ops.add(x, x), 0.5),
     "add constant": lambda x: ops.add(ops.mul(x, 0.5), -0.5 * BIAS),
-    "clip": lambda x: ops.clip(ops.add(x, -0.25), low=0.0, high=0.5),
+    "clip": lambda x: ops.clip(ops.mul(x, 0.75), low=0.0, high=0.5),
     "clip that stays": lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 1.5),
     "concat": lambda x: ops.concat(ops.mul(x, 0.5), ops.add(x, -0.25)),
     "concat with the image": lambda x: ops.mul(ops.concat(x, ops.mul(x, 2.0)), 0.5),

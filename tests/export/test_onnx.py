@@ -125,7 +125,7 @@ def test_an_int8_file_computes_what_the_ranges_say(
     expected = simulate(export.graph, export.ranges, photo)
     float32 = np.clip(run(export.graph, jnp.asarray(photo)), 0, 1)
     assert rms(actual - float32) < 1.02 * rms(expected - float32)
-    assert rms(actual - expected) < 0.05 * rms(expected - float32)
+    assert rms(actual - expected) < 0.1 * rms(expected - float32)
 
 
 @pytest.mark.parametrize(("name", "scale"), NETWORKS)
@@ -139,7 +139,7 @@ def test_an_int8_file_computes_what_the_tflite_file_does(
     # Integer convolutions agree to a code. PReLUs and transposed convolutions are float here, and
     # rounded twice there; what differs by a code is then multiplied by what follows.
     assert np.abs(codes).max() <= (1 if name == "sesr_m3_hw" else 4)
-    assert rms(codes) < 0.6
+    assert rms(codes) < 1
 
 
 @pytest.mark.parametrize(("name", "scale"), NETWORKS)

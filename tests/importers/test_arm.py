@@ -75,7 +75,7 @@ def test_each_kind_of_block_is_computed_in_its_reading(tmp_path, kind, reading, 
     want = _forward(arrays, x, scale, kind)
     assert_close(network.apply(x), want)
     assert_close(network.collapsed().apply(x), want)
-    assert dict(network.options) == {"expansion": _P}
+    assert dict(network.options) == {"expansion": _P, "centre": 0.5}
 
 
 def test_the_readings_agree_without_biases_and_differ_with_them(tmp_path, caplog):
@@ -137,7 +137,11 @@ def test_a_network_trained_for_int8_has_relu_and_its_ranges_are_left_out(tmp_pat
 def test_the_hardware_variant_gets_back_the_residual_that_arms_code_has(tmp_path):
     save_file(_arrays(2, "block", slopes=False), tmp_path / "w.safetensors")
     network = import_weights("arm", tmp_path / "w.safetensors", model="sesr_m3_hw", scale=2)
-    assert dict(network.options) == {"input_residual": True, "expansion": _P}
+    assert dict(network.options) == {
+        "input_residual": True,
+        "expansion": _P,
+        "centre": 0.5,
+    }
 
 
 def test_what_does_not_fit_is_named(tmp_path):

@@ -26,6 +26,7 @@ from sesr_jax.reparam import (
     acnet,
     collapse,
     collapsible,
+    combinators,
     conv3xc,
     dbb,
     dense,
@@ -281,20 +282,22 @@ def _mutated(function, mutation):
 
 _MUTATIONS = {
     "dropped bias": (
-        terms,
+        combinators,
         "_compose",
-        _mutated(terms._compose, lambda conv, first, second: conv.replace(bias=second.bias)),
+        _mutated(combinators._compose, lambda conv, first, second: conv.replace(bias=second.bias)),
     ),
     "flipped kernel": (
-        terms,
+        combinators,
         "_compose",
-        _mutated(terms._compose, lambda conv, *_: conv.replace(kernel=conv.kernel[::-1, ::-1])),
+        _mutated(
+            combinators._compose, lambda conv, *_: conv.replace(kernel=conv.kernel[::-1, ::-1])
+        ),
     ),
     "off-by-one centre": (
-        terms,
+        combinators,
         "_grown",
         _mutated(
-            terms._grown,
+            combinators._grown,
             lambda kernel, conv, _: (
                 kernel if kernel.shape == conv.kernel.shape else jnp.roll(kernel, 1, axis=0)
             ),
@@ -309,12 +312,12 @@ _MUTATIONS = {
             terms.Reach(),
         ),
     ),
-    "strides forgotten": (terms, "dilated", lambda kernel, rates: kernel),
+    "strides forgotten": (combinators, "dilated", lambda kernel, rates: kernel),
     "bias seen by one tap": (
-        terms,
+        combinators,
         "_compose",
         _mutated(
-            terms._compose,
+            combinators._compose,
             lambda conv, first, second: (
                 conv
                 if first.bias is None

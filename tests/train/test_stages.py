@@ -327,8 +327,8 @@ def test_settings_hold_in_their_stage_alone(config):
         (train.stage(optim={"options": {"b3": 1.0}}), "do not fit amsgrad"),
         (train.stage("grow_basis", added=0), "grow by 0 kernels"),
         (
-            train.stage(data={"patch": 40}),
-            r"smaller than the crop of 80 pixels of config\.stages\[1\]",
+            train.stage(data={"patch": 64}),
+            r"smaller than the crop of 128 pixels of config\.stages\[1\]",
         ),
     ],
 )
