@@ -12,7 +12,13 @@ _VERSION = re.search(
 
 _EXTRAS = {
     "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
-    "export": ["ai-edge-litert>=2.1", "flatbuffers>=24", "onnx>=1.17", "tensorflow-cpu>=2.20"],
+    "export": [
+        "ai-edge-litert>=2.1",
+        "flatbuffers>=24",
+        "litert-converter>=0.5",
+        "onnx>=1.17",
+        "tensorflow-cpu>=2.20",
+    ],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],

@@ -11,6 +11,7 @@ import pytest
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
+    "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "npu": "--reference . --repetitions 1",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
@@ -61,3 +62,11 @@ def test_kernels_stand_beside_the_reference(tmp_path):
             # Kernels may round otherwise; they compute the same function.
             assert 0 <= found["mean"] <= found["largest"] < 30
         assert result["name"] in printed
+
+
+def test_exports_are_timed_and_their_files_raced(tmp_path):
+    results, printed = _run("export", tmp_path)
+    assert results["export"].keys() == {"jax2tf", "litert"}
+    assert results["frame"].keys() == {"INT8 file", "float file", "jax.jit"}
+    assert all(v > 0 for v in (*results["export"].values(), *results["frame"].values()))
+    assert "against jax.jit" in printed
