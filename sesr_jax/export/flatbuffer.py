@@ -130,6 +130,36 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def with_unsigned_edges(data: bytes) -> bytes:
+    """The model with UINT8 for an INT8 input or output: a QUANTIZE there adds 128 to the codes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read(data)
+    (subgraph,) = model.subgraphs
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 1
+    for edge in ("inputs", "outputs"):
+        (index,) = getattr(subgraph, edge)
+        signed, unsigned = subgraph.tensors[index], schema.TensorT()
+        if signed.type != schema.TensorType.INT8:
+            continue
+        unsigned.name, unsigned.shape = signed.name + b"/unsigned", signed.shape
+        unsigned.type = schema.TensorType.UINT8
+        unsigned.quantization = schema.QuantizationParametersT()
+        unsigned.quantization.scale = signed.quantization.scale
+        unsigned.quantization.zeroPoint = signed.quantization.zeroPoint + 128
+        op, place = schema.OperatorT(), len(subgraph.tensors)
+        op.opcodeIndex = len(model.operatorCodes)
+        op.inputs, op.outputs = ([place], [index]) if edge == "inputs" else ([index], [place])
+        subgraph.tensors.append(unsigned)
+        subgraph.operators.insert(0 if edge == "inputs" else len(subgraph.operators), op)
+        setattr(subgraph, edge, [place])
+    model.operatorCodes.append(code)
+    model.signatureDefs = None  # they name the tensors that were there before
+    return pack(model)
+
+
 def with_metadata(source: Source, metadata: Mapping[str, Any]) -> bytes:
     """The model with `metadata` as JSON in the entry "sesr_jax"."""
     from ai_edge_litert import schema_py_generated as schema

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import Source
+from sesr_jax.export.flatbuffer import Source, content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
 from sesr_jax.reparam.cost import photo_like
 
@@ -95,6 +95,7 @@ def replays(
     Raises:
       InputError: there is no pair or no file, or it is damaged, or the two do not belong together.
     """
+    content(source)  # the file is missed before its pair is
     pair = _read(golden or golden_path(source))
     results = []
     for kernels in KERNELS:

@@ -22,13 +22,14 @@ from jax import export
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import with_unsigned_edges
 from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, affine, points
 
 _TFL = "tfl."
-_DTYPES = {"int8": "i8", "uint8": "ui8", "int16": "i16"}
+_DTYPES = {"int8": "i8", "int16": "i16"}
 _NEAR_ZERO = (
     1e-6  # the largest weight of a channel counts as at least this, as in TensorFlow's converter
 )
@@ -44,30 +45,30 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     places = points(graph, scheme)
     group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
 
-    def composite(kind: str, name: str, x: jax.Array, codes: str, result: Any) -> jax.Array:
+    def composite(kind: str, name: str, x: jax.Array, result: Any) -> jax.Array:
         if name not in group:
             return x
         scale, zero_point = affine(*ranges[group[name]], options.precision)
-        zero_point += 128 if codes == "uint8" else 0
-        return _quant(kind, x, scale, zero_point, codes, result=result)
+        return _quant(kind, x, scale, zero_point, options.precision, result=result)
 
     def network(x: jax.Array) -> jax.Array:
         def seam(name: str, y: jax.Array) -> jax.Array:
-            return composite("fake_quant", name, y, options.precision, y.dtype)
+            return composite("fake_quant", name, y, y.dtype)
 
-        image = composite("dequantize", graph.input, x, options.codes, jnp.float32)
+        image = composite("dequantize", graph.input, x, jnp.float32)
         values = {graph.input: seam(graph.input, image)}
         for node in graph.nodes:
             inputs = [values[name] for name in node.inputs]
             integer = group.keys() >= {*node.inputs} and not scheme.excludes(node.name)
             y = inputs[0] if node.name in absorbed else _call(node, inputs, integer)
             values[node.name] = seam(node.name, y)
-        y = values[graph.output]
-        return composite("quantize", graph.output, y, options.codes, options.codes)
+        return composite("quantize", graph.output, values[graph.output], options.precision)
 
-    dtype = options.codes if graph.input in group else "float32"
+    dtype = options.precision if graph.input in group else "float32"
     x = jax.ShapeDtypeStruct(graph.input_shape, jnp.dtype(dtype))
-    return _converted(export.export(jax.jit(network), platforms=["cpu"])(x).mlir_module())
+    model = _converted(export.export(jax.jit(network), platforms=["cpu"])(x).mlir_module())
+    # Asked for unsigned codes, the converter gives them to a last convolution, which has no such kernel.
+    return with_unsigned_edges(model) if options.codes == "uint8" else model
 
 
 def _quant(

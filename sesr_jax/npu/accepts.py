@@ -14,7 +14,8 @@ from sesr_jax.npu.tflite import layers_from_tflite
 def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     """Why `target` does not run the whole of the file, one reason each; empty if it does.
 
-    An operator is called by its place in the file and its name, such as "3_prelu".
+    An operator is called by its place in the file and its name, such as "3_conv_2d"; an activation that
+    alone reads a convolution, such as "prelu after 3_conv_2d".
     """
     try:
         layers = layers_from_tflite(path)
@@ -24,9 +25,10 @@ def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     for layer in layers:
         if target.bits == 8 and layer.bits != 8:
             by_reason.setdefault(f"elements of {layer.bits} bits", []).append(layer.name)
-    for one in lower(layers, target):
-        if one.flag:
-            by_reason.setdefault(one.flag, []).append(one.layer)
+        for one in lower([layer], target):
+            name = layer.name if one.op != layer.activation else f"{one.op} after {layer.name}"
+            if one.flag:
+                by_reason.setdefault(one.flag, []).append(name)
     return tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
 
 

@@ -1,0 +1,163 @@
+"""``sesr export``, ``verify`` and ``inspect``, through the real `main`."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+
+from sesr_jax.cli.main import main
+from sesr_jax.data import embedded, read_image, write_image
+from sesr_jax.export import TFLiteModel, read_metadata
+from sesr_jax.models import network
+
+SIZE = ("--size", "48x40")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Small networks with fresh weights: with PReLU, and with ReLU alone."""
+    folder, paths = tmp_path_factory.mktemp("weights"), {}
+    for name in ("sesr_m3", "sesr_m3_hw"):
+        paths[name] = folder / f"{name}.safetensors"
+        made = network.init(name, scale=2, key=jax.random.key(0), expansion=4, blocks=1)
+        network.save(made, paths[name])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of crops of a real photo."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, top in (("a", 60), ("b", 120)):
+        write_image(folder / f"{name}.png", embedded("eval")[1].hr[top : top + 80, 100:196])
+    return folder
+
+
+def _refused(capsys, *argv):
+    """The one sentence with which the command refuses."""
+    assert main([str(arg) for arg in argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+def _export(weights, out, *argv):
+    command = ["export", "--model", weights, "--out", out, *argv]
+    return main([str(arg) for arg in command])
+
+
+def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, capsys):
+    out = tmp_path / "m3.tflite"
+    given = ("--calibrate", photos, "--tail", "none", "--io", "uint8", "--cross-check")
+    checks = ("--target", "ethos-n78-4tops", "--max-drop", "1", "--check-on", photos)
+    assert _export(weights["sesr_m3_hw"], out, *SIZE, *given, *checks, "--tile", "32x24") == 0
+    told = capsys.readouterr().out
+    assert "sesr_m3_hw ×2, INT8" in told
+    assert "collapsed and expanded network: " in told
+    assert "the file by litert: 0 apart" in told
+    assert told.count("PSNR lost: ") == 2
+    tile = tmp_path / "m3_32x24.tflite"
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"m3.tflite", "m3.golden.npz", tile.name, "m3_32x24.golden.npz"}
+    assert read_metadata(tile)["host_blocks"] == [2]
+    assert TFLiteModel(tile).output_shape == (1, 48, 64, 1)
+
+    assert main(["verify", str(tile)]) == 0
+    told = capsys.readouterr().out
+    assert "XNNPACK (golden)" in told
+    assert "reference" in told
+    assert main(["inspect", str(tile)]) == 0
+    told = capsys.readouterr().out
+    assert "model: sesr_m3_hw" in told
+    assert "tail: none" in told
+    assert "ethos-n78-4tops: runs all of it" in told
+
+    large = tmp_path / "large.png"
+    assert main(["upscale", str(photos / "a.png"), str(large), "--model", str(tile)]) == 0
+    assert read_image(large).shape == (160, 192, 3)
+    assert main(["eval", "--model", str(tile), "--data", str(photos)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--precision", "int16"), ("int16", "transpose")),
+        (("--precision", "weights", "--converter", "litert"), ("weights", "depth_to_space")),
+        (("--exclude", "tail/*", "--calibrate", "embedded:eval"), ("int8", "depth_to_space")),
+    ],
+)
+def test_other_precisions(flags, told, weights, tmp_path, capsys):
+    out = tmp_path / "m3.tflite"
+    assert _export(weights["sesr_m3_hw"], out, *SIZE, *flags) == 0
+    found = read_metadata(out)
+    assert (found["precision"], found["tail"]) == told
+    assert main(["verify", str(out)]) == 0
+
+
+def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
+    out = tmp_path / "m3.onnx"
+    command = (weights["sesr_m3_hw"], out, "--calibrate", photos)
+    assert _export(*command, "--tail", "none", *SIZE) == 0
+    model = onnx.load(out)
+    assert "DepthToSpace" not in {node.op_type for node in model.graph.node}
+    found = {prop.key: prop.value for prop in model.metadata_props}
+    assert json.loads(found["host_blocks"]) == [2]
+    assert json.loads(found["collapse"])["difference"] < 1e-5
+    refused = ("export", "--model", weights["sesr_m3_hw"], "--out", out)
+    assert "DepthToSpace" in _refused(capsys, *refused, "--tail", "transpose")
+    assert "not float16" in _refused(capsys, *refused, "--precision", "float16")
+    assert "leave them out" in _refused(capsys, *refused, "--target", "vs680")
+
+
+def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, capsys):
+    out = tmp_path / "m3.tflite"
+    assert _export(weights["sesr_m3_hw"], out, *SIZE, "--calibrate", photos) == 0
+    golden = tmp_path / "m3.golden.npz"
+    with np.load(golden) as file:
+        arrays = dict(file)
+    np.savez(golden, **{**arrays, "output": arrays["output"] + np.int8(1)})
+    assert "differs from its golden output by up to" in _refused(capsys, "verify", out)
+    golden.unlink()
+    assert "golden" in _refused(capsys, "verify", out)
+
+
+def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos, tmp_path, capsys):
+    empty, tiny = tmp_path / "empty", tmp_path / "tiny"
+    empty.mkdir()
+    tiny.mkdir()
+    write_image(tiny / "x.png", np.zeros((1, 9, 3), np.uint8))
+    broken = tmp_path / "nan.safetensors"
+    made = network.load(weights["sesr_m3"])
+    variables = jax.tree.map(lambda p: jnp.full_like(p, jnp.nan), made.variables)
+    network.save(network.Network(name="sesr_m3", scale=2, variables=variables,
+                                 options=made.options), broken)  # fmt: skip
+    out = tmp_path / "files" / "m3.tflite"
+
+    def refused(*argv, model="sesr_m3"):
+        model = weights.get(model, model)
+        return _refused(capsys, "export", "--model", model, "--out", out, *SIZE, *argv)
+
+    given = ("--calibrate", photos)
+    assert "prelu" in refused(*given, "--target", "ethos-n78-4tops")
+    assert "more than the allowed -9 dB" in refused(
+        *given, "--max-drop", "-9", "--check-on", photos
+    )
+    assert "empty" in refused("--calibrate", empty)
+    assert "1" in refused("--calibrate", tiny)
+    assert "not finite" in refused(*given, model=broken)
+    assert "matches no node" in refused(*given, "--exclude", "head/conv3d")
+    assert "nothing to exclude" in refused("--precision", "float32", "--exclude", "head/*")
+    assert "no float16" in refused("--precision", "float16", "--converter", "litert")
+    assert "observer" in refused(*given, "--observer", "hope")
+    assert "abacus" in refused("--target", "abacus")
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+def test_files_that_are_none(tmp_path, capsys):
+    (tmp_path / "x.tflite").write_bytes(b"no model at all")
+    for verb in ("inspect", "verify"):
+        assert "x.tflite" in _refused(capsys, verb, tmp_path / "x.tflite")
+        assert "none.tflite" in _refused(capsys, verb, tmp_path / "none.tflite")
