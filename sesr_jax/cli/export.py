@@ -133,6 +133,8 @@ def _write_deployable(network: Network, args: argparse.Namespace) -> None:
         told = read_metadata(file)
         if (difference := told["collapse"]["difference"]) is not None:
             print(f"collapsed and expanded network: {difference:.1e} apart")
+        if "codes" in told:
+            print("codes: all as the integer reference computes them")
         if "cross_check" in told:
             print(
                 "the file by {converter}: {largest_difference:g} apart".format(

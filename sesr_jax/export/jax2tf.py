@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from sesr_jax import ops
+from sesr_jax.errors import InputError
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, points
@@ -27,9 +28,14 @@ Tensor: TypeAlias = Any
 
 
 def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
-    """The TFLite model of `graph`; `ranges` are read where activations are integers."""
+    """The TFLite model of `graph`; `ranges` are read where activations are integers.
+
+    Raises:
+      InputError: the converter fails.
+    """
     quiet_tensorflow()
     import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
 
     places = points(graph, options.scheme)
     group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
@@ -68,7 +74,15 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
         converter.inference_input_type = tf.as_dtype(options.codes)
     if graph.output in group:
         converter.inference_output_type = tf.as_dtype(options.codes)
-    return bytes(converter.convert())
+    try:
+        return bytes(converter.convert())
+    except ConverterError as error:
+        # Its first line says what; behind it stand the frames of the trace.
+        said = str(error).partition("\n")[0].partition("error: ")[2]
+        raise InputError(
+            f"TensorFlow's converter cannot write this network ({said or error}); take the converter litert, "
+            "or build the network without what it names."
+        ) from error
 
 
 def quiet_tensorflow() -> None:

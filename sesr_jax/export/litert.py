@@ -60,7 +60,12 @@ class TFLiteModel:
     """
 
     def __init__(
-        self, source: Source, *, kernels: Kernels = "XNNPACK", num_threads: int | None = None
+        self,
+        source: Source,
+        *,
+        kernels: Kernels = "XNNPACK",
+        num_threads: int | None = None,
+        keep_tensors: bool = False,
     ) -> None:
         """Loads the file.
 
@@ -68,19 +73,21 @@ class TFLiteModel:
           source: the file's path or content.
           kernels: which of `KERNELS` run it.
           num_threads: for the kernels; LiteRT's own choice by default.
+          keep_tensors: whether a run leaves all of its tensors in memory, for `tensors`.
 
         Raises:
           InputError: there is no such file, or LiteRT cannot load it.
         """
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        data = content(source)
+        self._content = data = content(source)
         self._host_blocks = tuple(read_metadata(data).get("host_blocks", ()))
         try:
             self._interpreter = Interpreter(
                 model_content=_registered(data) if kernels == "reference" else data,
                 experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
                 num_threads=num_threads,
+                experimental_preserve_all_tensors=keep_tensors,
             )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
@@ -129,6 +136,12 @@ class TFLiteModel:
         self._interpreter.set_tensor(source["index"], x)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(target["index"]))
+
+    def tensors(self) -> list[np.ndarray]:
+        """What each operator wrote in the last `run`, in their order, where `keep_tensors` was asked for."""
+        (subgraph,) = read(self._content).subgraphs
+        written = (int(index) for op in subgraph.operators for index in op.outputs)
+        return [self._interpreter.get_tensor(index) for index in written]
 
     def _on_host(self, y: np.ndarray) -> np.ndarray:
         """The image, its pixels moved where the file leaves that to who runs it."""

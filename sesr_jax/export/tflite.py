@@ -3,8 +3,8 @@
     export_tflite(graph, "sesr_m5_x2.tflite", ranges=calibrate(graph, images))
 
 Two converters make them, `jax2tf` and `stablehlo`. What is done to the Graph before and to the file after
-is the same for both and stands here: the tail, the forms that 16 bits need, checks, metadata, and the golden
-pair beside the file.
+is the same for both and stands here: the tail, the forms that 16 bits need, checks, proofs, metadata, and the
+golden pair beside the file.
 
 Limits: the exported size is the Graph's; one input and one output.
 """
@@ -20,12 +20,13 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
 from sesr_jax.export.checks import check_excluded, check_integer
+from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.files import replacing
-from sesr_jax.graph import Graph, host_blocks
+from sesr_jax.graph import Graph, host_blocks, resized
 from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
 
@@ -62,13 +63,22 @@ def export_tflite(
         tell the largest difference of its output, in codes, or in values of a float file.
 
     Raises:
-      InputError: see `to_tflite` and `check_integer`.
+      InputError: see `to_tflite`, `check_integer` and, of an INT8 file, `prove_codes`.
     """
     options = _resolved(options, ranges)
     model = to_tflite(graph, ranges=ranges, options=options)
     if options.integer and not options.exclude:
         check_integer(model, activations="int16" if options.precision == "int16" else "int8")
     told = {**(metadata or {}), **_facts(graph, ranges, options)}
+    if options.precision == "int8" and not options.exclude:
+        written, carried = rewritten(graph, ranges, options)
+        proof = prove_codes(
+            model,
+            written,
+            carried or {},
+            convert=lambda shape: to_tflite(resized(graph, shape), ranges=ranges, options=options),
+        )
+        told["codes"] = dataclasses.asdict(proof)
     if cross_check:
         told["cross_check"] = _cross_check(model, graph, ranges, options)
     model = with_metadata(model, told)

@@ -1,7 +1,7 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
 from sesr_jax.graph.cost import Cost, cost, macs, receptive_radius
-from sesr_jax.graph.graph import Arg, Graph, Node, run
+from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
 from sesr_jax.graph.tails import TAILS, Tail, host_blocks, with_clip, with_tail
 from sesr_jax.graph.trace import trace
 
@@ -16,6 +16,7 @@ __all__ = [
     "host_blocks",
     "macs",
     "receptive_radius",
+    "resized",
     "run",
     "trace",
     "with_clip",

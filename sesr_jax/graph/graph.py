@@ -95,3 +95,24 @@ def run(
         args = (values[arg] if isinstance(arg, str) else arg for arg in node.args)
         values[node.name] = tap(node.name, ops.OPS[node.op](*args, **node.attrs))
     return values[graph.output]
+
+
+def resized(graph: Graph, input_shape: tuple[int, ...]) -> Graph:
+    """`graph` with the shapes that its nodes have for an input of `input_shape` ``[N, H, W, C]``.
+
+    Raises:
+      ValueError, TypeError: an operation does not take that size.
+    """
+    names = [node.name for node in graph.nodes]
+
+    def every(x: jax.Array) -> list[jax.Array]:
+        seen: dict[str, jax.Array] = {}
+        run(graph, x, lambda name, y: seen.setdefault(name, y))
+        return [seen[name] for name in names]
+
+    shapes = jax.eval_shape(every, jax.ShapeDtypeStruct(input_shape, np.float32))
+    nodes = tuple(
+        dataclasses.replace(node, shape=of.shape)
+        for node, of in zip(graph.nodes, shapes, strict=True)
+    )
+    return dataclasses.replace(graph, input_shape=input_shape, nodes=nodes)
