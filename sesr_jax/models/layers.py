@@ -4,6 +4,7 @@ import jax
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.reparam import LinearConv, dense
 
 
 class PReLU(nn.Module):
@@ -14,6 +15,21 @@ class PReLU(nn.Module):
         """``[N, H, W, C] → [N, H, W, C]``."""
         slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
         return ops.prelu(x, slope.astype(x.dtype))
+
+
+def residual_block(x: jax.Array, name: str) -> jax.Array:
+    """EDSR's block (Lim et al. 2017), ``[N, H, W, C] → [N, H, W, C]``: 3×3, ReLU, 3×3, plus the input."""
+    features = x.shape[-1]
+    h = ops.relu(LinearConv(features, dense(3), name=f"{name}_first")(x))
+    return ops.add(x, LinearConv(features, dense(3), name=f"{name}_second")(h))
+
+
+def anchor(x: jax.Array, scale: int) -> jax.Array:
+    """``[N, H, W, C] → [N, H, W, s²·C]``: the input once for each output phase, as `to_pixels` wants it.
+
+    So it is nearest-neighbour interpolation before its last step (ABPN, Du et al. 2021).
+    """
+    return ops.concat(*[x] * scale**2)
 
 
 def shuffle_blocks(scale: int) -> tuple[int, ...]:

@@ -14,13 +14,23 @@ from typing import Any
 from flax import linen as nn
 
 from sesr_jax.errors import InputError, look_up
+from sesr_jax.models.abpn import ABPN
+from sesr_jax.models.along import ALONG
 from sesr_jax.models.ecbsr import ECBSR
+from sesr_jax.models.embededai import EmbededAI
 from sesr_jax.models.fsrcnn import FSRCNN
+from sesr_jax.models.mju_gogogo import MjuGogogo
 from sesr_jax.models.published import Quality, published
+from sesr_jax.models.quicksrnet import QuickSRNet
 from sesr_jax.models.sesr import SESR
+from sesr_jax.models.tinysrnet import TinySRNet
+from sesr_jax.models.xlsr import XLSR
+from sesr_jax.models.z6 import Z6
 
 _SESR = "Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Table 1"
 _ECBSR = "Zhang et al., Edge-oriented Convolution Block, ACM Multimedia 2021"
+_MAI21 = "Ignatov et al., Mobile AI 2021 Challenge: Report, arXiv:2105.07825"
+_QUICK = "Berger et al., QuickSRNet, CVPR Workshops 2023"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,11 @@ def _ecbsr(features: int, blocks: int) -> Variant:
     return Variant(build=build, scales=(2, 3, 4), paper=_ECBSR)
 
 
+def _challenge(build: Callable[..., nn.Module], paper: str = _MAI21, **fields: Any) -> Variant:
+    """A network of the Mobile AI challenges: RGB, at their one scale."""
+    return Variant(build=functools.partial(build, **fields), scales=(3,), paper=paper)
+
+
 _SIZES = {
     "sesr_m3": _sesr("sesr_m3", features=16, blocks=3, expansion=256),
     "sesr_m5": _sesr("sesr_m5", features=16, blocks=5, expansion=256),
@@ -76,6 +91,18 @@ VARIANTS: dict[str, Variant] = {
         scales=(2, 3, 4),
         paper="Dong et al., Accelerating the SRCNN, ECCV 2016, as printed in SESR's Table 1",
         published=published("fsrcnn"),
+    ),
+    "xlsr": _challenge(XLSR, "Ayazoglu, XLSR, CVPR Workshops 2021"),
+    "abpn": _challenge(ABPN, "Du et al., Anchor-based Plain Net, CVPR Workshops 2021"),
+    "tinysrnet": _challenge(TinySRNet),
+    "along": _challenge(ALONG),
+    "embededai": _challenge(EmbededAI),
+    "mju_gogogo": _challenge(MjuGogogo),
+    "z6": _challenge(Z6, "Ignatov et al., Mobile AI & AIM 2022 Challenge: Report, arXiv:2211.05910"),
+    "quicksrnet_small": _challenge(QuickSRNet, _QUICK),
+    "quicksrnet_medium": _challenge(QuickSRNet, _QUICK, blocks=5),
+    "quicksrnet_large": _challenge(
+        QuickSRNet, _QUICK, features=64, blocks=11, input_residual=True
     ),
 }
 

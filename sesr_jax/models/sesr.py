@@ -14,7 +14,7 @@ import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import PReLU, to_pixels
+from sesr_jax.models.layers import PReLU, anchor, to_pixels
 from sesr_jax.reparam import Factory, LinearConv, collapsible, named, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -77,5 +77,5 @@ class SESR(nn.Module):
         y = conv(self.channels * self.scale**2, form(5), name="tail")(ops.add(h, shallow))
         if self.input_residual:
             # One channel is broadcast to all phases; several are repeated, phase by phase.
-            y = ops.add(y, x if self.channels == 1 else ops.concat(*[x] * self.scale**2))
+            y = ops.add(y, x if self.channels == 1 else anchor(x, self.scale))
         return to_pixels(y, self.scale)

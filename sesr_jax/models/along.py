@@ -1,0 +1,44 @@
+"""The entry of the team ALONG to the Mobile AI 2021 challenge (Ignatov et al. 2021).
+
+The report tells a network like `tinysrnet`, but with all operations at the original scale, and the
+nearest-neighbour interpolation of the input added to the output. Reconstructed on RGB:
+
+    3×3 to f  →  3 × (3×3, ReLU, 3×3, + its input)  →  3×3 to 3·s²  →  pixels
+        →  + nearest-neighbour interpolation of the input  →  clip to [0, 1]
+
+Choices: blocks are EDSR's, of two convolutions; f makes the INT8 file as large as the published 55 KB.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import residual_block, to_pixels
+from sesr_jax.reparam import LinearConv, dense
+
+
+class ALONG(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: f.
+      blocks: the number of residual blocks.
+      channels: C; 3 for RGB.
+    """
+
+    scale: int = 3
+    features: int = 26
+    blocks: int = 3
+    channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        h = LinearConv(self.features, dense(3), name="head")(x)
+        for i in range(self.blocks):
+            h = residual_block(h, f"block_{i}")
+        y = to_pixels(
+            LinearConv(self.channels * self.scale**2, dense(3), name="tail")(h), self.scale
+        )
+        return ops.clip(ops.add(y, ops.resize(x, scale=self.scale)), low=0.0, high=1.0)

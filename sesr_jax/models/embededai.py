@@ -1,0 +1,48 @@
+"""The entry of the team EmbededAI to the Mobile AI 2021 challenge (Ignatov et al. 2021).
+
+The report tells a plain network whose convolutions train as identity + 1×1 + 3×3 and are merged, with a
+clipped ReLU at the end; neither widths nor the size are public. Reconstructed on RGB, collapsed:
+
+    3×3 to f, ReLU  →  m × (3×3, ReLU)  →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
+
+Choices: f = 28 and m = 4, those of ABPN, whose size is that of all entries; no long residual, since the
+network is called plain; the first and the last convolution, which change the channels, have no identity.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import to_pixels
+from sesr_jax.reparam import Factory, LinearConv, named, repvgg
+from sesr_jax.reparam.linear_conv import Mode
+
+
+class EmbededAI(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: f.
+      blocks: m.
+      channels: C; 3 for RGB.
+      form: what a convolution trains as, or a name in `reparam.FORMS`, for ablations.
+      mode: see `LinearConv`.
+    """
+
+    scale: int = 3
+    features: int = 28
+    blocks: int = 4
+    channels: int = 3
+    form: Factory | str = repvgg
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+        h = x
+        for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
+            h = ops.relu(LinearConv(self.features, form, self.mode, name=name)(h))
+        y = LinearConv(self.channels * self.scale**2, form, self.mode, name="tail")(h)
+        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

@@ -1,0 +1,54 @@
+"""The entry of the team mju_gogogo to the Mobile AI 2021 challenge (Ignatov et al. 2021).
+
+The report tells a network like EDSR: six modules with spatial attention, a global skip, a 1×1 that squeezes
+the features, three 3×3 and a depth-to-space; neither widths nor the size are public. Reconstructed on RGB:
+
+    3×3 to 16  →  6 × (3×3, ReLU, 3×3, · attention, + its input)  →  + first feature map
+        →  1×1 to 12  →  2 × (3×3, ReLU)  →  3×3 to 3·s²  →  pixels
+
+Choices: attention is one map for all channels, the sigmoid of a 3×3 (a mean over channels has no place on an
+NPU that quantises per tensor); the widths keep it near the other entries in size.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import to_pixels
+from sesr_jax.reparam import LinearConv, dense
+
+
+class MjuGogogo(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``, not clipped.
+
+    Attributes:
+      scale: s.
+      features: the channels of the modules.
+      squeezed: the channels behind the 1×1.
+      modules: their number.
+      channels: C; 3 for RGB.
+    """
+
+    scale: int = 3
+    features: int = 16
+    squeezed: int = 12
+    modules: int = 6
+    channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+
+        def conv(h: jax.Array, features: int, name: str, size: int = 3) -> jax.Array:
+            return LinearConv(features, dense(size), name=name)(h)
+
+        h = shallow = conv(x, self.features, "head")
+        for i in range(self.modules):
+            inner = ops.relu(conv(h, self.features, f"module_{i}_first"))
+            inner = conv(inner, self.features, f"module_{i}_second")
+            attention = ops.sigmoid(conv(inner, 1, f"module_{i}_attention"))
+            h = ops.add(h, ops.mul(inner, attention))
+        h = conv(ops.add(h, shallow), self.squeezed, "squeeze", size=1)
+        for i in range(2):
+            h = ops.relu(conv(h, self.squeezed, f"refine_{i}"))
+        return to_pixels(conv(h, self.channels * self.scale**2, "tail"), self.scale)

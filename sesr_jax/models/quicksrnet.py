@@ -1,0 +1,46 @@
+"""QuickSRNet: Plain Single-Image Super-Resolution for Mobile (Berger et al., CVPR Workshops 2023).
+
+A plain stack on RGB, every activation a clip to [0, 1]:
+
+    3×3 to f, clip  →  m × (3×3, clip)  →  3×3 to 3·s² (+ the input, in the large one)  →  pixels, clip
+
+Every convolution starts near the identity, so that the network starts near nearest-neighbour interpolation.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import anchor, to_pixels
+from sesr_jax.reparam import LinearConv, dense, quicksrnet
+
+
+class QuickSRNet(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: f.
+      blocks: m.
+      input_residual: whether the input is added to every output phase.
+      channels: C; 3 for RGB.
+    """
+
+    scale: int = 3
+    features: int = 32
+    blocks: int = 2
+    input_residual: bool = False
+    channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        h = x
+        for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
+            h = LinearConv(self.features, quicksrnet(3), name=name)(h)
+            h = ops.clip(h, low=0.0, high=1.0)
+        form = dense(3) if self.input_residual else quicksrnet(3)
+        y = LinearConv(self.channels * self.scale**2, form, name="tail")(h)
+        if self.input_residual:
+            y = ops.add(y, anchor(x, self.scale))
+        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

@@ -1,0 +1,45 @@
+"""TinySRNet, the entry of Noah_TerminalVision to the Mobile AI 2021 challenge (Ignatov et al. 2021).
+
+The report tells three residual blocks, space-to-depth, depth-to-space and one residual convolution, and
+no widths. Reconstructed on RGB:
+
+    space-to-depth(2)  →  3×3 to f  →  3 × (3×3, ReLU, 3×3, + its input)  →  3×3 to 4·3·s²
+        →  depth-to-space(2)  →  + 3×3 of the input  →  pixels  →  clip to [0, 1]
+
+Choices: blocks are EDSR's, of two convolutions; features lie at half the resolution; the residual
+convolution passes the input around all of it; f makes the INT8 file as large as the published 49 KB.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import residual_block, to_pixels
+from sesr_jax.reparam import LinearConv, dense
+
+
+class TinySRNet(nn.Module):
+    """``[N, H, W, C]`` in [0, 1], H and W even, to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: f.
+      blocks: the number of residual blocks.
+      channels: C; 3 for RGB.
+    """
+
+    scale: int = 3
+    features: int = 18
+    blocks: int = 3
+    channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        last = self.channels * self.scale**2
+        h = LinearConv(self.features, dense(3), name="head")(ops.space_to_depth(x, block=2))
+        for i in range(self.blocks):
+            h = residual_block(h, f"block_{i}")
+        h = ops.depth_to_space(LinearConv(4 * last, dense(3), name="tail")(h), block=2)
+        y = ops.add(h, LinearConv(last, dense(3), name="residual")(x))
+        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

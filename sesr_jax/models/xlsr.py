@@ -1,0 +1,79 @@
+"""XLSR: Extremely Lightweight Quantization Robust Super Resolution (Ayazoglu, CVPR Workshops 2021).
+
+The winner of the Mobile AI 2021 challenge (Aselsan Research). On RGB:
+
+    3×3 to 32, ReLU, 1×1  →  3 × (3×3 in 4 groups, ReLU, 1×1)  ┐
+    3×3 to 16 of the input                                      ┴  concat  →  1×1 to 32, ReLU
+        →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
+
+The clip, the paper's Clipped ReLU, is in training too: it is what keeps the network's quality in INT8.
+"""
+
+import functools
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import to_pixels
+from sesr_jax.reparam import Conv, LinearConv, Term
+
+# The paper draws kernels as He et al. (2015) do, with a tenth of their variance: "he_normal, 0.1".
+_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
+
+
+def _small(size: int, key: jax.Array, in_features: int, out_features: int) -> Term:
+    """A plain convolution that starts near zero."""
+    kernel = _init(key, (size, size, in_features, out_features))
+    return Conv(kernel, jax.numpy.zeros(out_features))
+
+
+class GBlock(nn.Module):
+    """``[N, H, W, C] → [N, H, W, C]``: a 3×3 in groups, ReLU, and a 1×1 that mixes the groups.
+
+    A grouped kernel is a parameter of its own: as a term it would collapse to a dense one.
+    """
+
+    groups: int = 4
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The block, without a residual."""
+        features = x.shape[-1]
+        kernel = self.param("kernel", _init, (3, 3, features // self.groups, features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (features,))
+        h = ops.conv2d(x, kernel.astype(x.dtype), bias.astype(x.dtype), groups=self.groups)
+        return LinearConv(features, functools.partial(_small, 1), name="mix")(ops.relu(h))
+
+
+class XLSR(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: the channels of the main branch.
+      skip: the channels of the branch beside it.
+      blocks: the number of `GBlock`.
+      channels: C; 3 for RGB.
+    """
+
+    scale: int = 3
+    features: int = 32
+    skip: int = 16
+    blocks: int = 3
+    channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+
+        def conv(h: jax.Array, features: int, size: int, name: str) -> jax.Array:
+            return LinearConv(features, functools.partial(_small, size), name=name)(h)
+
+        h = conv(ops.relu(conv(x, self.features, 3, "head")), self.features, 1, "mix")
+        for i in range(self.blocks):
+            h = GBlock(name=f"block_{i}")(h)
+        h = ops.concat(h, conv(x, self.skip, 3, "skip"))
+        h = ops.relu(conv(h, self.features, 1, "fuse"))
+        y = conv(h, self.channels * self.scale**2, 3, "tail")
+        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

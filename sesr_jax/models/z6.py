@@ -1,0 +1,51 @@
+"""The winner of the Mobile AI & AIM 2022 challenge, the team Z6 (Ignatov et al. 2022, arXiv:2211.05910).
+
+Its abstract tells a skip that concatenates the input with an intermediate feature map (an element-wise
+addition is slow on such NPUs), a weighted clipping against the error of INT8 conversion, and selective
+reparameterisation; widths are not public. Reconstructed on RGB, collapsed:
+
+    3×3 to f, ReLU  →  m × (3×3, ReLU)  →  concat with the input  →  3×3 to f, ReLU
+        →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
+
+Choices: the m convolutions between train as RepVGG's blocks without batch norms, the others plainly; f and m
+make the INT8 file as large as the published 67 KB; the clip has no weights, since its form is not public.
+"""
+
+import jax
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.models.layers import to_pixels
+from sesr_jax.reparam import Factory, LinearConv, dense, named, repvgg
+from sesr_jax.reparam.linear_conv import Mode
+
+
+class Z6(nn.Module):
+    """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]`` in [0, 1].
+
+    Attributes:
+      scale: s.
+      features: f.
+      blocks: m.
+      channels: C; 3 for RGB.
+      form: what the convolutions between train as, or a name in `reparam.FORMS`, for ablations.
+      mode: see `LinearConv`.
+    """
+
+    scale: int = 3
+    features: int = 32
+    blocks: int = 4
+    channels: int = 3
+    form: Factory | str = repvgg
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Upscales `x`."""
+        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+        h = ops.relu(LinearConv(self.features, dense(3), name="head")(x))
+        for i in range(self.blocks):
+            h = ops.relu(LinearConv(self.features, form, self.mode, name=f"block_{i}")(h))
+        h = ops.relu(LinearConv(self.features, dense(3), name="fuse")(ops.concat(h, x)))
+        y = LinearConv(self.channels * self.scale**2, dense(3), name="tail")(h)
+        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
