@@ -98,12 +98,12 @@ VARIANTS: dict[str, Variant] = {
     "along": _challenge(ALONG),
     "embededai": _challenge(EmbededAI),
     "mju_gogogo": _challenge(MjuGogogo),
-    "z6": _challenge(Z6, "Ignatov et al., Mobile AI & AIM 2022 Challenge: Report, arXiv:2211.05910"),
+    "z6": _challenge(
+        Z6, "Ignatov et al., Mobile AI & AIM 2022 Challenge: Report, arXiv:2211.05910"
+    ),
     "quicksrnet_small": _challenge(QuickSRNet, _QUICK),
     "quicksrnet_medium": _challenge(QuickSRNet, _QUICK, blocks=5),
-    "quicksrnet_large": _challenge(
-        QuickSRNet, _QUICK, features=64, blocks=11, input_residual=True
-    ),
+    "quicksrnet_large": _challenge(QuickSRNet, _QUICK, features=64, blocks=11, input_residual=True),
 }
 
 

@@ -117,7 +117,8 @@ def test_every_variant_can_be_counted():
     for name, variant in VARIANTS.items():
         options = {"form": "dense"} if name.startswith("ecbsr") else {}
         module = create(name, scale=variant.scales[0], **options)
-        x = jnp.zeros((1, 8, 8, 1))
+        x = jnp.zeros((1, 8, 8, getattr(module, "channels", 1)))
         graph = trace(module, module.init(jax.random.key(0), x), x.shape)
         assert cost(graph).activations > 0
-        assert run(graph, x).shape == (1, 8 * variant.scales[0], 8 * variant.scales[0], 1)
+        large = 8 * variant.scales[0]
+        assert run(graph, x).shape == (1, large, large, x.shape[-1])

@@ -12,10 +12,12 @@ from sesr_jax.models.registry import VARIANTS
 @pytest.mark.parametrize("name", VARIANTS)
 def test_it_is_what_would_be_traced_there(name: str) -> None:
     network = create(name, scale=VARIANTS[name].scales[0])
-    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    channels = getattr(network, "channels", 1)
+    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, channels)))
     variables = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), variables)
-    traced = trace(network, variables, (2, 12, 9, 1))
-    assert resized(trace(network, variables, (1, 8, 8, 1)), (2, 12, 9, 1)).shapes == traced.shapes
+    small, large = (1, 8, 8, channels), (2, 12, 10, channels)
+    traced = trace(network, variables, large)
+    assert resized(trace(network, variables, small), large).shapes == traced.shapes
 
 
 def test_its_shapes_are_those_of_its_values() -> None:

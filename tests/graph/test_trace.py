@@ -16,10 +16,11 @@ _NETWORKS = [(name, scale) for name, variant in VARIANTS.items() for scale in va
 @pytest.mark.parametrize(("name", "scale"), _NETWORKS)
 def test_a_graph_computes_what_its_module_does(name, scale):
     family = name.split("_")[0]
-    small = {"sesr": {"expansion": 8}, "ecbsr": {"form": "dense"}}
+    dense = {key: {"form": "dense"} for key in ("ecbsr", "embededai", "z6")}
+    small = {"sesr": {"expansion": 8}, "mju": {"modules": 2}, **dense}
     module = create(name, scale=scale, **small.get(family, {}))
-    x = jax.random.uniform(jax.random.key(1), (2, 9, 7, 1))
-    variables = module.init(jax.random.key(0), x)
+    x = jax.random.uniform(jax.random.key(1), (2, 10, 6, getattr(module, "channels", 1)))
+    variables = jax.jit(module.init)(jax.random.key(0), x)
     graph = trace(module, variables, x.shape)
     want = module.apply(variables, x)
     np.testing.assert_allclose(run(graph, x), want, atol=1e-6)

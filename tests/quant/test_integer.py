@@ -84,17 +84,17 @@ def test_random_networks_have_the_codes_of_their_files() -> None:
 def random_graph(name: str, scale: int, **options: Any) -> Graph:
     """A collapsed model, every parameter of it random; initialisation would leave biases at 0."""
     network = create(name, scale=scale, **options)
-    rng = np.random.default_rng(0)
+    rng, image = np.random.default_rng(0), (1, 8, 8, getattr(network, "channels", 1))
 
     def init() -> Any:
-        variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+        variables = network.init(jax.random.key(0), jnp.zeros(image))
         return {**variables, "params": collapse(variables["params"])}
 
     def values(parameter: Any) -> jax.Array:
         size = 2 / np.sqrt(np.prod(parameter.shape[:-1])) if len(parameter.shape) == 4 else 0.1
         return jnp.asarray(rng.normal(size=parameter.shape) * size, jnp.float32)
 
-    return trace(network, jax.tree.map(values, jax.eval_shape(init)), (1, 8, 8, 1))
+    return trace(network, jax.tree.map(values, jax.eval_shape(init)), image)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -133,9 +133,10 @@ def test_unknown_choices_are_refused(tmp_path, key, value):
 def test_every_model_trains_quantised(name):
     """In shapes alone: the graph is traced, its tensors have ranges, and gradients reach all parameters."""
     config = _config(ranges="learned")
-    module = create(name, scale=2)
+    scale = VARIANTS[name].scales[0]
+    module = create(name, scale=scale)
     channels = getattr(module, "channels", 1)
-    lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 16, 16, channels))
+    lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 8 * scale, 8 * scale, channels))
     variables = jax.eval_shape(module.init, jax.random.key(0), lr)
     (state,) = state_shapes(module, plan(config), variables)
     gradient = jax.grad(make_objective(module, config), has_aux=True)
