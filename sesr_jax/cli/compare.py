@@ -60,7 +60,8 @@ def run(argv: Sequence[str]) -> None:
         raise InputError(f"--qat names {names}, of which no --model is the float network; add it.")
     rows = int8_cost(cases, args.data, source(args.calibrate), args.out)
     print(
-        "PSNR in dB / SSIM on Y; lost: dB against float; PTQ and QAT: the .tflite files by LiteRT"
+        "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
+        ".tflite files by LiteRT"
     )
     print(text_table(*table(rows)))
     print(f"page and files: {args.out}")

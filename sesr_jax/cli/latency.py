@@ -135,7 +135,7 @@ def _published(model: str, scale: int) -> float | None:
 def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type: ignore[no-untyped-def]
     """The model's layers; its halo and the multiple at which its tiles start where it is `tiled`."""
     from sesr_jax.npu import layers_from_graph, layers_from_tflite
-    from sesr_jax.upscale import alignment, from_tflite
+    from sesr_jax.upscale import from_tflite
 
     if model.endswith(".tflite"):
         upscaler = from_tflite(model) if tiled else None
@@ -144,7 +144,7 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
 
     import jax
 
-    from sesr_jax.graph import receptive_radius
+    from sesr_jax.graph import alignment, receptive_radius
     from sesr_jax.models import network
 
     found = []

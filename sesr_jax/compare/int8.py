@@ -10,16 +10,17 @@ training ("PTQ"), and with weights and ranges that were trained for it ("QAT").
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure
 from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
+from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import OBSERVERS
-from sesr_jax.upscale import from_network, from_tflite
+from sesr_jax.upscale import Upscaler, from_network, from_tflite
 
 PAGE = "index.html"
 """In the folder of a comparison."""
@@ -105,7 +106,7 @@ def int8_cost(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for case in cases:
-        anchor = tuple(measure(from_network(case.network), data))
+        anchor = tuple(_scores(from_network(case.network), data))
         for form, scores in [("float", anchor), *_integer(case, data, calibration, folder)]:
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(before.mean["psnr"] - after.mean["psnr"] for before, after in pairs)
@@ -128,7 +129,11 @@ def _integer(
         path = folder / f"{stem}_qat.tflite"
         export_network(case.trained, path, size=_SIZE)
         forms.append(("QAT", path))
-    return [(form, tuple(measure(from_tflite(path), data))) for form, path in forms]
+    return [(form, tuple(_scores(from_tflite(path), data))) for form, path in forms]
+
+
+def _scores(upscaler: Upscaler, data: Sequence[str]) -> Iterator[Score]:
+    return measure(upscaler, data, native_protocol(upscaler.channels))
 
 
 def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
@@ -146,7 +151,13 @@ def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
 
 def _page(rows: Sequence[Row]) -> report.Page:
     cells, header = table(rows)
-    blocks: list[report.Block] = [report.Table(header, cells, "PSNR in dB / SSIM on Y; lost: dB.")]
+    blocks: list[report.Block] = [
+        report.Table(
+            header,
+            cells,
+            "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB.",
+        )
+    ]
     floats = {row.model: row for row in rows if row.form == "float"}
     for i, score in enumerate(rows[0].scores):
         lost = {

@@ -36,6 +36,11 @@ def rgb_to_y(rgb: Array) -> Array:
     return _affine(rgb, np.array(_MATRIX)[:, :1] / 255, np.array(_OFFSET)[:1] / 255)
 
 
+def to_channels(rgb: Array, channels: int) -> Array:
+    """What a network of `channels` sees of ``[..., 3]`` in [0, 1]: luma for 1, RGB itself for 3."""
+    return rgb_to_y(rgb) if channels == 1 else rgb
+
+
 def rgb_to_ycbcr(rgb: Array) -> Array:
     """``[..., 3]`` RGB to ``[..., 3]`` Y, Cb, Cr.
 

@@ -16,7 +16,7 @@ from sesr_jax.export.proof import in_mode, prove_collapse
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, host_blocks
-from sesr_jax.metrics import RGB, Y
+from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import Range, Ranges, calibrate, points
 
@@ -130,7 +130,7 @@ def _ranges(
         return None
     if calibration is not None:
         some = itertools.islice(calibration, _CALIBRATION_IMAGES)
-        pair = (Y if network.channels == 1 else RGB).pair
+        pair = native_protocol(network.channels).pair
         images = (pair(picture, network.scale)[0][None] for picture in some)
         return calibrate(graph, images, options.scheme, observer)
     if network.ranges is None:

@@ -1,6 +1,6 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
-from sesr_jax.graph.cost import Cost, cost, macs, receptive_radius
+from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius
 from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
 from sesr_jax.graph.tails import TAILS, Tail, host_blocks, with_clip, with_tail
 from sesr_jax.graph.trace import trace
@@ -12,6 +12,7 @@ __all__ = [
     "Graph",
     "Node",
     "Tail",
+    "alignment",
     "cost",
     "host_blocks",
     "macs",

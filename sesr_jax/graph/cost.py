@@ -7,6 +7,7 @@ and what an array that multiplies the inserted zeros executes.
 
 import dataclasses
 import math
+from fractions import Fraction
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Graph, Node
@@ -81,6 +82,15 @@ def receptive_radius(graph: Graph) -> int:
         radius[node.name] = radius[source] + reach * step[source]
         step[node.name] = step[source] * factor
     return math.ceil(radius[graph.output])
+
+
+def alignment(graph: Graph) -> int:
+    """The multiple at which windows must start so that strides and blocks fall as in the whole image.
+
+    `graph` must be traced at a size that its strides and blocks divide.
+    """
+    height = graph.input_shape[1]
+    return math.lcm(*(Fraction(height, shape[1]).numerator for shape in graph.shapes.values()))
 
 
 def _reach(node: Node) -> tuple[float, float]:

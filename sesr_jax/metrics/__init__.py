@@ -1,10 +1,20 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
 from sesr_jax.metrics.evaluate import Upscaler, bicubic, evaluate, mean
-from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y, find_protocol
+from sesr_jax.metrics.protocol import (
+    MOBILE_AI,
+    PROTOCOLS,
+    RGB,
+    RGB8,
+    Protocol,
+    Y,
+    find_protocol,
+    native_protocol,
+)
 from sesr_jax.metrics.quality import psnr, ssim
 
 __all__ = [
+    "MOBILE_AI",
     "PROTOCOLS",
     "RGB",
     "RGB8",
@@ -15,6 +25,7 @@ __all__ = [
     "evaluate",
     "find_protocol",
     "mean",
+    "native_protocol",
     "psnr",
     "ssim",
 ]

@@ -110,8 +110,16 @@ RGB8 = Protocol(name="rgb8", domain="rgb", channel="y")
 RGB = Protocol(name="rgb", domain="rgb", channel="rgb")
 """8-bit RGB down and up, compared over R, G and B."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB)}
+MOBILE_AI = Protocol(name="mobile_ai", domain="rgb", channel="rgb", shave=1)
+"""That of the Mobile AI challenges' best teams: as `RGB`, but one pixel of border is cut."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI)}
 """The named protocols."""
+
+
+def native_protocol(channels: int) -> Protocol:
+    """That which measures a network of `channels` on what it writes: `Y` for luma, `RGB` for RGB."""
+    return Y if channels == 1 else RGB
 
 
 def find_protocol(name: str) -> Protocol:

@@ -9,12 +9,15 @@ The repeated input is the anchor: nearest-neighbour interpolation that costs a c
 images are in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
 """
 
+import functools
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import anchor, to_pixels
 from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class ABPN(nn.Module):
@@ -25,20 +28,23 @@ class ABPN(nn.Module):
       features: the channels between the convolutions.
       blocks: the number of 3×3 between the first and the last two.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
     features: int = 28
     blocks: int = 4
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
+        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
         last = self.channels * self.scale**2
         names = ("head", *(f"block_{i}" for i in range(self.blocks)))
         h = x
         for name, features in (*((name, self.features) for name in names), ("expand", last)):
-            h = ops.relu(LinearConv(features, dense(3), name=name)(h))
-        y = ops.add(LinearConv(last, dense(3), name="tail")(h), anchor(x, self.scale))
+            h = ops.relu(conv(features, name=name)(h))
+        y = ops.add(conv(last, name="tail")(h), anchor(x, self.scale))
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

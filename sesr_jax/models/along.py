@@ -9,12 +9,15 @@ nearest-neighbour interpolation of the input added to the output. Reconstructed 
 Choices: blocks are EDSR's, of two convolutions; f makes the INT8 file as large as the published 55 KB.
 """
 
+import functools
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import residual_block, to_pixels
+from sesr_jax.models.layers import ResidualBlock, to_pixels
 from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class ALONG(nn.Module):
@@ -25,20 +28,21 @@ class ALONG(nn.Module):
       features: f.
       blocks: the number of residual blocks.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
     features: int = 26
     blocks: int = 3
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        h = LinearConv(self.features, dense(3), name="head")(x)
+        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
+        h = conv(self.features, name="head")(x)
         for i in range(self.blocks):
-            h = residual_block(h, f"block_{i}")
-        y = to_pixels(
-            LinearConv(self.channels * self.scale**2, dense(3), name="tail")(h), self.scale
-        )
+            h = ResidualBlock(self.mode, name=f"block_{i}")(h)
+        y = to_pixels(conv(self.channels * self.scale**2, name="tail")(h), self.scale)
         return ops.clip(ops.add(y, ops.resize(x, scale=self.scale)), low=0.0, high=1.0)

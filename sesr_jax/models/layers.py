@@ -1,10 +1,13 @@
 """Layers that several families share."""
 
+import functools
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class PReLU(nn.Module):
@@ -17,11 +20,16 @@ class PReLU(nn.Module):
         return ops.prelu(x, slope.astype(x.dtype))
 
 
-def residual_block(x: jax.Array, name: str) -> jax.Array:
-    """EDSR's block (Lim et al. 2017), ``[N, H, W, C] → [N, H, W, C]``: 3×3, ReLU, 3×3, plus the input."""
-    features = x.shape[-1]
-    h = ops.relu(LinearConv(features, dense(3), name=f"{name}_first")(x))
-    return ops.add(x, LinearConv(features, dense(3), name=f"{name}_second")(h))
+class ResidualBlock(nn.Module):
+    """EDSR's block (Lim et al. 2017): 3×3, ReLU, 3×3, plus the input; `mode` as in `LinearConv`."""
+
+    mode: Mode = "collapsed"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, H, W, C]``."""
+        conv = functools.partial(LinearConv, x.shape[-1], dense(3), self.mode)
+        return ops.add(x, conv(name="second")(ops.relu(conv(name="first")(x))))
 
 
 def anchor(x: jax.Array, scale: int) -> jax.Array:

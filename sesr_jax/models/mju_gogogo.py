@@ -16,6 +16,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
 from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class MjuGogogo(nn.Module):
@@ -27,6 +28,7 @@ class MjuGogogo(nn.Module):
       squeezed: the channels behind the 1×1.
       modules: their number.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
@@ -34,13 +36,14 @@ class MjuGogogo(nn.Module):
     squeezed: int = 12
     modules: int = 6
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
 
         def conv(h: jax.Array, features: int, name: str, size: int = 3) -> jax.Array:
-            return LinearConv(features, dense(size), name=name)(h)
+            return LinearConv(features, dense(size), self.mode, name=name)(h)
 
         h = shallow = conv(x, self.features, "head")
         for i in range(self.modules):

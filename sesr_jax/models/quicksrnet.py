@@ -13,6 +13,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.models.layers import anchor, to_pixels
 from sesr_jax.reparam import LinearConv, dense, quicksrnet
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class QuickSRNet(nn.Module):
@@ -24,6 +25,7 @@ class QuickSRNet(nn.Module):
       blocks: m.
       input_residual: whether the input is added to every output phase.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
@@ -31,16 +33,17 @@ class QuickSRNet(nn.Module):
     blocks: int = 2
     input_residual: bool = False
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
-            h = LinearConv(self.features, quicksrnet(3), name=name)(h)
+            h = LinearConv(self.features, quicksrnet(3), self.mode, name=name)(h)
             h = ops.clip(h, low=0.0, high=1.0)
         form = dense(3) if self.input_residual else quicksrnet(3)
-        y = LinearConv(self.channels * self.scale**2, form, name="tail")(h)
+        y = LinearConv(self.channels * self.scale**2, form, self.mode, name="tail")(h)
         if self.input_residual:
             y = ops.add(y, anchor(x, self.scale))
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

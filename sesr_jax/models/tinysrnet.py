@@ -10,12 +10,15 @@ Choices: blocks are EDSR's, of two convolutions; features lie at half the resolu
 convolution passes the input around all of it; f makes the INT8 file as large as the published 49 KB.
 """
 
+import functools
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import residual_block, to_pixels
+from sesr_jax.models.layers import ResidualBlock, to_pixels
 from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam.linear_conv import Mode
 
 
 class TinySRNet(nn.Module):
@@ -26,20 +29,23 @@ class TinySRNet(nn.Module):
       features: f.
       blocks: the number of residual blocks.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
     features: int = 18
     blocks: int = 3
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
+        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
         last = self.channels * self.scale**2
-        h = LinearConv(self.features, dense(3), name="head")(ops.space_to_depth(x, block=2))
+        h = conv(self.features, name="head")(ops.space_to_depth(x, block=2))
         for i in range(self.blocks):
-            h = residual_block(h, f"block_{i}")
-        h = ops.depth_to_space(LinearConv(4 * last, dense(3), name="tail")(h), block=2)
-        y = ops.add(h, LinearConv(last, dense(3), name="residual")(x))
+            h = ResidualBlock(self.mode, name=f"block_{i}")(h)
+        h = ops.depth_to_space(conv(4 * last, name="tail")(h), block=2)
+        y = ops.add(h, conv(last, name="residual")(x))
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

@@ -17,6 +17,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
 from sesr_jax.reparam import Conv, LinearConv, Term
+from sesr_jax.reparam.linear_conv import Mode
 
 # The paper draws kernels as He et al. (2015) do, with a tenth of their variance: "he_normal, 0.1".
 _init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
@@ -35,6 +36,7 @@ class GBlock(nn.Module):
     """
 
     groups: int = 4
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -43,7 +45,8 @@ class GBlock(nn.Module):
         kernel = self.param("kernel", _init, (3, 3, features // self.groups, features))
         bias = self.param("bias", nn.initializers.zeros_init(), (features,))
         h = ops.conv2d(x, kernel.astype(x.dtype), bias.astype(x.dtype), groups=self.groups)
-        return LinearConv(features, functools.partial(_small, 1), name="mix")(ops.relu(h))
+        mix = LinearConv(features, functools.partial(_small, 1), self.mode, name="mix")
+        return mix(ops.relu(h))
 
 
 class XLSR(nn.Module):
@@ -55,6 +58,7 @@ class XLSR(nn.Module):
       skip: the channels of the branch beside it.
       blocks: the number of `GBlock`.
       channels: C; 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     scale: int = 3
@@ -62,17 +66,19 @@ class XLSR(nn.Module):
     skip: int = 16
     blocks: int = 3
     channels: int = 3
+    mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
 
         def conv(h: jax.Array, features: int, size: int, name: str) -> jax.Array:
-            return LinearConv(features, functools.partial(_small, size), name=name)(h)
+            form = functools.partial(_small, size)
+            return LinearConv(features, form, self.mode, name=name)(h)
 
         h = conv(ops.relu(conv(x, self.features, 3, "head")), self.features, 1, "mix")
         for i in range(self.blocks):
-            h = GBlock(name=f"block_{i}")(h)
+            h = GBlock(mode=self.mode, name=f"block_{i}")(h)
         h = ops.concat(h, conv(x, self.skip, 3, "skip"))
         h = ops.relu(conv(h, self.features, 1, "fuse"))
         y = conv(h, self.channels * self.scale**2, 3, "tail")

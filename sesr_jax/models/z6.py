@@ -11,6 +11,8 @@ Choices: the m convolutions between train as RepVGG's blocks without batch norms
 make the INT8 file as large as the published 67 KB; the clip has no weights, since its form is not public.
 """
 
+import functools
+
 import jax
 from flax import linen as nn
 
@@ -42,10 +44,11 @@ class Z6(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
+        conv = functools.partial(LinearConv, mode=self.mode)
         form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
-        h = ops.relu(LinearConv(self.features, dense(3), name="head")(x))
+        h = ops.relu(conv(self.features, dense(3), name="head")(x))
         for i in range(self.blocks):
-            h = ops.relu(LinearConv(self.features, form, self.mode, name=f"block_{i}")(h))
-        h = ops.relu(LinearConv(self.features, dense(3), name="fuse")(ops.concat(h, x)))
-        y = LinearConv(self.channels * self.scale**2, dense(3), name="tail")(h)
+            h = ops.relu(conv(self.features, form, name=f"block_{i}")(h))
+        h = ops.relu(conv(self.features, dense(3), name="fuse")(ops.concat(h, x)))
+        y = conv(self.channels * self.scale**2, dense(3), name="tail")(h)
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)

@@ -29,7 +29,7 @@ from sesr_jax.data.sources import Picture, source
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
-from sesr_jax.metrics.protocol import Y
+from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models import create, network
 from sesr_jax.reparam import collapse, named
 from sesr_jax.train.config import base, validate
@@ -100,7 +100,8 @@ def ablate(
         source(data.train, scale=scale), scale=scale, patch=data.patch, small=data.small
     )
     score = _scorer(config, pictures)
-    anchor = mean(evaluate(bicubic(scale), pictures, scale, Y))["psnr"]
+    protocol = _protocol(config)
+    anchor = mean(evaluate(bicubic(scale), pictures, scale, protocol))["psnr"]
     results = {"bicubic": Result(parameters=0, psnr=(anchor,))}
     for name, found in done.items():
         result = found or _train(config, options[name], pool, score)
@@ -192,9 +193,15 @@ def _scorer(
 
     def score(variables: Any) -> float:
         deployed = collapse(variables)
-        return mean(evaluate(lambda x: upscale(deployed, x), pictures, scale, Y))["psnr"]
+        scores = evaluate(lambda x: upscale(deployed, x), pictures, scale, _protocol(config))
+        return mean(scores)["psnr"]
 
     return score
+
+
+def _protocol(config: ml_collections.ConfigDict) -> Protocol:
+    module = create(config.model.name, scale=config.model.scale, **config.model.options)
+    return native_protocol(getattr(module, "channels", 1))
 
 
 def _held(config: ml_collections.ConfigDict) -> dict[str, Any]:

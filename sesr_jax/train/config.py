@@ -23,6 +23,7 @@ import ml_collections
 
 from sesr_jax.errors import InputError
 from sesr_jax.quant import OBSERVERS
+from sesr_jax.train.optim import SCHEDULES
 
 
 def base() -> ml_collections.ConfigDict:
@@ -44,12 +45,17 @@ def base() -> ml_collections.ConfigDict:
                 "name": "amsgrad",  # an optimiser of optax
                 "lr": 5e-4,
                 "options": ml_collections.ConfigDict(),  # its other arguments
-                "schedule": "constant",  # or "cosine", to lr · final over the run
-                "warmup": 0,  # steps from 0 to lr
+                # Or, to lr · final over the run, "cosine" or "linear" (triangular, behind a warm-up);
+                # "cyclic", a cosine anew every `period` steps; "halving", by a half after each.
+                "schedule": "constant",
+                "warmup": 0,  # steps from lr · start to lr
+                "start": 0.0,
                 "final": 0.0,
+                "period": 0,  # steps; of "cyclic" and "halving"
                 "clip": 0.0,  # the largest gradient norm; 0 for no limit
             },
             "loss": "l1",  # or "l2", "charbonnier"
+            "epsilon": 1e-3,  # of "charbonnier"
             "ema": 0.0,  # decay of the averaged weights, which are then the ones used; 0 for none
             # Share of the steps in which batch norms, where a form has them, use the batch's statistics
             # and not their averages, frozen from then on (RepSR).
@@ -82,7 +88,8 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
         the convolution that it equals, and that is trained), "grow_basis" (`reparam.grow_basis`), or
         "quantise" (tensors get ranges, measured on the training images; from then on the network trains
         and is evaluated through fake quantisation).
-      **changes: the settings of the run that this stage changes, out of steps, loss, ema, optim, quant and
+      **changes: the settings of the run that this stage changes, out of steps, loss, epsilon, ema, optim,
+        quant and
         data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
     """
     grown = {"added": 1, "preserve": True} if entry == "grow_basis" else {}
@@ -145,7 +152,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {
 }
 """What may happen when a stage begins, and the keys that say how."""
 
-_STAGED = ("steps", "loss", "ema", "optim", "data", "quant")
+_STAGED = ("steps", "loss", "epsilon", "ema", "optim", "data", "quant")
 
 
 def staged(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:
@@ -221,7 +228,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             )
     for group, key, choices in (
         ("data", "small", ("error", "skip")),
-        ("optim", "schedule", ("constant", "cosine")),
+        ("optim", "schedule", tuple(SCHEDULES)),
         (None, "loss", ("l1", "l2", "charbonnier")),
         (None, "dtype", ("float32", "bfloat16")),
         ("quant", "activations", ("int8", "int16", "float")),
@@ -234,6 +241,11 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
             )
+    if config.optim.schedule in ("cyclic", "halving") and config.optim.period < 1:
+        raise InputError(
+            f"{where}.optim.period is {config.optim.period}: the schedule {config.optim.schedule} needs "
+            "steps; choose 1 or more."
+        )
     for name, share in (
         ("batch_statistics", config.batch_statistics),
         ("quant.moving", config.quant.moving),

@@ -26,13 +26,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from sesr_jax import quant, reparam
-from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, Source, source
 from sesr_jax.errors import InputError
-from sesr_jax.graph import trace
+from sesr_jax.graph import alignment, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
-from sesr_jax.metrics.protocol import Y
+from sesr_jax.metrics.protocol import native_protocol
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint
 from sesr_jax.train.config import validate
@@ -61,6 +61,7 @@ WEIGHTS = "model.safetensors"
 """The collapsed network in a finished run's folder."""
 
 _CALIBRATION_CROPS = 64
+_TRACED = 240  # pixels; a multiple of every stride and block in use
 
 EXPANDED = "expanded.safetensors"
 """The network as it was trained, beside it."""
@@ -147,7 +148,7 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
 def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dict[str, jax.Array]:
     """The ranges with which a network begins to be quantised, from a batch of its training crops."""
     crops, _ = sample(pool, jax.random.key(stage.config.seed), _CALIBRATION_CROPS)
-    x = np.asarray(rgb_to_y(crops))
+    x = np.asarray(to_channels(crops, getattr(module, "channels", 1)))
     found = quant.calibrate(
         trace(module, variables, x.shape), [x], scheme(stage.config), stage.config.quant.observer
     )
@@ -261,16 +262,26 @@ def _shapes(tree: Any) -> tuple[Any, Any]:
 
 
 def _evaluator(net: network.Network, stage: Stage, pictures: Iterable[Picture]) -> Evaluator:
-    """Mean PSNR and SSIM on `pictures` (protocol Y), as a function of the variables."""
-    chosen = scheme(stage.config)
+    """Mean PSNR and SSIM on `pictures` as a function of the variables.
+
+    Images whose sides the network cannot take are filled up with their last pixels, and cut off again.
+    """
+    chosen, protocol = scheme(stage.config), native_protocol(net.channels)
+    align = alignment(net.graph((1, _TRACED, _TRACED, net.channels)))
 
     @jax.jit
     def upscale(variables: Any, x: jax.Array) -> jax.Array:
         return quant.apply(net.module, variables, x[None], chosen)[0]
 
     def evaluator(variables: Any) -> dict[str, float]:
-        upscaler = functools.partial(upscale, reparam.collapse(variables))
-        return mean(evaluate(upscaler, pictures, net.scale, Y))
+        deployed = reparam.collapse(variables)
+
+        def upscaler(x: np.ndarray) -> jax.Array:
+            height, width = x.shape[:2]
+            filled = np.pad(x, ((0, -height % align), (0, -width % align), (0, 0)), "edge")
+            return upscale(deployed, filled)[: net.scale * height, : net.scale * width]
+
+        return mean(evaluate(upscaler, pictures, net.scale, protocol))
 
     return evaluator
 

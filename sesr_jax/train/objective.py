@@ -98,7 +98,7 @@ def make_objective(module: nn.Module, config: ml_collections.ConfigDict) -> Obje
             kept = optax.incremental_update(statistics(seen["statistics"]), kept, _MOMENTUM)
         else:
             sr = module.apply(variables, x)
-        loss = _LOSSES[config.loss](sr.astype(jnp.float32) - hr)
+        loss = _LOSSES[config.loss](sr.astype(jnp.float32) - hr, config.epsilon)
         return loss, Seen(statistics=kept, ranges=ranges)
 
     return objective
@@ -121,12 +121,9 @@ def _union(ranges: Sequence[jax.Array]) -> jax.Array:
     return jnp.stack([jnp.minimum(lows.min(), 0), jnp.maximum(highs.max(), 0)])
 
 
-def _charbonnier(error: jax.Array, epsilon: float = 1e-3) -> jax.Array:
-    return jnp.mean(jnp.sqrt(error**2 + epsilon**2))
-
-
-_LOSSES: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "l1": lambda error: jnp.mean(jnp.abs(error)),
-    "l2": lambda error: jnp.mean(error**2),
-    "charbonnier": _charbonnier,
+_LOSSES: dict[str, Callable[[jax.Array, float], jax.Array]] = {
+    "l1": lambda error, _: jnp.mean(jnp.abs(error)),
+    "l2": lambda error, _: jnp.mean(error**2),
+    "charbonnier": lambda error, epsilon: jnp.mean(jnp.sqrt(error**2 + epsilon**2)),
 }
+"""By name, from an error and `config.epsilon`."""

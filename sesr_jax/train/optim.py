@@ -1,5 +1,7 @@
 """The optimiser and the learning rate that a config names."""
 
+from collections.abc import Callable
+
 import ml_collections
 import optax
 
@@ -8,16 +10,29 @@ from sesr_jax.errors import InputError
 
 def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
     """The learning rate by step."""
-    optim, steps = config.optim, config.steps
-    after = {
-        "constant": optax.constant_schedule(optim.lr),
-        "cosine": optax.cosine_decay_schedule(optim.lr, max(1, steps - optim.warmup), optim.final),
-    }[optim.schedule]
+    optim = config.optim
+    after = SCHEDULES[optim.schedule](optim, max(1, config.steps - optim.warmup))
     if not optim.warmup:
         return after
-    return optax.join_schedules(
-        [optax.linear_schedule(0.0, optim.lr, optim.warmup), after], [optim.warmup]
-    )
+    before = optax.linear_schedule(optim.lr * optim.start, optim.lr, optim.warmup)
+    return optax.join_schedules([before, after], [optim.warmup])
+
+
+def _cyclic(optim: ml_collections.ConfigDict, steps: int) -> optax.Schedule:
+    cycle = optax.cosine_decay_schedule(optim.lr, optim.period, optim.final)
+    return lambda step: cycle(step % optim.period)
+
+
+SCHEDULES: dict[str, Callable[[ml_collections.ConfigDict, int], optax.Schedule]] = {
+    "constant": lambda optim, steps: optax.constant_schedule(optim.lr),
+    "cosine": lambda optim, steps: optax.cosine_decay_schedule(optim.lr, steps, optim.final),
+    "linear": lambda optim, steps: optax.linear_schedule(optim.lr, optim.lr * optim.final, steps),
+    "cyclic": _cyclic,
+    "halving": lambda optim, steps: optax.exponential_decay(
+        optim.lr, optim.period, 0.5, staircase=True
+    ),
+}
+"""By name, what makes the rate behind the warm-up from ``config.optim`` and the steps that are left."""
 
 
 def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:

@@ -23,7 +23,7 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, sample
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
@@ -64,6 +64,7 @@ def make_steps(
         raise InputError(
             f"config.data.batch is {batch}: it must be a multiple of the {devices} devices; choose one."
         )
+    channels = getattr(module, "channels", 1)
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
 
     def step(
@@ -71,7 +72,8 @@ def make_steps(
     ) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
-        found = gradient(state.variables, rgb_to_y(lr), rgb_to_y(hr), phase)
+        lr, hr = (to_channels(x, channels) for x in (lr, hr))
+        found = gradient(state.variables, lr, hr, phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)
         variables = settle(optax.apply_updates(state.variables, updates), seen)

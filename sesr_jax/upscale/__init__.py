@@ -3,7 +3,7 @@
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.tflite import from_tflite
-from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
+from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaler import (
     Upscaler,
     bicubic,
@@ -16,7 +16,6 @@ from sesr_jax.upscale.upscaler import (
 __all__ = [
     "Progress",
     "Upscaler",
-    "alignment",
     "bicubic",
     "check_drop",
     "from_network",

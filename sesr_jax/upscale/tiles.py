@@ -16,15 +16,12 @@ Limits: a network that looks at the whole image (a global mean) has no halo and 
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after each window."""
@@ -72,15 +69,6 @@ def upscale_tiled(
         if progress:
             progress(done, len(rows) * len(columns))
     return result
-
-
-def alignment(graph: Graph) -> int:
-    """The multiple at which windows must start so that strides and blocks fall as in the whole image.
-
-    `graph` must be traced at a size that its strides and blocks divide.
-    """
-    height = graph.input_shape[1]
-    return math.lcm(*(Fraction(height, shape[1]).numerator for shape in graph.shapes.values()))
 
 
 @dataclasses.dataclass(frozen=True)

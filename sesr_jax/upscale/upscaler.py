@@ -17,9 +17,9 @@ import numpy as np
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.resize import imresize
 from sesr_jax.errors import InputError
-from sesr_jax.graph import receptive_radius
+from sesr_jax.graph import alignment, receptive_radius
 from sesr_jax.models.network import Network
-from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
+from sesr_jax.upscale.tiles import Progress, upscale_tiled
 
 _CUBIC_HALO = 2
 _TRACED = 240  # pixels; a multiple of every stride and block in use

@@ -233,6 +233,7 @@ def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
         ({"loss": "l3"}, r"config\.loss is 'l3'"),
         ({"dtype": "int8"}, r"config\.dtype is 'int8'"),
         ({"optim.schedule": "steps"}, r"config\.optim\.schedule is 'steps'"),
+        ({"optim.schedule": "halving"}, r"config\.optim\.period is 0: the schedule halving needs"),
         ({"optim.name": "adamant"}, "must be an optimiser of optax"),
         ({"data.patch": 64}, "smaller than the crop of 128"),
         ({"data.train": "/nowhere"}, "/nowhere"),
@@ -262,3 +263,22 @@ def test_the_rate_warms_up_and_falls(config):
     assert values[:5] == [0, 0.25, 0.5, 0.75, 1]
     assert values[4:] == sorted(values[4:], reverse=True)
     assert values[-1] == pytest.approx(0.1)
+
+
+def test_rates_of_the_challenge_recipes(config):
+    def rates(steps, **optim):
+        config.optim.update(lr=1.0, **optim)
+        config.steps = steps
+        rate = schedule(config)
+        return [float(rate(step)) for step in range(steps + 1)]
+
+    triangle = rates(12, schedule="linear", warmup=4, start=0.2, final=0.5)
+    np.testing.assert_allclose(triangle[:5], np.linspace(0.2, 1, 5), rtol=1e-6)
+    np.testing.assert_allclose(triangle[4:], np.linspace(1, 0.5, 9), rtol=1e-6)
+    none = {"warmup": 0, "start": 0.0, "final": 0.1}
+    cycles = rates(12, schedule="cyclic", period=4, **none)
+    assert cycles[0] == cycles[4] == cycles[8] == 1
+    assert cycles[:4] == sorted(cycles[:4], reverse=True) == cycles[4:8]
+    assert min(cycles) > 0.1
+    halves = rates(12, schedule="halving", period=4, **none)
+    np.testing.assert_allclose(halves, 0.5 ** (np.arange(13) // 4))

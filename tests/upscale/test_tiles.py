@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import receptive_radius, trace
+from sesr_jax.graph import alignment, receptive_radius, trace
 from sesr_jax.models.network import init
-from sesr_jax.upscale import alignment, upscale_tiled
+from sesr_jax.upscale import upscale_tiled
 
 MODELS = {
     "sesr_x2": ("sesr_m3", 2, {"blocks": 1, "expansion": 8}),
