@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from sesr_jax import __version__
 from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
@@ -15,7 +17,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.export.proof import in_mode, prove_collapse
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.graph import Graph, host_blocks
+from sesr_jax.graph import Graph, alignment, host_blocks
 from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import Range, Ranges, calibrate, points
@@ -131,7 +133,9 @@ def _ranges(
     if calibration is not None:
         some = itertools.islice(calibration, _CALIBRATION_IMAGES)
         pair = native_protocol(network.channels).pair
-        images = (pair(picture, network.scale)[0][None] for picture in some)
+        images = (
+            _cropped(pair(picture, network.scale)[0], alignment(graph))[None] for picture in some
+        )
         return calibrate(graph, images, options.scheme, observer)
     if network.ranges is None:
         raise InputError(
@@ -139,3 +143,9 @@ def _ranges(
             f"{options.precision} needs; give calibration images, or export float32."
         )
     return {**network.ranges, **points(graph, options.scheme).fixed}
+
+
+def _cropped(image: np.ndarray, multiple: int) -> np.ndarray:
+    """`image` without what is beyond the largest multiple that the network takes."""
+    height, width = (n - n % multiple for n in image.shape[:2])
+    return image[:height, :width]
