@@ -1,5 +1,6 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
+from sesr_jax.metrics.challenge import equal_time, score
 from sesr_jax.metrics.evaluate import Upscaler, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import (
     MOBILE_AI,
@@ -22,10 +23,12 @@ __all__ = [
     "Upscaler",
     "Y",
     "bicubic",
+    "equal_time",
     "evaluate",
     "find_protocol",
     "mean",
     "native_protocol",
     "psnr",
+    "score",
     "ssim",
 ]

@@ -1,7 +1,11 @@
 """Figures that papers printed: what ours stand beside. None is a measurement of this project.
 
-PSNR in dB and SSIM on the Y channel, from Bhardwaj et al., MLSys 2022, Tables 1 (×2) and 2 (×4).
+PSNR in dB and SSIM on the Y channel, from Bhardwaj et al., MLSys 2022, Tables 1 (×2) and 2 (×4); and the
+results of the Mobile AI challenges, ×3 in INT8 on RGB, from Ignatov et al., arXiv:2105.07825 and 2211.05910,
+as far as they could be read.
 """
+
+from typing import NamedTuple
 
 Quality = tuple[float, float]
 """PSNR in dB and SSIM."""
@@ -34,3 +38,64 @@ def published(model: str) -> dict[int, dict[str, Quality]]:
             pairs = [tuple(map(float, cell.split("/"))) for cell in cells]
             figures[int(scale)] = dict(zip(header[2:], pairs, strict=True))  # type: ignore[arg-type]
     return figures
+
+
+class Entry(NamedTuple):
+    """A row of a challenge's table.
+
+    Attributes:
+      edition: the year.
+      team: who; "bicubic" is the baseline, which was not timed.
+      model: of the zoo, where it has the network; "" elsewhere.
+      psnr: dB on RGB, of the INT8 file.
+      ssim: likewise.
+      milliseconds: on the NPU of the Synaptics VS680.
+      score: as printed.
+    """
+
+    edition: str
+    team: str
+    model: str
+    psnr: float
+    ssim: float
+    milliseconds: float | None
+    score: float | None
+
+
+_MOBILE_AI = """
+2021 Aselsan_Research     xlsr      29.58 0.8609 44.85 51.02
+2021 MCG                  abpn      29.87 0.8686 36.89 92.72
+2021 Noah_TerminalVision  tinysrnet 29.41 0.8537 38.32 47.18
+2021 ALONG                along     29.52 0.8607 62.25 33.82
+2021 bicubic              -         28.26 0.8277 -     -
+2022 Z6                   z6        30.03 0.8738 19.20 22.22
+2022 TCLAB_giants         -         29.88 0.8705 15.9  21.84
+2022 ECNUSR               -         29.82 0.8697 15.1  21.08
+2022 LCVG                 -         29.76 0.8675 14.4  20.33
+2022 BOE-IOT-AIBD         -         29.80 0.8675 16.1  19.2
+2022 NJUST                -         29.76 0.8676 15.8  18.5
+2022 Antins_cv            -         29.58 0.8609 15.2  15.0
+2022 GenMedia             -         29.90 0.8704 25.6  13.9
+2022 ABPN_(baseline)      abpn      29.87 0.8686 36.9  9.27
+"""
+
+
+def challenge_entries() -> list[Entry]:
+    """The published rows, edition by edition."""
+
+    def number(cell: str) -> float | None:
+        return None if cell == "-" else float(cell)
+
+    rows = (line.split() for line in _MOBILE_AI.strip().splitlines())
+    return [
+        Entry(
+            edition=edition,
+            team=team.replace("_", " "),
+            model=model.strip("-"),
+            psnr=float(psnr),
+            ssim=float(ssim),
+            milliseconds=number(milliseconds),
+            score=number(score),
+        )
+        for edition, team, model, psnr, ssim, milliseconds, score in rows
+    ]

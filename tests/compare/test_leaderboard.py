@@ -1,0 +1,77 @@
+"""`sesr score`, through the real command on a small network."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax.cli.main import main
+from sesr_jax.data import embedded, write_image
+from sesr_jax.export import export_tflite
+from sesr_jax.metrics import score
+from sesr_jax.models import network
+from sesr_jax.npu import estimate, find_target, layers_from_tflite
+from sesr_jax.quant import points
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A picture, and the smallest ABPN: its weights, and its INT8 file for the challenge's frame."""
+    made = tmp_path_factory.mktemp("score")
+    write_image(made / "data" / "a.png", embedded("eval")[0].hr[:66, :60])
+    small = network.init("abpn", scale=3, key=jax.random.key(0), features=4, blocks=0).collapsed()
+    network.save(small, made / "abpn.safetensors")
+    for name, size in (("frame", (360, 640)), ("other", (24, 24))):
+        graph = small.graph((1, *size, 3))
+        found = points(graph)
+        ranges = {key: found.fixed.get(key, (-1.0, 1.0)) for key in found.group.values()}
+        export_tflite(graph, made / f"{name}.tflite", ranges=ranges)
+    return made
+
+
+def _rows(folder, *argv):
+    out = folder / "rows.json"
+    command = ["score", "--data", str(folder / "data"), "--json", str(out), *map(str, argv)]
+    assert main(command) == 0
+    return json.loads(out.read_text("utf-8"))
+
+
+def test_ours_stand_beside_the_published_rows(folder, capsys):
+    file = folder / "frame.tflite"
+    models = "--model", folder / "abpn.safetensors", "--model", file, "--model", "bicubic_x3"
+    weights, tflite, bicubic = _rows(folder, *models)
+    expected = estimate(layers_from_tflite(file), find_target("vs680")).seconds * 1e3
+    assert tflite["milliseconds"] == pytest.approx(expected)
+    assert weights["milliseconds"] == pytest.approx(expected, rel=0.1)
+    for row in (weights, tflite, bicubic):
+        assert row["score"] == pytest.approx(score(row["psnr"], row["milliseconds"]))
+    # An untrained ABPN is nearest-neighbour interpolation and noise.
+    assert weights["psnr"] < bicubic["psnr"]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("Aselsan Research", "51.0", "bicubic_x3", "vs680"))
+
+
+def test_times_are_measured_or_given(folder, capsys):
+    file = folder / "frame.tflite"
+    measured, resized = _rows(folder, "--model", file, "--model", "bicubic_x3", "--measure")
+    assert 0 < resized["milliseconds"] < measured["milliseconds"] < 60_000
+    (given,) = _rows(folder, "--model", file, "--ms", 31.5)
+    assert given["milliseconds"] == 31.5
+    assert np.isclose(given["psnr"], measured["psnr"])
+    assert "given" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--model", "other.tflite"), "takes 24×24, where the challenge times 640×360"),
+        (("--model", "abpn.safetensors", "--measure"), "is no .tflite file"),
+        (("--model", "bicubic_x2"), "upscales ×2"),
+        (("--model", "bicubic_x3", "--ms", "1", "--ms", "2"), "2 values for 1 models"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(folder, capsys, argv, message):
+    paths = [str(folder / a) if a.endswith((".tflite", ".safetensors")) else a for a in argv]
+    assert main(["score", "--data", str(folder / "data"), *paths]) == 2
+    assert message in capsys.readouterr().err
