@@ -13,6 +13,7 @@ _SMOKE = {
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
+    "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
 }
@@ -44,6 +45,13 @@ def test_latency_estimates_stand_beside_published_figures(tmp_path):
     assert results["seconds"] > 0
     assert "ethos_n78" not in results  # its table is not there
     assert all(target in printed for target in ("ethos-n78-4tops", "bm1684x-int8", "vs680"))
+
+
+def test_the_target_of_mobile_ai_holds_what_is_fitted(tmp_path):
+    results, printed = _run("mobile_ai", tmp_path)
+    for held, found in results["fit"].values():
+        assert held == pytest.approx(found, rel=0.05)
+    assert "reconstructed" in printed
 
 
 @pytest.mark.skipif(find_spec("ethosu") is None, reason='Vela comes with the extra "npu"')

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node, macs
+from sesr_jax.quant import without_absorbed
 
 Shape = tuple[int, ...]
 Map4 = tuple[int, int, int, int]
@@ -70,7 +71,11 @@ class Layer:
 
 
 def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
-    """The layers of `graph` as deployed in INT8: one byte an element of activations and weights."""
+    """The layers of `graph` as deployed in INT8: one byte an element of activations and weights.
+
+    A clip that the ends of a range perform is no layer.
+    """
+    graph = without_absorbed(graph)
     shapes = graph.shapes
     layers = [_layer(node, [shapes[name] for name in node.inputs]) for node in graph.nodes]
     return fuse_activations(layers, outputs=[graph.output])

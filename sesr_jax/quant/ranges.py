@@ -25,7 +25,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph, Node
+from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.quant.scheme import INT8, Scheme
 
 Range: TypeAlias = tuple[float, float]
@@ -104,6 +104,24 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
         fixed={key: value for key, value in fixed.items() if key not in excluded},
         absorbed=frozenset(name for name in absorbed if group[name] not in excluded),
     )
+
+
+def without_absorbed(graph: Graph) -> Graph:
+    """`graph` as an INT8 file has it, without the clips that a range performs."""
+    absorbed, source = points(graph).absorbed, dict[str, str]()
+
+    def read(arg: Arg) -> Arg:
+        return source.get(arg, arg) if isinstance(arg, str) else arg
+
+    nodes = []
+    for node in graph.nodes:
+        args = tuple(map(read, node.args))
+        if node.name in absorbed:
+            source[node.name] = str(args[0])
+        else:
+            nodes.append(dataclasses.replace(node, args=args))
+    output = source.get(graph.output, graph.output)
+    return dataclasses.replace(graph, nodes=tuple(nodes), output=output)
 
 
 def _shifted(node: Node, pinned: Ranges) -> Ranges:

@@ -1,0 +1,127 @@
+"""How the VS680's target was fitted to the Mobile AI challenges' times, and what is left over.
+
+    python -m benchmarks.mobile_ai
+
+The bandwidth of the board's memory is not public. It is the one that makes the squared logarithms of
+estimate over published time least, on the networks whose layers are public (XLSR, ABPN). The cost of a
+nearest-neighbour resizing is the one that gives ALONG, which has one, its time; ALONG's layers are
+reconstructed, so that this is no more than a guess. The others took no part: the residual of a
+reconstructed network is that of the reconstruction too, and the entries of 2022 ran in another memory
+layout (XCAT, arXiv:2208.14655: 30 ms and 8.8 ms for one network in two layouts).
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+
+from benchmarks.npu import zoo
+from sesr_jax.files import replacing
+from sesr_jax.metrics.challenge import FRAME
+from sesr_jax.models.published import Entry, challenge_entries
+from sesr_jax.npu import Layer, Target, estimate, find_target
+from sesr_jax.report import text_table
+
+_EXACT = ("xlsr", "abpn")
+_RESIZING = "along"
+
+
+def milliseconds(layers: Sequence[Layer], target: Target) -> float:
+    """The estimate of a frame."""
+    return estimate(layers, target).seconds * 1e3
+
+
+def with_bandwidth(target: Target, bytes_per_cycle: float) -> Target:
+    """`target` with another memory."""
+    memory = dataclasses.replace(target.memory, dram_bytes_per_cycle=bytes_per_cycle)
+    return dataclasses.replace(target, memory=memory)
+
+
+def with_resizing(target: Target, cycles: float) -> Target:
+    """`target` with another cost of a resized element."""
+    rule = dataclasses.replace(target.ops["resize"], cycles=cycles)
+    return dataclasses.replace(target, ops={**target.ops, "resize": rule})
+
+
+def fit(target: Target, layers: dict[str, list[Layer]], times: dict[str, float]) -> Target:
+    """`target` with the bandwidth and the cost of resizing that suit the published `times`."""
+
+    def error(logarithm: float) -> float:
+        tried = with_bandwidth(target, math.exp(logarithm))
+        ratios = (milliseconds(layers[name], tried) / times[name] for name in _EXACT)
+        return sum(math.log(ratio) ** 2 for ratio in ratios)
+
+    bandwidth = math.exp(_least(error, math.log(0.5), math.log(32)))
+    target = with_bandwidth(target, bandwidth)
+
+    def miss(cycles: float) -> float:
+        tried = with_resizing(target, cycles)
+        return abs(milliseconds(layers[_RESIZING], tried) - times[_RESIZING])
+
+    return with_resizing(target, _least(miss, 1, 128))
+
+
+def _least(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where `function`, which falls and then rises, is least: golden sections, to 0.1 % of the interval."""
+    ratio = (math.sqrt(5) - 1) / 2
+    inner = [high - ratio * (high - low), low + ratio * (high - low)]
+    values = [function(x) for x in inner]
+    for _ in range(15):
+        if values[0] < values[1]:
+            high, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = high - ratio * (high - low)
+            values[0] = function(inner[0])
+        else:
+            low, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = low + ratio * (high - low)
+            values[1] = function(inner[1])
+    return (low + high) / 2
+
+
+def _row(entry: Entry, layers: list[Layer], target: Target) -> list[str]:
+    assert entry.milliseconds is not None
+    ours = milliseconds(layers, target)
+    used = "fitted to" if entry.edition == "2021" and entry.model in (*_EXACT, _RESIZING) else ""
+    kind = "" if entry.model in _EXACT else "reconstructed"
+    error = f"{ours / entry.milliseconds - 1:+.0%}"
+    cells = [entry.edition, entry.team, entry.model, kind, f"{entry.milliseconds:.2f}"]
+    return [*cells, f"{ours:.2f}", error, used]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, fits, and prints residuals."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="vs680", help="default %(default)s")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    target = find_target(args.target)
+    entries = [e for e in challenge_entries() if e.model and e.milliseconds]
+    layers = {name: zoo(name, *FRAME) for name in dict.fromkeys(e.model for e in entries)}
+    times = {e.model: e.milliseconds for e in entries if e.edition == "2021" and e.milliseconds}
+    fitted = fit(target, layers, times)
+    header = ["edition", "entry", "model", "", "ms", "ours", "", ""]
+    rows = [_row(entry, layers[entry.model], target) for entry in entries]
+    print(text_table(rows, header, "<<<<>>><"))
+    values = {
+        "dram_bytes_per_cycle": (
+            target.memory.dram_bytes_per_cycle,
+            fitted.memory.dram_bytes_per_cycle,
+        ),
+        "resize_cycles": (target.ops["resize"].cycles, fitted.ops["resize"].cycles),
+    }
+    print()
+    for name, (held, found) in values.items():
+        print(f"{name}: {held:g} in {target.name}, {found:.3g} by the fit")
+    if args.json:
+        with replacing(args.json) as temporary:
+            content = {"rows": rows, "fit": values}
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
