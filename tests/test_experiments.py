@@ -42,7 +42,7 @@ def test_docstrings_give_the_command(path):
     assert re.search(rf"sesr train --config experiments/{path.name} --workdir", text)
 
 
-@pytest.mark.parametrize("stem", ["sesr_m5_hw_x2", "sesr_m5_x3", "fsrcnn_x2"])
+@pytest.mark.parametrize("stem", ["sesr_m5_hw_x2", "fsrcnn_x2", "xlsr_x3"])
 def test_smoke_variants_train_through_the_command(stem, tmp_path, capsys):
     (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
     assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0

@@ -144,7 +144,9 @@ def _qat(config: ml_collections.ConfigDict) -> None:
     # A tenth of the rate: the codes follow weights that are nearly where they shall be.
     config.optim.update(schedule="cosine", lr=config.optim.lr / 10)
     config.steps = 48_000
-    config.stages = (*config.stages, stage("quantise"))
+    # A recipe that ends so by itself goes on with that part.
+    own = tuple(s for s in config.stages if s.entry == "quantise")
+    config.stages = own or (*config.stages, stage("quantise"))
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:

@@ -23,6 +23,7 @@ def run(tmp_path_factory):
     data = str(folder / "data")
     config.data.update(train=data, eval=data, patch=16, batch=4)
     config.update(steps=40, steps_per_call=20, eval_every=20, checkpoint_every=40)
+    config.stages = (train.stage(), train.stage("quantise", steps=20))
     config.optim.update(lr=5e-3)
     train.train(config, folder / "run", progress=False)
     return config, folder
@@ -30,7 +31,8 @@ def run(tmp_path_factory):
 
 def test_it_learns_and_is_measured_on_rgb(run):
     _, folder = run
-    scores = [line["psnr"] for line in train.read_log(folder / "run") if "psnr" in line]
+    lines = train.read_log(folder / "run")
+    scores = [line["psnr"] for line in lines if "psnr" in line]
     assert scores[-1] > scores[0]
     upscaler = in_domain(from_network(train.load_network(folder / "run")), "rgb")
     found = mean(evaluate(upscaler, source(str(folder / "data"), 3), 3, RGB))["psnr"]
