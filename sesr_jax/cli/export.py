@@ -12,16 +12,21 @@ from sesr_jax.models.network import Network
 _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
   sesr export --model runs/m5 --out m5.tflite --target ethos-n78-4tops --max-drop 0.1 --check-on Set5
+  sesr export --model runs/xlsr --for ai-benchmark --out phone
   sesr export --model runs/m5 --out m5.onnx
   sesr export --model runs/m5 --out m5.safetensors
 
 A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
 colours are for who runs the file, as `sesr upscale --model m5.tflite` does."""
 
+_APP_FILE = "model.tflite"
+
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports, and says what was written."""
     args = _parser().parse_args(argv)
+    if args.purpose:
+        args.out, args.io = _for_ai_benchmark(args), "uint8"
     if args.out.suffix not in _WRITERS:
         raise InputError(f"{args.out} must end in one of {', '.join(_WRITERS)}; choose one.")
     from sesr_jax.pretrained import find_network
@@ -46,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=pathlib.Path,
         help=f"the file to write: {', '.join(_WRITERS)}",
+    )
+    add(
+        "--for",
+        dest="purpose",
+        choices=("ai-benchmark",),
+        help="write model.tflite into the folder --out, as that app runs it on a phone: uint8 pixels; see "
+        "docs/ai_benchmark.md",
     )
     add("--size", type=arguments.size, default=(360, 640), help="input, 640x360 by default")
     add("--tile", type=arguments.size, help="also write a file for tiles of that size")
@@ -73,6 +85,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--check-on", default="embedded:eval", help="on these images; default %(default)s")
     add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
     return parser
+
+
+def _for_ai_benchmark(args: argparse.Namespace) -> pathlib.Path:
+    """The file that is written: the app looks for one of that name."""
+    name: str = args.out.name
+    if args.out.suffix in _WRITERS and name != _APP_FILE:
+        raise InputError(
+            f"--for ai-benchmark writes {_APP_FILE}, not {name}: give --out a folder, or that name."
+        )
+    if args.tile or args.expanded:
+        raise InputError(
+            "--for ai-benchmark writes one whole frame: leave --tile and --expanded out."
+        )
+    path: pathlib.Path = args.out if name == _APP_FILE else args.out / _APP_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _write_weights(network: Network, args: argparse.Namespace) -> None:

@@ -49,6 +49,17 @@ def _export(weights, out, *argv):
     return main([str(arg) for arg in command])
 
 
+def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, capsys):
+    for_app = "--for", "ai-benchmark", "--calibrate", photos, *SIZE
+    assert _export(weights["sesr_m3_hw"], tmp_path / "phone", *for_app) == 0
+    model = TFLiteModel(tmp_path / "phone" / "model.tflite")
+    assert (model.input.dtype, model.output.dtype) == (np.uint8, np.uint8)
+    assert (model.input_shape, model.output_shape) == ((1, 40, 48, 1), (1, 80, 96, 1))
+    command = "export", "--model", weights["sesr_m3_hw"], *for_app
+    assert "model.tflite, not m3.tflite" in _refused(capsys, *command, "--out", "m3.tflite")
+    assert "one whole frame" in _refused(capsys, *command, "--out", tmp_path, "--tile", "24x24")
+
+
 def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, capsys):
     out = tmp_path / "m3.tflite"
     given = ("--calibrate", photos, "--tail", "none", "--io", "uint8", "--cross-check")
