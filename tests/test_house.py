@@ -77,6 +77,7 @@ _HEAVY = (
     "tensorboardX",
     "ethosu",
     "onnx",
+    "onnxruntime",
 )
 
 

@@ -14,6 +14,7 @@ from sesr_jax.report.page import (
     Table,
     html,
     write,
+    write_svg,
 )
 from sesr_jax.report.table import text_table
 
@@ -32,4 +33,5 @@ __all__ = [
     "html",
     "text_table",
     "write",
+    "write_svg",
 ]
