@@ -246,7 +246,8 @@ def _block(block: Block) -> str:
             return _figure(svg, block.caption, "plot")
         case Scatter():
             label = block.caption or f"{block.y} over {block.x}"
-            svg = _svg(lambda axes: _scatter(axes, block), 3.4, label)
+            height = 3.4 + 0.06 * len(block.others)
+            svg = _svg(lambda axes: _scatter(axes, block), height, label)
             return _figure(svg, block.caption, "plot")
 
 
@@ -353,9 +354,11 @@ def _scatter(axes: Any, plot: Scatter) -> None:
     for points, colour, fill in ((plot.others, _INK, "none"), (plot.points, _COLOURS[2], None)):
         x, y = zip(*points.values(), strict=True) if points else ((), ())
         axes.plot(x, y, "o", color=colour, markerfacecolor=fill, alpha=0.8, markersize=6)
-        for name, place in points.items():
-            axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points",
-                          fontsize=7, color=_INK)  # fmt: skip
+        # Neighbours' names go above and below by turns.
+        for i, (name, place) in enumerate(sorted(points.items(), key=lambda point: point[1])):
+            below = points is plot.others and i % 2
+            axes.annotate(_plain(name), place, xytext=(4, -8 if below else 3),
+                          textcoords="offset points", fontsize=7, color=_INK)  # fmt: skip
     for axis in plot.logarithmic:
         get, put = getattr(axes, f"get_{axis}lim"), getattr(axes, f"set_{axis}lim")
         getattr(axes, f"set_{axis}scale")("log")
