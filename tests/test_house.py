@@ -31,6 +31,7 @@ _FLOORS = (
     ("npu",),
     ("upscale",),
     ("compare",),
+    ("publish",),
     ("demo",),
     ("cli",),
 )

@@ -16,7 +16,7 @@ from sesr_jax.report.page import (
     write,
     write_svg,
 )
-from sesr_jax.report.table import text_table
+from sesr_jax.report.table import markdown_table, text_table
 
 __all__ = [
     "Bars",
@@ -31,6 +31,7 @@ __all__ = [
     "Section",
     "Table",
     "html",
+    "markdown_table",
     "text_table",
     "write",
     "write_svg",

@@ -317,7 +317,8 @@ def _lines(axes: Any, plot: Plot) -> None:
     for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
         # More lines than colours: the second round is dashed, and so on.
         dashes = ("-", "--", ":")[len(axes.lines) // len(_COLOURS) % 3]
-        axes.plot(x, y, dashes, label=_plain(name), color=colour, linewidth=2)
+        alone = "o" if len(x) == 1 else ""
+        axes.plot(x, y, dashes, marker=alone, label=_plain(name), color=colour, linewidth=2)
     axes.set_ylabel(_plain(plot.y), color=_INK)
     axes.set_xlabel(_plain(plot.x), color=_INK)
     if len(plot.lines) > 1:
