@@ -1,5 +1,7 @@
-"""Writes README's tables: the zoo as `sesr models` counts it, what the shipped networks reach as their facts
-say (`sesr_jax/pretrained/*.json`), and the scores of the last `make demo`, where there was one.
+"""Writes README's tables, from what is in the repository and, where there is one, from a demo's results.
+
+The zoo is as `sesr models` counts it, the shipped networks' results are those of the facts beside them
+(``sesr_jax/pretrained/*.json``), and the demo's scores are those of the last `make demo`.
 
 python docs/update_readme.py [runs/demo]
 """

@@ -6,6 +6,7 @@ A model's rival is the first one of its scale on the page, and the first one's i
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,11 +15,8 @@ from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure
 from sesr_jax.data import source
 from sesr_jax.metrics import Protocol, Y
-from sesr_jax.models.published import rivals
+from sesr_jax.models.published import OUTPUT, rivals
 from sesr_jax.upscale import Upscaler, bicubic, in_domain
-
-_OUTPUT = 720 * 1280
-"""The pixels for which MACs are given, as the papers have it."""
 
 _SIDE, _GAP = 76, 6  # of a crop, in pixels; three of them, magnified, are as wide as the page
 _MAGNIFIED = 3
@@ -45,7 +43,7 @@ class Measured:
     def macs(self) -> float | None:
         """Multiply-accumulates for an output of 1280×720; None where nobody counts them."""
         macs, scale = self.upscaler.macs, self.upscaler.scale
-        return None if macs is None else macs * _OUTPUT / scale**2
+        return None if macs is None else macs * math.prod(OUTPUT) / scale**2
 
     @property
     def cells(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Figures that papers printed: what ours stand beside. None is a measurement of this project.
 
-PSNR in dB and SSIM on the Y channel; MACs for an output of 1280×720. Sources:
+PSNR in dB and SSIM on the Y channel; MACs for an `OUTPUT` of 1280×720. Sources:
 
 - "SESR": Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Tables 1 (×2) and 2 (×4), which print
   most rivals' figures too.
@@ -14,6 +14,9 @@ from collections.abc import Mapping
 
 Quality = tuple[float, float]
 """PSNR in dB and SSIM; not a number where the paper prints no SSIM."""
+
+OUTPUT = (720, 1280)
+"""The height and width of the image for which papers give MACs."""
 
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K")
 """The data sets of the tables; B100 is BSD100."""

@@ -4,7 +4,7 @@ A figure that the paper prints (`models.published`) stands beside ours with the 
 where ours, rounded as printed, is not below it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sesr_jax.data.terms import terms
@@ -33,7 +33,7 @@ def card(facts: Facts) -> str:
     name, spent = facts["name"], facts["cost"]
     sections = [
         f"# {name}",
-        f"{facts['model']} ×{facts['scale']} on luma: {spent['weights']:,} weights "
+        f"{facts['model']}, which upscales luma ×{facts['scale']}: {spent['weights']:,} weights "
         f"({spent['parameters']:,} parameters with biases and slopes; {spent['trained_parameters']:,} while "
         f"training), {spent['macs'] / 1e9:.3f} G MACs for an output of 1280×720. The network is that of "
         f"{VARIANTS[facts['model']].paper}; the weights were trained by sesr_jax.",
@@ -52,10 +52,11 @@ def card(facts: Facts) -> str:
 
 
 def curve(facts: Facts) -> Plot:
-    """PSNR over the steps of all legs at the network's own scale, one behind the other."""
+    """PSNR over the steps of all legs of the network itself, one behind the other."""
     lines = {}
     done = 0
-    shown = [leg for leg in facts["training"] if leg["scale"] == facts["scale"]]
+    keys = ("model", "scale")
+    shown = [leg for leg in facts["training"] if all(leg[key] == facts[key] for key in keys)]
     for leg in shown:
         if leg["curve"]:
             steps, psnr = zip(*leg["curve"], strict=True)
@@ -144,12 +145,10 @@ def _training(facts: Facts) -> str:
             what += f", {leg['model']} ×{leg['scale']}"
         rows.append([f"`{leg['run']}`", f"{leg['steps']:,}", what, leg["loss"], rate, begins,
                      leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
-    total = sum(leg["steps"] for leg in legs)
-    return f"{total:,} steps in {_runs(legs)}.\n\n" + markdown_table(rows, header)
-
-
-def _runs(legs: Sequence[Any]) -> str:
-    return "one run" if len(legs) == 1 else f"{len(legs)} runs, each from the weights of another"
+    quantised = sum(leg["steps"] for leg in legs if "quantise" in leg["stages"])
+    total = sum(leg["steps"] for leg in legs) - quantised
+    told = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
+    return f"{told}\n\n{markdown_table(rows, header)}"
 
 
 def _data(facts: Facts) -> str:

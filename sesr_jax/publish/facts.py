@@ -28,6 +28,7 @@ from sesr_jax.files import replacing
 from sesr_jax.graph import cost
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.network import Network, save
+from sesr_jax.models.published import OUTPUT
 from sesr_jax.publish.card import card, curve
 from sesr_jax.train import Leg, legs, load_network
 from sesr_jax.train.stages import plan
@@ -39,7 +40,6 @@ INT8_FORMS = ("QAT", "PTQ, min_max")
 
 _OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
 _LARGEST_EXPANDED = 2_000_000  # bytes
-_OUTPUT = (720, 1280)
 
 
 def publish(
@@ -78,7 +78,7 @@ def publish(
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{network.name}_x{network.scale}"
-    spent = cost(network.collapsed().graph((1, *(n // network.scale for n in _OUTPUT), 1)))
+    spent = cost(network.collapsed().graph((1, *(n // network.scale for n in OUTPUT), 1)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,
