@@ -357,8 +357,7 @@ def _scatter(axes: Any, plot: Scatter) -> None:
         axes.plot(x, y, "o", color=colour, markerfacecolor=fill, alpha=0.8, markersize=6)
         # Neighbours' names go above and below by turns.
         for i, (name, place) in enumerate(sorted(points.items(), key=lambda point: point[1])):
-            below = points is plot.others and i % 2
-            axes.annotate(_plain(name), place, xytext=(4, -8 if below else 3),
+            axes.annotate(_plain(name), place, xytext=(4, -8 if i % 2 else 3),
                           textcoords="offset points", fontsize=7, color=_INK)  # fmt: skip
     for axis in plot.logarithmic:
         get, put = getattr(axes, f"get_{axis}lim"), getattr(axes, f"set_{axis}lim")
