@@ -19,8 +19,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.npu import zoo
 from sesr_jax.files import replacing
-from sesr_jax.metrics.challenge import FRAME
-from sesr_jax.models.published import Entry, challenge_entries
+from sesr_jax.metrics.challenge import FRAME, Entry, challenge_entries
 from sesr_jax.npu import Layer, Target, estimate, find_target
 from sesr_jax.report import text_table
 

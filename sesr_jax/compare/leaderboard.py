@@ -22,9 +22,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.graph import Graph, trace
 from sesr_jax.metrics import MOBILE_AI, equal_time, score
-from sesr_jax.metrics.challenge import FRAME, SCALE
+from sesr_jax.metrics.challenge import FRAME, SCALE, challenge_entries
 from sesr_jax.models.network import Network
-from sesr_jax.models.published import challenge_entries
 from sesr_jax.npu import Layer, Target, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import points

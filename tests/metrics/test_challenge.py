@@ -4,7 +4,7 @@ import pytest
 
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import equal_time, score
-from sesr_jax.models.published import challenge_entries
+from sesr_jax.metrics.challenge import challenge_entries
 
 _TIMED = [entry for entry in challenge_entries() if entry.score is not None]
 
