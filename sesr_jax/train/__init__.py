@@ -4,5 +4,16 @@ from sesr_jax.train.checkpoint import load_network
 from sesr_jax.train.config import base, stage, variant
 from sesr_jax.train.log import read_log
 from sesr_jax.train.loop import EXPANDED, WEIGHTS, train
+from sesr_jax.train.processes import Stopped
 
-__all__ = ["EXPANDED", "WEIGHTS", "base", "load_network", "read_log", "stage", "train", "variant"]
+__all__ = [
+    "EXPANDED",
+    "WEIGHTS",
+    "Stopped",
+    "base",
+    "load_network",
+    "read_log",
+    "stage",
+    "train",
+    "variant",
+]

@@ -3,7 +3,8 @@
     network = train(config, "runs/sesr_m5_x2")
 
 The same call again resumes from the last checkpoint, and a killed run ends with the same weights as one
-that was left alone: the batch of a step depends on the seed and the step alone.
+that was left alone: the batch of a step depends on the seed and the step alone. Several processes that make
+the call together (`train.processes`) train one network.
 """
 
 import contextlib
@@ -20,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import linen as nn
+from jax.experimental import multihost_utils
 from PIL import Image
 from tqdm import tqdm
 
@@ -34,7 +35,7 @@ from sesr_jax.graph import trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import Y
 from sesr_jax.models import network
-from sesr_jax.train import checkpoint
+from sesr_jax.train import checkpoint, processes
 from sesr_jax.train.config import validate
 from sesr_jax.train.log import Log
 from sesr_jax.train.objective import scheme
@@ -50,7 +51,7 @@ from sesr_jax.train.stages import (
     state_shapes,
 )
 from sesr_jax.train.state import TrainState, init_state
-from sesr_jax.train.step import make_steps
+from sesr_jax.train.step import make_steps, placed
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def train(
     Raises:
       InputError: the config does not make sense, the data does not suit it, the folder holds another
         run or a damaged checkpoint, or the loss is no longer finite.
+      Stopped: SIGTERM came; the state is saved.
     """
     validate(config)
     run = pathlib.Path(run)
@@ -97,28 +99,28 @@ def train(
     shapes = state_shapes(fresh.module, stages, fresh.variables)
     works = [_work(fresh, stage) for stage in stages]
     pictures = source(config.data.eval, scale=fresh.scale)
-    checkpoint.claim(run, config)
-    with checkpoint.manager(run, config.keep) as saved:
-        last = saved.latest_step()
-        if last is None:
+    processes.told(lambda: checkpoint.claim(run, config))
+    with checkpoint.Checkpoints(run, config.keep) as saved, processes.termination() as asked:
+        if saved.last is None:
             reached, state = -1, init_state(_initial(config, fresh), optimizer(stages[0].config))
         else:
-            reached = stage_at(stages, last).index
-            state = checkpoint.restore(saved, shapes[reached])
+            reached = stage_at(stages, saved.last).index
+            state = saved.restore(shapes[reached])
         if (done := int(state.step)) < stages[-1].end:
             with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
                 for stage, work in zip(stages, works, strict=True):
                     if stage.index > reached or int(state.step) < stage.end:
                         evaluate = _evaluator(fresh, stage, pictures)
                         entering = stage.index > reached
-                        state = work(state, entering, evaluate, saved, log, bar)
+                        state = work(state, entering, evaluate, asked, saved, log, bar)
     trained = dataclasses.replace(
         fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
     )
-    network.save(trained, run / EXPANDED, step=str(int(state.step)))
-    network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
-    if config.stages:
-        write_page(stages, shapes, run)
+    if processes.is_first():
+        network.save(trained, run / EXPANDED, step=str(int(state.step)))
+        network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
+        if config.stages:
+            write_page(stages, shapes, run)
     return trained
 
 
@@ -131,22 +133,51 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
     pictures = source(data.train, scale=fresh.scale)
     tx = optimizer(stage.config)
     steps = make_steps(fresh.module, tx, stage.config, start=stage.start)
+    part = (0, 1) if data.shards == 1 else (jax.process_index(), jax.process_count())
+    if data.shards % part[1]:
+        raise InputError(
+            f"config.data.shards is {data.shards}: it must be 1 or a multiple of the {part[1]} processes; "
+            "choose one."
+        )
     if stage.index and data.small == "error":
         _check_sizes(pictures, data.patch * fresh.scale, stage)
 
-    def work(state: TrainState, entering: bool, evaluate: Evaluator, *outputs: Any) -> TrainState:
-        pool = make_pool(pictures, scale=fresh.scale, patch=data.patch, small=data.small)
+    def work(
+        state: TrainState,
+        entering: bool,
+        evaluate: Evaluator,
+        asked: Callable[[], bool],
+        saved: checkpoint.Checkpoints,
+        log: Log,
+        bar: tqdm,
+    ) -> TrainState:
+        pool = make_pool(
+            pictures,
+            scale=fresh.scale,
+            patch=data.patch,
+            small=data.small,
+            shards=data.shards,
+            part=part,
+        )
         if entering:
             measure = functools.partial(_measure, fresh.module, stage, pool)
-            state = _enter(stage, state, measure, evaluate, outputs[1])
-        return _run(stage, state, lambda s, done: steps(s, pool, done), evaluate, *outputs)
+            state = _enter(stage, state, measure, evaluate, log)
+        pool, state = placed((pool, processes.shared(state)))
+        do = functools.partial(_run, stage, state, lambda s, done: steps(s, pool, done))
+        return do(evaluate, asked, saved, log, bar)
 
     return work
 
 
 def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dict[str, jax.Array]:
     """The ranges with which a network begins to be quantised, from a batch of its training crops."""
-    crops, _ = sample(pool, jax.random.key(stage.config.seed), _CALIBRATION_CROPS)
+    count = -(-_CALIBRATION_CROPS // pool.shards) * pool.shards
+    part = (0, 1)
+    if pool.shards > 1:  # the others hold other images
+        part = (jax.process_index(), jax.process_count())
+    crops, _ = sample(pool, jax.random.key(stage.config.seed), count, share=part)
+    if part[1] > 1:
+        crops = multihost_utils.process_allgather(crops, tiled=True)
     x = np.asarray(rgb_to_y(crops))
     found = quant.calibrate(
         trace(module, variables, x.shape), [x], scheme(stage.config), stage.config.quant.observer
@@ -191,11 +222,12 @@ def _run(
     state: TrainState,
     steps: Steps,
     evaluate: Evaluator,
-    saved: ocp.CheckpointManager,
+    asked: Callable[[], bool],
+    saved: checkpoint.Checkpoints,
     log: Log,
     bar: tqdm,
 ) -> TrainState:
-    """From `state` to the last step of `stage`."""
+    """From `state` to the last step of `stage`, or to where the run is asked to end."""
     config, rate, done, shown = stage.config, schedule(stage.config), int(state.step), {}
     unread: list[tuple[int, jax.Array]] = []
     clock, since = time.perf_counter(), done
@@ -208,10 +240,12 @@ def _run(
             for key in ("eval_every", "checkpoint_every")
             if not done % config[key] or done == stage.end
         }
+        if stop := asked():
+            due.add("checkpoint_every")
         # The losses of a call are read while the device is at the next one, but before anything is saved.
         while len(unread) > (0 if due else 1):
             step, values = unread.pop(0)
-            _check_finite(step, np.asarray(values), saved.latest_step())
+            _check_finite(step, np.asarray(values), saved.last)
             loss = float(np.mean(values))
             learning_rate = float(rate(step - stage.start))
             log.write(step, **stage.label, loss=loss, learning_rate=learning_rate)
@@ -224,12 +258,17 @@ def _run(
             if stage.label and done == stage.end:
                 log.write(done, **stage.label, stage_psnr=scores["psnr"])
         if "checkpoint_every" in due:
-            saved.save(done, args=ocp.args.StandardSave(state))
+            saved.save(done, state)
+        if stop:
+            saved.wait()
+            raise processes.Stopped(
+                f"asked to end, and stopped after step {done}, which is saved; the same command resumes it."
+            )
         if due:
             clock, since = time.perf_counter(), done
         bar.set_postfix(shown, refresh=False)
         bar.update(config.steps_per_call)
-    saved.wait_until_finished()
+    saved.wait()
     return state
 
 

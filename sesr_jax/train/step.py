@@ -7,13 +7,14 @@ A model with batch norms starts on its batches' own statistics and ends on their
 quantised tensors starts on ranges that follow what they hold and ends on frozen ones.
 
 The state is never replicated by hand: pmap broadcasts it and gives it back whole, so that it goes to a
-checkpoint as it is. Every device draws its share of one batch, so that any number of them computes the
-same step, but for what each measures by itself on its share: batch norms' statistics and ranges, whose
-mean over the devices counts.
+checkpoint as it is. Every device, of whatever process, draws its share of one batch, so that any number of
+them computes the same step, but for what each measures by itself on its share: batch norms' statistics and
+ranges, whose mean over the devices counts.
 """
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,10 +68,10 @@ def make_steps(
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
 
     def step(
-        state: TrainState, pool: Pool, seed: jax.Array, phase: Phase
+        state: TrainState, pool: Pool, seed: jax.Array, rank: jax.Array, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
+        lr, hr = sample(pool, key, batch, share=(rank, devices))
         found = gradient(state.variables, rgb_to_y(lr), rgb_to_y(hr), phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)
@@ -85,20 +86,19 @@ def make_steps(
     looped = jax.default_backend() != "cpu"
 
     def steps(
-        state: TrainState, pool: Pool, seed: jax.Array, _: jax.Array, *, phase: Phase
+        state: TrainState, pool: Pool, seed: jax.Array, rank: jax.Array, *, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
         one = functools.partial(step, phase=phase)
         if not looped:
-            return one(state, pool, seed)
+            return one(state, pool, seed, rank)
         if seeds is not None:
-            one = jax.vmap(one, (RUNS, None, 0), (RUNS, 0))
+            one = jax.vmap(one, (RUNS, None, 0, None), (RUNS, 0))
         return lax.scan(
-            lambda carry, _: one(carry, pool, seed), state, None, length=config.steps_per_call
+            lambda carry, _: one(carry, pool, seed, rank), state, None, length=config.steps_per_call
         )
 
     @functools.cache
     def mapped(phase: Phase) -> Callable[..., tuple[TrainState, jax.Array]]:
-        # pmap wants one argument with an axis of devices, and nothing here differs between them.
         return jax.pmap(
             functools.partial(steps, phase=phase),
             axis_name=_AXIS,
@@ -107,7 +107,8 @@ def make_steps(
             donate_argnums=0,
         )
 
-    ranks = jnp.arange(jax.local_device_count())
+    local = jax.local_device_count()
+    ranks = jax.process_index() * local + jnp.arange(local)
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(
@@ -133,6 +134,14 @@ def make_steps(
         return stack_states(states), jnp.stack(losses, axis=1)
 
     return run
+
+
+def placed(tree: Any) -> Any:
+    """`tree` on all devices of this process, where `Steps` would else copy it to at every call."""
+    if jax.device_count() == 1:
+        return tree
+    here = jax.sharding.Mesh(np.array(jax.local_devices()), (_AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(here, jax.sharding.PartitionSpec()))
 
 
 def _phase(state: TrainState, config: ml_collections.ConfigDict, done: int) -> Phase:
