@@ -19,6 +19,7 @@ _EXTRAS = {
         "onnx>=1.17",
         "tensorflow-cpu>=2.20",
     ],
+    "grain": ["grain>=0.2.12"],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
@@ -33,6 +34,7 @@ _EXTRAS["test"] = [
     "ruff>=0.9",
     *_EXTRAS["demo"],
     *_EXTRAS["export"],
+    *_EXTRAS["grain"],
     *_EXTRAS["npu"],
     *_EXTRAS["tensorboard"],
 ]

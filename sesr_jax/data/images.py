@@ -7,13 +7,15 @@ profiles are not applied.
     write_image("out.png", read_image("in.jpg"))
 """
 
+import contextlib
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
@@ -52,19 +54,37 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         InputError: the file is missing, damaged, cut short or of a kind not named above.
     """
     path = pathlib.Path(path)
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
+        image.load()
+    return _to_uint8(image, path)
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of what `read_image` gives, from the header.
+
+    Raises:
+        InputError: as `read_image`, but for what is wrong behind the header.
+    """
+    with _opened(pathlib.Path(path)) as file:
+        height, width = file.height, file.width
+        on_its_side = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (width, height) if on_its_side else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise InputError(f"{path} is not a file; check the path")
     try:
         with Image.open(path, formats=sorted(set(FORMATS.values()))) as file:
-            image = ImageOps.exif_transpose(file)
-            image.load()
+            yield file
     except MemoryError:
         raise
     except Exception as error:  # on damaged bytes the decoders raise nearly anything
         raise InputError(
             f"{path} can't be read as an image ({error}); replace or remove it"
         ) from error
-    return _to_uint8(image, path)
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

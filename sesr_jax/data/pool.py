@@ -79,9 +79,7 @@ def make_pool(
       InputError: a picture is smaller than the crop (and `small` is "error"), a shard has none, or there
         are too many pixels to index.
     """
-    index, count = part
-    held = shards // count
-    dealt = [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
+    dealt = deal(pictures, shards, part)
     lows: list[np.ndarray] = []
     highs: list[np.ndarray] = []
     shapes: list[tuple[int, ...]] = []
@@ -89,24 +87,19 @@ def make_pool(
     ends: list[int] = []
     for shard in dealt:
         for picture in shard:
-            low = _rgb(picture.low_resolution(scale))
+            low = rgb(picture.low_resolution(scale))
             if min(low.shape[:2]) < patch:
                 if small == "error":
-                    raise InputError(_too_small(picture, patch * scale))
+                    raise InputError(too_small(picture.name, picture.hr.shape, patch * scale))
                 skipped.append(picture.name)
                 continue
             lows.append(low.reshape(-1, 3))
-            highs.append(_rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
+            highs.append(rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
             shapes.append(low.shape[:2])
         ends.append(len(shapes))
     if skipped:
         _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
-    if not all(np.diff([0, *ends])):
-        parts = f"each of the {shards} shards needs one" if shards > 1 else "there must be one"
-        raise InputError(
-            f"no image of {len(skipped)} is as large as the crop of {patch * scale} pixels: {parts}; "
-            "take a smaller config.data.patch, larger images or fewer config.data.shards."
-        )
+    check_shards(ends, len(skipped), patch * scale, shards)
     if (pixels := sum(map(len, highs))) >= 2**31:
         raise InputError(
             f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
@@ -126,6 +119,13 @@ def make_pool(
     )
 
 
+def deal(pictures: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
+    """The shards of that part, (index, count); their pictures come in turn."""
+    index, count = part
+    held = shards // count
+    return [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
+
+
 def sample(
     pool: Pool, key: jax.Array, batch: int, *, share: tuple[Any, int] = (0, 1)
 ) -> tuple[jax.Array, jax.Array]:
@@ -141,16 +141,25 @@ def sample(
       LR ``[batch / count, p, p, 3]`` and HR ``[batch / count, s·p, s·p, 3]``, float32 in [0, 1].
     """
     index, count = share
-    where, symmetry = jax.random.split(key)
-    # Which of the shards held here a crop is from; for those that others hold it is anything.
-    shard = jnp.arange(batch) * pool.shards // batch % (len(pool.edges) - 1)
-    ranks = jax.random.randint(where, (batch,), pool.edges[shard], pool.edges[shard + 1])
-    turns = jax.random.randint(symmetry, (batch,), 0, 8)
+    ranks, turns = draw(key, batch, pool.edges, pool.shards)
     size = batch // count
     ranks, turns = (lax.dynamic_slice_in_dim(x, index * size, size) for x in (ranks, turns))
     lr, hr = jax.vmap(_crop, in_axes=(None, 0))(pool, ranks)
-    turn = jax.vmap(_turn)
-    return tuple(turn(x, turns).astype(jnp.float32) / 255 for x in (lr, hr))  # type: ignore[return-value]
+    return turned(lr, turns), turned(hr, turns)
+
+
+def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax.Array, jax.Array]:
+    """The positions, counted over all pictures that are held, and the symmetries of a batch's crops."""
+    where, symmetry = jax.random.split(key)
+    # Which of the shards held here a crop is from; for those that others hold it is anything.
+    shard = jnp.arange(batch) * shards // batch % (len(edges) - 1)
+    ranks = jax.random.randint(where, (batch,), edges[shard], edges[shard + 1])
+    return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
+
+
+def turned(crops: jax.Array, turns: jax.Array) -> jax.Array:
+    """Crops uint8 ``[N, p, p, C]`` under their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
+    return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255
 
 
 def _crop(pool: Pool, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -177,13 +186,24 @@ def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
     return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)
 
 
-def _too_small(picture: Picture, crop: int) -> str:
-    height, width = picture.hr.shape[:2]
+def check_shards(ends: Sequence[int], skipped: int, crop: int, shards: int) -> None:
+    """Raises InputError where a shard has no picture; `ends` counts them up to each shard's end."""
+    if not all(np.diff([0, *ends])):
+        parts = f"each of the {shards} shards needs one" if shards > 1 else "there must be one"
+        raise InputError(
+            f"no image of {skipped} is as large as the crop of {crop} pixels: {parts}; "
+            "take a smaller config.data.patch, larger images or fewer config.data.shards."
+        )
+
+
+def too_small(name: str, shape: Sequence[int], crop: int) -> str:
+    """What to say of a picture that is smaller than a crop."""
     return (
-        f"{picture.name} is {width}×{height}, smaller than the crop of {crop} pixels; "
+        f"{name} is {shape[1]}×{shape[0]}, smaller than the crop of {crop} pixels; "
         'take a smaller config.data.patch, or skip such images by config.data.small = "skip".'
     )
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def rgb(image: np.ndarray) -> np.ndarray:
+    """``[H, W, 3]`` from that or from a grey ``[H, W]``."""
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)

@@ -20,7 +20,7 @@ from typing import Literal, overload
 import numpy as np
 
 from sesr_jax.data import resize
-from sesr_jax.data.images import list_images, read_image
+from sesr_jax.data.images import image_size, list_images, read_image
 from sesr_jax.errors import InputError, look_up
 
 # No scene is in both: the right view of the motorcycle, for one, is left out.
@@ -81,6 +81,18 @@ class Source(Sequence[Picture]):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def name(self, index: int) -> str:
+        """That of a picture, without reading it."""
+        return self.files[index][0]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a picture, of which no more than the header is read.
+
+        Raises:
+            InputError: as `read_image`.
+        """
+        return image_size(self.files[index][1])
 
     @overload
     def __getitem__(self, index: int) -> Picture: ...

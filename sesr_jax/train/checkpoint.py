@@ -28,8 +28,9 @@ from sesr_jax.train.state import TrainState
 _FORMAT = 1
 _CONFIG = "config.json"
 
-# A run that reports more often is the same run, and so is one whose last stage is longer.
-_MAY_CHANGE = ("eval_every", "checkpoint_every", "keep")
+# A run that reports more often is the same run, and so is one whose last stage is longer, or that another
+# machine goes on with.
+_MAY_CHANGE = ("eval_every", "checkpoint_every", "keep", "data.device_bytes")
 
 
 def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:

@@ -42,6 +42,8 @@ def base() -> ml_collections.ConfigDict:
                 # Equal parts of a batch are drawn from as many shards of the images; with several,
                 # each process of a run holds its own alone.
                 "shards": 1,
+                # Images that take more are not kept on the device, but read from their files.
+                "device_bytes": 4 * 2**30,
             },
             "optim": {
                 "name": "amsgrad",  # an optimiser of optax

@@ -7,7 +7,6 @@ that was left alone: the batch of a step depends on the seed and the step alone.
 the call together (`train.processes`) train one network.
 """
 
-import contextlib
 import dataclasses
 import functools
 import logging
@@ -23,13 +22,13 @@ import ml_collections
 import numpy as np
 from flax import linen as nn
 from jax.experimental import multihost_utils
-from PIL import Image
 from tqdm import tqdm
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, Source, source
+from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.graph import trace
 from sesr_jax.metrics.evaluate import evaluate, mean
@@ -51,17 +50,20 @@ from sesr_jax.train.stages import (
     state_shapes,
 )
 from sesr_jax.train.state import TrainState, init_state
-from sesr_jax.train.step import make_steps, placed
+from sesr_jax.train.step import Steps, make_steps, placed
 
 _log = logging.getLogger(__name__)
 
-Steps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
+Stepper = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 Evaluator = Callable[[Any], dict[str, float]]
 
 WEIGHTS = "model.safetensors"
 """The collapsed network in a finished run's folder."""
 
 _CALIBRATION_CROPS = 64
+
+# In bytes: what the pool's indices reach.
+_LARGEST_POOL = 3 * 2**31
 
 EXPANDED = "expanded.safetensors"
 """The network as it was trained, beside it."""
@@ -129,18 +131,27 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
 
     So only one stage's training set at a time is on the device.
     """
-    data = stage.config.data
-    pictures = source(data.train, scale=fresh.scale)
+    wanted = stage.config.data
+    pictures = source(wanted.train, scale=fresh.scale)
     tx = optimizer(stage.config)
     steps = make_steps(fresh.module, tx, stage.config, start=stage.start)
-    part = (0, 1) if data.shards == 1 else (jax.process_index(), jax.process_count())
-    if data.shards % part[1]:
+    part = (0, 1) if wanted.shards == 1 else (jax.process_index(), jax.process_count())
+    if wanted.shards % part[1]:
         raise InputError(
-            f"config.data.shards is {data.shards}: it must be 1 or a multiple of the {part[1]} processes; "
+            f"config.data.shards is {wanted.shards}: it must be 1 or a multiple of the {part[1]} processes; "
             "choose one."
         )
-    if stage.index and data.small == "error":
-        _check_sizes(pictures, data.patch * fresh.scale, stage)
+    if stage.index and wanted.small == "error":
+        _check_sizes(pictures, wanted.patch * fresh.scale, stage)
+    size = pool_bytes(pictures, fresh.scale, wanted.shards, part)
+    streamed = size > min(wanted.device_bytes, _LARGEST_POOL)
+    _log.info(
+        "%d images of %s take %.3g MB as pixels: they are %s",
+        *(len(pictures), wanted.train, size / 1e6),
+        "read from their files, crop by crop" if streamed else "kept on the device",
+    )
+    options: dict[str, Any] = {"scale": fresh.scale, "shards": wanted.shards, "part": part}
+    options |= {"patch": wanted.patch, "small": wanted.small}
 
     def work(
         state: TrainState,
@@ -151,31 +162,42 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
         log: Log,
         bar: tqdm,
     ) -> TrainState:
-        pool = make_pool(
-            pictures,
-            scale=fresh.scale,
-            patch=data.patch,
-            small=data.small,
-            shards=data.shards,
-            part=part,
-        )
+        data: Pool | Stream = (make_stream if streamed else make_pool)(pictures, **options)
         if entering:
-            measure = functools.partial(_measure, fresh.module, stage, pool)
+            measure = functools.partial(_measure, fresh.module, stage, data)
             state = _enter(stage, state, measure, evaluate, log)
-        pool, state = placed((pool, processes.shared(state)))
-        do = functools.partial(_run, stage, state, lambda s, done: steps(s, pool, done))
+        state = placed(processes.shared(state))
+        do = functools.partial(_run, stage, state, _stepper(steps, data, stage, int(state.step)))
         return do(evaluate, asked, saved, log, bar)
 
     return work
 
 
-def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dict[str, jax.Array]:
+def _stepper(do: Steps, data: Pool | Stream, stage: Stage, done: int) -> Stepper:
+    """`do` on that data, from `done` steps on."""
+    if isinstance(data, Pool):
+        pool = placed(data)
+        return lambda state, done: do(state, pool, done)
+    calls = data.calls(
+        seed=stage.config.seed,
+        batch=stage.config.data.batch,
+        steps=range(done, stage.end),
+        per_call=stage.config.steps_per_call,
+        part=(jax.process_index(), jax.process_count()),
+    )
+    return lambda state, done: do(state, next(calls), done)
+
+
+def _measure(
+    module: nn.Module, stage: Stage, data: Pool | Stream, variables: Any
+) -> dict[str, jax.Array]:
     """The ranges with which a network begins to be quantised, from a batch of its training crops."""
-    count = -(-_CALIBRATION_CROPS // pool.shards) * pool.shards
+    count = -(-_CALIBRATION_CROPS // data.shards) * data.shards
     part = (0, 1)
-    if pool.shards > 1:  # the others hold other images
+    if data.shards > 1:  # the others hold other images
         part = (jax.process_index(), jax.process_count())
-    crops, _ = sample(pool, jax.random.key(stage.config.seed), count, share=part)
+    draw = sample if isinstance(data, Pool) else Stream.sample
+    crops, _ = draw(data, jax.random.key(stage.config.seed), count, share=part)  # type: ignore[arg-type]
     if part[1] > 1:
         crops = multihost_utils.process_allgather(crops, tiled=True)
     x = np.asarray(rgb_to_y(crops))
@@ -187,15 +209,14 @@ def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dic
 
 def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
     """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
-    for name, path, _ in pictures.files:
-        # What is no image at all is left to the reader, which says so better.
-        with contextlib.suppress(OSError), Image.open(path) as image:
-            if min(image.size) < crop:
-                raise InputError(
-                    f"{name} is {image.width}×{image.height}, smaller than the crop of {crop} pixels of "
-                    f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
-                    'images by config.data.small = "skip".'
-                )
+    for index in range(len(pictures)):
+        height, width = pictures.size(index)
+        if min(height, width) < crop:
+            raise InputError(
+                f"{pictures.name(index)} is {width}×{height}, smaller than the crop of {crop} pixels of "
+                f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
+                'images by config.data.small = "skip".'
+            )
 
 
 def _enter(
@@ -220,7 +241,7 @@ def _enter(
 def _run(
     stage: Stage,
     state: TrainState,
-    steps: Steps,
+    steps: Stepper,
     evaluate: Evaluator,
     asked: Callable[[], bool],
     saved: checkpoint.Checkpoints,

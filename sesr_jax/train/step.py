@@ -26,6 +26,7 @@ from jax import lax
 
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import Pool, sample
+from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
@@ -34,9 +35,9 @@ from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
 
 _AXIS = "batch"
 
-Steps = Callable[[TrainState, Pool, int], tuple[TrainState, jax.Array]]
-"""From a state, the training set and the steps that the state has behind it (which the host knows without
-waiting for the device) to the next state, and the losses on the way."""
+Steps = Callable[[TrainState, Pool | Crops, int], tuple[TrainState, jax.Array]]
+"""From a state, the training set or its crops for these steps, and the steps that the state has behind it
+(which the host knows without waiting for the device) to the next state, and the losses on the way."""
 
 
 def make_steps(
@@ -68,10 +69,13 @@ def make_steps(
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
 
     def step(
-        state: TrainState, pool: Pool, seed: jax.Array, rank: jax.Array, phase: Phase
+        state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        lr, hr = sample(pool, key, batch, share=(rank, devices))
+        if isinstance(data, Pool):
+            key = jax.random.fold_in(jax.random.key(seed), state.step)
+            lr, hr = sample(data, key, batch, share=(rank, devices))
+        else:
+            lr, hr = unpack(data, state.step)
         found = gradient(state.variables, rgb_to_y(lr), rgb_to_y(hr), phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)
@@ -86,23 +90,23 @@ def make_steps(
     looped = jax.default_backend() != "cpu"
 
     def steps(
-        state: TrainState, pool: Pool, seed: jax.Array, rank: jax.Array, *, phase: Phase
+        state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, *, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
         one = functools.partial(step, phase=phase)
         if not looped:
-            return one(state, pool, seed, rank)
+            return one(state, data, seed, rank)
         if seeds is not None:
             one = jax.vmap(one, (RUNS, None, 0, None), (RUNS, 0))
         return lax.scan(
-            lambda carry, _: one(carry, pool, seed, rank), state, None, length=config.steps_per_call
+            lambda carry, _: one(carry, data, seed, rank), state, None, length=config.steps_per_call
         )
 
     @functools.cache
-    def mapped(phase: Phase) -> Callable[..., tuple[TrainState, jax.Array]]:
+    def mapped(phase: Phase, of_data: int | None) -> Callable[..., tuple[TrainState, jax.Array]]:
         return jax.pmap(
             functools.partial(steps, phase=phase),
             axis_name=_AXIS,
-            in_axes=(None, None, None, 0),
+            in_axes=(None, of_data, None, 0),
             out_axes=(None, None),
             donate_argnums=0,
         )
@@ -112,23 +116,27 @@ def make_steps(
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(
-        phase: Phase, state: TrainState, pool: Pool, seed: np.ndarray
+        act: Callable[..., tuple[TrainState, jax.Array]],
+        state: TrainState,
+        data: Pool | Crops,
+        seed: np.ndarray,
     ) -> tuple[TrainState, jax.Array]:
         losses = []
         for _ in range(config.steps_per_call):
-            state, loss = mapped(phase)(state, pool, seed, ranks)
+            state, loss = act(state, data, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)
 
-    def run(state: TrainState, pool: Pool, done: int) -> tuple[TrainState, jax.Array]:
-        phase = _phase(state, config, done - start)
+    def run(state: TrainState, data: Pool | Crops, done: int) -> tuple[TrainState, jax.Array]:
+        # Every device has all of a pool, and its own of crops.
+        act = mapped(_phase(state, config, done - start), None if isinstance(data, Pool) else 0)
         if looped:
-            return mapped(phase)(state, pool, keys, ranks)
+            return act(state, data, keys, ranks)
         if seeds is None:
-            return host_loop(phase, state, pool, keys)
+            return host_loop(act, state, data, keys)
         # On a CPU, convolutions with a kernel a run are slower together than one after another.
         states, losses = zip(
-            *(host_loop(phase, unstack_state(state, i), pool, key) for i, key in enumerate(keys)),
+            *(host_loop(act, unstack_state(state, i), data, key) for i, key in enumerate(keys)),
             strict=True,
         )
         return stack_states(states), jnp.stack(losses, axis=1)
