@@ -22,7 +22,7 @@ _EXTRAS = {
     "grain": ["grain>=0.2.12"],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
-    "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
+    "tfds": ["importlib_resources", "tensorflow-cpu>=2.20", "tensorflow-datasets>=4.9.7"],
     "bench": ["scikit-image>=0.25"],
 }
 _EXTRAS["test"] = [
@@ -37,6 +37,7 @@ _EXTRAS["test"] = [
     *_EXTRAS["grain"],
     *_EXTRAS["npu"],
     *_EXTRAS["tensorboard"],
+    *_EXTRAS["tfds"],
 ]
 _EXTRAS["all"] = sorted({package for extra in _EXTRAS.values() for package in extra})
 

@@ -23,7 +23,7 @@ from flax import struct
 
 from sesr_jax.data import resize
 from sesr_jax.data.pool import check_shards, deal, draw, rgb, too_small, turned
-from sesr_jax.data.sources import Source
+from sesr_jax.data.sources import Pictures
 from sesr_jax.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Stream:
       edges: as `Pool.edges`.
     """
 
-    pictures: Source
+    pictures: Pictures
     held: np.ndarray
     widths: np.ndarray
     positions: np.ndarray
@@ -151,7 +151,7 @@ class Stream:
 
 
 def make_stream(
-    pictures: Source,
+    pictures: Pictures,
     *,
     scale: int,
     patch: int,
@@ -193,7 +193,7 @@ def make_stream(
     )
 
 
-def pool_bytes(pictures: Source, scale: int, shards: int, part: tuple[int, int]) -> int:
+def pool_bytes(pictures: Pictures, scale: int, shards: int, part: tuple[int, int]) -> int:
     """What that part of the pictures takes as a pool, by their sizes alone."""
     indices = [index for shard in deal(range(len(pictures)), shards, part) for index in shard]
     lr = sum((n // scale) * (m // scale) for n, m in map(pictures.size, indices))

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.sources import Picture, Source, source
+from sesr_jax.data.sources import Picture, Pictures, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.graph import trace
@@ -207,7 +207,7 @@ def _measure(
     return {group: jnp.asarray(ends, jnp.float32) for group, ends in found.items()}
 
 
-def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
+def _check_sizes(pictures: Pictures, crop: int, stage: Stage) -> None:
     """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
     for index in range(len(pictures)):
         height, width = pictures.size(index)
