@@ -20,9 +20,10 @@ _EXTRAS = {
         "onnxruntime>=1.20",
         "tensorflow-cpu>=2.20",
     ],
+    "grain": ["grain>=0.2.12"],
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
-    "tfds": ["importlib_resources", "tensorflow-datasets>=4.9.7"],
+    "tfds": ["importlib_resources", "tensorflow-cpu>=2.20", "tensorflow-datasets>=4.9.7"],
     "bench": ["scikit-image>=0.25"],
 }
 _EXTRAS["test"] = [
@@ -33,8 +34,10 @@ _EXTRAS["test"] = [
     "ruff>=0.9",
     *_EXTRAS["demo"],
     *_EXTRAS["export"],
+    *_EXTRAS["grain"],
     *_EXTRAS["npu"],
     *_EXTRAS["tensorboard"],
+    *_EXTRAS["tfds"],
 ]
 _EXTRAS["all"] = sorted({package for extra in _EXTRAS.values() for package in extra})
 

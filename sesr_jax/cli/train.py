@@ -1,7 +1,10 @@
 """``sesr train``: one run of the training loop."""
 
+import contextlib
 import pathlib
 import runpy
+import signal
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 _EXAMPLE = """  sesr train --config experiments/sesr_m5_x2.py --workdir runs/m5 --config.data.train=photos
   sesr train --config experiments/sesr_m5_x2.py:smoke --workdir runs/smoke     (seconds)
 
+  sesr train … --coordinator 10.0.0.1:1234 --processes 4 --process 0    (1, 2, 3 on the other hosts)
+  sesr train … --distributed    (TPU pods, Slurm, Open MPI: jax finds the others)
+
 The same command again resumes the run. Any value of the config can be set: --config.optim.lr=1e-3."""
 
 
@@ -28,13 +34,34 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="the folder of the run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--distributed", action="store_true", help="train with the other processes of this cluster"
+    )
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="train with the others that name it: the first process, at a free port",
+    )
+    parser.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    parser.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
     args, overrides = parser.parse_known_args(argv)
     config = read_config(args.config, overrides)
 
-    from sesr_jax.train import WEIGHTS, train  # jax starts here, after the arguments are known good
+    # jax starts here, after the arguments are known good
+    from sesr_jax.train import WEIGHTS, Stopped, processes, train
 
-    train(config, args.workdir, progress=not args.quiet)
-    print(f"trained: {args.workdir / WEIGHTS}")
+    given = args.coordinator, args.processes, args.process
+    together = args.distributed or any(value is not None for value in given)
+    try:
+        with processes.last_words("sesr train") if together else contextlib.nullcontext():
+            if together:
+                processes.join(*given)
+            train(config, args.workdir, progress=not args.quiet and processes.is_first())
+    except Stopped as stop:
+        print(f"sesr train: {stop}", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None  # as a shell counts it
+    if processes.is_first():
+        print(f"trained: {args.workdir / WEIGHTS}")
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.ConfigDict":

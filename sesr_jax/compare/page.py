@@ -159,7 +159,7 @@ def _crops(
 ) -> list[report.Block]:
     """Where the one that wins the picture `name` wins most: crops of all, and maps of the errors."""
     pictures = source(data, one.upscaler.scale)
-    (i,) = (i for i, (known, *_) in enumerate(pictures.files) if known == name)
+    (i,) = (i for i in range(len(pictures)) if pictures.name(i) == name)
     low, reference = protocol.pair(pictures[i], one.upscaler.scale)
     images = [reference] + [
         np.clip(in_domain(m.upscaler, protocol.domain)(low), 0, 1) for m in (other, one)

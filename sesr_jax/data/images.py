@@ -7,13 +7,16 @@ profiles are not applied.
     write_image("out.png", read_image("in.jpg"))
 """
 
+import contextlib
+import io
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
@@ -38,8 +41,8 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads a PNG, JPEG, WebP, BMP or TIFF file, told apart by its content.
+def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
+    """Reads a PNG, JPEG, WebP, BMP or TIFF file, told apart by its content; or takes that for bytes.
 
     Alpha is dropped with a logged warning; the colours under it stay as they are. Samples of 16 bits
     keep their high byte; samples in float must lie in [0, 1] and are rounded to codes of 255. CMYK
@@ -51,20 +54,40 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged, cut short or of a kind not named above.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; check the path")
+    with _opened(path) as (file, name):
+        image = ImageOps.exif_transpose(file)
+        image.load()
+    return _to_uint8(image, name)
+
+
+def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
+    """Height and width of what `read_image` gives, from the header.
+
+    Raises:
+        InputError: as `read_image`, but for what is wrong behind the header.
+    """
+    with _opened(path) as (file, _):
+        height, width = file.height, file.width
+        on_its_side = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (width, height) if on_its_side else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
+    """The file, and what to call it."""
+    name = f"an image of {len(path)} bytes" if isinstance(path, bytes) else os.fspath(path)
+    if not isinstance(path, bytes) and not pathlib.Path(path).is_file():
+        raise InputError(f"{name} is not a file; check the path")
+    content = io.BytesIO(path) if isinstance(path, bytes) else path
     try:
-        with Image.open(path, formats=sorted(set(FORMATS.values()))) as file:
-            image = ImageOps.exif_transpose(file)
-            image.load()
+        with Image.open(content, formats=sorted(set(FORMATS.values()))) as file:
+            yield file, name
     except MemoryError:
         raise
     except Exception as error:  # on damaged bytes the decoders raise nearly anything
         raise InputError(
-            f"{path} can't be read as an image ({error}); replace or remove it"
+            f"{name} can't be read as an image ({error}); replace or remove it"
         ) from error
-    return _to_uint8(image, path)
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -136,7 +159,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     return paths
 
 
-def _to_uint8(image: Image.Image, path: pathlib.Path) -> np.ndarray:
+def _to_uint8(image: Image.Image, path: str) -> np.ndarray:
     """The pixels of any Pillow mode by the rules of `read_image`."""
     if image.has_transparency_data:
         _log.warning("%s has an alpha channel, which is dropped.", path)

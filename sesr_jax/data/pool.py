@@ -7,10 +7,13 @@ Pictures of all sizes lie end to end as pixels, so that no memory goes to paddin
 gather of rows. Every crop position of every picture is equally likely. Grey pictures are kept as
 R = G = B, whose luma is the studio-range luma of the full-range grey. The limit is what an int32 can
 index: 2³¹ pixels.
+
+A set can be dealt out in shards, for machines that hold a part of it each: picture i belongs to shard
+i mod n, and each shard gives an n-th of every batch. The batch is the same whoever holds which shards.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -36,8 +39,10 @@ class Pool:
       starts: ``[pictures]``, the first LR pixel of each; the first HR pixel is scale² times it.
       widths: ``[pictures]``, in LR pixels.
       positions: ``[pictures]``, the number of crop positions in each picture and all before it.
+      edges: ``[shards + 1]``, the number of crop positions before each shard held here, and at last of all.
       scale: HR pixels per LR pixel, a side.
       patch: the side of an LR crop.
+      shards: of the whole set.
     """
 
     lr: jax.Array
@@ -45,16 +50,20 @@ class Pool:
     starts: jax.Array
     widths: jax.Array
     positions: jax.Array
+    edges: jax.Array
     scale: int = struct.field(pytree_node=False)
     patch: int = struct.field(pytree_node=False)
+    shards: int = struct.field(pytree_node=False)
 
 
 def make_pool(
-    pictures: Iterable[Picture],
+    pictures: Sequence[Picture],
     *,
     scale: int,
     patch: int,
     small: Literal["error", "skip"] = "error",
+    shards: int = 1,
+    part: tuple[int, int] = (0, 1),
 ) -> Pool:
     """Puts `pictures` on the device.
 
@@ -63,50 +72,58 @@ def make_pool(
       scale: the upscaling factor.
       patch: the side of an LR crop, in pixels.
       small: what to do about pictures that are smaller than a crop.
+      shards: that the set is dealt out in.
+      part: (index, count): of `count` equal parts of the shards, hold this one; other pictures are not read.
 
     Raises:
-      InputError: a picture is smaller than the crop (and `small` is "error"), none is left, or there
+      InputError: a picture is smaller than the crop (and `small` is "error"), a shard has none, or there
         are too many pixels to index.
     """
+    dealt = deal(pictures, shards, part)
     lows: list[np.ndarray] = []
     highs: list[np.ndarray] = []
     shapes: list[tuple[int, ...]] = []
     skipped: list[str] = []
-    for picture in pictures:
-        low = _rgb(picture.low_resolution(scale))
-        if min(low.shape[:2]) < patch:
-            if small == "error":
-                height, width = picture.hr.shape[:2]
-                raise InputError(
-                    f"{picture.name} is {width}×{height}, smaller than the crop of {patch * scale} pixels; "
-                    'take a smaller config.data.patch, or skip such images by config.data.small = "skip".'
-                )
-            skipped.append(picture.name)
-            continue
-        lows.append(low.reshape(-1, 3))
-        highs.append(_rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
-        shapes.append(low.shape[:2])
+    ends: list[int] = []
+    for shard in dealt:
+        for picture in shard:
+            low = rgb(picture.low_resolution(scale))
+            if min(low.shape[:2]) < patch:
+                if small == "error":
+                    raise InputError(too_small(picture.name, picture.hr.shape, patch * scale))
+                skipped.append(picture.name)
+                continue
+            lows.append(low.reshape(-1, 3))
+            highs.append(rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
+            shapes.append(low.shape[:2])
+        ends.append(len(shapes))
     if skipped:
         _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
-    if not lows:
-        raise InputError(
-            f"no image of {len(skipped)} is as large as the crop of {patch * scale} pixels; "
-            "take a smaller config.data.patch or larger images."
-        )
+    check_shards(ends, len(skipped), patch * scale, shards)
     if (pixels := sum(map(len, highs))) >= 2**31:
         raise InputError(
             f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
         )
     sizes = np.array(shapes)
+    positions = np.cumsum((sizes - patch + 1).prod(axis=1))
     return Pool(
         lr=jnp.asarray(np.concatenate(lows)),
         hr=jnp.asarray(np.concatenate(highs)),
         starts=jnp.asarray(np.cumsum([0, *map(len, lows[:-1])]), jnp.int32),
         widths=jnp.asarray(sizes[:, 1], jnp.int32),
-        positions=jnp.asarray(np.cumsum((sizes - patch + 1).prod(axis=1)), jnp.int32),
+        positions=jnp.asarray(positions, jnp.int32),
+        edges=jnp.asarray([0, *positions[np.array(ends) - 1]], jnp.int32),
         scale=scale,
         patch=patch,
+        shards=shards,
     )
+
+
+def deal(pictures: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
+    """The shards of that part, (index, count); their pictures come in turn."""
+    index, count = part
+    held = shards // count
+    return [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
 
 
 def sample(
@@ -118,20 +135,31 @@ def sample(
       pool: the training set.
       key: decides the whole batch, whatever the number of devices.
       batch: crops over all devices.
-      share: (index, count): this device takes that part of the batch.
+      share: (index, count): this device takes that part of the batch, which comes from shards in `pool`.
 
     Returns:
       LR ``[batch / count, p, p, 3]`` and HR ``[batch / count, s·p, s·p, 3]``, float32 in [0, 1].
     """
     index, count = share
-    where, symmetry = jax.random.split(key)
-    ranks = jax.random.randint(where, (batch,), 0, pool.positions[-1])
-    turns = jax.random.randint(symmetry, (batch,), 0, 8)
+    ranks, turns = draw(key, batch, pool.edges, pool.shards)
     size = batch // count
     ranks, turns = (lax.dynamic_slice_in_dim(x, index * size, size) for x in (ranks, turns))
     lr, hr = jax.vmap(_crop, in_axes=(None, 0))(pool, ranks)
-    turn = jax.vmap(_turn)
-    return tuple(turn(x, turns).astype(jnp.float32) / 255 for x in (lr, hr))  # type: ignore[return-value]
+    return turned(lr, turns), turned(hr, turns)
+
+
+def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax.Array, jax.Array]:
+    """The positions, counted over all pictures that are held, and the symmetries of a batch's crops."""
+    where, symmetry = jax.random.split(key)
+    # Which of the shards held here a crop is from; for those that others hold it is anything.
+    shard = jnp.arange(batch) * shards // batch % (len(edges) - 1)
+    ranks = jax.random.randint(where, (batch,), edges[shard], edges[shard + 1])
+    return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
+
+
+def turned(crops: jax.Array, turns: jax.Array) -> jax.Array:
+    """Crops uint8 ``[N, p, p, C]`` under their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
+    return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255
 
 
 def _crop(pool: Pool, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -158,5 +186,24 @@ def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
     return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def check_shards(ends: Sequence[int], skipped: int, crop: int, shards: int) -> None:
+    """Raises InputError where a shard has no picture; `ends` counts them up to each shard's end."""
+    if not all(np.diff([0, *ends])):
+        parts = f"each of the {shards} shards needs one" if shards > 1 else "there must be one"
+        raise InputError(
+            f"no image of {skipped} is as large as the crop of {crop} pixels: {parts}; "
+            "take a smaller config.data.patch, larger images or fewer config.data.shards."
+        )
+
+
+def too_small(name: str, shape: Sequence[int], crop: int) -> str:
+    """What to say of a picture that is smaller than a crop."""
+    return (
+        f"{name} is {shape[1]}×{shape[0]}, smaller than the crop of {crop} pixels; "
+        'take a smaller config.data.patch, or skip such images by config.data.small = "skip".'
+    )
+
+
+def rgb(image: np.ndarray) -> np.ndarray:
+    """``[H, W, 3]`` from that or from a grey ``[H, W]``."""
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)

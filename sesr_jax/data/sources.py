@@ -1,4 +1,4 @@
-"""Where pictures come from: folders of image files, or the photos that scikit-image ships.
+"""Where pictures come from: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
 
 A source is a `Sequence` of `Picture`: it knows its length and reads a picture only when asked for it,
 so that a set larger than memory can be iterated, and iterated again.
@@ -20,7 +20,7 @@ from typing import Literal, overload
 import numpy as np
 
 from sesr_jax.data import resize
-from sesr_jax.data.images import list_images, read_image
+from sesr_jax.data.images import image_size, list_images, read_image
 from sesr_jax.errors import InputError, look_up
 
 # No scene is in both: the right view of the motorcycle, for one, is left out.
@@ -82,6 +82,18 @@ class Source(Sequence[Picture]):
     def __len__(self) -> int:
         return len(self.files)
 
+    def name(self, index: int) -> str:
+        """That of a picture, without reading it."""
+        return self.files[index][0]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a picture, of which no more than the header is read.
+
+        Raises:
+            InputError: as `read_image`.
+        """
+        return image_size(self.files[index][1])
+
     @overload
     def __getitem__(self, index: int) -> Picture: ...
     @overload
@@ -91,6 +103,90 @@ class Source(Sequence[Picture]):
             return Source(self.files[index])
         name, hr, lr = self.files[index]
         return Picture(name=name, hr=read_image(hr), lr=None if lr is None else read_image(lr))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TfdsSource(Sequence[Picture]):
+    """Pictures of a data set that TensorFlow Datasets has prepared; as `Source`.
+
+    Attributes:
+        spec: as ``div2k/bicubic_x2:train``.
+        examples: by index, the bytes of their files by feature.
+        indices: of the examples, those that are meant.
+    """
+
+    spec: str
+    examples: Sequence[dict[str, bytes]]
+    indices: range
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> "TfdsSource": ...
+    def __getitem__(self, index: int | slice) -> "Picture | TfdsSource":
+        if isinstance(index, slice):
+            return dataclasses.replace(self, indices=self.indices[index])
+        example = self.examples[self.indices[index]]
+        lr = read_image(example["lr"]) if "lr" in example else None
+        return Picture(name=self.name(index), hr=read_image(_large(example)), lr=lr)
+
+    def name(self, index: int) -> str:
+        """The example's place in the data set."""
+        return f"{self.spec}[{self.indices[index]}]"
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a picture, from the header of its file."""
+        return image_size(_large(self.examples[self.indices[index]]))
+
+
+def _large(example: dict[str, bytes]) -> bytes:
+    return example["hr"] if "hr" in example else example["image"]
+
+
+Pictures = Source | TfdsSource
+"""What `source` gives."""
+
+
+def tfds(spec: str) -> TfdsSource:
+    """A split of a data set of TensorFlow Datasets, such as ``div2k/bicubic_x2:train``.
+
+    Its images are those of the features "hr" (or "image") and, where there is one, "lr", which must then be
+    of the scale that is trained. What is not prepared yet is downloaded; the environment's TFDS_DATA_DIR
+    says where data sets lie. They are kept as ArrayRecord, which can be read at any place.
+
+    Raises:
+        InputError: TFDS is not installed, or it knows no such data set, split or features, or cannot
+            download it.
+    """
+    name, _, split = spec.partition(":")
+    try:
+        import tensorflow_datasets
+
+        builder = tensorflow_datasets.builder(name, file_format="array_record")
+        if not builder.is_prepared():
+            builder.download_and_prepare()
+        features = [key for key in ("lr", "hr", "image") if key in builder.info.features]
+        skip = tensorflow_datasets.decode.SkipDecoding()
+        examples = builder.as_data_source(split or "train", decoders=dict.fromkeys(features, skip))
+    except ImportError as error:
+        raise InputError(
+            f"data sets of TFDS need tensorflow-datasets and TensorFlow ({error}); run "
+            'pip install "sesr_jax[tfds]"'
+        ) from error
+    except Exception as error:  # TFDS and its downloads raise nearly anything
+        reason = str(error).strip().splitlines()[0][:200]
+        raise InputError(
+            f"TFDS does not give {spec!r} ({reason}); check the name and the split, or the network."
+        ) from error
+    if not {"hr", "image"} & set(features):
+        raise InputError(
+            f"the data set {name} has no feature 'hr' or 'image'; choose one of images, such as "
+            "div2k/bicubic_x2"
+        )
+    return TfdsSource(spec, examples, range(len(examples)))
 
 
 def folder(
@@ -161,13 +257,17 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in files))
 
 
-def source(spec: str, scale: int | None = None) -> Source:
-    """The source that a command line or a config names: ``embedded:train``, ``embedded:eval`` or a path.
+def source(spec: str, scale: int | None = None) -> Pictures:
+    """The source that a command line or a config names.
+
+    ``embedded:train``, ``embedded:eval``, ``tfds:div2k/bicubic_x2`` (``…:validation``), or a folder.
 
     Raises:
-        InputError: see `embedded` and `folder`.
+        InputError: see `embedded`, `tfds` and `folder`.
     """
     kind, _, split = spec.partition(":")
     if kind == "embedded":
         return embedded(split)  # type: ignore[arg-type]  # it refuses other names itself
+    if kind == "tfds":
+        return tfds(split)
     return folder(spec, scale=scale)

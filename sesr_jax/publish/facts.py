@@ -172,7 +172,7 @@ def _told(leg: Leg, before: str | None, hardware: str) -> dict[str, Any]:
 
 def _name(spec: str) -> str:
     """What a set of images is called, without the path to it."""
-    return spec if spec.startswith("embedded:") else pathlib.Path(spec).name
+    return spec if spec.startswith(("embedded:", "tfds:")) else pathlib.Path(spec).name
 
 
 def _sets(specs: Sequence[str] | dict[str, None]) -> dict[str, int | None]:
@@ -180,11 +180,11 @@ def _sets(specs: Sequence[str] | dict[str, None]) -> dict[str, int | None]:
     counts: dict[str, int | None] = collections.defaultdict(int)
     for spec in specs:
         try:
-            names = [name for name, *_ in source(spec).files]
+            pictures = source(spec)
         except InputError:
             counts[_name(spec)] = None
             continue
-        for name in names:
+        for name in map(pictures.name, range(len(pictures))):
             inner, apart, _ = name.rpartition("/")
             of = inner.split("/")[0] if apart else _name(spec)
             counts[of] = (counts[of] or 0) + 1

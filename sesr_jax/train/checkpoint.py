@@ -13,12 +13,14 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 import orbax.checkpoint as ocp
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
+from sesr_jax.train import processes
 from sesr_jax.train.config import base
 from sesr_jax.train.hardware import hardware
 from sesr_jax.train.objective import scheme
@@ -28,14 +30,76 @@ from sesr_jax.train.state import TrainState
 _FORMAT = 1
 _CONFIG = "config.json"
 
-# A run that reports more often is the same run, and so is one whose last stage is longer.
-_MAY_CHANGE = ("eval_every", "checkpoint_every", "keep")
+# A run that reports more often is the same run, and so is one whose last stage is longer, or that another
+# machine goes on with.
+_MAY_CHANGE = ("eval_every", "checkpoint_every", "keep", "data.device_bytes")
 
 
 def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
-    """Orbax's manager of the run's steps; close it when done."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(pathlib.Path(run).absolute() / "checkpoints", options=options)
+    """Orbax's manager of the run's steps, for one process alone; close it when done."""
+    folder = pathlib.Path(run).absolute() / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    who = ocp.options.MultiprocessingOptions()
+    if jax.process_count() > 1:
+        me = jax.process_index()
+        who = ocp.options.MultiprocessingOptions(
+            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+        )
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        enable_async_checkpointing=True,
+        create=False,  # Orbax makes no folder for some processes out of several
+        multiprocessing_options=who,
+    )
+    return ocp.CheckpointManager(folder, options=options)
+
+
+class Checkpoints:
+    """The steps of a run in training; a context manager.
+
+    The first process reads and writes them, and the others hear from it what they hold.
+
+    Attributes:
+      last: the latest step saved; None before the first.
+    """
+
+    def __init__(self, run: str | os.PathLike[str], keep: int) -> None:
+        """Opens those of the run, of which `keep` are kept."""
+        self._manager = manager(run, keep) if processes.is_first() else None
+        self.last: int | None = processes.told(
+            lambda: self._manager.latest_step() if self._manager else None
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._manager:
+            self._manager.close()
+
+    def restore(self, shapes: TrainState) -> TrainState:
+        """The latest state, which has these shapes; raises as the function `restore`."""
+        state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+        def read() -> None:
+            nonlocal state
+            if self._manager:
+                state = restore(self._manager, shapes)
+
+        processes.told(read)
+        return processes.shared(state)
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Saves `state`; the file is written while training goes on."""
+        self.last = step
+        if self._manager:
+            whole = jax.device_get(state) if jax.process_count() > 1 else state
+            self._manager.save(step, args=ocp.args.StandardSave(whole))
+
+    def wait(self) -> None:
+        """Returns when all is written."""
+        if self._manager:
+            self._manager.wait_until_finished()
 
 
 def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> None:

@@ -40,6 +40,11 @@ def base() -> ml_collections.ConfigDict:
                 "patch": 64,  # the side of an LR crop
                 "batch": 32,  # over all devices
                 "small": "error",  # about images smaller than a crop: "error" or "skip"
+                # Equal parts of a batch are drawn from as many shards of the images; with several,
+                # each process of a run holds its own alone.
+                "shards": 1,
+                # Images that take more are not kept on the device, but read from their files.
+                "device_bytes": 4 * 2**30,
             },
             "optim": {
                 "name": "amsgrad",  # an optimiser of optax
@@ -278,8 +283,13 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{where}.{name} is {share}: it is a share; choose a value from 0 to 1."
             )
-    for key in ("patch", "batch"):
+    for key in ("patch", "batch", "shards"):
         if config.data[key] < 1:
             raise InputError(
                 f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
             )
+    if config.data.batch % config.data.shards:
+        raise InputError(
+            f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "
+            f"{config.data.shards}; change one of the two."
+        )

@@ -5,13 +5,14 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from sesr_jax.files import replacing
+from sesr_jax.train import processes
 
 
 class Log:
-    """Appends scalars to ``log.jsonl`` and to TensorBoard; a context manager.
+    """Appends scalars to ``log.jsonl`` and to TensorBoard, in the first process; a context manager.
 
     After a resumption the lines beyond the restored step are dropped, so that the file reads as if the
     run had never stopped.
@@ -19,6 +20,10 @@ class Log:
 
     def __init__(self, run: str | os.PathLike[str], step: int, stage: int) -> None:
         """Opens the log of a run that goes on after `step`, the last of it in `stage` (−1: in none)."""
+        self._file: TextIO | None = None
+        self._events: Any = None
+        if not processes.is_first():
+            return
         path = pathlib.Path(run) / "log.jsonl"
         kept = [
             line for line in read_log(run) if line["step"] <= step and line.get("stage", 0) <= stage
@@ -28,7 +33,6 @@ class Log:
                 "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
             )
         self._file = path.open("a", encoding="utf-8")
-        self._events: Any = None
         if importlib.util.find_spec("tensorboardX"):
             import tensorboardX
 
@@ -40,14 +44,15 @@ class Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        if self._events:
-            self._events.close()
+        for output in (self._file, self._events):
+            if output:
+                output.close()
 
     def write(self, step: int, **scalars: float) -> None:
         """Records `scalars` at `step`."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
-        self._file.flush()
+        if self._file:
+            self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+            self._file.flush()
         if self._events:
             for name, value in scalars.items():
                 self._events.add_scalar(name, value, step)

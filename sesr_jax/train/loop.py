@@ -3,10 +3,10 @@
     network = train(config, "runs/sesr_m5_x2")
 
 The same call again resumes from the last checkpoint, and a killed run ends with the same weights as one
-that was left alone: the batch of a step depends on the seed and the step alone.
+that was left alone: the batch of a step depends on the seed and the step alone. Several processes that make
+the call together (`train.processes`) train one network.
 """
 
-import contextlib
 import dataclasses
 import functools
 import logging
@@ -20,21 +20,21 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import linen as nn
-from PIL import Image
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.sources import Picture, Source, source
+from sesr_jax.data.sources import Picture, Pictures, source
+from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.graph import alignment, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import native_protocol
 from sesr_jax.models import network
-from sesr_jax.train import checkpoint
+from sesr_jax.train import checkpoint, processes
 from sesr_jax.train.config import validate
 from sesr_jax.train.log import Log
 from sesr_jax.train.objective import scheme
@@ -50,11 +50,11 @@ from sesr_jax.train.stages import (
     state_shapes,
 )
 from sesr_jax.train.state import TrainState, init_state
-from sesr_jax.train.step import make_steps
+from sesr_jax.train.step import Steps, make_steps, placed
 
 _log = logging.getLogger(__name__)
 
-Steps = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
+Stepper = Callable[[TrainState, int], tuple[TrainState, jax.Array]]
 Evaluator = Callable[[Any], dict[str, float]]
 
 WEIGHTS = "model.safetensors"
@@ -62,6 +62,9 @@ WEIGHTS = "model.safetensors"
 
 _CALIBRATION_CROPS = 64
 _TRACED = 240  # pixels; a multiple of every stride and block in use
+
+# In bytes: what the pool's indices reach.
+_LARGEST_POOL = 3 * 2**31
 
 EXPANDED = "expanded.safetensors"
 """The network as it was trained, beside it."""
@@ -85,6 +88,7 @@ def train(
     Raises:
       InputError: the config does not make sense, the data does not suit it, the folder holds another
         run or a damaged checkpoint, or the loss is no longer finite.
+      Stopped: SIGTERM came; the state is saved.
     """
     validate(config)
     run = pathlib.Path(run)
@@ -98,28 +102,28 @@ def train(
     shapes = state_shapes(fresh.module, stages, fresh.variables)
     works = [_work(fresh, stage) for stage in stages]
     pictures = source(config.data.eval, scale=fresh.scale)
-    checkpoint.claim(run, config)
-    with checkpoint.manager(run, config.keep) as saved:
-        last = saved.latest_step()
-        if last is None:
+    processes.told(lambda: checkpoint.claim(run, config))
+    with checkpoint.Checkpoints(run, config.keep) as saved, processes.termination() as asked:
+        if saved.last is None:
             reached, state = -1, init_state(_initial(config, fresh), optimizer(stages[0].config))
         else:
-            reached = stage_at(stages, last).index
-            state = checkpoint.restore(saved, shapes[reached])
+            reached = stage_at(stages, saved.last).index
+            state = saved.restore(shapes[reached])
         if (done := int(state.step)) < stages[-1].end:
             with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
                 for stage, work in zip(stages, works, strict=True):
                     if stage.index > reached or int(state.step) < stage.end:
                         evaluate = _evaluator(fresh, stage, pictures)
                         entering = stage.index > reached
-                        state = work(state, entering, evaluate, saved, log, bar)
+                        state = work(state, entering, evaluate, asked, saved, log, bar)
     trained = dataclasses.replace(
         fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
     )
-    network.save(trained, run / EXPANDED, step=str(int(state.step)))
-    network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
-    if config.stages:
-        write_page(stages, shapes, run)
+    if processes.is_first():
+        network.save(trained, run / EXPANDED, step=str(int(state.step)))
+        network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
+        if config.stages:
+            write_page(stages, shapes, run)
     return trained
 
 
@@ -128,26 +132,75 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
 
     So only one stage's training set at a time is on the device.
     """
-    data = stage.config.data
-    pictures = source(data.train, scale=fresh.scale)
+    wanted = stage.config.data
+    pictures = source(wanted.train, scale=fresh.scale)
     tx = optimizer(stage.config)
     steps = make_steps(fresh.module, tx, stage.config, start=stage.start)
-    if stage.index and data.small == "error":
-        _check_sizes(pictures, data.patch * fresh.scale, stage)
+    part = (0, 1) if wanted.shards == 1 else (jax.process_index(), jax.process_count())
+    if wanted.shards % part[1]:
+        raise InputError(
+            f"config.data.shards is {wanted.shards}: it must be 1 or a multiple of the {part[1]} processes; "
+            "choose one."
+        )
+    if stage.index and wanted.small == "error":
+        _check_sizes(pictures, wanted.patch * fresh.scale, stage)
+    size = pool_bytes(pictures, fresh.scale, wanted.shards, part)
+    streamed = size > min(wanted.device_bytes, _LARGEST_POOL)
+    _log.info(
+        "%d images of %s take %.3g MB as pixels: they are %s",
+        *(len(pictures), wanted.train, size / 1e6),
+        "read from their files, crop by crop" if streamed else "kept on the device",
+    )
+    options: dict[str, Any] = {"scale": fresh.scale, "shards": wanted.shards, "part": part}
+    options |= {"patch": wanted.patch, "small": wanted.small}
 
-    def work(state: TrainState, entering: bool, evaluate: Evaluator, *outputs: Any) -> TrainState:
-        pool = make_pool(pictures, scale=fresh.scale, patch=data.patch, small=data.small)
+    def work(
+        state: TrainState,
+        entering: bool,
+        evaluate: Evaluator,
+        asked: Callable[[], bool],
+        saved: checkpoint.Checkpoints,
+        log: Log,
+        bar: tqdm,
+    ) -> TrainState:
+        data: Pool | Stream = (make_stream if streamed else make_pool)(pictures, **options)
         if entering:
-            measure = functools.partial(_measure, fresh.module, stage, pool)
-            state = _enter(stage, state, measure, evaluate, outputs[1])
-        return _run(stage, state, lambda s, done: steps(s, pool, done), evaluate, *outputs)
+            measure = functools.partial(_measure, fresh.module, stage, data)
+            state = _enter(stage, state, measure, evaluate, log)
+        state = placed(processes.shared(state))
+        do = functools.partial(_run, stage, state, _stepper(steps, data, stage, int(state.step)))
+        return do(evaluate, asked, saved, log, bar)
 
     return work
 
 
-def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dict[str, jax.Array]:
+def _stepper(do: Steps, data: Pool | Stream, stage: Stage, done: int) -> Stepper:
+    """`do` on that data, from `done` steps on."""
+    if isinstance(data, Pool):
+        pool = placed(data)
+        return lambda state, done: do(state, pool, done)
+    calls = data.calls(
+        seed=stage.config.seed,
+        batch=stage.config.data.batch,
+        steps=range(done, stage.end),
+        per_call=stage.config.steps_per_call,
+        part=(jax.process_index(), jax.process_count()),
+    )
+    return lambda state, done: do(state, next(calls), done)
+
+
+def _measure(
+    module: nn.Module, stage: Stage, data: Pool | Stream, variables: Any
+) -> dict[str, jax.Array]:
     """The ranges with which a network begins to be quantised, from a batch of its training crops."""
-    crops, _ = sample(pool, jax.random.key(stage.config.seed), _CALIBRATION_CROPS)
+    count = -(-_CALIBRATION_CROPS // data.shards) * data.shards
+    part = (0, 1)
+    if data.shards > 1:  # the others hold other images
+        part = (jax.process_index(), jax.process_count())
+    draw = sample if isinstance(data, Pool) else Stream.sample
+    crops, _ = draw(data, jax.random.key(stage.config.seed), count, share=part)  # type: ignore[arg-type]
+    if part[1] > 1:
+        crops = multihost_utils.process_allgather(crops, tiled=True)
     x = np.asarray(to_channels(crops, getattr(module, "channels", 1)))
     found = quant.calibrate(
         trace(module, variables, x.shape), [x], scheme(stage.config), stage.config.quant.observer
@@ -155,17 +208,16 @@ def _measure(module: nn.Module, stage: Stage, pool: Pool, variables: Any) -> dic
     return {group: jnp.asarray(ends, jnp.float32) for group, ends in found.items()}
 
 
-def _check_sizes(pictures: Source, crop: int, stage: Stage) -> None:
+def _check_sizes(pictures: Pictures, crop: int, stage: Stage) -> None:
     """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
-    for name, path, _ in pictures.files:
-        # What is no image at all is left to the reader, which says so better.
-        with contextlib.suppress(OSError), Image.open(path) as image:
-            if min(image.size) < crop:
-                raise InputError(
-                    f"{name} is {image.width}×{image.height}, smaller than the crop of {crop} pixels of "
-                    f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
-                    'images by config.data.small = "skip".'
-                )
+    for index in range(len(pictures)):
+        height, width = pictures.size(index)
+        if min(height, width) < crop:
+            raise InputError(
+                f"{pictures.name(index)} is {width}×{height}, smaller than the crop of {crop} pixels of "
+                f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
+                'images by config.data.small = "skip".'
+            )
 
 
 def _enter(
@@ -190,13 +242,14 @@ def _enter(
 def _run(
     stage: Stage,
     state: TrainState,
-    steps: Steps,
+    steps: Stepper,
     evaluate: Evaluator,
-    saved: ocp.CheckpointManager,
+    asked: Callable[[], bool],
+    saved: checkpoint.Checkpoints,
     log: Log,
     bar: tqdm,
 ) -> TrainState:
-    """From `state` to the last step of `stage`."""
+    """From `state` to the last step of `stage`, or to where the run is asked to end."""
     config, rate, done, shown = stage.config, schedule(stage.config), int(state.step), {}
     unread: list[tuple[int, jax.Array]] = []
     clock, since = time.perf_counter(), done
@@ -209,10 +262,12 @@ def _run(
             for key in ("eval_every", "checkpoint_every")
             if not done % config[key] or done == stage.end
         }
+        if stop := asked():
+            due.add("checkpoint_every")
         # The losses of a call are read while the device is at the next one, but before anything is saved.
         while len(unread) > (0 if due else 1):
             step, values = unread.pop(0)
-            _check_finite(step, np.asarray(values), saved.latest_step())
+            _check_finite(step, np.asarray(values), saved.last)
             loss = float(np.mean(values))
             learning_rate = float(rate(step - stage.start))
             log.write(step, **stage.label, loss=loss, learning_rate=learning_rate)
@@ -225,12 +280,17 @@ def _run(
             if stage.label and done == stage.end:
                 log.write(done, **stage.label, stage_psnr=scores["psnr"])
         if "checkpoint_every" in due:
-            saved.save(done, args=ocp.args.StandardSave(state))
+            saved.save(done, state)
+        if stop:
+            saved.wait()
+            raise processes.Stopped(
+                f"asked to end, and stopped after step {done}, which is saved; the same command resumes it."
+            )
         if due:
             clock, since = time.perf_counter(), done
         bar.set_postfix(shown, refresh=False)
         bar.update(config.steps_per_call)
-    saved.wait_until_finished()
+    saved.wait()
     return state
 
 

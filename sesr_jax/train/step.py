@@ -7,13 +7,14 @@ A model with batch norms starts on its batches' own statistics and ends on their
 quantised tensors starts on ranges that follow what they hold and ends on frozen ones.
 
 The state is never replicated by hand: pmap broadcasts it and gives it back whole, so that it goes to a
-checkpoint as it is. Every device draws its share of one batch, so that any number of them computes the
-same step, but for what each measures by itself on its share: batch norms' statistics and ranges, whose
-mean over the devices counts.
+checkpoint as it is. Every device, of whatever process, draws its share of one batch, so that any number of
+them computes the same step, but for what each measures by itself on its share: batch norms' statistics and
+ranges, whose mean over the devices counts.
 """
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from jax import lax
 
 from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, sample
+from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
@@ -33,9 +35,9 @@ from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
 
 _AXIS = "batch"
 
-Steps = Callable[[TrainState, Pool, int], tuple[TrainState, jax.Array]]
-"""From a state, the training set and the steps that the state has behind it (which the host knows without
-waiting for the device) to the next state, and the losses on the way."""
+Steps = Callable[[TrainState, Pool | Crops, int], tuple[TrainState, jax.Array]]
+"""From a state, the training set or its crops for these steps, and the steps that the state has behind it
+(which the host knows without waiting for the device) to the next state, and the losses on the way."""
 
 
 def make_steps(
@@ -68,10 +70,13 @@ def make_steps(
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
 
     def step(
-        state: TrainState, pool: Pool, seed: jax.Array, phase: Phase
+        state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        lr, hr = sample(pool, key, batch, share=(lax.axis_index(_AXIS), devices))
+        if isinstance(data, Pool):
+            key = jax.random.fold_in(jax.random.key(seed), state.step)
+            lr, hr = sample(data, key, batch, share=(rank, devices))
+        else:
+            lr, hr = unpack(data, state.step)
         lr, hr = (to_channels(x, channels) for x in (lr, hr))
         found = gradient(state.variables, lr, hr, phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
@@ -87,54 +92,66 @@ def make_steps(
     looped = jax.default_backend() != "cpu"
 
     def steps(
-        state: TrainState, pool: Pool, seed: jax.Array, _: jax.Array, *, phase: Phase
+        state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, *, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
         one = functools.partial(step, phase=phase)
         if not looped:
-            return one(state, pool, seed)
+            return one(state, data, seed, rank)
         if seeds is not None:
-            one = jax.vmap(one, (RUNS, None, 0), (RUNS, 0))
+            one = jax.vmap(one, (RUNS, None, 0, None), (RUNS, 0))
         return lax.scan(
-            lambda carry, _: one(carry, pool, seed), state, None, length=config.steps_per_call
+            lambda carry, _: one(carry, data, seed, rank), state, None, length=config.steps_per_call
         )
 
     @functools.cache
-    def mapped(phase: Phase) -> Callable[..., tuple[TrainState, jax.Array]]:
-        # pmap wants one argument with an axis of devices, and nothing here differs between them.
+    def mapped(phase: Phase, of_data: int | None) -> Callable[..., tuple[TrainState, jax.Array]]:
         return jax.pmap(
             functools.partial(steps, phase=phase),
             axis_name=_AXIS,
-            in_axes=(None, None, None, 0),
+            in_axes=(None, of_data, None, 0),
             out_axes=(None, None),
             donate_argnums=0,
         )
 
-    ranks = jnp.arange(jax.local_device_count())
+    local = jax.local_device_count()
+    ranks = jax.process_index() * local + jnp.arange(local)
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
     def host_loop(
-        phase: Phase, state: TrainState, pool: Pool, seed: np.ndarray
+        act: Callable[..., tuple[TrainState, jax.Array]],
+        state: TrainState,
+        data: Pool | Crops,
+        seed: np.ndarray,
     ) -> tuple[TrainState, jax.Array]:
         losses = []
         for _ in range(config.steps_per_call):
-            state, loss = mapped(phase)(state, pool, seed, ranks)
+            state, loss = act(state, data, seed, ranks)
             losses.append(loss)
         return state, jnp.stack(losses)
 
-    def run(state: TrainState, pool: Pool, done: int) -> tuple[TrainState, jax.Array]:
-        phase = _phase(state, config, done - start)
+    def run(state: TrainState, data: Pool | Crops, done: int) -> tuple[TrainState, jax.Array]:
+        # Every device has all of a pool, and its own of crops.
+        act = mapped(_phase(state, config, done - start), None if isinstance(data, Pool) else 0)
         if looped:
-            return mapped(phase)(state, pool, keys, ranks)
+            return act(state, data, keys, ranks)
         if seeds is None:
-            return host_loop(phase, state, pool, keys)
+            return host_loop(act, state, data, keys)
         # On a CPU, convolutions with a kernel a run are slower together than one after another.
         states, losses = zip(
-            *(host_loop(phase, unstack_state(state, i), pool, key) for i, key in enumerate(keys)),
+            *(host_loop(act, unstack_state(state, i), data, key) for i, key in enumerate(keys)),
             strict=True,
         )
         return stack_states(states), jnp.stack(losses, axis=1)
 
     return run
+
+
+def placed(tree: Any) -> Any:
+    """`tree` on all devices of this process, where `Steps` would else copy it to at every call."""
+    if jax.device_count() == 1:
+        return tree
+    here = jax.sharding.Mesh(np.array(jax.local_devices()), (_AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(here, jax.sharding.PartitionSpec()))
 
 
 def _phase(state: TrainState, config: ml_collections.ConfigDict, done: int) -> Phase:

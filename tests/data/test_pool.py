@@ -89,3 +89,32 @@ def test_a_picture_smaller_than_the_crop_is_named_or_skipped(caplog):
     assert "left out 1" in caplog.text
     with pytest.raises(InputError, match="no image of 1"):
         make_pool(pictures[-1:], scale=2, patch=10, small="skip")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_parts_of_the_shards_make_up_the_batch_of_all(devices):
+    """Two processes of so many devices, with half of the images each."""
+    key, options = jax.random.key(1), {"scale": 2, "patch": 8, "shards": 2}
+    pictures = [*_SET, _picture("d", 30, 41)]
+    whole = sample(make_pool(pictures, **options), key, 8)
+    pools = [make_pool(pictures, part=(i, 2), **options) for i in range(2)]
+    assert [len(pool.widths) for pool in pools] == [2, 2]
+    shares = 2 * devices
+    parts = [sample(pools[i // devices], key, 8, share=(i, shares)) for i in range(shares)]
+    for want, *got in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(got), want)
+
+
+def test_every_shard_gives_its_part_of_a_batch():
+    """Shades tell the pictures apart: the first and third are of one shard."""
+    shades = [np.full((16, 16, 3), 60 * i, np.uint8) for i in range(4)]
+    pictures = [Picture(name=str(i), hr=shade) for i, shade in enumerate(shades)]
+    lr, _ = sample(make_pool(pictures, scale=2, patch=4, shards=2), jax.random.key(0), 32)
+    seen = np.rint(lr[:, 0, 0, 0] * 255 / 60)
+    assert set(seen[:16]) == {0, 2}
+    assert set(seen[16:]) == {1, 3}
+
+
+def test_a_shard_without_a_picture_is_refused():
+    with pytest.raises(InputError, match="each of the 4 shards needs one"):
+        make_pool(_SET, scale=2, patch=8, shards=4)

@@ -67,6 +67,29 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
     assert (tmp_path / "parts" / "log.jsonl").read_bytes() == before
 
 
+def test_images_read_from_their_files_train_as_those_on_the_device_do(
+    config, tmp_path, caplog, monkeypatch
+):
+    """Read as accelerators want it: for several steps that are compiled together."""
+    pytest.importorskip("grain")
+    config.optim.update(name="sgd", lr=0.1)
+    config.model.options.blocks = 1
+    config.data.patch = 8
+    with caplog.at_level("INFO", logger="sesr_jax"):
+        pooled = train.train(config, tmp_path / "pool", progress=False)
+        assert "kept on the device" in caplog.text
+        assert "from their files" not in caplog.text
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+        config.data.device_bytes = 0
+        config.steps = 4
+        train.train(config, tmp_path / "files", progress=False)
+        config.steps = 8
+        streamed = train.train(config, tmp_path / "files", progress=False)
+        assert "read from their files, crop by crop" in caplog.text
+    close = functools.partial(np.testing.assert_allclose, atol=1e-5)
+    jax.tree.map(close, streamed.variables, pooled.variables)
+
+
 def test_lines_beyond_the_restored_step_are_dropped(config, tmp_path):
     config.steps = 4
     train.train(config, tmp_path, progress=False)

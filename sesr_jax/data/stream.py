@@ -1,0 +1,234 @@
+"""A training set that stays in its files: crops are read ahead on the host, call by call.
+
+    stream = make_stream(source("DIV2K"), scale=2, patch=64)
+    for crops in stream.calls(seed=0, batch=32, steps=range(0, 480_000), per_call=100):
+        ...                             # uint8; `unpack` turns and scales them on the device
+
+The crops are those that `pool.sample` draws from the same pictures, pixel for pixel, whatever the number of
+processes, and any step's can be read without those before it. Grain reads ahead in threads; every crop
+costs the reading of its picture, so that PNGs of two megapixels want ten cores and more for a fast device.
+Only the part of a picture around a crop is made low.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from sesr_jax.data import resize
+from sesr_jax.data.pool import check_shards, deal, draw, rgb, too_small, turned
+from sesr_jax.data.sources import Pictures
+from sesr_jax.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 16
+
+# Of the cubic kernel in LR pixels, and one to spare: beyond it a low resolution does not look.
+_MARGIN = 4
+
+
+@struct.dataclass
+class Crops:
+    """The crops of several steps for each device of this process, as uint8.
+
+    Attributes:
+      lr: ``[devices, steps, N, p, p, 3]``.
+      hr: ``[devices, steps, N, s·p, s·p, 3]``.
+      turns: ``[devices, steps, N]``, the symmetry that each is to get.
+      first: ``[devices]``, the first of the steps.
+    """
+
+    lr: Any
+    hr: Any
+    turns: Any
+    first: Any
+
+
+def unpack(crops: Crops, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """LR and HR of one step, on one of the devices, as `pool.sample` gives them."""
+    lr, hr, turns = (x[step - crops.first] for x in (crops.lr, crops.hr, crops.turns))
+    return turned(lr, turns), turned(hr, turns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Stream:
+    """Pictures in their files, and where their crops can lie.
+
+    Attributes:
+      held: which of `pictures` are cropped, shard by shard.
+      widths: of each of `held`, in LR pixels.
+      positions: the number of crop positions in each of `held` and all before it.
+      edges: as `Pool.edges`.
+    """
+
+    pictures: Pictures
+    held: np.ndarray
+    widths: np.ndarray
+    positions: np.ndarray
+    edges: np.ndarray
+    scale: int
+    patch: int
+    shards: int
+
+    def draw(self, key: jax.Array, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `pool.draw`, without waiting for the device."""
+        with _on_host():
+            if self.positions[-1] < 2**31:
+                edges = jnp.asarray(self.edges, jnp.int32)
+                ranks, turns = draw(key, batch, edges, self.shards)
+                return np.asarray(ranks), np.asarray(turns)
+            # More than a pool can hold, so that there is nothing to be equal to.
+            words = np.asarray(jax.random.bits(key, (batch, 3), np.uint32)).astype(np.uint64)
+        shard = np.arange(batch) * self.shards // batch % (len(self.edges) - 1)
+        spans = (self.edges[shard + 1] - self.edges[shard]).astype(np.uint64)
+        ranks = ((words[:, 0] << np.uint64(32)) + words[:, 1]) % spans
+        return ranks.astype(np.int64) + self.edges[shard], (words[:, 2] % 8).astype(np.int32)
+
+    def crop(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+        """The LR and HR crop at that position, uint8."""
+        index = int(np.searchsorted(self.positions, rank, side="right"))
+        rank = int(rank) - (int(self.positions[index - 1]) if index else 0)
+        y, x = divmod(rank, int(self.widths[index]) - self.patch + 1)
+        picture, s, p = self.pictures[int(self.held[index])], self.scale, self.patch
+        hr = rgb(resize.modcrop(picture.hr, s))
+        crop = hr[s * y : s * (y + p), s * x : s * (x + p)]
+        if picture.lr is not None:
+            return rgb(picture.low_resolution(s))[y : y + p, x : x + p], crop
+        top, left = max(y - _MARGIN, 0), max(x - _MARGIN, 0)
+        part = hr[s * top : s * (y + p + _MARGIN), s * left : s * (x + p + _MARGIN)]
+        low = resize.low_resolution(part, s)
+        return low[y - top : y - top + p, x - left : x - left + p], crop
+
+    def sample(
+        self, key: jax.Array, batch: int, *, share: tuple[int, int] = (0, 1)
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `pool.sample`, read here and now."""
+        size = batch // share[1]
+        ranks, turns = (x[share[0] * size :][:size] for x in self.draw(key, batch))
+        lr, hr = zip(*map(self.crop, ranks), strict=True)
+        return tuple(turned(jnp.asarray(np.stack(x)), jnp.asarray(turns)) for x in (lr, hr))  # type: ignore[return-value]
+
+    def calls(
+        self, *, seed: int, batch: int, steps: range, per_call: int, part: tuple[int, int] = (0, 1)
+    ) -> Iterator[Crops]:
+        """The crops of `steps`, `per_call` of them at a time.
+
+        Args:
+          seed: of the run.
+          batch: crops a step, over all processes.
+          steps: whose number is a multiple of `per_call`.
+          per_call: steps that are done together.
+          part: (index, count): this process takes that part of every batch.
+
+        Raises:
+          InputError: Grain is not installed, or a picture cannot be read.
+        """
+        try:
+            import grain
+        except ImportError as error:
+            raise InputError(
+                "images that do not fit on the device are read by Grain, which is not installed; run "
+                'pip install "sesr_jax[grain]", or raise config.data.device_bytes.'
+            ) from error
+        size, devices = batch // part[1], jax.local_device_count()
+        reader: Any = _Reader(self, seed, batch, size, part[0] * size, steps.stop)
+        read = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=per_call * size)
+        crops = grain.MapDataset.source(reader)[steps.start * size : steps.stop * size]
+        groups = crops.to_iter_dataset(read).batch(per_call * size)
+        for first, group in zip(steps[::per_call], groups, strict=True):
+            parts = {
+                key: np.moveaxis(x.reshape(per_call, devices, -1, *x.shape[1:]), 1, 0)
+                for key, x in group.items()
+            }
+            yield Crops(first=np.full(devices, first, np.int32), **parts)
+
+
+def make_stream(
+    pictures: Pictures,
+    *,
+    scale: int,
+    patch: int,
+    small: Literal["error", "skip"] = "error",
+    shards: int = 1,
+    part: tuple[int, int] = (0, 1),
+) -> Stream:
+    """Finds out where crops can lie, from the sizes of the pictures; arguments and errors as `make_pool`."""
+    held: list[int] = []
+    ends: list[int] = []
+    shapes: list[tuple[int, int]] = []
+    skipped: list[str] = []
+    for shard in deal(range(len(pictures)), shards, part):
+        for index in shard:
+            height, width = pictures.size(index)
+            if min(height, width) < patch * scale:
+                name = pictures.name(index)
+                if small == "error":
+                    raise InputError(too_small(name, (height, width), patch * scale))
+                skipped.append(name)
+                continue
+            held.append(index)
+            shapes.append((height // scale, width // scale))
+        ends.append(len(held))
+    if skipped:
+        _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
+    check_shards(ends, len(skipped), patch * scale, shards)
+    sizes = np.array(shapes, np.int64)
+    positions = np.cumsum((sizes - patch + 1).prod(axis=1))
+    return Stream(
+        pictures=pictures,
+        held=np.array(held),
+        widths=sizes[:, 1],
+        positions=positions,
+        edges=np.array([0, *positions[np.array(ends) - 1]]),
+        scale=scale,
+        patch=patch,
+        shards=shards,
+    )
+
+
+def pool_bytes(pictures: Pictures, scale: int, shards: int, part: tuple[int, int]) -> int:
+    """What that part of the pictures takes as a pool, by their sizes alone."""
+    indices = [index for shard in deal(range(len(pictures)), shards, part) for index in shard]
+    lr = sum((n // scale) * (m // scale) for n, m in map(pictures.size, indices))
+    return 3 * lr * (1 + scale**2)
+
+
+class _Reader:
+    """The crops of a run in their order, read when they are asked for: what Grain calls a source."""
+
+    def __init__(
+        self, stream: Stream, seed: int, batch: int, size: int, offset: int, steps: int
+    ) -> None:
+        self._stream, self._seed, self._batch = stream, np.uint32(seed), batch
+        self._size, self._offset, self._steps = size, offset, steps
+        self._drawn = functools.lru_cache(maxsize=64)(self._draw)
+
+    def __len__(self) -> int:
+        return self._steps * self._size
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        step, place = divmod(index, self._size)
+        ranks, turns = self._drawn(step)
+        lr, hr = self._stream.crop(ranks[self._offset + place])
+        return {"lr": lr, "hr": hr, "turns": turns[self._offset + place]}
+
+    def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        with _on_host():
+            key = jax.random.fold_in(jax.random.key(self._seed), step)
+        return self._stream.draw(key, self._batch)
+
+
+def _on_host() -> contextlib.AbstractContextManager[Any]:
+    """Computes on the CPU, where an accelerator would first finish what it has to do."""
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return contextlib.nullcontext()

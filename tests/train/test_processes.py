@@ -1,0 +1,198 @@
+"""Runs that are killed or asked to end, of one process and of two: real ones, by the command."""
+
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax import train
+from sesr_jax.cli.train import read_config
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+from sesr_jax.train import processes
+
+_CONFIG = """
+from sesr_jax import train
+
+def get_config():
+    config = train.base()
+    config.model.update(name="sesr_m3", scale=2)
+    config.model.options.update(expansion=8, blocks=1, features=4)
+    config.data.update(train={photos!r}, eval={photos!r}, patch=8, batch=4)
+    config.optim.update(name="sgd", lr=0.05)
+    config.ema = 0.9
+    config.update({settings})
+    return config
+"""
+
+# Whole modules that a bare machine lacks, and the network.
+_BARE = """
+import socket, sys
+for name in ("tensorflow", "tensorflow_datasets", "tensorboardX", "tensorboard", "skimage", "scipy", "grain",
+             "matplotlib", "ai_edge_litert", "litert_converter", "flatbuffers", "onnx", "torch"):
+    sys.modules[name] = None
+def refuse(*_):
+    raise AssertionError("no network")
+socket.getaddrinfo = socket.socket.connect = refuse
+"""
+
+# Else the survivor would be waited for three times as long.
+_IMPATIENT = """
+import functools
+from sesr_jax.train import processes
+processes.join = functools.partial(processes.join, patience=10)
+"""
+
+_MAIN = "import sys; from sesr_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> dict[str, str]:
+    """The environment in which one process compiles for all."""
+    folder = tmp_path_factory.mktemp("cache")
+    return os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def _config(folder: pathlib.Path, photos: pathlib.Path, settings: str) -> pathlib.Path:
+    path = folder / "config.py"
+    path.write_text(_CONFIG.format(photos=str(photos), settings=settings))
+    return path
+
+
+def _start(config: pathlib.Path, run: pathlib.Path, *more: str, env, before: str = ""):
+    arguments = ["train", "--config", str(config), "--workdir", str(run), "--quiet", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", before + _MAIN, *arguments],
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _signal_after(process: subprocess.Popen, run: pathlib.Path, lines: int, number: int) -> None:
+    """Sends `process` a signal at the moment when the log of the run has that many lines."""
+    log = run / "log.jsonl"
+    while not log.exists() or log.read_bytes().count(b"\n") < lines:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    process.send_signal(number)
+
+
+def _end(process: subprocess.Popen) -> tuple[int, str]:
+    """The exit status, and what was said."""
+    said = process.communicate()[1]
+    return process.returncode, said
+
+
+def _losses(run: pathlib.Path) -> list[tuple[float, float]]:
+    return [(line["step"], line["loss"]) for line in train.read_log(run) if "loss" in line]
+
+
+def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machine_left_alone(
+    photos, tmp_path, cache
+):
+    settings = "steps=1600, steps_per_call=10, eval_every=1600, checkpoint_every=50"
+    config = _config(tmp_path, photos, settings)
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    assert _end(_start(config, alone, env=cache, before=_BARE)) == (0, "")
+
+    killed, asked = random.randint(1, 30), random.randint(35, 60)
+    print(f"killed after {killed} lines of the log, asked to end after {asked}")
+    first = _start(config, run, env=cache)
+    _signal_after(first, run, killed, signal.SIGKILL)
+    assert _end(first)[0] == -signal.SIGKILL
+
+    second = _start(config, run, env=cache)
+    _signal_after(second, run, asked, signal.SIGTERM)
+    status, told = _end(second)
+    assert status == 128 + signal.SIGTERM
+    told = told.splitlines()[-1]
+    assert "the same command resumes it" in told
+    last = max(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdigit())
+    assert f"after step {last}, which is saved" in told
+    assert 10 * asked <= last < 1600
+
+    assert _end(_start(config, run, env=cache))[0] == 0
+    assert (run / train.EXPANDED).read_bytes() == (alone / train.EXPANDED).read_bytes()
+    assert (run / train.WEIGHTS).read_bytes() == (alone / train.WEIGHTS).read_bytes()
+    assert _losses(run) == _losses(alone)
+
+
+def _start_two(config: pathlib.Path, run: pathlib.Path, env) -> list[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        where = f"localhost:{free.getsockname()[1]}"
+    env = env | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = ("--coordinator", where, "--processes", "2", "--process")
+    return [_start(config, run, *flags, str(i), env=env, before=_IMPATIENT) for i in range(2)]
+
+
+def test_two_processes_of_which_one_is_killed_end_as_one_process(photos, tmp_path, cache):
+    """Each with two devices and half of the images; to the rounding of float32."""
+    settings = "steps=40, steps_per_call=2, eval_every=40, checkpoint_every=4"
+    config = _config(tmp_path, photos, settings)
+    config.write_text(config.read_text().replace("return", "config.data.shards = 2\n    return"))
+    run, lines, victim = tmp_path / "run", random.randint(3, 12), random.randint(0, 1)
+    print(f"process {victim} is killed after {lines} lines of the log")
+    both = _start_two(config, run, cache)
+    _signal_after(both[victim], run, lines, signal.SIGKILL)
+    since = time.monotonic()
+    ends = [_end(process) for process in both]
+    assert time.monotonic() - since < 60
+    for status, words in ends:
+        assert status != 0
+        assert words.strip().splitlines()[-1].startswith("sesr train: this process ended before")
+    with pytest.raises(FileNotFoundError):
+        (run / train.WEIGHTS).read_bytes()
+
+    assert [_end(process)[0] for process in _start_two(config, run, cache)] == [0, 0]
+    alone = train.train(read_config(str(config)), tmp_path / "alone", progress=False)
+    two = network.load(run / train.EXPANDED)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), two.variables, alone.variables
+    )
+    np.testing.assert_allclose(_losses(run), _losses(tmp_path / "alone"), rtol=1e-4)
+    assert train.load_network(run).name == "sesr_m3"
+
+
+def test_processes_that_cannot_meet_are_refused():
+    with pytest.raises(InputError, match=r"do not meet.*--coordinator HOST:PORT"):
+        processes.join("localhost:1", 2, 2)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, InputError, processes.Stopped])
+def test_last_words_are_said_where_nothing_else_is(error, capfd):
+    try:
+        with processes.last_words("sesr train"):
+            if error:
+                raise error("reason")
+    except (RuntimeError, InputError, processes.Stopped):
+        pass
+    said = capfd.readouterr().err
+    assert said.startswith("sesr train: this process ended") if error is RuntimeError else not said
+
+
+def test_shards_must_suit_the_batch_and_the_processes(photos, tmp_path, monkeypatch):
+    config = train.base()
+    config.model.name = "sesr_m3"
+    config.model.options.update(blocks=1, expansion=8)
+    config.data.update(train=str(photos), eval=str(photos), patch=8, batch=4, shards=3)
+    with pytest.raises(InputError, match=r"batch is 4: it must be a multiple of data\.shards = 3"):
+        train.train(config, tmp_path, progress=False)
+    config.data.shards = 4
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    with pytest.raises(InputError, match="must be 1 or a multiple of the 3 processes"):
+        train.train(config, tmp_path, progress=False)
