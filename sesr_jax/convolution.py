@@ -26,6 +26,9 @@ _LANES = 16
 
 _PACKS = (1, 2, 4, 8)
 
+_PIXELS = 4 * 64 * 64
+"""Handled at once: a map of 16 channels is then 1 MiB."""
+
 
 def applies(
     x: jax.Array | jax.ShapeDtypeStruct,
@@ -105,8 +108,29 @@ def _packed(
 def _to_kernel(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.Array:
     """``[kh, kw, in, out]``: sums over pixels of the padded input times the output's gradient.
 
-    Pairs of pixels see `kw + 1` taps of a row, gathered once for both.
+    A few images at a time, since what is gathered of them must stay in the cache.
     """
+    batch, height, width, _ = gradient.shape
+    size = images_of(batch, height * width)
+    if size == batch:
+        return _product(padded, gradient, kh, kw)
+
+    def add(total: jax.Array, images: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        return total + _product(*images, kh, kw), None
+
+    chunks = tuple(x.reshape(batch // size, size, *x.shape[1:]) for x in (padded, gradient))
+    start = jnp.zeros((kh, kw, padded.shape[-1], gradient.shape[-1]), gradient.dtype)
+    return lax.scan(add, start, chunks)[0]
+
+
+def images_of(batch: int, pixels: int) -> int:
+    """The most images of `pixels` that are handled at once, out of equal parts of `batch`."""
+    most = max(1, _PIXELS // pixels)
+    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
+
+
+def _product(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.Array:
+    """`_to_kernel` as a product of matrices: pairs of pixels see `kw + 1` taps, gathered once for both."""
     batch, height, width, features = gradient.shape
     inputs = padded.shape[-1]
     pixels = 2 if width % 2 == 0 and kw % 2 == 1 else 1
@@ -115,19 +139,21 @@ def _to_kernel(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.
     pairs = padded.reshape(batch, -1, padded.shape[2] // pixels, pixels * inputs)
     outputs = gradient.reshape(batch, height, columns, pixels * features)
     # The rows' shifts go to the thinner side: there are kh times as many columns then.
-    if features <= inputs:
+    thin = features <= inputs
+    if thin:
         outputs = jnp.pad(outputs, ((0, 0), (kh - 1, kh - 1), (0, 0), (0, 0)))
         rows = height + kh - 1
         left = [pairs[:, :, j : j + columns] for j in starts]
-        right = [outputs[:, kh - 1 - i :][:, :rows] for i in range(kh)]
+        right = jnp.concatenate([outputs[:, kh - 1 - i :][:, :rows] for i in range(kh)], axis=-1)
     else:
-        left = [pairs[:, i : i + height, j : j + columns] for i in range(kh) for j in starts]
-        right = [outputs]
-    a, b = (jnp.concatenate(parts, axis=-1) for parts in (left, right))
-    product = lax.dot_general(
-        a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]), (((0,), (0,)), ((), ()))
+        shifts = [pairs[:, i : i + height, j : j + columns] for i in range(kh) for j in starts]
+        left, right = [jnp.concatenate(shifts, axis=-1)], outputs
+    # Several narrow products run on all cores where XLA gives a wide one to a single core.
+    b = right.reshape(-1, right.shape[-1])
+    product = jnp.concatenate(
+        [lax.dot_general(a.reshape(-1, a.shape[-1]), b, (((0,), (0,)), ((), ()))) for a in left]
     )
-    if features <= inputs:
+    if thin:
         split = product.reshape(taps, inputs, kh, pixels, features).transpose(2, 0, 1, 3, 4)
     else:
         split = product.reshape(kh, taps, inputs, pixels, features)

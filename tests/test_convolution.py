@@ -54,6 +54,19 @@ def test_gradients_are_those_of_the_plain_convolution(case):
         _close(ours, theirs)
 
 
+def test_many_images_are_handled_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(convolution, "_PIXELS", 100)
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, kernel = (jnp.asarray(rng.normal(size=shape)) for shape in ((6, 6, 8, 3), (3, 3, 3, 2)))
+        ours, theirs = (
+            jax.grad(lambda k, convolve=convolve: jnp.sum(convolve(x, k) ** 2))(kernel)
+            for convolve in (convolution.convolve, _plain)
+        )
+    assert convolution.images_of(6, 48) == 2
+    _close(ours, theirs)
+
+
 def test_gradients_of_gradients_and_batches_of_them_are_those_of_the_plain_convolution():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):

@@ -22,9 +22,6 @@ from sesr_jax.quant import RANGES
 from sesr_jax.reparam import collapse, statistics
 from sesr_jax.train.objective import Phase, Seen
 
-_PIXELS = 4 * 64 * 64
-"""LR pixels in a chunk: a map of 16 channels is then 1 MiB."""
-
 Gradient = Callable[[Any, jax.Array, jax.Array, Phase], tuple[tuple[jax.Array, Seen], Any]]
 """Loss, what was seen and the gradient, of variables and a batch."""
 
@@ -43,9 +40,10 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
     def compute(
         variables: Any, lr: jax.Array, hr: jax.Array, phase: Phase
     ) -> tuple[tuple[jax.Array, Seen], Any]:
-        size = _chunk(lr.shape)
+        batch, height, width, _ = lr.shape
+        size = convolution.images_of(batch, height * width)
         measures = RANGES in variables or statistics(variables["params"])
-        if size == len(lr) or measures or not _loops(module, variables, lr.shape, dtype):
+        if size == batch or measures or not _loops(module, variables, lr.shape, dtype):
             return gradient(variables, lr, hr, phase)
 
         def collapsed(expanded: Any) -> Any:
@@ -54,24 +52,18 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
         kernels, to_expanded = jax.vjp(collapsed, variables)
 
         def add(total: Any, crops: Any) -> tuple[Any, None]:
-            (loss, _), grads = gradient(kernels, *crops, phase)
+            low, high = crops
+            (loss, _), grads = gradient(kernels, low, high, phase)
             return jax.tree.map(jnp.add, total, (loss, grads)), None
 
         start: Any = jnp.zeros(()), jax.tree.map(jnp.zeros_like, kernels)
-        count = len(lr) // size
+        count = batch // size
         crops: Any = tuple(images.reshape(count, size, *images.shape[1:]) for images in (lr, hr))
         total, _ = lax.scan(add, start, crops)
         loss, grads = jax.tree.map(lambda value: value / count, total)
         return (loss, Seen(statistics={}, ranges={})), *to_expanded(grads)
 
     return compute
-
-
-def _chunk(shape: tuple[int, ...]) -> int:
-    """Images in a chunk."""
-    batch, height, width, _ = shape
-    most = max(1, _PIXELS // (height * width))
-    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
 def _loops(module: nn.Module, variables: Any, shape: tuple[int, ...], dtype: Any) -> bool:
