@@ -49,6 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dtype", default="float32", help="of our activations; or bfloat16")
     parser.add_argument("--arm", type=pathlib.Path, help="a copy of github.com/ARM-software/sesr")
     parser.add_argument("--only", choices=("steps", "crops", "parts"), help="one of the tables")
+    parser.add_argument(
+        "--step",
+        action="append",
+        choices=[name for name in _CONTESTANTS["steps"] if name not in (_OURS, _LIMITS)],
+        help="which stand beside our collapsed one; repeatable; all by default",
+    )
     parser.add_argument("--repetitions", type=int, default=9, help="turns; default %(default)s")
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)
@@ -65,7 +71,9 @@ def main(argv: list[str] | None = None) -> None:
         names = [
             name
             for name in _CONTESTANTS[table]
-            if ("PyTorch" not in name or torch) and ("Arm" not in name or args.arm)
+            if ("PyTorch" not in name or torch)
+            and ("Arm" not in name or args.arm)
+            and (table != "steps" or not args.step or name in (_OURS, _LIMITS, *args.step))
         ]
         results[table] = race({name: _CONTESTANTS[table][name] for name in names}, args)
 

@@ -17,6 +17,8 @@ The values are those of `lax.conv_general_dilated` but for the order of sums.
 Limits: reverse-mode derivatives only, of any order.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -115,8 +117,9 @@ def _to_kernel(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.
     if size == batch:
         return _product(padded, gradient, kh, kw)
 
-    def add(total: jax.Array, images: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        return total + _product(*images, kh, kw), None
+    def add(total: jax.Array, images: Any) -> tuple[jax.Array, None]:
+        some, theirs = images
+        return total + _product(some, theirs, kh, kw), None
 
     chunks = tuple(x.reshape(batch // size, size, *x.shape[1:]) for x in (padded, gradient))
     start = jnp.zeros((kh, kw, padded.shape[-1], gradient.shape[-1]), gradient.dtype)
