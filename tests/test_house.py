@@ -32,6 +32,7 @@ _FLOORS = (
     ("npu",),
     ("upscale",),
     ("compare",),
+    ("publish",),
     ("demo",),
     ("cli",),
 )
@@ -78,6 +79,7 @@ _HEAVY = (
     "tensorboardX",
     "ethosu",
     "onnx",
+    "onnxruntime",
 )
 
 
