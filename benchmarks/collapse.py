@@ -15,14 +15,13 @@ import json
 import os
 import pathlib
 import platform
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 from tqdm import tqdm
 
+from benchmarks.timing import interleaved
 from sesr_jax import train
 from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import Picture
@@ -34,9 +33,6 @@ from sesr_jax.report import text_table
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state
 from sesr_jax.train.step import make_steps
-
-_TURN = 0.1
-"""Seconds."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -83,25 +79,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.json:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
-
-
-def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each function, after a run that compiles; they take turns.
-
-    A turn lasts `_TURN` seconds or one run: a single run of a millisecond is at the mercy of the machine.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        jax.block_until_ready(function())
-    for _ in range(repetitions):
-        for name, function in functions.items():
-            turn = start = time.perf_counter()
-            while start < turn + _TURN:
-                jax.block_until_ready(function())
-                end = time.perf_counter()
-                seconds[name].append(end - start)
-                start = end
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def _collapse(model: str, form: str) -> Callable[[], Any]:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from benchmarks.collapse import interleaved
+from benchmarks.timing import interleaved
 from sesr_jax.cli.arguments import size
 from sesr_jax.export import Options, TFLiteModel, deployable, to_tflite
 from sesr_jax.files import replacing

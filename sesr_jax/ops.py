@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from sesr_jax import convolution
+
 Padding = Literal["SAME", "VALID"] | tuple[tuple[int, int], tuple[int, int]]
 
 OPS: dict[str, Callable[..., jax.Array]] = {}
@@ -94,6 +96,9 @@ def conv2d(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
+    if convolution.applies(x, strides=strides, padding=padding, groups=groups):
+        y = convolution.convolve(x, kernel)
+        return y if bias is None else y + bias
     channels = _ORDERED_TERMS // math.prod(kernel.shape[:2])
     if x.dtype == jnp.float64 and groups == 1 and kernel.shape[2] > channels > 0:
         starts = list(range(channels, kernel.shape[2], channels))

@@ -6,7 +6,13 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from sesr_jax.models import create
+from sesr_jax.reparam import Conv
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
@@ -15,17 +21,18 @@ _SMOKE = {
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
+    "steps": "--model sesr_m3 --batch 2 --patch 16 --repetitions 1",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
 }
 
 
 def test_every_benchmark_has_a_smoke_mode():
-    assert {p.stem for p in (_ROOT / "benchmarks").glob("*.py")} == set(_SMOKE)
+    assert {p.stem for p in (_ROOT / "benchmarks").glob("*.py")} - {"timing"} == set(_SMOKE)
 
 
-def _run(name, tmp_path):
+def _run(name, tmp_path, *options):
     results = tmp_path / "results.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", *_SMOKE[name].split()]
+    command = [sys.executable, "-m", f"benchmarks.{name}", *_SMOKE[name].split(), *options]
     ran = subprocess.run(
         [*command, "--json", str(results)], cwd=_ROOT, check=True, capture_output=True, text=True
     )
@@ -78,3 +85,56 @@ def test_exports_are_timed_and_their_files_raced(tmp_path):
     assert results["frame"].keys() == {"INT8 file", "float file", "jax.jit"}
     assert all(v > 0 for v in (*results["export"].values(), *results["frame"].values()))
     assert "against jax.jit" in printed
+
+
+@pytest.mark.parametrize("table", ["steps", "crops", "parts"])
+def test_steps_stand_beside_those_of_others(table, tmp_path):
+    some = ("--step", "ours, expanded", "--step", "PyTorch, eager")  # PyTorch compiles for long
+    results, printed = _run("steps", tmp_path, "--only", table, *some)
+    if find_spec("torch") is None:
+        assert "PyTorch is not installed" in printed
+    assert "Arm's steps are not measured" in printed
+    assert results.keys() == {table}
+    for found in results[table].values():
+        assert all(second > 0 for runs in found["seconds"].values() for second in runs)
+    # PyTorch is told from the rest by its name alone.
+    torch = {name for name in results[table] if "PyTorch" in name}
+    assert bool(torch) == (find_spec("torch") is not None)
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is measured against, not needed")
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_rival_in_pytorch_is_the_same_network(channels_last):
+    import torch
+
+    from benchmarks.steps import torch_network
+
+    module = create("sesr_m3", scale=2, expansion=12)
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = jax.jit(module.init)(keys[0], jnp.zeros((1, 8, 8, 1)))["params"]
+    leaves, tree = jax.tree.flatten(params)
+    noise = jax.random.split(keys[1], len(leaves))
+    params = tree.unflatten(
+        [p + 0.1 * jax.random.normal(k, p.shape) for p, k in zip(leaves, noise, strict=True)]
+    )
+
+    def tensor(array, *axes):
+        return torch.from_numpy(np.array(jnp.transpose(array, axes or None)))
+
+    def term(name):
+        wide, narrow = jax.tree.leaves(params[name], is_leaf=lambda t: isinstance(t, Conv))
+        kernels = tensor(wide.kernel, 3, 2, 0, 1), tensor(narrow.kernel[0, 0], 1, 0)
+        return [kernels[0], tensor(wide.bias), kernels[1], tensor(narrow.bias)]
+
+    network, parameters = torch_network(
+        [term(name) for name in ("head", "block_0", "block_1", "block_2", "tail")],
+        [tensor(params[f"prelu_{i}"]["slope"]) for i in range(3)],
+        channels_last=channels_last,
+    )
+    x = jax.random.uniform(keys[2], (2, 10, 12, 1))
+    y, grads = jax.value_and_grad(lambda p: jnp.sum(module.apply({"params": p}, x) ** 2))(params)
+    loss = (network(tensor(x, 0, 3, 1, 2)) ** 2).sum()
+    loss.backward()
+    assert loss.item() == pytest.approx(float(y), rel=1e-4)
+    total = sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(grads))
+    assert sum((p.grad**2).sum().item() for p in parameters) == pytest.approx(total, rel=1e-3)

@@ -16,6 +16,7 @@ _ROOT = _PACKAGE.parent
 _FLOORS = (
     ("errors",),
     ("files",),
+    ("convolution",),
     ("ops",),
     ("report",),
     ("reparam",),

@@ -30,6 +30,7 @@ from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
+from sesr_jax.train.chunks import chunked
 from sesr_jax.train.objective import Phase, make_objective, settle
 from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
 
@@ -68,6 +69,7 @@ def make_steps(
         )
     channels = getattr(module, "channels", 1)
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
+    gradient = chunked(gradient, module, jnp.dtype(config.dtype))
 
     def step(
         state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
@@ -88,7 +90,8 @@ def make_steps(
         ), loss
 
     # An accelerator must not wait for the host at every step. XLA's CPU compiler leaves its fast
-    # convolutions inside a loop (a step takes 40 times as long and more): there, the host loops.
+    # convolutions inside a loop, but for those of `convolution` (a step of others takes 40 times as long
+    # and more): there, the host loops.
     looped = jax.default_backend() != "cpu"
 
     def steps(

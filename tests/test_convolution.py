@@ -1,0 +1,108 @@
+"""Gradients of the packed convolution are those that XLA derives, in float64 where sums are exact enough."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from sesr_jax import convolution, ops
+
+
+def _plain(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _close(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * (1 + np.abs(b).max()))
+
+
+@st.composite
+def _cases(draw):
+    side = st.integers(1, 6)
+    batch, height, width = draw(st.integers(1, 3)), draw(side), draw(st.integers(1, 17))
+    kh, kw = draw(side), draw(side)
+    inputs, features = (draw(st.sampled_from((1, 3, 4, 17))) for _ in range(2))
+    return (batch, height, width, inputs), (kh, kw, inputs, features), draw(st.integers(0, 99))
+
+
+@settings(max_examples=8, deadline=None)
+@given(_cases())
+def test_gradients_are_those_of_the_plain_convolution(case):
+    x_shape, kernel_shape, seed = case
+    rng = np.random.default_rng(seed)
+    with jax.enable_x64(True):
+        x, kernel, weights = (
+            jnp.asarray(rng.normal(size=shape))
+            for shape in (x_shape, kernel_shape, (*x_shape[:3], kernel_shape[-1]))
+        )
+
+        def loss(convolve, x, kernel):
+            return jnp.sum(weights * jnp.sin(convolve(x, kernel)))
+
+        ours, theirs = (
+            jax.value_and_grad(functools.partial(loss, convolve), argnums=(0, 1))(x, kernel)
+            for convolve in (convolution.convolve, _plain)
+        )
+        _close(ours, theirs)
+
+
+def test_many_images_are_handled_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(convolution, "_PIXELS", 100)
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, kernel = (jnp.asarray(rng.normal(size=shape)) for shape in ((6, 6, 8, 3), (3, 3, 3, 2)))
+        ours, theirs = (
+            jax.grad(lambda k, convolve=convolve: jnp.sum(convolve(x, k) ** 2))(kernel)
+            for convolve in (convolution.convolve, _plain)
+        )
+    assert convolution.images_of(6, 48) == 2
+    _close(ours, theirs)
+
+
+def test_gradients_of_gradients_and_batches_of_them_are_those_of_the_plain_convolution():
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, kernels = (
+            jnp.asarray(rng.normal(size=shape)) for shape in ((2, 5, 8, 3), (2, 3, 5, 3, 2))
+        )
+
+        def curvature(convolve, kernel):
+            gradient = jax.grad(lambda k: jnp.sum(convolve(x, k) ** 3))
+            return jax.grad(lambda k: jnp.sum(gradient(k) ** 2))(kernel)
+
+        ours, theirs = (
+            jax.jit(jax.vmap(functools.partial(curvature, convolve)))(kernels)
+            for convolve in (convolution.convolve, _plain)
+        )
+        _close(ours, theirs)
+
+
+def test_without_gradients_it_is_the_plain_convolution_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    x, kernel = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((2, 9, 8, 5), (5, 5, 5, 4))
+    )
+    np.testing.assert_array_equal(jax.jit(ops.conv2d)(x, kernel), jax.jit(_plain)(x, kernel))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other backends use their own")
+def test_every_convolution_of_a_gradient_is_in_the_order_that_the_compiler_wants():
+    """A loop is not put right by the compiler, which then runs its slowest kind of convolution."""
+    x, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
+
+    def many(x, kernel):
+        gradient = jax.grad(lambda x, k: jnp.sum(ops.conv2d(x, k) ** 2), argnums=(0, 1))
+        return lax.fori_loop(0, 2, lambda _, pair: gradient(*pair), (x, kernel))
+
+    lines = jax.jit(many).lower(x, kernel).as_text(dialect="hlo").splitlines()
+    orders = [line.split("dim_labels=")[1].split(",")[0] for line in lines if "dim_labels=" in line]
+    assert len(orders) == 2  # forward, and to the input
+    assert set(orders) == {"b01f_01io->b01f"}

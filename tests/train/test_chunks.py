@@ -1,0 +1,58 @@
+"""A gradient in chunks is the batch's gradient, and a step that must see its whole batch does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax import train
+from sesr_jax.models import create
+from sesr_jax.train.chunks import chunked
+from sesr_jax.train.objective import Phase, make_objective
+
+pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="chunks are for CPUs")
+
+_PHASE = Phase(by_batch=False, moving=False)
+
+
+def _gradients(model="sesr_m3", **options):
+    """The gradient of a whole batch and in chunks, and what makes their arguments but for the phase."""
+    config = train.base()
+    module = create(model, scale=2, **options)
+    whole = jax.value_and_grad(make_objective(module, config), has_aux=True)
+
+    def arguments(key):
+        keys = jax.random.split(key, 3)
+        lr = jax.random.uniform(keys[1], (2, 96, 96, 1))
+        hr = jax.random.uniform(keys[2], (2, 192, 192, 1))
+        return module.init(keys[0], lr[:, :8, :8]), lr, hr
+
+    return whole, chunked(whole, module, jnp.float32), arguments
+
+
+def _loops(gradient, arguments):
+    shapes = jax.eval_shape(arguments, jax.random.key(0))
+    return str(jax.make_jaxpr(lambda *a: gradient(*a, _PHASE))(*shapes)).count(" scan[")
+
+
+def test_chunks_add_up_to_the_batch():
+    whole, parts, arguments = _gradients(expansion=8, features=4, blocks=1)
+    # A loop over chunks, in the place of one for each kernel's gradient.
+    assert (_loops(parts, arguments), _loops(whole, arguments)) == (1, 3)
+    given = jax.jit(arguments)(jax.random.key(0))
+    ((expected, _), theirs), ((loss, _), ours) = (
+        jax.jit(f, static_argnums=3)(*given, _PHASE) for f in (whole, parts)
+    )
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"form": "repvgg_bn"}, {"mode": "expanded", "expansion": 8}, {"model": "fsrcnn"}],
+    ids=["batch norm", "expanded", "transposed convolution"],
+)
+def test_a_batch_stays_whole_where_it_is_measured_or_a_loop_would_be_slow(options):
+    whole, parts, arguments = _gradients(**options)
+    assert _loops(parts, arguments) == _loops(whole, arguments)
