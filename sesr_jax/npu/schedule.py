@@ -125,7 +125,7 @@ def _sram_alone(striped: StripedPass, cuts: Cuts) -> Array:
     if striped.work.engine == "copy":
         return 0 * cuts.rows  # it streams
     loads = tuple(dict.fromkeys(striped.work.inputs))
-    buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts)
+    buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts, stores=True)
     return buffers + striped.weight_bytes(cuts) + _programs([striped])
 
 
@@ -145,16 +145,18 @@ class _Search:
         for i, p in enumerate(passes):
             for name in dict.fromkeys(p.inputs):
                 self.readers.setdefault(name, []).append(i)
-        self.passes = [StripedPass(p, target, saving, self._wanted(p, passes)) for p in passes]
+        self.passes = [StripedPass(p, target, saving, *self._wanted(p, passes)) for p in passes]
         # Networks repeat their layers, and candidates of a search share them.
         self.kinds = [dataclasses.replace(p, work=p.work.anonymous) for p in self.passes]
 
-    def _wanted(self, p: Pass, passes: Sequence[Pass]) -> int:
-        """Stripes of output that must be kept for the passes that read it."""
+    def _wanted(self, p: Pass, passes: Sequence[Pass]) -> tuple[int, int]:
+        """Stripes of output that must be kept for the passes that read it, and rows more for each."""
         readers = self.readers.get(p.output, [])
+        if self.target.stripes.streams:
+            return 2, max((sum(passes[i].reach) for i in readers), default=0)
         if len(readers) != 1 or passes[readers[0]].upscales > 1:
-            return 3
-        return 1 + sum(n > 0 for n in passes[readers[0]].reach)
+            return 3, 0
+        return 1 + sum(n > 0 for n in passes[readers[0]].reach), 0
 
     def runs(self, first: int) -> list[_Run]:
         """The pass alone, and the best cascade of every length that starts with it."""
@@ -320,7 +322,7 @@ class _Cascade:
         rows, columns, _ = self.live[next(name for name in names if name in self.live)]
         cuts = striped.continued(rows, columns, self.block, slots)
         loads = tuple(name for name in names if name not in self.live)
-        output = striped.output_bytes(cuts)
+        output = striped.output_bytes(cuts, stores=slots > 0)
         others = striped.input_bytes(cuts, loads) + striped.weight_bytes(cuts)
         live = sum(size for _, _, size in self.live.values())
         programs = _programs(search.passes[self.first : i + 1])

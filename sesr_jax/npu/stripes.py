@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sesr_jax.npu.engines import Convolution, mac_cycles, round_up, vector_cycles
+from sesr_jax.npu.engines import Convolution, Fetches, fetches, mac_cycles, round_up, vector_cycles
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.target import Target
 
@@ -90,12 +90,14 @@ class StripedPass:
       target: the NPU.
       saving: the share that compression saves of tensors between passes.
       wanted_slots: stripes of output that the passes which read it need at once.
+      wanted_rows: more of each.
     """
 
     work: Pass
     target: Target
     saving: float
     wanted_slots: int
+    wanted_rows: int
 
     @property
     def _input(self) -> tuple[int, int]:
@@ -116,7 +118,7 @@ class StripedPass:
         target, p = self.target, self.work
         h, w = self._input
         channels = p.output_shape[3]
-        if p.engine == "copy":
+        if p.engine == "copy" or (alone and target.stripes.streams):
             one = np.ones(1, int)
             return Cuts(one * h, one * w, one * channels, 0 * one, one, one, one, one > 1)
         blocks = list(enumerate(target.vector.blocks))
@@ -129,7 +131,7 @@ class StripedPass:
         for block, (block_w, block_h) in blocks:
             base_h = _base(target.stripes.base[0], block_h, scale_h)
             base_w = _base(target.stripes.base[1], block_w, scale_w)
-            rows = _exclusive(h, base_h)
+            rows = range(base_h, h) if target.stripes.streams else _exclusive(h, base_h)
             columns = _exclusive(w, base_w) if target.stripes.columns else ()
             shapes |= {(r, w, channels, block, False) for r in (*rows, h)}
             shapes |= {(h, c, channels, block, False) for c in columns}
@@ -209,6 +211,8 @@ class StripedPass:
     def input_bytes(self, cuts: Cuts, loads: Sequence[str]) -> _Number:
         """For the stripes of the tensors that it loads."""
         total: _Number = 0
+        if self.target.stripes.streams:
+            return 0 * cuts.rows
         for name in loads:
             _, h, w, c = self._shape(name)
             rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
@@ -223,9 +227,12 @@ class StripedPass:
             )
         return total
 
-    def output_bytes(self, cuts: Cuts) -> Array:
-        """For the stripes of its output."""
+    def output_bytes(self, cuts: Cuts, *, stores: bool = False) -> Array:
+        """For the stripes of its output, which may go to DRAM."""
+        if stores and self.target.stripes.streams:
+            return 0 * cuts.rows
         rows, columns = self.output_stripe(cuts)
+        rows = rows + self.wanted_rows * (cuts.out_slots > 1)
         return self._granular(cuts.out_slots * self._on_chip(rows, columns, cuts.channels))
 
     def weight_bytes(self, cuts: Cuts) -> Array:
@@ -294,10 +301,16 @@ class StripedPass:
         if loads:
             again = np.where((n_h * n_w > 1) & self._dense, n_c, 1)
             parts = [self._load(cuts, name, n_h, n_w, name in plain) for name in loads]
+            if p.conv is None and p.joined and len(loads) == len(p.inputs) == 1:
+                parts *= 2
             if loads[0] == p.inputs[0]:
-                parts[0] = (parts[0][0] * self._fetches, *parts[0][1:])
+                parts[0] = (
+                    parts[0][0] * self._reads(cuts, p.inputs[0] in plain, alone=stores),
+                    *parts[0][1:],
+                )
             size = sum(again * whole for whole, _, _ in parts)
-            longest = again * functools.reduce(np.maximum, (whole for whole, _, _ in parts))
+            together = np.maximum if p.conv is not None else np.add
+            longest = again * functools.reduce(together, (whole for whole, _, _ in parts))
             ahead = sum(np.minimum(lead, again * whole) for whole, lead, _ in parts)
             pieces = sum(pieces for _, _, pieces in parts)
             read, serial = self._transfer(size, n_h * n_w * again * pieces, ahead)
@@ -307,28 +320,52 @@ class StripedPass:
             read, serial, size = read + more, serial + wait, size + p.weight_bytes
         if stores:
             written, last, pieces = self._store(cuts, p.output in plain)
+            written, last = (size * self._writes(p.output in plain) for size in (written, last))
             write, wait = self._transfer(written, count * pieces, last)
             serial = serial + wait
         mac, vector = self._compute(cuts, count)
+        scales: _Number = 0.0
+        if p.conv is not None and target.mac.blocks is not None:
+            found, index = self._fetches(cuts, alone=stores)
+            scales = np.array([one.scale_cycles for one in found])[index]
+            edge = p.patch_cycles / target.vector.lanes
+            mac = mac + np.array([one.fill_cycles + one.block * edge for one in found])[index]
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
         if target.memory.read_bytes_per_cycle and p.engine != "copy":  # copies are the host's
             read = np.maximum(read, longest / target.memory.read_bytes_per_cycle)
             bus = np.maximum(bus, read)
+        bus = np.maximum(bus, scales)
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
         merit = total + target.stripes.byte_cycles * (size + written)
         return Times(serial, read, write, mac, vector, size, written, total, merit)
 
-    @property
-    def _fetches(self) -> float:
-        """How often a convolution reads its input from DRAM."""
-        pieces, conv = self.target.mac.fetch, self.work.conv
-        if not pieces or conv is None:
+    def _fetches(self, cuts: Cuts, *, alone: bool) -> tuple[list[Fetches], Array]:
+        """How a convolution reads and writes in its blocks: what differs, and which of it each cut has."""
+        assert self.work.conv is not None
+        height = self.work.output_shape[1]
+        rows = np.full_like(cuts.rows, height) if alone else self.output_stripe(cuts)[0]
+        found, index = np.unique(rows, return_inverse=True)
+        return [fetches(self.target, self.work.conv, int(n)) for n in found], index
+
+    def _reads(self, cuts: Cuts, plain: bool, *, alone: bool) -> Array | float:
+        """How often a convolution reads its input from DRAM, bursts that are not full as full ones."""
+        if self.work.conv is None:
             return 1.0
-        halos = (1 + (size - 1) / piece for size, piece in zip(conv.kernel, pieces, strict=False))
-        channels = 1 if conv.depthwise or conv.channels == 1 else conv.output[2]
-        return math.prod(halos) * -(-channels // pieces[2])
+        found, index = self._fetches(cuts, alone=alone)
+        return np.array([one.reads * self._waste(one.read_run, plain) for one in found])[index]
+
+    def _writes(self, plain: bool) -> float:
+        """What is written for a byte of output."""
+        if self.work.conv is None:
+            return 1.0
+        whole = fetches(self.target, self.work.conv, self.work.output_shape[1])
+        return self._waste(whole.write_run, plain)
+
+    def _waste(self, run: int, plain: bool) -> float:
+        """What is transferred for a byte of runs of `run` bytes."""
+        return max(1.0, self.target.memory.burst_bytes / run) if plain else 1.0
 
     def _compute(self, cuts: Cuts, count: Array) -> tuple[_Number, _Number]:
         """Cycles of both engines, with their overheads a stripe."""
@@ -403,7 +440,7 @@ class StripedPass:
     def _transfer(self, size: _Number, count: _Number, serial: _Number) -> tuple[Array, Array]:
         """Cycles of a transfer in `count` pieces: beside the computation, and not."""
         cycles = transfer_cycles(self.target, size, count)
-        alone = cycles * (serial / size)
+        alone = cycles * (0.0 if self.target.stripes.streams else serial / size)
         return cycles - alone, alone
 
 
