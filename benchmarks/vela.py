@@ -53,6 +53,7 @@ CASES = (
     *((name, 1, (120, 160)) for name in UNSEEN[1:]),
 )
 """Network, scale, (height, width) of the input."""
+_DRAWN = 8
 _THEIRS = ("Conv2D", "DepthwiseConv2D", "TransposeConv2D", "FullyConnected")
 
 
@@ -84,18 +85,54 @@ class Row:
         return self.ours / self.theirs - 1
 
 
-def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
-    """A network of the zoo, or ``conv_I_O_K``: one K×K convolution I → O with ReLU."""
+def drawn(seed: int) -> tuple[tuple[str, int, tuple[int, int]], ...]:
+    """Plain networks at random: names, scale 1, sizes."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(_DRAWN):
+        inputs, side = rng.choice((1, 3)), rng.choice((1, 3, 5, 7, 9))
+        width, depth = 4 * rng.integers(2, 25), rng.integers(1, 5)
+        height, breadth = rng.integers(24, 200, 2)
+        found.append((f"plain_{inputs}_{width}_{depth}_{side}", 1, (int(height), int(breadth))))
+    return tuple(found)
+
+
+def _chain(size: tuple[int, int], layers: Sequence[tuple[int, int, int]]) -> Graph:
+    """Convolutions of unit stride, as (K, inputs, outputs), with ReLU but for the last of several."""
     rng = np.random.default_rng(0)
-    if name.startswith("conv_"):
-        inputs, outputs, k = map(int, name.split("_")[1:])
+    nodes: list[Node] = []
+    last = "input"
+    for i, (k, inputs, outputs) in enumerate(layers):
         kernel = rng.normal(0, 0.1, (k, k, inputs, outputs)).astype(np.float32)
         attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1}
         shape = (1, *size, outputs)
-        conv = Node(name="conv", op="conv2d", args=("input", kernel), attrs=attrs, shape=shape)
-        relu = Node(name="relu", op="relu", args=("conv",), attrs={}, shape=shape)
-        shape = (1, *size, inputs)
-        return Graph(input="input", input_shape=shape, nodes=(conv, relu), output="relu")
+        names = [f"conv_{i}", f"relu_{i}"]
+        nodes.append(
+            Node(name=names[0], op="conv2d", args=(last, kernel), attrs=attrs, shape=shape)
+        )
+        nodes.append(Node(name=names[1], op="relu", args=(names[0],), attrs={}, shape=shape))
+        last = names[1]
+    if len(layers) > 1:
+        last = nodes.pop().args[0]
+    shape = (1, *size, layers[0][1])
+    return Graph(input="input", input_shape=shape, nodes=tuple(nodes), output=last)
+
+
+def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
+    """A network of the zoo, or a plain one.
+
+    ``conv_I_O_K`` is one K×K convolution I → O; ``plain_I_W_D_K`` a K×K one I → W, then D of 3×3, then
+    one K×K to 4 · I channels.
+    """
+    rng = np.random.default_rng(0)
+    family, *fields = name.split("_")
+    if family == "conv":
+        inputs, outputs, k = map(int, fields)
+        return _chain(size, [(k, inputs, outputs)])
+    if family == "plain":
+        inputs, width, depth, k = map(int, fields)
+        inner = [(3, width, width)] * depth
+        return _chain(size, [(k, inputs, width), *inner, (k, width, 4 * inputs)])
     fresh = network.init(name, scale=scale, key=jax.random.key(0)).collapsed()
     found = fresh.graph((1, *size, fresh.channels))
     # Slopes are equal before training, which compilers turn into one look-up table.

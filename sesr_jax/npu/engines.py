@@ -60,18 +60,20 @@ def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, st
     return direct, "direct"
 
 
-def direct_cycles(target: Target, work: Convolution) -> int:
+def direct_cycles(target: Target, work: Convolution, rows: int | None = None) -> int:
     """MAC cycles of a convolution by its definition.
 
     The array takes whole patches of pixels and whole groups of input and output channels:
     ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
-    has 1/g of them. A depthwise one leaves most of them idle.
+    has 1/g of them. A depthwise one leaves most of them idle. An array that works in blocks fits them to
+    stripes of `rows`.
     """
     mac = target.mac
     height, width, channels = work.output
     patch_h, patch_w, lanes = (*mac.pixels, mac.outputs)
     if mac.blocks is not None and not work.depthwise:
-        patch_h, patch_w, lanes = _micro_block(mac.blocks.micro, work.output)
+        stripe = (min(rows or height, height), width, channels)
+        patch_h, patch_w, lanes = _micro_block(mac.blocks.micro, stripe)
     pixels = round_up(height, patch_h) * round_up(width, patch_w)
     taps = math.prod(work.kernel)
     rate = _pixels_per_cycle(target)
@@ -123,6 +125,7 @@ class Fetches:
       scale_cycles: of the reads of scales and biases.
       fill_cycles: for the first block's input and the last one's output.
       block: elements of a block of output.
+      mac_cycles: as `direct_cycles`.
       read_run: bytes that lie together where the input has no bricks.
       write_run: likewise of the output.
     """
@@ -131,6 +134,7 @@ class Fetches:
     scale_cycles: float = 0.0
     fill_cycles: float = 0.0
     block: int = 0
+    mac_cycles: int = 0
     read_run: int = 1 << 30
     write_run: int = 1 << 30
 
@@ -158,7 +162,8 @@ def fetches(target: Target, work: Convolution, rows: int) -> Fetches:
     last = min(block_h, height) * min(block_w, width) * depth
     return Fetches(
         reads=again * pixels / (whole_h * whole_w),
-        scale_cycles=spec.scale_cycles * blocks / deep * channels,
+        scale_cycles=spec.scale_cycles * blocks / deep * round_up(channels, outputs),
+        mac_cycles=direct_cycles(target, work, rows),
         fill_cycles=(first + last) / spec.port_bytes,
         block=last,
         read_run=in_depth * (in_w if work.channels == in_depth else 1),

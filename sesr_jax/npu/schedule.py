@@ -148,6 +148,9 @@ class _Search:
         self.passes = [StripedPass(p, target, saving, *self._wanted(p, passes)) for p in passes]
         # Networks repeat their layers, and candidates of a search share them.
         self.kinds = [dataclasses.replace(p, work=p.work.anonymous) for p in self.passes]
+        self.own = {name for p in passes for name in (*p.inputs, p.output)}
+        self.own -= self.producer.keys() & self.readers.keys()
+        self.fixed = self._longest() if target.stripes.streams else {}
 
     def _wanted(self, p: Pass, passes: Sequence[Pass]) -> tuple[int, int]:
         """Stripes of output that must be kept for the passes that read it, and rows more for each."""
@@ -159,7 +162,9 @@ class _Search:
         return 1 + sum(n > 0 for n in passes[readers[0]].reach), 0
 
     def runs(self, first: int) -> list[_Run]:
-        """The pass alone, and the best cascade of every length that starts with it."""
+        """The pass alone, and the best cascade of every length that starts with it; or a fixed one."""
+        if first in self.fixed:
+            return [self.fixed[first]]
         cycles, cuts = _fastest_alone(self.kinds[first])
         runs = [_Run(first, first, cycles, cuts)]
         if self.target.stripes.cascades > 1 and self.kinds[first].work.engine != "copy":
@@ -172,7 +177,7 @@ class _Search:
         state = _Cascade(self, first, cuts)
         last = min(len(self.passes), first + self.target.stripes.cascades)
         for i in range(first + 1, last):
-            if not state.continues(i):
+            if not state.continues(i) or i in self.fixed:
                 break
             ends = [(*state.end(i, slots), slots) for slots in (2, 1)] if state.closes(i) else []
             cycles, best, slots = min(ends, default=(math.inf, 0, 0))
@@ -180,6 +185,67 @@ class _Search:
                 runs.append(_Run(first, i, cycles, cuts[state.origin[[best]]], slots))
             state.go_on(i)
         return runs
+
+    def _longest(self) -> dict[int, _Run]:
+        """Cascades that are as long as they can be, by their first pass, as Arm's Vela finds them.
+
+        From the first pass on, as many as fit in stripes of a row, up to one whose maps lie on chip as
+        a whole. Weights are kept beside them as long as there is room. Then the stripes grow, and may
+        break a cascade as often as those of two rows do.
+        """
+        found = {}
+        first, n = 0, len(self.passes)
+        while first < n:
+            last, size = self._reached(first, n - 1, 1, frozenset())
+            rows, best = 1, [(first, last)] if last > first else []
+            kept: set[int] = set()
+            for i in range(first, last + 1):
+                size += self.passes[i].work.weight_bytes
+                if size <= self.target.memory.sram_bytes:
+                    kept.add(i)
+            most = n
+            for more in range(2, self.passes[first].work.output_shape[1] // 2 + 1) if best else ():
+                cascades = self._split(first, last, more, frozenset(kept))
+                if cascades is None or len(cascades) > most:
+                    break
+                rows, best, most = more, cascades, len(cascades) if more == 2 else most
+            found |= {a: _Run(a, b, 0.0, self.passes[a].stripes_of(rows), 1) for a, b in best}
+            first = last + 1
+        return found
+
+    def _split(
+        self, first: int, last: int, rows: int, kept: frozenset[int]
+    ) -> list[tuple[int, int]] | None:
+        """The cascades that these passes are in stripes of so many rows; None where one is left alone."""
+        found = []
+        while first <= last:
+            end, _ = self._reached(first, last, rows, kept)
+            if end > first:
+                found.append((first, end))
+            elif self.passes[first].whole_bytes(self.own) > self.target.memory.sram_bytes:
+                return None
+            first = end + 1
+        return found
+
+    def _reached(self, first: int, last: int, rows: int, kept: frozenset[int]) -> tuple[int, int]:
+        """The last pass of the longest cascade, and its bytes on chip with the weights of `kept`."""
+        limit = self.target.memory.sram_bytes
+        striped = self.passes[first]
+        cuts = striped.stripes_of(rows)
+        size = striped.work.weight_bytes * (first in kept)
+        for i in range(first, last):
+            after = self.passes[i + 1]
+            flows = self.readers.get(striped.work.output) == [i + 1]
+            if not flows or striped.work.joined or after.work.joined:
+                return i, size
+            more = int(striped.output_bytes(cuts)[0]) + after.work.weight_bytes * (i + 1 in kept)
+            copies = "copy" in (striped.work.engine, after.work.engine)
+            if copies or size + more > limit or after.whole_bytes(self.own) <= limit:
+                return i, size
+            size += more
+            cuts = after.continued(*striped.output_stripe(cuts), cuts.block, 0)
+            striped = after
+        return last, size
 
     def costs(self, run: _Run, number: int) -> list[Cost]:
         """What a run costs with its tensors as they really lie in DRAM."""

@@ -118,9 +118,8 @@ class StripedPass:
         target, p = self.target, self.work
         h, w = self._input
         channels = p.output_shape[3]
-        if p.engine == "copy" or (alone and target.stripes.streams):
-            one = np.ones(1, int)
-            return Cuts(one * h, one * w, one * channels, 0 * one, one, one, one, one > 1)
+        if p.engine == "copy" or target.stripes.streams:
+            return self.stripes_of(h)
         blocks = list(enumerate(target.vector.blocks))
         if p.conv is None:
             blocks = [(target.vector.default_block, (1, 1))]
@@ -131,7 +130,7 @@ class StripedPass:
         for block, (block_w, block_h) in blocks:
             base_h = _base(target.stripes.base[0], block_h, scale_h)
             base_w = _base(target.stripes.base[1], block_w, scale_w)
-            rows = range(base_h, h) if target.stripes.streams else _exclusive(h, base_h)
+            rows = _exclusive(h, base_h)
             columns = _exclusive(w, base_w) if target.stripes.columns else ()
             shapes |= {(r, w, channels, block, False) for r in (*rows, h)}
             shapes |= {(h, c, channels, block, False) for c in columns}
@@ -174,6 +173,14 @@ class StripedPass:
                     )
                     found.append(cuts[np.flatnonzero(keep)])
         return Cuts(*(np.concatenate([getattr(cuts, name) for cuts in found]) for name in _CUTS))
+
+    def stripes_of(self, rows: int) -> Cuts:
+        """The one way to cut the pass into stripes of so many rows of input, or not at all."""
+        h, w = self._input
+        one = np.ones(1, int)
+        slots = one if rows >= h else self.wanted_slots * one
+        channels = self.work.output_shape[3] * one
+        return Cuts(min(rows, h) * one, w * one, channels, 0 * one, one, slots, one, one > 1)
 
     def continued(self, rows: Array, columns: Array, block: Array, slots: int) -> Cuts:
         """The cuts of a pass in a cascade, whose input comes in stripes of `rows` × `columns`.
@@ -237,9 +244,23 @@ class StripedPass:
 
     def weight_bytes(self, cuts: Cuts) -> Array:
         """For its weights."""
+        if self.target.stripes.streams:
+            return 0 * cuts.rows
         depth = self.work.output_shape[3]
         size = self.work.weight_bytes * np.minimum(cuts.channels, depth) // depth
         return self._granular(cuts.weight_slots * size)
+
+    def whole_bytes(self, own: Sequence[str]) -> int:
+        """For all that it reads and writes at once; the network's `own` input and output have no bricks."""
+        total = self.work.weight_bytes
+        names = (*self.work.inputs, self.work.output)
+        for name, shape in zip(names, (*self.work.input_shapes, self.work.output_shape), strict=True):
+            _, h, w, c = shape
+            if name in own:
+                total += h * w * c * self.target.bits // 8
+            else:
+                total += int(self._on_chip(np.array(h), np.array(w), c))
+        return total
 
     def _on_chip(self, rows: Array, columns: Array, channels: Array | int) -> Array:
         height, width, depth = self.target.memory.sram_brick
@@ -326,10 +347,10 @@ class StripedPass:
         mac, vector = self._compute(cuts, count)
         scales: _Number = 0.0
         if p.conv is not None and target.mac.blocks is not None:
-            found, index = self._fetches(cuts, alone=stores)
+            found, index = self._fetches(cuts, alone=stores and p.inputs[0] in loads)
             scales = np.array([one.scale_cycles for one in found])[index]
             edge = p.patch_cycles / target.vector.lanes
-            mac = mac + np.array([one.fill_cycles + one.block * edge for one in found])[index]
+            mac = np.array([one.mac_cycles + one.fill_cycles + one.block * edge for one in found])[index]
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
