@@ -73,7 +73,7 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     patch_h, patch_w, lanes = (*mac.pixels, mac.outputs)
     if mac.blocks is not None and not work.depthwise:
         stripe = (min(rows or height, height), width, channels)
-        patch_h, patch_w, lanes = _micro_block(mac.blocks.micro, stripe)
+        patch_h, patch_w, lanes = micro_block(mac.blocks.micro, stripe)
     pixels = round_up(height, patch_h) * round_up(width, patch_w)
     taps = math.prod(work.kernel)
     rate = _pixels_per_cycle(target)
@@ -116,112 +116,9 @@ def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
     return ceil_div(taps, group) * group * round_up(channels, step) / mac.inputs
 
 
-@dataclasses.dataclass(frozen=True)
-class Fetches:
-    """How an array that works in blocks (`target.Blocks`) reads its input and writes its output.
-
-    Attributes:
-      reads: of the input, halos included.
-      scale_cycles: of the reads of scales and biases.
-      fill_cycles: for the first block's input and the last one's output.
-      block: elements of a block of output.
-      mac_cycles: as `direct_cycles`.
-      read_run: bytes that lie together where the input has no bricks.
-      write_run: likewise of the output.
-    """
-
-    reads: float = 1.0
-    scale_cycles: float = 0.0
-    fill_cycles: float = 0.0
-    block: int = 0
-    mac_cycles: int = 0
-    read_run: int = 1 << 30
-    write_run: int = 1 << 30
-
-
-@functools.lru_cache(maxsize=1 << 12)
-def fetches(target: Target, work: Convolution, rows: int) -> Fetches:
-    """The transfers of a convolution whose output is made in stripes of `rows`.
-
-    As Arm's Vela 5 counts them for the Ethos-U85: each block fetches the part of the input that it needs,
-    in all channels. A transposed convolution is a plain one for each phase of its output.
-    """
-    spec = target.mac.blocks
-    if spec is None:
-        return Fetches()
-    height, width, channels = work.output
-    (block_h, block_w, depth), (in_h, in_w, in_depth) = _block(target, work, rows)
-    deep = 1 if work.depthwise else ceil_div(channels, depth)
-    blocks = ceil_div(height, block_h) * ceil_div(width, block_w) * deep
-    whole_h = height * work.stride // work.upscales
-    whole_w = width * work.stride // work.upscales
-    pixels = blocks * min(in_h, whole_h) * min(in_w, whole_w)
-    again = work.upscales**2 * _parts(work, spec.kernel)
-    outputs = target.mac.depthwise
-    first = min(in_h, whole_h) * min(in_w, whole_w) * min(in_depth, round_up(work.channels, outputs))
-    last = min(block_h, height) * min(block_w, width) * depth
-    return Fetches(
-        reads=again * pixels / (whole_h * whole_w),
-        scale_cycles=spec.scale_cycles * blocks / deep * round_up(channels, outputs),
-        mac_cycles=direct_cycles(target, work, rows),
-        fill_cycles=(first + last) / spec.port_bytes,
-        block=last,
-        read_run=in_depth * (in_w if work.channels == in_depth else 1),
-        write_run=outputs * (block_w if channels == depth == outputs else 1),
-    )
-
-
-def _phase(work: Convolution) -> tuple[int, int]:
-    """The kernel, or that of one phase of a transposed convolution."""
-    return ceil_div(work.kernel[0], work.upscales), ceil_div(work.kernel[1], work.upscales)
-
-
-def _parts(work: Convolution, largest: int) -> int:
-    return math.prod(ceil_div(side, largest) for side in _phase(work))
-
-
-def _micro_block(micro: Sequence[Map], output: Map) -> Map:
+def micro_block(micro: Sequence[Map], output: Map) -> Map:
     """The first of those that pad the output least."""
     return min(micro, key=lambda one: math.prod(map(round_up, output, one)))
-
-
-def _block(target: Target, work: Convolution, rows: int) -> tuple[Map, Map]:
-    """A block of output, and of the input that it needs: what moves the fewest bytes and fits.
-
-    Of blocks of whole micro blocks, the one whose fetches of input and weights are the fewest; half are
-    counted where the whole input fits. A block's input is padded to units of the buffer, which hold
-    pixels of few channels or fewer pixels of more.
-    """
-    mac, spec = target.mac, target.mac.blocks
-    assert spec is not None
-    shape = (min(rows, work.output[0]), *work.output[1:])
-    group = tap_group(mac, math.prod(_phase(work)), work.channels // work.groups)
-    in_depth = mac.inputs // group
-    micro = _micro_block(spec.micro, shape)
-    limits = (spec.largest, spec.largest, shape[2])
-    steps = [
-        np.arange(step, round_up(min(size, limit), step) + 1, step)
-        for size, limit, step in zip(shape, limits, micro, strict=True)
-    ]
-    d, h, w = (axis.ravel() for axis in np.meshgrid(steps[2], steps[0], steps[1], indexing="ij"))
-    kernel = [min(side, spec.kernel) for side in _phase(work)]
-    units = [max(1, side // math.isqrt(max(mac.tap_groups) // group)) for side in mac.pixels]
-    in_h, in_w = (
-        -(-((n - 1) * work.stride + side) // unit) * unit
-        for n, side, unit in zip((h, w), kernel, units, strict=True)
-    )
-    need = in_h * in_w * in_depth, 4 * h * w * -(-d // mac.depthwise) * mac.depthwise
-    fits = (2 * need[0] <= spec.input_bytes) & (2 * need[1] <= spec.sum_bytes)
-    if not fits.any():
-        fits = (need[0] <= spec.input_bytes) & (need[1] <= spec.sum_bytes)
-    blocks = -(-shape[0] // h) * -(-shape[1] // w)
-    fetched = in_h * in_w * (shape[0] / h) * (shape[1] / w) * -(-shape[2] // d)
-    weights = blocks * math.prod(_phase(work)) * shape[2]
-    cost = fetched * _parts(work, spec.kernel) + weights
-    whole = math.prod(shape[:2]) * (work.stride / work.upscales) ** 2 * work.channels
-    cost = np.where(whole < 2 * need[0], cost / 2, cost)
-    i = int(np.argmin(np.where(fits, cost, np.inf)))
-    return (int(h[i]), int(w[i]), int(d[i])), (int(in_h[i]), int(in_w[i]), in_depth)
 
 
 def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:

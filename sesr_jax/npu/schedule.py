@@ -150,12 +150,12 @@ class _Search:
         self.kinds = [dataclasses.replace(p, work=p.work.anonymous) for p in self.passes]
         self.own = {name for p in passes for name in (*p.inputs, p.output)}
         self.own -= self.producer.keys() & self.readers.keys()
-        self.fixed = self._longest() if target.stripes.streams else {}
+        self.fixed = self._longest() if target.streams else {}
 
     def _wanted(self, p: Pass, passes: Sequence[Pass]) -> tuple[int, int]:
         """Stripes of output that must be kept for the passes that read it, and rows more for each."""
         readers = self.readers.get(p.output, [])
-        if self.target.stripes.streams:
+        if self.target.streams:
             return 2, max((sum(passes[i].reach) for i in readers), default=0)
         if len(readers) != 1 or passes[readers[0]].upscales > 1:
             return 3, 0
@@ -193,14 +193,14 @@ class _Search:
         a whole. Weights are kept beside them as long as there is room. Then the stripes grow, and may
         break a cascade as often as those of two rows do.
         """
-        found = {}
+        found: dict[int, _Run] = {}
         first, n = 0, len(self.passes)
         while first < n:
             last, size = self._reached(first, n - 1, 1, frozenset())
             rows, best = 1, [(first, last)] if last > first else []
             kept: set[int] = set()
             for i in range(first, last + 1):
-                size += self.passes[i].work.weight_bytes
+                size += self.passes[i].kept_bytes(1)
                 if size <= self.target.memory.sram_bytes:
                     kept.add(i)
             most = n
@@ -232,13 +232,13 @@ class _Search:
         limit = self.target.memory.sram_bytes
         striped = self.passes[first]
         cuts = striped.stripes_of(rows)
-        size = striped.work.weight_bytes * (first in kept)
+        size = striped.kept_bytes(rows) * (first in kept)
         for i in range(first, last):
             after = self.passes[i + 1]
             flows = self.readers.get(striped.work.output) == [i + 1]
             if not flows or striped.work.joined or after.work.joined:
                 return i, size
-            more = int(striped.output_bytes(cuts)[0]) + after.work.weight_bytes * (i + 1 in kept)
+            more = int(striped.output_bytes(cuts)[0]) + after.kept_bytes(rows) * (i + 1 in kept)
             copies = "copy" in (striped.work.engine, after.work.engine)
             if copies or size + more > limit or after.whole_bytes(self.own) <= limit:
                 return i, size
@@ -277,7 +277,10 @@ class _Search:
         plain = frozenset(own - bricked)
         times = striped.times(cuts, loads=loads, stores=stores, plain=plain)
         mac, algorithm = 0, ""
-        if p.conv is not None:
+        blocks = striped.blocks(cuts, loads, stores=stores)
+        if blocks is not None:
+            mac, algorithm = blocks.mac_cycles, "direct"
+        elif p.conv is not None:
             mac, algorithm = mac_cycles(target, p.conv, target.vector.blocks[int(cuts.block[0])])
         parts = {name: _scalar(getattr(times, name)) for name in _PARTS}
         height, width = (p.input_shapes[0] if p.inputs else p.output_shape)[1:3]

@@ -10,12 +10,13 @@ what they have). Sizes of stripes are powers of two of a base, as that compiler 
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
-from sesr_jax.npu.engines import Convolution, Fetches, fetches, mac_cycles, round_up, vector_cycles
+from sesr_jax.npu.blocks import BlockWork, in_blocks
+from sesr_jax.npu.engines import Convolution, mac_cycles, round_up, vector_cycles
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.target import Target
 
@@ -118,7 +119,7 @@ class StripedPass:
         target, p = self.target, self.work
         h, w = self._input
         channels = p.output_shape[3]
-        if p.engine == "copy" or target.stripes.streams:
+        if p.engine == "copy" or target.streams:
             return self.stripes_of(h)
         blocks = list(enumerate(target.vector.blocks))
         if p.conv is None:
@@ -218,7 +219,7 @@ class StripedPass:
     def input_bytes(self, cuts: Cuts, loads: Sequence[str]) -> _Number:
         """For the stripes of the tensors that it loads."""
         total: _Number = 0
-        if self.target.stripes.streams:
+        if self.target.streams:
             return 0 * cuts.rows
         for name in loads:
             _, h, w, c = self._shape(name)
@@ -236,7 +237,7 @@ class StripedPass:
 
     def output_bytes(self, cuts: Cuts, *, stores: bool = False) -> Array:
         """For the stripes of its output, which may go to DRAM."""
-        if stores and self.target.stripes.streams:
+        if stores and self.target.streams:
             return 0 * cuts.rows
         rows, columns = self.output_stripe(cuts)
         rows = rows + self.wanted_rows * (cuts.out_slots > 1)
@@ -244,17 +245,26 @@ class StripedPass:
 
     def weight_bytes(self, cuts: Cuts) -> Array:
         """For its weights."""
-        if self.target.stripes.streams:
+        if self.target.streams:
             return 0 * cuts.rows
         depth = self.work.output_shape[3]
         size = self.work.weight_bytes * np.minimum(cuts.channels, depth) // depth
         return self._granular(cuts.weight_slots * size)
 
-    def whole_bytes(self, own: Sequence[str]) -> int:
+    def kept_bytes(self, rows: int) -> int:
+        """For its weights in stripes of so many rows, where the array works in blocks."""
+        share = 0.0 if self.work.conv is None else 1.0
+        if self.work.conv is not None and self.target.streams:
+            share = in_blocks(self.target, self.work.conv, rows).weight_share
+        return math.ceil(self.work.weight_bytes * share)
+
+    def whole_bytes(self, own: Collection[str]) -> int:
         """For all that it reads and writes at once; the network's `own` input and output have no bricks."""
-        total = self.work.weight_bytes
+        total = self.kept_bytes(self.work.output_shape[1])
         names = (*self.work.inputs, self.work.output)
-        for name, shape in zip(names, (*self.work.input_shapes, self.work.output_shape), strict=True):
+        for name, shape in zip(
+            names, (*self.work.input_shapes, self.work.output_shape), strict=True
+        ):
             _, h, w, c = shape
             if name in own:
                 total += h * w * c * self.target.bits // 8
@@ -313,6 +323,7 @@ class StripedPass:
         n_h, n_w = -(-h // cuts.rows), -(-w // cuts.columns)
         n_c = -(-p.output_shape[3] // cuts.channels)
         count = n_h * n_w * n_c
+        blocks = self.blocks(cuts, loads, stores=stores)
         read: _Number = 0.0
         serial: _Number = 0.0
         write: _Number = 0.0
@@ -324,11 +335,9 @@ class StripedPass:
             parts = [self._load(cuts, name, n_h, n_w, name in plain) for name in loads]
             if p.conv is None and p.joined and len(loads) == len(p.inputs) == 1:
                 parts *= 2
-            if loads[0] == p.inputs[0]:
-                parts[0] = (
-                    parts[0][0] * self._reads(cuts, p.inputs[0] in plain, alone=stores),
-                    *parts[0][1:],
-                )
+            if blocks is not None and loads[0] == p.inputs[0]:
+                again_read = blocks.reads * self._bursts(blocks.read_run, loads[0] in plain)
+                parts[0] = (parts[0][0] * again_read, *parts[0][1:])
             size = sum(again * whole for whole, _, _ in parts)
             together = np.maximum if p.conv is not None else np.add
             longest = again * functools.reduce(together, (whole for whole, _, _ in parts))
@@ -341,51 +350,37 @@ class StripedPass:
             read, serial, size = read + more, serial + wait, size + p.weight_bytes
         if stores:
             written, last, pieces = self._store(cuts, p.output in plain)
-            written, last = (size * self._writes(p.output in plain) for size in (written, last))
+            if blocks is not None:
+                written = written * self._bursts(blocks.write_run, p.output in plain)
             write, wait = self._transfer(written, count * pieces, last)
             serial = serial + wait
         mac, vector = self._compute(cuts, count)
-        scales: _Number = 0.0
-        if p.conv is not None and target.mac.blocks is not None:
-            found, index = self._fetches(cuts, alone=stores and p.inputs[0] in loads)
-            scales = np.array([one.scale_cycles for one in found])[index]
-            edge = p.patch_cycles / target.vector.lanes
-            mac = np.array([one.mac_cycles + one.fill_cycles + one.block * edge for one in found])[index]
+        if blocks is not None:
+            edge = blocks.edge_cycles + blocks.edge_elements * p.patch_cycles / target.vector.lanes
+            mac = float(blocks.mac_cycles + edge)
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
         if target.memory.read_bytes_per_cycle and p.engine != "copy":  # copies are the host's
             read = np.maximum(read, longest / target.memory.read_bytes_per_cycle)
             bus = np.maximum(bus, read)
-        bus = np.maximum(bus, scales)
+        if blocks is not None:
+            bus = np.maximum(bus, blocks.scale_cycles)
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
         merit = total + target.stripes.byte_cycles * (size + written)
         return Times(serial, read, write, mac, vector, size, written, total, merit)
 
-    def _fetches(self, cuts: Cuts, *, alone: bool) -> tuple[list[Fetches], Array]:
-        """How a convolution reads and writes in its blocks: what differs, and which of it each cut has."""
-        assert self.work.conv is not None
-        height = self.work.output_shape[1]
-        rows = np.full_like(cuts.rows, height) if alone else self.output_stripe(cuts)[0]
-        found, index = np.unique(rows, return_inverse=True)
-        return [fetches(self.target, self.work.conv, int(n)) for n in found], index
+    def blocks(self, cuts: Cuts, loads: Sequence[str], *, stores: bool) -> BlockWork | None:
+        """What the pass takes in blocks, where the array works in such; there is one cut then."""
+        p = self.work
+        if p.conv is None or not self.target.streams:
+            return None
+        alone = stores and p.inputs[0] in loads
+        rows = p.output_shape[1] if alone else np.max(self.output_stripe(cuts)[0], initial=1)
+        return in_blocks(self.target, p.conv, int(rows))
 
-    def _reads(self, cuts: Cuts, plain: bool, *, alone: bool) -> Array | float:
-        """How often a convolution reads its input from DRAM, bursts that are not full as full ones."""
-        if self.work.conv is None:
-            return 1.0
-        found, index = self._fetches(cuts, alone=alone)
-        return np.array([one.reads * self._waste(one.read_run, plain) for one in found])[index]
-
-    def _writes(self, plain: bool) -> float:
-        """What is written for a byte of output."""
-        if self.work.conv is None:
-            return 1.0
-        whole = fetches(self.target, self.work.conv, self.work.output_shape[1])
-        return self._waste(whole.write_run, plain)
-
-    def _waste(self, run: int, plain: bool) -> float:
-        """What is transferred for a byte of runs of `run` bytes."""
+    def _bursts(self, run: int, plain: bool) -> float:
+        """Bytes transferred for each of a tensor of which `run` lie together."""
         return max(1.0, self.target.memory.burst_bytes / run) if plain else 1.0
 
     def _compute(self, cuts: Cuts, count: Array) -> tuple[_Number, _Number]:
@@ -461,7 +456,7 @@ class StripedPass:
     def _transfer(self, size: _Number, count: _Number, serial: _Number) -> tuple[Array, Array]:
         """Cycles of a transfer in `count` pieces: beside the computation, and not."""
         cycles = transfer_cycles(self.target, size, count)
-        alone = cycles * (0.0 if self.target.stripes.streams else serial / size)
+        alone = cycles * (0.0 if self.target.streams else serial / size)
         return cycles - alone, alone
 
 

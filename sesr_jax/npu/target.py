@@ -44,6 +44,9 @@ class Winograd:
 class Blocks:
     """The pieces of output that an array makes one after another, fetching the input of each anew.
 
+    Such an array works straight from and to DRAM. Nothing lies on chip but what flows inside a cascade, in
+    buffers of two stripes with their overlap; `Stripes.base`, `columns` and `depths` do not apply.
+
     Attributes:
       micro: heights, widths and channels of the least pieces; an output takes the first of those that
         pad it least. All have as many elements.
@@ -52,6 +55,7 @@ class Blocks:
       sum_bytes: of that for their sums, of 4 bytes each.
       kernel: the largest side; larger kernels run in parts, each of which reads the input.
       scale_cycles: for the scale and bias of one output channel, which each block reads too.
+      weight_share: of their bytes, that weights take on chip, where they are compressed.
       port_bytes: a cycle, from and to the chip's memory: before the first block and after the last.
     """
 
@@ -61,6 +65,7 @@ class Blocks:
     sum_bytes: int
     kernel: int
     scale_cycles: float
+    weight_share: float
     port_bytes: int
 
 
@@ -186,9 +191,6 @@ class Stripes:
       cycles: overhead of a stripe in either engine.
       minimum_cycles: the least time that it takes there.
       layer_cycles: overhead of a layer.
-      streams: whether passes work straight from and to DRAM, so that nothing lies on chip but what
-        flows inside a cascade, in buffers of two stripes with their overlap, of any number of rows; a
-        pass alone is not cut.
       branches: whether a tensor that several layers read may flow through a cascade in stripes.
       byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
     """
@@ -201,7 +203,6 @@ class Stripes:
     minimum_cycles: float = 0
     layer_cycles: float = 0
     byte_cycles: float = 0
-    streams: bool = False
     branches: bool = True
 
 
@@ -299,6 +300,11 @@ class Target:
     def tops(self) -> float:
         """Peak operations (two a MAC) a second, in 10¹²."""
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
+
+    @property
+    def streams(self) -> bool:
+        """Whether the array works straight from and to DRAM (`Blocks`)."""
+        return self.mac.blocks is not None
 
     @property
     def uncertain(self) -> tuple[str, ...]:
