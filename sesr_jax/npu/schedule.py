@@ -10,7 +10,8 @@ are kept before a pass that reads beyond its own, one before any other; one more
 transfers run beside the computation. Once a whole tensor lies on chip, nothing before it is needed
 any more.
 
-Dynamic programming over the runs takes the fastest. Like Arm's compiler for Ethos-N, the search plans
+Dynamic programming over the runs takes the fastest; where an array works in blocks, the cascades that are
+cut are given beforehand. Like Arm's compiler for Ethos-N, the search plans
 as if the network's own input and output lay in bricks as tensors between passes do, and pays for the
 conversion afterwards where they do not. Limits: one image; weights do not compress; a cascade's
 tensors are allocated without gaps.
