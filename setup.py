@@ -17,6 +17,7 @@ _EXTRAS = {
         "flatbuffers>=24",
         "litert-converter>=0.5",
         "onnx>=1.17",
+        "onnxruntime>=1.20",
         "tensorflow-cpu>=2.20",
     ],
     "npu": ["ethos-u-vela>=4.5"],
@@ -27,7 +28,6 @@ _EXTRAS = {
 _EXTRAS["test"] = [
     "hypothesis>=6.100",
     "mypy>=1.15",
-    "onnxruntime>=1.20",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",

@@ -1,4 +1,7 @@
-"""Writes README's tables: the zoo as `sesr models` counts it, and the scores of the last `make demo`.
+"""Writes README's tables, from what is in the repository and, where there is one, from a demo's results.
+
+The zoo is as `sesr models` counts it, the shipped networks' results are those of the facts beside them
+(``sesr_jax/pretrained/*.json``), and the demo's scores are those of the last `make demo`.
 
 python docs/update_readme.py [runs/demo]
 """
@@ -11,6 +14,8 @@ import sys
 
 from sesr_jax.cli.main import main
 from sesr_jax.files import replacing
+from sesr_jax.pretrained import cards
+from sesr_jax.publish import results_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -37,6 +42,9 @@ def filled(text: str, name: str, table: str) -> str:
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     content = filled(readme.read_text("utf-8"), "models", zoo())
-    content = filled(content, "demo", scores(pathlib.Path((*sys.argv, "runs/demo")[1])))
+    content = filled(content, "results", results_table(cards()))
+    demo = pathlib.Path((*sys.argv, "runs/demo")[1])
+    if len(sys.argv) > 1 or demo.is_dir():
+        content = filled(content, "demo", scores(demo))
     with replacing(readme) as temporary:
         temporary.write_text(content, "utf-8")

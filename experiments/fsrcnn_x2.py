@@ -3,7 +3,7 @@
     sesr train --config experiments/fsrcnn_x2.py --workdir runs/fsrcnn_x2 --config.data.train=FOLDER
 
 SESR's authors report 32.47 dB on Set14 in their setup, FSRCNN's 32.62 dB.
-Variants: "cosine", "qat" and "smoke".
+Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

@@ -3,7 +3,7 @@
     sesr train --config experiments/sesr_m11_hw_x2.py --workdir runs/sesr_m11_hw_x2 --config.data.train=FOLDER
 
 The paper prints no figure for it, but says that quality does not suffer.
-Variants: "cosine", "qat" and "smoke".
+Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

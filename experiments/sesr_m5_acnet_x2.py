@@ -6,7 +6,7 @@
 The branches train as sesr_m5_x2 does, in the same time; then they collapse, and the one kernel that is left
 learns on under L2, at a lower rate, on crops of twice the side (AiriA_CG: HR crops of 640, a rate of 1e-6).
 The images must hold HR crops of 256. There is no published figure for SESR: sesr_m5_x2 is what to compare
-with. `stages.html` in the run's folder shows what each stage brought. Variants: "cosine", "qat" and "smoke".
+with. `stages.html` in the run's folder shows what each stage brought. Variants: `train.variant`.
 """
 
 from sesr_jax import train

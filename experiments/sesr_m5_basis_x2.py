@@ -8,7 +8,7 @@ report gives neither the number of stages nor their lengths: here they share the
 sesr_m5_x2, which take as long as there, for the network that runs is the same. It gives no figure for SESR
 either: sesr_m5_x2 is what to compare with. New kernels enter with weight 0; as published, all weights become
 equal instead, and the function jumps: --config.stages[1].preserve=False --config.stages[2].preserve=False.
-`stages.html` in the run's folder shows what each stage brought. Variants: "cosine", "qat" and "smoke".
+`stages.html` in the run's folder shows what each stage brought. Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

@@ -2,7 +2,7 @@
 
     sesr train --config experiments/sesr_m5_x2.py --workdir runs/sesr_m5_x2 --config.data.train=FOLDER
 
-The paper reports 32.84 dB on Set14. Variants: "cosine", "qat" and "smoke", see `train.variant`. INT8 that
+The paper reports 32.84 dB on Set14. Variants, such as "cpu": `train.variant`. INT8 that
 was trained for, from the float weights:
 
     sesr train --config experiments/sesr_m5_x2.py:qat --workdir runs/sesr_m5_x2_qat \

@@ -2,7 +2,7 @@
 
     sesr train --config experiments/sesr_m5_x3.py --workdir runs/sesr_m5_x3 --config.data.train=FOLDER
 
-Variants: "cosine", "qat" and "smoke".
+Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

@@ -3,7 +3,7 @@
     sesr train --config experiments/sesr_m5_x4.py --workdir runs/sesr_m5_x4 --config.data.train=FOLDER \
         --config.init=runs/sesr_m5_x2/expanded.safetensors
 
-The paper reports 27.81 dB on Set14. Variants: "cosine", "qat" and "smoke".
+The paper reports 27.81 dB on Set14. Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

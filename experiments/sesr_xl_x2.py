@@ -2,7 +2,7 @@
 
     sesr train --config experiments/sesr_xl_x2.py --workdir runs/sesr_xl_x2 --config.data.train=FOLDER
 
-The paper reports 33.24 dB on Set14. Variants: "cosine", "qat" and "smoke".
+The paper reports 33.24 dB on Set14. Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

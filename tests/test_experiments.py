@@ -27,7 +27,9 @@ def test_there_are_experiments():
 
 
 @_experiments
-@pytest.mark.parametrize("variant", ["paper", "cosine", "qat", "qat+smoke"])
+@pytest.mark.parametrize(
+    "variant", ["paper", "cosine", "cpu+finish", "qat", "cpu+qat", "qat+smoke"]
+)
 def test_configs_are_valid_and_name_their_file(path, variant):
     config = read_config(f"{path}:{variant}")
     validate(config)

@@ -31,6 +31,7 @@ _FLOORS = (
     ("npu",),
     ("upscale",),
     ("compare",),
+    ("publish",),
     ("demo",),
     ("cli",),
 )
@@ -77,6 +78,7 @@ _HEAVY = (
     "tensorboardX",
     "ethosu",
     "onnx",
+    "onnxruntime",
 )
 
 

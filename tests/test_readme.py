@@ -13,6 +13,14 @@ def test_the_table_of_the_zoo_is_current():
     assert update["filled"](_README, "models", update["zoo"]()) == _README
 
 
+def test_the_results_are_those_of_the_shipped_networks():
+    update = runpy.run_path(str(_ROOT / "docs" / "update_readme.py"))
+    assert (
+        update["filled"](_README, "results", update["results_table"](update["cards"]())) == _README
+    )
+    assert _README.count("<!-- results -->") == 1
+
+
 def test_the_examples_run_one_after_another():
     code = "\n".join(re.findall(r"```python\n(.*?)```", _README, re.S))
     assert code.count("assert") == 2

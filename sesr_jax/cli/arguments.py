@@ -3,7 +3,7 @@
 import argparse
 import re
 
-MODEL = "a shipped model, a run's folder, a .safetensors or .tflite file, or bicubic_x2"
+MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2"
 
 
 def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:

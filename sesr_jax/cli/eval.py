@@ -3,12 +3,12 @@
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr eval --model sesr_m5_x2 --model bicubic_x2 --data Set5 --data Set14
-  sesr eval --model model_int8.tflite --data embedded:eval --json scores.json"""
+  sesr eval --model model_int8.tflite --model model.onnx --data embedded:eval --json scores.json
+  sesr eval --model runs/m5 --model runs/m5_qat --data Set5 --data B100 --html quality.html"""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -27,26 +27,41 @@ def run(argv: Sequence[str]) -> None:
         "--protocol", default="y", help="y (as most papers), rgb8 or rgb; default %(default)s"
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write every picture's scores there")
+    parser.add_argument(
+        "--html",
+        type=pathlib.Path,
+        help="also write a page: PSNR against MACs beside published figures, and the pictures on which "
+        "each model gains and loses most against the first one, or bicubic, with maps of the errors",
+    )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import measure
+    from sesr_jax import report
+    from sesr_jax.compare import Measured, measure, quality_page
+    from sesr_jax.compare.page import header
     from sesr_jax.files import replacing
     from sesr_jax.metrics import find_protocol
-    from sesr_jax.report import text_table
     from sesr_jax.upscale import load_upscaler
 
     protocol = find_protocol(args.protocol)
     upscalers = [load_upscaler(model) for model in args.model]
-    rows: list[list[Any]] = []
-    results: list[dict[str, Any]] = []
-    for model, upscaler in zip(args.model, upscalers, strict=True):
-        scores = list(measure(upscaler, args.data, protocol))
-        rows.append([model, f"×{upscaler.scale}", *map(str, scores)])
-        facts = {"model": model, "scale": upscaler.scale}
-        results += [facts | {"data": s.data, "mean": s.mean, **s.pictures} for s in scores]
-    print(f"PSNR in dB / SSIM, protocol {protocol.name}")
-    print(text_table(rows, ["model", "scale", *(pathlib.Path(d).name for d in args.data)]))
+    names = [pathlib.Path(model).name for model in args.model]
+    titles = names if len(set(names)) == len(names) else args.model
+    measured = [
+        Measured(title=title, upscaler=u, scores=tuple(measure(u, args.data, protocol)))
+        for title, u in zip(titles, upscalers, strict=True)
+    ]
+    print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
+    print(report.text_table([one.cells for one in measured], header(measured)))
     if args.json:
+        results = [
+            {"model": model, "scale": one.upscaler.scale, "macs": one.macs}
+            | {"data": score.data, "mean": score.mean, "pictures": score.pictures}
+            for model, one in zip(args.model, measured, strict=True)
+            for score in one.scores
+        ]
         with replacing(args.json) as temporary:
             content = {"protocol": protocol.name, "results": results}
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    if args.html:
+        report.write(quality_page(measured, protocol), args.html)
+        print(f"page: {args.html}")

@@ -21,6 +21,7 @@ VERBS = {
     "import": "convert the weights of another project's network",
     "reparam": "count what a network costs expanded, collapsed and between",
     "ablate": "train one network with several forms and seeds, and compare",
+    "publish": "write a run's weights to ship, with a card of what they reach",
     "models": "list the zoo with parameters, MACs and published figures",
     "demo": "train, collapse, export and rate a small network on photos, in minutes",
 }

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from sesr_jax.cli import arguments
 
 _EXAMPLE = "  sesr models --scale 4"
-_OUTPUT = (720, 1280)
 
 
 def run(argv: Sequence[str]) -> None:
@@ -60,17 +59,18 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _cost(name: str, scale: int):  # type: ignore[no-untyped-def]
-    """The cost of a network at `_OUTPUT`, traced without computing any weight."""
+    """The cost of a network at `OUTPUT`, traced without computing any weight."""
     import jax
 
     from sesr_jax.graph import Cost, cost
     from sesr_jax.models import network
+    from sesr_jax.models.published import OUTPUT
 
     found: list[Cost] = []
 
     def count() -> None:
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
-        found.append(cost(fresh.graph((1, *(n // scale for n in _OUTPUT), fresh.channels))))
+        found.append(cost(fresh.graph((1, *(n // scale for n in OUTPUT), fresh.channels))))
 
     jax.eval_shape(count)
     return found[0]

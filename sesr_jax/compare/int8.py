@@ -106,7 +106,9 @@ def int8_cost(
     rows: list[Row] = []
     for case in cases:
         anchor = tuple(measure(from_network(case.network), data))
-        for form, scores in [("float", anchor), *_integer(case, data, calibration, folder)]:
+        files = int8_files(case, calibration, folder)
+        integer = {form: tuple(measure(from_tflite(path), data)) for form, path in files.items()}
+        for form, scores in {"float": anchor, **integer}.items():
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(before.mean["psnr"] - after.mean["psnr"] for before, after in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
@@ -114,21 +116,22 @@ def int8_cost(
     return rows
 
 
-def _integer(
-    case: Case, data: Sequence[str], calibration: Sequence[Picture], folder: pathlib.Path
-) -> list[tuple[str, tuple[Score, ...]]]:
-    """Each INT8 form and its scores."""
+def int8_files(
+    case: Case,
+    calibration: Sequence[Picture],
+    folder: pathlib.Path,
+    observers: Sequence[str] = tuple(OBSERVERS),
+) -> dict[str, pathlib.Path]:
+    """Writes the INT8 .tflite files of `case` to `folder`; gives them by form, as in `Row`."""
     stem = f"{case.network.name}_x{case.network.scale}"
-    forms = []
-    for observer in OBSERVERS:
-        path = folder / f"{stem}_ptq_{observer}.tflite"
+    forms = {}
+    for observer in observers:
+        path = forms[f"PTQ, {observer}"] = folder / f"{stem}_ptq_{observer}.tflite"
         export_network(case.network, path, size=_SIZE, calibration=calibration, observer=observer)
-        forms.append((f"PTQ, {observer}", path))
     if case.trained:
-        path = folder / f"{stem}_qat.tflite"
+        path = forms["QAT"] = folder / f"{stem}_qat.tflite"
         export_network(case.trained, path, size=_SIZE)
-        forms.append(("QAT", path))
-    return [(form, tuple(measure(from_tflite(path), data))) for form, path in forms]
+    return forms
 
 
 def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:

@@ -1,5 +1,6 @@
-"""What a TFLite file must be before an integer-only NPU can run the whole of it.
+"""What a Graph must be to be written, and a TFLite file for an integer-only NPU to run the whole of it.
 
+    check_graph(graph, PIECES, "TFLite")
     check_integer("sesr_m5_x2.tflite")
 
 A float island does not fail anywhere: it runs, on the CPU, with a copy to and fro. So the exporter
@@ -9,8 +10,11 @@ refuses to write one.
 from collections.abc import Collection
 from typing import Any, Literal
 
+import numpy as np
+
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import Operator, Source, enum_names, operators, read
+from sesr_jax.graph import Graph
 
 ALLOWED_OPS = frozenset(
     {
@@ -48,6 +52,30 @@ one integer scale to another; from or to float, its tensor gives it away."""
 _ACTIVATIONS = {"int8": ("INT8", "UINT8"), "int16": ("INT16",)}
 _OTHERS = {"int8": ("INT32",), "int16": ("INT8", "INT32", "INT64")}
 _OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+
+
+def check_graph(graph: Graph, forms: Collection[str], kind: str) -> None:
+    """Checks that `graph` can be written.
+
+    Args:
+      graph: the network.
+      forms: the ops of `sesr_jax.ops` that such files have a form for.
+      kind: of file.
+
+    Raises:
+      InputError: a node's op is not among `forms`, or a parameter is not finite.
+    """
+    for node in graph.nodes:
+        if node.op not in forms:
+            raise InputError(
+                f"{node.name!r} is a {node.op!r}, which has no {kind} form here; "
+                f"use one of {', '.join(sorted(forms))}."
+            )
+        if not all(np.isfinite(parameter).all() for parameter in node.parameters):
+            raise InputError(
+                f"{node.name!r} has parameters that are not finite, which no codes stand for; "
+                "load other weights."
+            )
 
 
 def check_integer(

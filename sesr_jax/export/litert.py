@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata
+from sesr_jax.graph import move_pixels
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
 
@@ -145,11 +146,7 @@ class TFLiteModel:
 
     def _on_host(self, y: np.ndarray) -> np.ndarray:
         """The image, its pixels moved where the file leaves that to who runs it."""
-        for block in self._host_blocks:
-            n, height, width, channels = y.shape
-            blocks = y.reshape(n, height, width, block, block, channels // block**2)
-            y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, -1)
-        return y
+        return move_pixels(y, self._host_blocks)
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()

@@ -18,7 +18,7 @@ from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, host_blocks
 from sesr_jax.metrics import RGB, Y
 from sesr_jax.models.network import Network
-from sesr_jax.quant import Range, Ranges, calibrate, points
+from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
 
 _CALIBRATION_IMAGES = 32
 
@@ -116,7 +116,9 @@ def _export_onnx(
     told = {**metadata, "precision": options.precision, "tail": options.tail_of(graph)}
     if options.tail == "none":
         told["host_blocks"] = host_blocks(graph)
-    export_onnx(written, path, ranges=used, scheme=options.scheme, metadata=told)
+    # A scheme of float activations means codes for the kernels, which float32 files shall not have.
+    scheme = INT8 if options.precision == "float32" else options.scheme
+    export_onnx(written, path, ranges=used, scheme=scheme, metadata=told)
 
 
 def _ranges(

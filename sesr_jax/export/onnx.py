@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError
+from sesr_jax.export.checks import check_graph
 from sesr_jax.files import replacing
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.ops import Padding
@@ -110,17 +111,7 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
         raise InputError(
             f"ONNX files of operator set {OPSET} have no int16 activations; export int8, or to .tflite."
         )
-    for node in graph.nodes:
-        if node.op not in CALLS:
-            raise InputError(
-                f"{node.name!r} is a {node.op!r}, which has no ONNX form here; "
-                f"use one of {', '.join(sorted(CALLS))}."
-            )
-        if not all(np.isfinite(parameter).all() for parameter in node.parameters):
-            raise InputError(
-                f"{node.name!r} has parameters that are not finite, which no codes stand for; "
-                "load other weights."
-            )
+    check_graph(graph, CALLS, "ONNX")
     if ranges is not None:
         validate(graph, ranges, scheme)
     try:

@@ -15,11 +15,9 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
-from sesr_jax.export.checks import check_excluded, check_integer
+from sesr_jax.export.checks import check_excluded, check_graph, check_integer
 from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
@@ -102,17 +100,7 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
         not suit the graph.
     """
     options = _resolved(options, ranges)
-    for node in graph.nodes:
-        if node.op not in jax2tf.PIECES:
-            raise InputError(
-                f"{node.name!r} is a {node.op!r}, which has no TFLite form here; "
-                f"use one of {', '.join(sorted(jax2tf.PIECES))}."
-            )
-        if not all(np.isfinite(parameter).all() for parameter in node.parameters):
-            raise InputError(
-                f"{node.name!r} has parameters that are not finite, which no codes stand for; "
-                "load other weights."
-            )
+    check_graph(graph, jax2tf.PIECES, "TFLite")
     if options.integer and ranges is None:
         raise InputError(
             f"a file of the precision {options.precision} needs ranges, and there are none; "

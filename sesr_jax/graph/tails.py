@@ -4,14 +4,16 @@
 
 A Graph goes in and a Graph comes out, so that every exporter and simulator sees the same. Nodes keep
 their names, and the image stays the same to the last bit, but for the form "none": there the network ends
-before its last depth-to-spaces, and whoever runs it moves the pixels (`host_blocks` says how).
+before its last depth-to-spaces, and whoever runs it moves the pixels (`move_pixels`).
 """
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Graph, Node
@@ -53,6 +55,15 @@ def with_tail(graph: Graph, tail: Tail) -> Graph:
 def host_blocks(graph: Graph) -> tuple[int, ...]:
     """The blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
     return tuple(node.attrs["block"] for node in _trailing(graph))
+
+
+def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
+    """What the host does with the output of a file that leaves out `blocks` (`host_blocks`)."""
+    for block in blocks:
+        n, height, width, channels = y.shape
+        apart = y.reshape(n, height, width, block, block, channels // block**2)
+        y = apart.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, -1)
+    return y
 
 
 def with_clip(graph: Graph) -> Graph:

@@ -128,7 +128,7 @@ def _pareto(rated: Sequence[Rated]) -> Scatter:
         x="ms",
         y="PSNR, dB",
         caption="What no other network beats in both lies on its target's front.",
-        logarithmic=False,
+        logarithmic="",
     )
 
 

@@ -1,23 +1,34 @@
 """Weights that ship with the package, and the one way to name a trained network.
 
-network = find_network("sesr_m5_x2")                # shipped here
+network = find_network("sesr_m5_x2")                # shipped here, collapsed
+network = find_network("sesr_m5_x2_expanded")       # the same as it was trained
+network = find_network("sesr_m5_x2_qat")            # trained on for INT8
 network = find_network("runs/sesr_m5_x2")           # the folder of a run
 network = find_network("model.safetensors")         # a file
 """
 
+import json
 import os
 import pathlib
+from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train import load_network
 
-_FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).parent
+"""What is here ships: weights, and beside them what `sesr publish` says of them."""
 
 
 def shipped() -> dict[str, pathlib.Path]:
     """The weight files of the package by name, such as "sesr_m5_x2"."""
-    return {file.stem: file for file in sorted(_FOLDER.glob("*.safetensors"))}
+    return {file.stem: file for file in sorted(FOLDER.glob("*.safetensors"))}
+
+
+def cards() -> tuple[dict[str, Any], ...]:
+    """The facts about every shipped network (`sesr_jax.publish`), the smaller scales and networks first."""
+    facts = [json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")]
+    return tuple(sorted(facts, key=lambda f: (f["scale"], f["cost"]["macs"], f["name"])))
 
 
 def find_network(spec: str | os.PathLike[str]) -> network.Network:

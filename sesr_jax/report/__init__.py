@@ -14,8 +14,9 @@ from sesr_jax.report.page import (
     Table,
     html,
     write,
+    write_svg,
 )
-from sesr_jax.report.table import text_table
+from sesr_jax.report.table import markdown_table, text_table
 
 __all__ = [
     "Bars",
@@ -30,6 +31,8 @@ __all__ = [
     "Section",
     "Table",
     "html",
+    "markdown_table",
     "text_table",
     "write",
+    "write_svg",
 ]

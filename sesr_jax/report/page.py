@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -129,7 +129,8 @@ class Scatter:
       x: the horizontal axis's name, with its unit.
       y: the vertical one's.
       caption: what the plot says, or nothing.
-      logarithmic: whether the axes are of powers of ten.
+      logarithmic: which axes are of powers of ten: "xy", "x" or "".
+      others: points that are there to compare with, by name; drawn hollow.
     """
 
     points: Mapping[str, tuple[float, float]]
@@ -137,7 +138,8 @@ class Scatter:
     x: str
     y: str
     caption: str = ""
-    logarithmic: bool = True
+    logarithmic: Literal["xy", "x", ""] = "xy"
+    others: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 Block: TypeAlias = Paragraph | Table | Picture | Compare | Plot | Dots | Bars | Scatter
@@ -169,6 +171,17 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
     text = html(page)
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+def write_svg(plot: Plot, path: str | os.PathLike[str]) -> None:
+    """Writes `plot` alone to `path` (.svg), in greys and colours that hold on white and on black.
+
+    Raises:
+      InputError: as `html`, or the file cannot be written.
+    """
+    svg = _drawn(lambda axes: _lines(axes, plot), 3.1)
+    with replacing(path) as temporary:
+        temporary.write_text(svg.replace(_INK, "#808890").replace(_RULE, "#80889060"), "utf-8")
 
 
 def html(page: Page) -> str:
@@ -233,7 +246,8 @@ def _block(block: Block) -> str:
             return _figure(svg, block.caption, "plot")
         case Scatter():
             label = block.caption or f"{block.y} over {block.x}"
-            svg = _svg(lambda axes: _scatter(axes, block), 3.4, label)
+            height = 3.4 + 0.06 * len(block.others)
+            svg = _svg(lambda axes: _scatter(axes, block), height, label)
             return _figure(svg, block.caption, "plot")
 
 
@@ -303,7 +317,8 @@ def _lines(axes: Any, plot: Plot) -> None:
     for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
         # More lines than colours: the second round is dashed, and so on.
         dashes = ("-", "--", ":")[len(axes.lines) // len(_COLOURS) % 3]
-        axes.plot(x, y, dashes, label=_plain(name), color=colour, linewidth=2)
+        alone = "o" if len(x) == 1 else ""
+        axes.plot(x, y, dashes, marker=alone, label=_plain(name), color=colour, linewidth=2)
     axes.set_ylabel(_plain(plot.y), color=_INK)
     axes.set_xlabel(_plain(plot.x), color=_INK)
     if len(plot.lines) > 1:
@@ -337,17 +352,19 @@ def _bars(axes: Any, bars: Bars) -> None:
 def _scatter(axes: Any, plot: Scatter) -> None:
     for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
         axes.plot(x, y, "-", label=_plain(name), color=colour, linewidth=2)
-    x, y = zip(*plot.points.values(), strict=True) if plot.points else ((), ())
-    axes.plot(x, y, "o", color=_COLOURS[2], alpha=0.8, markersize=6)
-    for name, place in plot.points.items():
-        axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points",
-                      fontsize=7, color=_INK)  # fmt: skip
+    for points, colour, fill in ((plot.others, _INK, "none"), (plot.points, _COLOURS[2], None)):
+        x, y = zip(*points.values(), strict=True) if points else ((), ())
+        axes.plot(x, y, "o", color=colour, markerfacecolor=fill, alpha=0.8, markersize=6)
+        # Neighbours' names go above and below by turns.
+        for i, (name, place) in enumerate(sorted(points.items(), key=lambda point: point[1])):
+            axes.annotate(_plain(name), place, xytext=(4, -8 if i % 2 else 3),
+                          textcoords="offset points", fontsize=7, color=_INK)  # fmt: skip
+    for axis in plot.logarithmic:
+        get, put = getattr(axes, f"get_{axis}lim"), getattr(axes, f"set_{axis}lim")
+        getattr(axes, f"set_{axis}scale")("log")
+        low, high = get()
+        put(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
     if plot.logarithmic:
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        limits = ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim))
-        for low, high, set_limits in limits:
-            set_limits(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
         axes.minorticks_off()
     axes.set_xlabel(_plain(plot.x), color=_INK)
     axes.set_ylabel(_plain(plot.y), color=_INK)
@@ -357,6 +374,16 @@ def _scatter(axes: Any, plot: Scatter) -> None:
 
 def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
     """What `draw` puts on Matplotlib's axes, as an SVG that takes the page's colours."""
+    # Namespaces and metadata mean nothing inside HTML; names must be unique in the whole page.
+    svg = re.sub(r" xmlns(:\w+)?=\"[^\"]*\"", "", _drawn(draw, height))
+    prefix = f"p{zlib.crc32(svg.encode()):x}-"
+    svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
+    svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
+    return f'<svg role="img" aria-label="{escape(label)}"' + svg[svg.index("<svg") + len("<svg") :]
+
+
+def _drawn(draw: Callable[[Any], None], height: float) -> str:
+    """What `draw` puts on Matplotlib's axes, as an SVG file in which `_INK` and `_RULE` are to replace."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -365,7 +392,7 @@ def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
             "plots need Matplotlib, which is not installed; run pip install 'sesr_jax[demo]'."
         ) from error
 
-    # Text stays text, and colours that no line has are exchanged for the page's own below.
+    # Text stays text.
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "sesr_jax",
@@ -381,13 +408,7 @@ def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
         axes.spines[:].set_visible(False)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
-    # Namespaces and metadata mean nothing inside HTML; names must be unique in the whole page.
-    svg = re.sub(r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
-    prefix = f"p{zlib.crc32(svg.encode()):x}-"
-    svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
-    svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
-    return f'<svg role="img" aria-label="{escape(label)}"' + svg[svg.index("<svg") + len("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Plain tables for the terminal.
+"""Plain tables for the terminal, and Markdown's.
 
 print(text_table([["sesr_m5", "37.39"]], header=["model", "PSNR"], align="<>"))
 """
@@ -36,4 +36,12 @@ def text_table(
             f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)
         ).rstrip()
         for line in lines
+    )
+
+
+def markdown_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """A table of Markdown, in which a cell's bars are escaped."""
+    lines = [list(header), ["---"] * len(header), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
     )

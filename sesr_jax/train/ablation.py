@@ -75,7 +75,8 @@ def ablate(
 
     Args:
       config: as `base_ablation`; the model must take the options of SESR.
-      folder: gets a file for each condition, and `PAGE`.
+      folder: gets for each condition its result and the expanded weights of its best seed, and `PAGE`. The
+        best is so on the pictures of `config.data.eval`: measure it on others.
       say: hears each condition's result as it comes.
 
     Returns:
@@ -103,9 +104,12 @@ def ablate(
     anchor = mean(evaluate(bicubic(scale), pictures, scale, Y))["psnr"]
     results = {"bicubic": Result(parameters=0, psnr=(anchor,))}
     for name, found in done.items():
-        result = found or _train(config, options[name], pool, score)
-        if not found:
+        if found is None:
+            result, best = _train(config, options[name], pool, score)
+            network.save(best, folder / f"{name}.safetensors")
             _write(folder / f"{name}.json", config, result)
+        else:
+            result = found
         say(f"{name}: {_summary(result)} dB")
         results[name] = result
     report.write(_page(config, results), folder / PAGE)
@@ -151,8 +155,8 @@ def _train(
     options: Mapping[str, Any],
     pool: Pool,
     score: Callable[[Any], float],
-) -> Result:
-    """All seeds of one condition, from the first step to the last."""
+) -> tuple[Result, network.Network]:
+    """All seeds of one condition, from the first step to the last, and the network of the best of them."""
     seeds = range(config.seeds)
     nets = [
         network.init(config.model.name, scale=pool.scale, key=jax.random.key(seed), **options)
@@ -171,12 +175,14 @@ def _train(
             f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr."
         )
     runs = [unstack_state(state, i).ema for i in seeds]
-    return Result(
+    result = Result(
         parameters=sum(p.size for p in jax.tree.leaves(runs[0])),
         psnr=tuple(map(score, runs)),
         steps=tuple(done),
         losses=tuple(losses),
     )
+    best = int(np.argmax(result.psnr))
+    return result, dataclasses.replace(nets[best], variables=runs[best])
 
 
 def _scorer(

@@ -1,7 +1,8 @@
 """Checkpoints: Orbax for the state, JSON beside it for what the state belongs to.
 
-A run's folder holds ``config.json`` (the config, the package's version and the format), the Orbax steps
-under ``checkpoints/``, and ``log.jsonl``. `load_network` gives the network of a run to every other verb.
+A run's folder holds ``config.json`` (the config, the hardware, the package's version and the format), the
+Orbax steps under ``checkpoints/``, and ``log.jsonl``. `load_network` gives the network of a run to every
+other verb.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
 from sesr_jax.train.config import base
+from sesr_jax.train.hardware import hardware
 from sesr_jax.train.objective import scheme
 from sesr_jax.train.stages import plan, stage_at, state_shapes
 from sesr_jax.train.state import TrainState
@@ -59,7 +61,8 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 "choose another folder with --workdir, or the same settings."
             )
     with replacing(path) as temporary:
-        whole = {"format": _FORMAT, "version": __version__, "config": content}
+        whole = {"format": _FORMAT, "version": __version__, "hardware": hardware()}
+        whole["config"] = content
         temporary.write_text(json.dumps(whole, indent=2), encoding="utf-8")
 
 
@@ -86,6 +89,16 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
     with config.unlocked(), config.ignore_type():
         config.update(content["config"])
     return config
+
+
+def is_run(folder: str | os.PathLike[str]) -> bool:
+    """Whether the folder is a run's."""
+    return (pathlib.Path(folder) / _CONFIG).is_file()
+
+
+def trained_on(run: str | os.PathLike[str]) -> str | None:
+    """The hardware of a run; None where `claim` did not note it yet."""
+    return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get("hardware")
 
 
 def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:

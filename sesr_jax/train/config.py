@@ -92,9 +92,10 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
     """The variant `name` that every experiment offers beside its own recipe; several are joined by "+".
 
-    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "qat"
-    goes on from trained weights, ``--config.init=…``, and trains what their INT8 codes compute; "smoke"
-    is a few steps of small crops: seconds on a CPU, for tests and first tries.
+    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "cpu"
+    does so in an hour or so without an accelerator; "finish" ends on larger crops, by the squared error that
+    PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains what their INT8
+    codes compute; "smoke" is a few steps of small crops: seconds on a CPU, for tests and first tries.
 
     Raises:
       InputError: there is no such variant.
@@ -112,6 +113,24 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
 def _cosine(config: ml_collections.ConfigDict) -> None:
     config.optim.schedule = "cosine"
     config.ema = 0.999
+
+
+def _cpu(config: ml_collections.ConfigDict) -> None:
+    # An eighth of the pixels a step, so that steps are many: on two cores they are what is scarce.
+    _cosine(config)
+    config.optim.lr = 1e-3
+    config.data.update(patch=32, batch=16, small="skip")
+    config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
+
+
+def _finish(config: ml_collections.ConfigDict) -> None:
+    last = stage(
+        steps=config.steps // 8,
+        loss="l2",
+        optim={"lr": config.optim.lr / 20, "schedule": "cosine"},
+        data={"patch": 2 * config.data.patch},
+    )
+    config.stages = (*(config.stages or (stage(),)), last)
 
 
 def _qat(config: ml_collections.ConfigDict) -> None:
@@ -132,6 +151,8 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "paper": lambda config: None,
     "cosine": _cosine,
+    "cpu": _cpu,
+    "finish": _finish,
     "qat": _qat,
     "smoke": _smoke,
 }

@@ -1,7 +1,8 @@
-"""Upscaling photos of any size: tiles, upscalers, .tflite files."""
+"""Upscaling photos of any size: tiles, upscalers, .tflite and .onnx files."""
 
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
+from sesr_jax.upscale.onnx import from_onnx
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
 from sesr_jax.upscale.upscaler import (
@@ -20,6 +21,7 @@ __all__ = [
     "bicubic",
     "check_drop",
     "from_network",
+    "from_onnx",
     "from_tflite",
     "in_domain",
     "load_upscaler",

@@ -1,14 +1,15 @@
-"""The upscaler that a user names: a trained network, a .tflite file, or bicubic interpolation."""
+"""The upscaler that a user names: a trained network, a .tflite or .onnx file, or bicubic interpolation."""
 
 import os
 
 from sesr_jax.pretrained import find_network
+from sesr_jax.upscale.onnx import from_onnx
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network
 
 
 def load_upscaler(spec: str | os.PathLike[str]) -> Upscaler:
-    """What `spec` names: "bicubic_x2" (any scale), a .tflite file, or as `pretrained.find_network`.
+    """What `spec` names: "bicubic_x2" (any scale), a .tflite or .onnx file, or as `pretrained.find_network`.
 
     Raises:
       InputError: there is no such model, or its file is damaged.
@@ -19,4 +20,6 @@ def load_upscaler(spec: str | os.PathLike[str]) -> Upscaler:
         return bicubic(int(scale))
     if name.endswith(".tflite"):
         return from_tflite(name)
+    if name.endswith(".onnx"):
+        return from_onnx(name)
     return from_network(find_network(name))

@@ -5,15 +5,17 @@
 The file runs at the size that it was exported for, so a photo is cut into tiles of just that size.
 """
 
-import math
 import os
 import pathlib
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
 from sesr_jax.export.flatbuffer import Operator, operators, read, read_metadata
+from sesr_jax.npu import layers_from_tflite
+from sesr_jax.upscale.reach import Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = (
@@ -52,23 +54,25 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         halo=radius,
         align=align,
         tile=(height, width),
+        macs=sum(layer.macs for layer in layers_from_tflite(path)) / (height * width),
     )
 
 
 def _geometry(model: Any, local: tuple[str, ...]) -> tuple[int, int]:
     """The receptive radius in input pixels, and the multiple at which windows must start."""
     (subgraph,) = model.subgraphs
-    source, target = (subgraph.tensors[i[0]] for i in (subgraph.inputs, subgraph.outputs))
-    # By tensor: its radius, and the distance between its neighbouring pixels.
-    known = {id(source): (Fraction(0), Fraction(1))}
-    for op in operators(model):
-        read_from = [known[id(tensor)] for tensor in op.inputs if id(tensor) in known]
-        if read_from:  # else it computes a constant
-            radius, step = map(max, zip(*read_from, strict=True))
-            reach, factor = _reach(op, local)
-            known |= {id(out): (radius + reach * step, step * factor) for out in op.outputs}
-    radius, _ = known[id(target)]
-    return math.ceil(radius), math.lcm(*(step.numerator for _, step in known.values()))
+    source, target = (id(subgraph.tensors[i[0]]) for i in (subgraph.inputs, subgraph.outputs))
+
+    def steps() -> Iterator[Step]:
+        reading = {source}
+        for op in operators(model):
+            inputs, outputs = ([id(tensor) for tensor in side] for side in (op.inputs, op.outputs))
+            if reading.intersection(inputs):
+                reading.update(outputs)
+                reach, factor = _reach(op, local)
+                yield Step(inputs=inputs, outputs=outputs, reach=reach, factor=factor)
+
+    return halo_and_align(sight(source, steps()), target)
 
 
 def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:

@@ -17,7 +17,7 @@ import numpy as np
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.resize import imresize
 from sesr_jax.errors import InputError
-from sesr_jax.graph import receptive_radius
+from sesr_jax.graph import cost, receptive_radius
 from sesr_jax.models.network import Network
 from sesr_jax.upscale.tiles import Progress, alignment, upscale_tiled
 
@@ -37,6 +37,7 @@ class Upscaler:
       halo: the input pixels on each side that an output pixel depends on.
       align: the multiple that `h` and `w` must be.
       tile: the only (h, w) that `function` takes; None where it takes any.
+      macs: multiply-accumulates for each pixel of the input; None where nobody counts them.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Upscaler:
     halo: int
     align: int = 1
     tile: tuple[int, int] | None = None
+    macs: float | None = None
 
 
 def photo_halo(upscaler: Upscaler) -> int:
@@ -68,6 +70,7 @@ def from_network(network: Network) -> Upscaler:
         function=jax.jit(network.apply),
         halo=receptive_radius(graph),
         align=alignment(graph),
+        macs=cost(graph).macs / _TRACED**2,
     )
 
 

@@ -199,7 +199,17 @@ def test_export_to_onnx(weights, photo, tmp_path, capsys):
     found = {prop.key: prop.value for prop in onnx.load(out).metadata_props}
     assert (found["model"], found["scale"]) == ("sesr_m3_hw", "2")
     assert json.loads(found["ranges"])["input"] == [0, 1]
-    assert "QuantizeLinear" not in {node.op_type for node in plain.graph.node}
+    kinds = {node.op_type for node in plain.graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
+    capsys.readouterr()
+    models = ["--model", str(weights), "--model", str(out)]
+    assert main(["eval", *models, "--data", str(photo.parent)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
+    assert [row[:4] for row in rows] == [
+        [row[0], "×2", *rows[0][2:4]] for row in rows
+    ]  # scale, MACs
+    floats, codes = (float(row[-1].split("/")[0]) for row in rows)
+    assert abs(floats - codes) < 1
 
 
 def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, monkeypatch, capsys):

@@ -26,9 +26,9 @@ def test_the_file_says_what_it_is_and_proves_the_collapse(
 ) -> None:
     path = tmp_path / "m3.tflite"
     written = export_network(
-        made, path, size=(24, 32), tile=(16, 24), calibration=embedded("train")[:2]
+        made, path, size=(24, 32), tile=(24, 24), calibration=embedded("train")[:2]
     )
-    assert written == [path, tmp_path / "m3_24x16.tflite"]
+    assert written == [path, tmp_path / "m3_24x24.tflite"]
     assert {p.suffix for p in tmp_path.iterdir()} == {".tflite", ".npz"}
     told = read_metadata(path)
     assert (told["model"], told["scale"], told["colour"]) == ("sesr_m3_hw", 2, "Y")
@@ -36,7 +36,7 @@ def test_the_file_says_what_it_is_and_proves_the_collapse(
     assert told["collapse"]["dtype"] == "float32"
     assert read_metadata(written[1]) == told  # the same ranges among it
     assert TFLiteModel(path).input_shape == (1, 24, 32, 1)
-    assert TFLiteModel(written[1]).input_shape == (1, 16, 24, 1)
+    assert TFLiteModel(written[1]).input_shape == (1, 24, 24, 1)
 
 
 def test_a_network_that_runs_expanded_is_deployed_collapsed(

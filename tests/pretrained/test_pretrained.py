@@ -7,7 +7,10 @@ from sesr_jax.pretrained import find_network, shipped
 def test_every_shipped_file_is_what_its_name_says():
     for name in shipped():
         network = find_network(name)
-        assert f"{network.name}_x{network.scale}" == name
+        bare, _, form = name.partition(f"_x{network.scale}")
+        assert bare == network.name
+        assert form in ("", "_expanded", "_qat")
+        assert (network.ranges is not None) == (form == "_qat")
 
 
 @pytest.mark.parametrize("spec", ["sesr_m6_x2", "nowhere/at/all"])

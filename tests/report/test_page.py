@@ -3,6 +3,7 @@ import html.parser
 import io
 import re
 import sys
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -166,3 +167,21 @@ def test_dots_show_every_value_and_name(tmp_path):
     more = report.Dots({"ecb": [33.0, 33.5, 34.0], "dense": [32.0]}, x="PSNR in dB")
     again = report.html(Page("t", [Section("s", [more])]))
     assert again.count("<use") == text.count("<use") + 1
+
+
+def test_points_to_compare_with_are_hollow():
+    block = Scatter({"ours": (2.0, 37.0)}, {}, "x", "y", logarithmic="x", others={"rival": (6, 36)})
+    text = report.html(Page("t", [Section("s", [block])]))
+    assert {"ours", "rival"} <= set(re.findall(r">(\w+)</text>", text))
+    assert len(re.findall(r"<use [^>]*fill-opacity: 0;", text)) == 1
+
+
+def test_a_plot_alone_is_a_whole_file(tmp_path):
+    steps = ([0, 10], [30.0, 31.0])
+    report.write_svg(Plot({"PSNR": steps}, "step", "dB"), tmp_path / "curve.svg")
+    root = xml.etree.ElementTree.parse(tmp_path / "curve.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "#010203" not in (tmp_path / "curve.svg").read_text("utf-8")
+    report.write_svg(Plot({"PSNR": steps}, "step", "dB"), tmp_path / "again.svg")
+    files = [(tmp_path / name).read_bytes() for name in ("curve.svg", "again.svg")]
+    assert files[0] == files[1]

@@ -12,8 +12,9 @@ from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.cli.train import read_config
 from sesr_jax.data.pool import make_pool
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import Picture, source
 from sesr_jax.errors import InputError
+from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.models import network
 from sesr_jax.reparam import FORMS
 from sesr_jax.reparam.cost import photo_like
@@ -92,6 +93,11 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     assert [len(result.psnr) for result in results.values()] == [1, 2, 2]
     assert len(set(results["dense"].psnr)) == 2  # seeds differ
     assert results["acnet+residual"].parameters > results["dense"].parameters
+
+    best = network.load(tmp_path / "dense.safetensors")
+    pictures = source(str(photos), scale=2)
+    scores = mean(evaluate(lambda x: best.apply(x[None])[0], pictures, 2, Y))
+    assert scores["psnr"] == pytest.approx(max(results["dense"].psnr), abs=1e-3)
 
     config.optim.lr = 0.1
     with pytest.raises(InputError, match="of another config"):

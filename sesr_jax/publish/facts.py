@@ -1,0 +1,208 @@
+"""From the folders of runs to files that ship: weights, the facts about them, and the card made of these.
+
+    publish("runs/m5", qat="runs/m5_qat", data=["Set5", "Set14"], calibrate="General100", folder="out")
+
+writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors`` where that is small,
+``sesr_m5_x2_qat.safetensors`` (collapsed, with its ranges), ``sesr_m5_x2.json`` (the facts) and, made of
+the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the training's curve).
+
+Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs. Paths of the
+machine do not get into the files: runs and sets of images appear under the names of their folders.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from sesr_jax import __version__, report
+from sesr_jax.compare import Case, int8_files, measure
+from sesr_jax.data import source
+from sesr_jax.errors import InputError
+from sesr_jax.files import replacing
+from sesr_jax.graph import cost
+from sesr_jax.metrics import RGB8, Y
+from sesr_jax.models.network import Network, save
+from sesr_jax.models.published import OUTPUT
+from sesr_jax.publish.card import card, curve
+from sesr_jax.train import Leg, legs, load_network
+from sesr_jax.train.stages import plan
+from sesr_jax.upscale import from_network, from_tflite
+
+FLOAT = "float"
+INT8_FORMS = ("QAT", "PTQ, min_max")
+"""The forms of the figures; of those in INT8 the one that deploys best comes first."""
+
+_OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
+_LARGEST_EXPANDED = 2_000_000  # bytes
+
+
+def publish(
+    run: str | os.PathLike[str],
+    *,
+    data: Sequence[str],
+    calibrate: str,
+    folder: str | os.PathLike[str],
+    qat: str | os.PathLike[str] | None = None,
+    origin: tuple[pathlib.Path, int | None] | None = None,
+    hardware: str = "not recorded",
+) -> dict[str, Any]:
+    """Writes the files of a trained network to `folder`, and gives the facts.
+
+    Args:
+      run: the folder of the run that trained it in float.
+      data: the sets that it is measured on.
+      calibrate: the images whose ranges the post-training INT8 file gets.
+      folder: where the files go.
+      qat: the folder of the run that went on from it, quantised; None where there is none.
+      origin: as `train.legs`.
+      hardware: of runs that do not say it themselves.
+
+    Raises:
+      InputError: as `legs`, `load_network`, `Case` and `measure`; or a network of RGB, or one that is not
+        as the zoo has it.
+    """
+    chain = _chain([run, *([] if qat is None else [qat])], origin, hardware)
+    case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
+    network = case.network
+    if network.options or network.channels != 1:
+        raise InputError(
+            f"{run} trained {network.name} with options of its own ({dict(network.options)}), which its name "
+            "would not tell; ship a network as the zoo has it."
+        )
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{network.name}_x{network.scale}"
+    spent = cost(network.collapsed().graph((1, *(n // network.scale for n in OUTPUT), 1)))
+    facts: dict[str, Any] = {
+        "name": name,
+        "model": network.name,
+        "scale": network.scale,
+        "version": __version__,
+        "cost": {
+            "weights": spent.weights,
+            "parameters": spent.parameters,
+            "macs": spent.macs,
+            "trained_parameters": _count(network),
+        },
+        "files": _write_weights(case, folder, name),
+        "training": [told for _, told in chain],
+        "data": {
+            "training": _sets(dict.fromkeys(leg.config.data.train for leg, _ in chain)),
+            "calibration": _sets([calibrate]),
+            "evaluation": _sets(data),
+        },
+        "figures": _figures(case, data, calibrate),
+    }
+    with replacing(folder / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    report.write_svg(curve(facts), folder / f"{name}.svg")
+    with replacing(folder / f"{name}.md") as temporary:
+        temporary.write_text(card(facts), "utf-8")
+    return facts
+
+
+def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
+    """Writes the weights; gives the files' sizes in bytes by name."""
+    forms = {name: case.network.collapsed()}
+    if _count(case.network) != _count(forms[name]):
+        forms[f"{name}_expanded"] = case.network
+    if case.trained is not None:
+        forms[f"{name}_qat"] = case.trained.collapsed()
+    sizes = {}
+    for stem, network in forms.items():
+        file = folder / f"{stem}.safetensors"
+        save(network, file)
+        sizes[file.name] = file.stat().st_size
+    expanded = f"{name}_expanded.safetensors"
+    if sizes.get(expanded, 0) >= _LARGEST_EXPANDED:
+        (folder / expanded).unlink()
+        del sizes[expanded]
+    return sizes
+
+
+def _count(network: Network) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(network.variables["params"]))
+
+
+def _chain(
+    runs: Sequence[str | os.PathLike[str]],
+    origin: tuple[pathlib.Path, int | None] | None,
+    hardware: str,
+) -> list[tuple[Leg, dict[str, Any]]]:
+    """Every leg that led to one of `runs`, in their order, and what is said of it."""
+    chain: dict[pathlib.Path, tuple[Leg, dict[str, Any]]] = {}
+    for run in runs:
+        before = None
+        for leg in legs(run, origin):
+            chain.setdefault(leg.run.resolve(), (leg, _told(leg, before, hardware)))
+            before = leg.run.name
+    return list(chain.values())
+
+
+def _told(leg: Leg, before: str | None, hardware: str) -> dict[str, Any]:
+    config = leg.config
+    return {
+        "run": leg.run.name,
+        "model": config.model.name,
+        "scale": config.model.scale,
+        "from": before,
+        "steps": leg.steps,
+        "seed": config.seed,
+        "batch": config.data.batch,
+        "patch": config.data.patch,
+        "loss": config.loss,
+        "optimiser": config.optim.name,
+        "learning_rate": config.optim.lr,
+        "schedule": config.optim.schedule,
+        "planned_steps": plan(config)[-1].end,
+        "ema": config.ema,
+        "stages": [stage.entry for stage in plan(config)],
+        "hardware": leg.hardware or hardware,
+        "hours": round(leg.hours, 2),
+        "watched_on": _name(config.data.eval),
+        "curve": [[int(step), round(psnr, 3)] for step, psnr in leg.curve],
+    }
+
+
+def _name(spec: str) -> str:
+    """What a set of images is called, without the path to it."""
+    return spec if spec.startswith("embedded:") else pathlib.Path(spec).name
+
+
+def _sets(specs: Sequence[str] | dict[str, None]) -> dict[str, int | None]:
+    """The images by set, a set being a folder in a folder that holds several; None where it is not here."""
+    counts: dict[str, int | None] = collections.defaultdict(int)
+    for spec in specs:
+        try:
+            names = [name for name, *_ in source(spec).files]
+        except InputError:
+            counts[_name(spec)] = None
+            continue
+        for name in names:
+            inner, apart, _ = name.rpartition("/")
+            of = inner.split("/")[0] if apart else _name(spec)
+            counts[of] = (counts[of] or 0) + 1
+    return dict(counts)
+
+
+def _figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, Any]]:
+    """PSNR and SSIM of every form, by protocol and set."""
+    figures = []
+    with tempfile.TemporaryDirectory() as scratch:
+        files = int8_files(case, source(calibrate), pathlib.Path(scratch), [_OBSERVER])
+        forms = {FLOAT: from_network(case.network)}
+        forms |= {form: from_tflite(path) for form, path in files.items()}
+        for form, upscaler in forms.items():
+            for protocol in (Y, RGB8):
+                figures += [
+                    {"form": form, "protocol": protocol.name, "data": score.title}
+                    | {key: round(value, 4) for key, value in score.mean.items()}
+                    for score in measure(upscaler, data, protocol)
+                ]
+    return figures

@@ -1,0 +1,96 @@
+"""What led to trained weights: a run, before it the run whose weights that one began with, and so on.
+
+for leg in legs("runs/m5_qat"): print(leg.run.name, leg.steps)
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import ml_collections
+
+from sesr_jax.errors import InputError
+from sesr_jax.files import read_safetensors
+from sesr_jax.train.checkpoint import is_run, read_config, trained_on
+from sesr_jax.train.log import read_log
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One run, or its beginning.
+
+    Attributes:
+      run: its folder.
+      config: its settings.
+      steps: how many of its steps led on.
+      hardware: what it ran on; None where it does not say.
+      log: the lines of its log up to there.
+    """
+
+    run: pathlib.Path
+    config: ml_collections.ConfigDict
+    steps: int
+    hardware: str | None
+    log: Sequence[Mapping[str, float]]
+
+    @property
+    def hours(self) -> float:
+        """How long the steps took by the speeds that were logged, evaluation and compilation apart."""
+        measured = [line for line in self.log if "steps_per_second" in line]
+        ends = [0.0, *(line["step"] for line in measured)]
+        spans = zip(ends, measured, strict=False)
+        seconds = sum((line["step"] - start) / line["steps_per_second"] for start, line in spans)
+        return seconds / 3600
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """Steps, and PSNR in dB on the pictures of ``config.data.eval``."""
+        return [(line["step"], line["psnr"]) for line in self.log if "psnr" in line]
+
+
+def legs(
+    run: str | os.PathLike[str], origin: tuple[pathlib.Path, int | None] | None = None
+) -> tuple[Leg, ...]:
+    """The legs that end with `run`, the first one first.
+
+    Args:
+      run: a run's folder.
+      origin: the run, and its last step that counts (None: all), from which the first leg's weights came
+        where its ``config.init`` is not in a run's folder.
+
+    Raises:
+      InputError: a folder is no run's, or nobody says where a leg's first weights came from.
+    """
+    return _legs(pathlib.Path(run), None, origin)
+
+
+def _legs(
+    run: pathlib.Path, last: int | None, origin: tuple[pathlib.Path, int | None] | None
+) -> tuple[Leg, ...]:
+    config = read_config(run)
+    lines = [line for line in read_log(run) if last is None or line["step"] <= last]
+    leg = Leg(
+        run=run,
+        config=config,
+        steps=int(max((line["step"] for line in lines), default=0)),
+        hardware=trained_on(run),
+        log=lines,
+    )
+    if not config.init:
+        return (leg,)
+    file = pathlib.Path(config.init)
+    if is_run(file.parent):
+        return (*_legs(file.parent, _step(file), origin), leg)
+    if origin is None:
+        raise InputError(
+            f"{run} began with {file}, which is in no run's folder: a card states every run that led to "
+            "its weights; name it by --from RUN or --from RUN@STEPS."
+        )
+    return (*_legs(*origin, None), leg)
+
+
+def _step(file: pathlib.Path) -> int | None:
+    """The step at which weights were saved; None where their file does not say."""
+    step = read_safetensors(file)[1].get("step") if file.is_file() else None
+    return None if step is None else int(step)

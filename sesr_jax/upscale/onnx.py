@@ -1,0 +1,191 @@
+"""An .onnx file as an upscaler, float or of QDQ codes, ours or another's; ONNX Runtime runs it.
+
+    large = upscale_photo(from_onnx("sesr_m5_x2.onnx"), photo)
+
+The file maps one float image ``[N, C, H, W]`` in [0, 1] to a larger one. Where it holds its own H and W,
+a photo is cut into tiles of just that size.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+from sesr_jax.graph import move_pixels
+from sesr_jax.upscale.reach import Sight, Step, halo_and_align, sight
+from sesr_jax.upscale.upscaler import Upscaler
+
+_LOCAL = frozenset(
+    {"Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Identity", "LeakyRelu", "Max"}
+    | {"Min", "Mul", "PRelu", "QuantizeLinear", "Relu", "Sigmoid", "Sub", "Tanh"}
+)
+"""Operators whose output pixel reads that one pixel of each input."""
+
+_KEEP_SHAPE = ("Cast", "DequantizeLinear", "Identity")
+
+
+def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
+    """The model in `path`, named after its file.
+
+    Raises:
+      InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
+        operator whose receptive field is not known; ONNX Runtime is not installed.
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"no such file: {os.fspath(path)}; name an .onnx file.")
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            "ONNX files need the packages onnx and onnxruntime, which are not installed; "
+            "run pip install 'sesr_jax[export]'."
+        ) from error
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Without it, sums of 8-bit products saturate at 16 bits on x86 CPUs of before 2019.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        model = onnx.load(path)
+        session = onnxruntime.InferenceSession(
+            os.fspath(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["WeightBiasQuantization"],
+        )
+    except Exception as error:  # of protobuf and of ONNX Runtime, which share no class
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+        raise InputError(
+            f"{os.fspath(path)} is no whole ONNX file that ONNX Runtime runs ({reason}); export it again."
+        ) from error
+    sources, targets, graph = session.get_inputs(), session.get_outputs(), model.graph
+    channels, tile = _image(path, sources, targets)
+    shapes = _constant_shapes(graph)
+    known = sight(sources[0].name, _steps(path, graph, shapes, sources[0].name))
+    told = {prop.key: prop.value for prop in model.metadata_props}
+    blocks = tuple(json.loads(told.get("host_blocks", "[]")))
+    scale = math.prod(blocks) / known[targets[0].name][1]
+    if scale.denominator != 1:
+        raise InputError(f"{os.fspath(path)} makes images ×{scale}; export an upscaling network.")
+    halo, align = halo_and_align(known, targets[0].name)
+    return Upscaler(
+        name=pathlib.Path(path).stem,
+        scale=int(scale),
+        channels=channels,
+        function=_function(session, sources[0].name, tile, blocks),
+        halo=halo,
+        align=align,
+        tile=tile,
+        macs=_macs(graph, shapes, known),
+    )
+
+
+def _image(
+    path: str | os.PathLike[str], sources: list[Any], targets: list[Any]
+) -> tuple[int, tuple[int, int] | None]:
+    """The channels of the file's image, and its height and width where the file holds them."""
+    shapes = [value.shape for value in (*sources, *targets)]
+    floats = all(value.type == "tensor(float)" for value in (*sources, *targets))
+    if len(sources) != 1 or len(targets) != 1 or not floats or len(shapes[0]) != 4 or (
+        shapes[0][1] not in (1, 3)
+    ):  # fmt: skip
+        told = " to ".join(f"{value.type}{value.shape}" for value in (*sources, *targets))
+        raise InputError(
+            f"{os.fspath(path)} maps {told}: it must map one float image [N, C, H, W] in Y or RGB to one; "
+            "export such a network."
+        )
+    _, channels, *size = shapes[0]
+    fixed = tuple(size) if all(isinstance(n, int) for n in size) else None
+    return channels, fixed
+
+
+def _function(
+    session: Any, name: str, tile: tuple[int, int] | None, blocks: Sequence[int]
+) -> Callable[[Any], np.ndarray]:
+    def function(x: Any) -> np.ndarray:
+        x = np.asarray(x, np.float32)
+        if tile is not None and x.shape[1:3] != tile:
+            raise InputError(f"the model takes images of {tile[1]}×{tile[0]} alone; cut tiles.")
+        (y,) = session.run(None, {name: x.transpose(0, 3, 1, 2)})
+        return move_pixels(y.transpose(0, 2, 3, 1), blocks)
+
+    return function
+
+
+def _constant_shapes(graph: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of a graph's constants, and of what is computed from one of them alone."""
+    shapes = {value.name: tuple(value.dims) for value in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for tensor in (a.t for a in node.attribute if a.name == "value"):
+                shapes[node.output[0]] = tuple(tensor.dims)
+        elif node.op_type in _KEEP_SHAPE and node.input[0] in shapes:
+            shapes[node.output[0]] = shapes[node.input[0]]
+    return shapes
+
+
+def _steps(
+    path: str | os.PathLike[str], graph: Any, shapes: Mapping[str, tuple[int, ...]], image: str
+) -> Iterator[Step]:
+    reading = {image}
+    constants = {value.name: value for value in graph.initializer}
+    for node in graph.node:
+        if reading.intersection(node.input):
+            reading.update(node.output)
+            reach, factor = _reach(path, node, shapes, constants)
+            yield Step(inputs=node.input, outputs=node.output, reach=reach, factor=factor)
+
+
+def _reach(
+    path: str | os.PathLike[str],
+    node: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    constants: Mapping[str, Any],
+) -> tuple[Fraction, Fraction]:
+    """How far an output pixel reads, in pixels of the input, and how many of them its own step is."""
+    import onnx
+
+    one = Fraction(1)
+    attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    stride = max(attrs.get("strides", [1]))
+    match node.op_type:
+        case "Conv" if node.input[1] in shapes:
+            sides = zip(shapes[node.input[1]][2:], attrs.get("dilations", (1, 1)), strict=True)
+            return Fraction(max(side // 2 * apart for side, apart in sides)), Fraction(stride)
+        case "ConvTranspose" if node.input[1] in shapes:
+            half = max(-(-side // 2) for side in shapes[node.input[1]][2:])
+            return Fraction(half, stride), one / stride
+        case "MaxPool" | "AveragePool":
+            return Fraction(max(attrs["kernel_shape"]) // 2), Fraction(stride)
+        case "DepthToSpace":
+            return Fraction(0), one / attrs["blocksize"]
+        case "SpaceToDepth":
+            return Fraction(attrs["blocksize"] - 1), Fraction(attrs["blocksize"])
+        case "Resize" if len(node.input) > 2 and node.input[2] in constants:
+            factors = onnx.numpy_helper.to_array(constants[node.input[2]])
+            return one, one / Fraction(float(factors[-1])).limit_denominator(64)
+        case name if name in _LOCAL:
+            return Fraction(0), one
+        case name:
+            raise InputError(
+                f"{os.fspath(path)} holds {name}, whose receptive field is not known, so that no tile can "
+                "equal the whole; export a network of convolutions and pointwise operators."
+            )
+
+
+def _macs(graph: Any, shapes: Mapping[str, tuple[int, ...]], known: Sight) -> float:
+    """Multiply-accumulates for each pixel of the image, at output pixels as in `graph.macs`."""
+    return float(
+        sum(
+            math.prod(shapes[node.input[1]]) / known[node.output[0]][1] ** 2
+            for node in graph.node
+            if node.op_type in ("Conv", "ConvTranspose") and node.output[0] in known
+        )
+    )

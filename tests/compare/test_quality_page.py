@@ -1,0 +1,109 @@
+"""The page of `sesr eval`: it shows the picture, and the place in it, that differ most."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from sesr_jax import report
+from sesr_jax.cli.main import main
+from sesr_jax.compare import Measured, measure, quality_page
+from sesr_jax.data import embedded, write_image
+from sesr_jax.metrics import RGB8, Y
+from sesr_jax.models.published import rivals
+from sesr_jax.upscale import bicubic
+
+_SPOILT = (slice(60, 68), slice(100, 110))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("page") / "Set5"
+    hr = embedded("eval")[1].hr
+    for name, left in (("a", 0), ("b", 150)):
+        write_image(root / f"{name}.png", hr[40:160, left : left + 140])
+    return str(root)
+
+
+def _spoilt(folder):
+    """Bicubic interpolation, but for a white patch in the second picture."""
+    known = bicubic(2).function(_second(folder)[None])
+
+    def function(x):
+        y = np.array(bicubic(2).function(x))
+        if np.array_equal(y, known):
+            y[(0, *_SPOILT)] = 1
+        return y
+
+    return dataclasses.replace(bicubic(2), name="spoilt", function=function, macs=13_520.0)
+
+
+def _second(folder):
+    from sesr_jax.data import source
+
+    return Y.pair(source(folder, 2)[1], 2)[0]
+
+
+def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
+    models = {"plain": bicubic(2), "spoilt": _spoilt(folder)}
+    measured = [
+        Measured(title=name, upscaler=u, scores=tuple(measure(u, [folder])))
+        for name, u in models.items()
+    ]
+    page = quality_page(measured, Y)
+    assert [s.title for s in page.sections] == [
+        "Quality",
+        "Quality and work",
+        "spoilt against plain",
+    ]
+    dots, best, _, worst, _ = page.sections[-1].blocks
+    assert dots.values["Set5"][0] == 0 > dots.values["Set5"][1]
+    assert "gains most, +0.00 dB, on a" in best.caption
+    assert f"loses most, {dots.values['Set5'][1]:+.2f} dB, on b" in worst.caption
+    errors = worst.image[(worst.image.shape[0] + 6) // 2 :]
+    side = (errors.shape[1] - 2 * 6) // 3
+    who, before, after = (errors[:, i * (side + 6) :][:, :side] for i in range(3))
+    assert after.sum() > before.sum()
+    orange = (who[..., 0] > who[..., 2]).sum() / 9  # magnified three times
+    assert orange == 80
+    assert who.sum(axis=-1).astype(bool).sum() / 9 <= 80  # and nothing else differs
+
+    (plot,) = page.sections[1].blocks
+    assert plot.points == {"spoilt": (pytest.approx(3.115008), measured[1].scores[0].mean["psnr"])}
+    assert plot.others["sesr_m5"] == (3.11, 37.39)
+    assert set(plot.others) < set(rivals(2))
+    report.html(page)
+
+
+def test_the_first_model_is_compared_with_bicubic_and_rgb_has_no_rivals(folder):
+    spoilt = _spoilt(folder)
+    one = Measured(title="m", upscaler=spoilt, scores=tuple(measure(spoilt, [folder], RGB8)))
+    page = quality_page([one], RGB8)
+    assert page.sections[-1].title == "m against bicubic"
+    assert not page.sections[1].blocks[0].others
+
+
+def test_the_command_writes_page_and_figures(folder, tmp_path, capsys):
+    out, scores = tmp_path / "q.html", tmp_path / "q.json"
+    models = ["--model", "bicubic_x2", "--model", "bicubic_x3"]
+    files = ["--html", str(out), "--json", str(scores)]
+    assert main(["eval", *models, "--data", folder, *files]) == 0
+    assert f"page: {out}" in capsys.readouterr().out
+    assert "bicubic_x3" in out.read_text("utf-8")
+    found = json.loads(scores.read_text("utf-8"))
+    assert [r["scale"] for r in found["results"]] == [2, 3]
+    mean = np.mean([p["psnr"] for p in found["results"][0]["pictures"].values()])
+    assert found["results"][0]["mean"]["psnr"] == pytest.approx(mean)
+    assert found["results"][0]["macs"] is None
+
+
+def test_rivals_are_those_of_the_papers():
+    """FSRCNN's and SESR's MACs follow from their layers; a rival with none has no place in a plot."""
+    for scale, kernels in ((2, 13_520), (4, 18_320)):
+        printed = rivals(scale)["sesr_m5"]
+        assert printed.parameters == pytest.approx(kernels, rel=1e-3)
+        assert printed.macs == pytest.approx(kernels * 720 * 1280 / scale**2, rel=6e-3)
+    assert rivals(2)["IMDN"].macs is None
+    assert rivals(3) == {}
+    assert {r.source for r in rivals(2).values()} == {"SESR", "FALSR", "IMDN"}

@@ -1,0 +1,143 @@
+"""What ships says what it is: weights, facts, card and the table of results."""
+
+import copy
+import dataclasses
+import json
+import re
+import xml.etree.ElementTree
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax import publish as publishing
+from sesr_jax import train
+from sesr_jax.cli.main import main
+from sesr_jax.compare import measure
+from sesr_jax.data import write_image
+from sesr_jax.metrics import RGB8, Y
+from sesr_jax.models import VARIANTS, network
+from sesr_jax.pretrained import cards
+from sesr_jax.publish import card, curve, facts, results_table
+from sesr_jax.quant import RANGES, points
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.train.checkpoint import claim
+from sesr_jax.upscale import from_network
+
+_PHOTO = (photo_like((1, 40, 48, 3))[0] * 255).astype(np.uint8)
+
+
+def _run(folder, **settings):
+    config = train.base()
+    config.model.update(name="sesr_m3", scale=2)
+    config.update(steps=20, **settings)
+    claim(folder, config)
+    lines = [{"step": s, "psnr": 30.0 + s, "steps_per_second": 2.0} for s in (10, 20)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A network with fresh weights, published as if runs had trained it; its files and the network."""
+    root = tmp_path_factory.mktemp("publish")
+    write_image(root / "sets" / "Set5" / "one.png", _PHOTO)
+    write_image(root / "sets" / "CID22" / "two.png", _PHOTO)
+    _run(root / "float", data={**train.base().data, "train": str(root / "sets")})
+    _run(root / "qat", init=str(root / "float" / train.EXPANDED), stages=(train.stage("quantise"),))
+    dense = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2).collapsed()
+    net = dataclasses.replace(dense, options={})
+    where = points(net.graph((1, 8, 8, 1)))
+    ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
+    ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
+    trained = dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
+    with pytest.MonkeyPatch.context() as patch:
+        networks = {"float": net, "qat": trained}
+        patch.setattr(facts, "load_network", lambda run: networks[run.name])
+        told = publishing.publish(
+            root / "float",
+            qat=root / "qat",
+            data=[str(root / "sets" / "Set5")],
+            calibrate=str(root / "sets" / "CID22"),
+            folder=root / "out",
+        )
+    return root, net, told
+
+
+def test_the_files_are_there_and_hold_the_network(shipped):
+    root, net, told = shipped
+    files = {path.name for path in (root / "out").iterdir()}
+    weights = {"sesr_m3_x2.safetensors", "sesr_m3_x2_qat.safetensors"}  # expanded is collapsed here
+    assert files == weights | {"sesr_m3_x2.json", "sesr_m3_x2.md", "sesr_m3_x2.svg"}
+    assert told["files"].keys() == weights
+    loaded = network.load(root / "out" / "sesr_m3_x2.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, net.variables)
+    assert network.load(root / "out" / "sesr_m3_x2_qat.safetensors").ranges
+    xml.etree.ElementTree.parse(root / "out" / "sesr_m3_x2.svg")
+
+
+def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
+    root, net, told = shipped
+    text = (root / "out" / "sesr_m3_x2.json").read_text("utf-8")
+    assert json.loads(text) == told
+    assert str(root) not in text + (root / "out" / "sesr_m3_x2.md").read_text("utf-8")
+    first, second = told["training"]
+    assert (first["run"], first["from"], second["from"]) == ("float", None, "float")
+    assert second["stages"] == ["quantise"]
+    assert told["data"]["training"] == {"CID22": 1, "Set5": 1, "embedded:train": 8}
+    assert told["data"]["evaluation"] == {"Set5": 1}
+    assert told["cost"]["weights"] == 8_912
+    for protocol in (Y, RGB8):
+        (score,) = measure(from_network(net), [str(root / "sets" / "Set5")], protocol)
+        (found,) = (
+            f for f in told["figures"] if f["form"] == "float" and f["protocol"] == protocol.name
+        )
+        assert found["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
+    forms = [f["form"] for f in told["figures"] if f["protocol"] == "y"]
+    assert forms == [publishing.FLOAT, *reversed(publishing.INT8_FORMS)]
+
+
+def test_the_curve_goes_on_from_run_to_run(shipped):
+    *_, told = shipped
+    assert curve(told).lines == {
+        "float": ([10, 20], [40.0, 50.0]),
+        "qat": ([30, 40], [40.0, 50.0]),
+    }
+
+
+@pytest.mark.parametrize(("above", "word"), [(0.0, "reached"), (-0.01, "**not reached**")])
+def test_a_figure_is_reached_or_not(shipped, above, word):
+    *_, told = shipped
+    told = copy.deepcopy(told)
+    psnr, ssim = VARIANTS["sesr_m3"].published[2]["Set5"]
+    for figure in told["figures"]:
+        figure.update(psnr=psnr + above, ssim=ssim)
+    rows = re.findall(r"^\| Set5 \|.*\| (\S.*) \| (\S.*) \|$", card(told), re.M)
+    assert rows == [(f"{above:+.2f} / +0.0000", word)] * 3
+    assert f"{above:+.2f}" in results_table([told])
+
+
+def test_what_papers_do_not_print_is_neither(shipped):
+    *_, told = shipped
+    told = {**told, "model": "sesr_m3_hw"}
+    assert card(told).count("not published") == 3
+    assert "reached" not in card(told)
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
+    command = ["publish", "--model", str(tmp_path), "--data", "embedded:eval"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "not the folder of a run" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--from", "run@many"])
+    assert "number of steps" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cards_that_ship_are_made_of_their_facts():
+    from sesr_jax.pretrained import FOLDER
+
+    for told in cards():
+        assert (FOLDER / f"{told['name']}.md").read_text("utf-8") == card(told)
+        for file, size in told["files"].items():
+            assert (FOLDER / file).stat().st_size == size

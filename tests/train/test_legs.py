@@ -1,0 +1,63 @@
+"""What led to a network: runs are followed back to fresh weights, and no further than they count."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from sesr_jax.errors import InputError
+from sesr_jax.train import EXPANDED, base, legs
+from sesr_jax.train.checkpoint import claim, trained_on
+from sesr_jax.train.hardware import hardware
+
+
+def _run(folder, steps, init=""):
+    """A run's folder with a log: at each ten steps a PSNR, and 2 steps a second."""
+    config = base()
+    config.update(steps=steps, init=str(init))
+    claim(folder, config)
+    lines = [
+        {"step": s, "psnr": 30.0 + s, "steps_per_second": 2.0} for s in range(10, steps + 1, 10)
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def _save(path, **facts):
+    path.parent.mkdir(exist_ok=True)
+    save_file({"w": np.zeros(1, np.float32)}, path, facts)
+    return path
+
+
+def test_a_run_from_fresh_weights_is_one_leg(tmp_path):
+    (leg,) = legs(_run(tmp_path / "a", 40))
+    assert (leg.run.name, leg.steps, leg.hardware) == ("a", 40, hardware())
+    assert leg.hours == pytest.approx(40 / 2 / 3600)
+    assert leg.curve == [(s, 30.0 + s) for s in (10, 20, 30, 40)]
+
+
+def test_runs_are_followed_to_the_step_whose_weights_were_taken(tmp_path):
+    first = _run(tmp_path / "a", 40)
+    _save(first / EXPANDED, step="30")
+    last = _run(tmp_path / "b", 20, first / EXPANDED)
+    assert [(leg.run.name, leg.steps) for leg in legs(last)] == [("a", 30), ("b", 20)]
+    (first / EXPANDED).unlink()
+    assert legs(last)[0].steps == 40
+
+
+def test_weights_from_elsewhere_need_their_run(tmp_path):
+    last = _run(tmp_path / "b", 20, _save(tmp_path / "elsewhere" / "w.safetensors"))
+    with pytest.raises(InputError, match=r"w\.safetensors, which is in no run's folder"):
+        legs(last)
+    found = legs(last, (_run(tmp_path / "a", 40), 10))
+    assert [(leg.run.name, leg.steps) for leg in found] == [("a", 10), ("b", 20)]
+    assert found[0].curve == [(10, 40.0)]
+
+
+def test_a_run_that_does_not_say_its_hardware(tmp_path):
+    run = _run(tmp_path / "a", 10)
+    content = json.loads((run / "config.json").read_text())
+    del content["hardware"]
+    (run / "config.json").write_text(json.dumps(content))
+    assert trained_on(run) is None

@@ -1,0 +1,112 @@
+"""An .onnx file as an upscaler: as the network in float, as the .tflite file in INT8."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from flax import linen as nn
+
+from sesr_jax import ops
+from sesr_jax.data import embedded
+from sesr_jax.errors import InputError
+from sesr_jax.export import Options, export_network, export_onnx
+from sesr_jax.graph import cost, receptive_radius, trace
+from sesr_jax.models import create, network
+from sesr_jax.upscale import (
+    from_network,
+    from_onnx,
+    from_tflite,
+    in_domain,
+    load_upscaler,
+    upscale_photo,
+)
+
+_SIZE = (40, 48)
+_Y = np.random.default_rng(0).random((41, 57, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapsed()
+    images = embedded("train")[:2]
+    export_network(made, folder / "float.onnx", options=Options(precision="float32"), size=_SIZE)
+    export_network(made, folder / "int8.onnx", size=_SIZE, calibration=images)
+    export_network(made, folder / "int8.tflite", size=_SIZE, calibration=images)
+    return folder, made
+
+
+def test_a_float_file_is_the_network(files):
+    folder, made = files
+    found, expected = load_upscaler(folder / "float.onnx"), from_network(made)
+    assert (found.name, found.tile) == ("float", None)
+    for fact in ("scale", "channels", "halo", "align", "macs"):
+        assert getattr(found, fact) == getattr(expected, fact), fact
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (found, expected))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_int8_file_is_the_tflite_file(files):
+    folder, _ = files
+    onnx_file, tflite = from_onnx(folder / "int8.onnx"), from_tflite(folder / "int8.tflite")
+    assert (onnx_file.halo, onnx_file.macs) == (tflite.halo, tflite.macs)
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (onnx_file, tflite))
+    assert np.abs(np.rint((ours - theirs) * 255)).max() <= 1
+    assert theirs.std() > 0.01
+
+
+@pytest.mark.parametrize(("name", "scale"), [("fsrcnn", 3), ("ecbsr_m4c8", 4)])
+def test_reach_and_macs_of_other_networks(tmp_path, name, scale):
+    module = create(name, scale=scale)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), shapes)
+    graph = trace(module, zeros, (1, 12, 12, 1))
+    export_onnx(graph, tmp_path / "m.onnx")
+    found = from_onnx(tmp_path / "m.onnx")
+    assert (found.scale, found.halo) == (scale, receptive_radius(graph))
+    assert found.macs == pytest.approx(cost(graph).macs / 12**2)
+
+
+def test_pixels_that_a_file_leaves_to_the_host_are_moved(files, tmp_path):
+    folder, made = files
+    options = Options(precision="float32", tail="none")
+    export_network(made, tmp_path / "none.onnx", options=options, size=_SIZE)
+    found, expected = from_onnx(tmp_path / "none.onnx"), from_onnx(folder / "float.onnx")
+    assert (found.scale, found.macs) == (expected.scale, expected.macs)
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (found, expected))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_file_of_one_size_is_run_in_tiles(files, tmp_path):
+    folder, _ = files
+    model = onnx.load(folder / "float.onnx")
+    sizes = model.graph.input[0].type.tensor_type.shape.dim[2:]
+    for dim, n in zip(sizes, _SIZE, strict=True):
+        dim.dim_value = n
+    onnx.save(model, tmp_path / "fixed.onnx")
+    fixed, free = from_onnx(tmp_path / "fixed.onnx"), from_onnx(folder / "float.onnx")
+    assert fixed.tile == _SIZE
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (fixed, free))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    photo = embedded("eval")[1].hr[:60, :70]
+    assert upscale_photo(fixed, photo).shape == (120, 140, 3)
+
+
+def test_files_that_are_no_upscalers_are_named(files, tmp_path):
+    folder, _ = files
+    with pytest.raises(InputError, match=r"no such file: .*none\.onnx"):
+        from_onnx(tmp_path / "none.onnx")
+    whole = (folder / "float.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut\.onnx is no whole ONNX file"):
+        from_onnx(tmp_path / "cut.onnx")
+    for match, function, channels in (
+        ("RGB", lambda x: ops.relu(x), 2),
+        ("×1/2", lambda x: ops.space_to_depth(x, block=2), 1),
+        ("ReduceMean", lambda x: ops.mul(x, ops.mean(x, axes=(1, 2))), 1),
+    ):
+        graph = trace(nn.Sequential([function]), {}, (1, 8, 8, channels))
+        export_onnx(graph, tmp_path / "m.onnx")
+        with pytest.raises(InputError, match=match):
+            from_onnx(tmp_path / "m.onnx")
