@@ -7,10 +7,11 @@ hands over at once, where the target has such blocks.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from sesr_jax.npu.target import Target
+from sesr_jax.npu.target import Mac, Target
 
 Map = tuple[int, int, int]
 Block = tuple[int, int]
@@ -26,6 +27,8 @@ class Convolution:
       channels: of the input.
       groups: of the convolution; as many as channels is depthwise.
       fast: whether Winograd's method is possible: unit stride, no zeros inserted.
+      stride: of its steps over the input.
+      upscales: how many rows of output a row of input makes, where it is transposed.
     """
 
     kernel: tuple[int, int]
@@ -33,6 +36,8 @@ class Convolution:
     channels: int
     groups: int = 1
     fast: bool = False
+    stride: int = 1
+    upscales: int = 1
 
     @property
     def depthwise(self) -> bool:
@@ -55,16 +60,21 @@ def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, st
     return direct, "direct"
 
 
-def direct_cycles(target: Target, work: Convolution) -> int:
+def direct_cycles(target: Target, work: Convolution, rows: int | None = None) -> int:
     """MAC cycles of a convolution by its definition.
 
     The array takes whole patches of pixels and whole groups of input and output channels:
     ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
-    has 1/g of them. A depthwise one leaves most of them idle.
+    has 1/g of them. A depthwise one leaves most of them idle. An array that works in blocks fits them to
+    stripes of `rows`.
     """
     mac = target.mac
     height, width, channels = work.output
-    pixels = round_up(height, mac.pixels[0]) * round_up(width, mac.pixels[1])
+    patch_h, patch_w, lanes = (*mac.pixels, mac.outputs)
+    if mac.blocks is not None and not work.depthwise:
+        stripe = (min(rows or height, height), width, channels)
+        patch_h, patch_w, lanes = micro_block(mac.blocks.micro, stripe)
+    pixels = round_up(height, patch_h) * round_up(width, patch_w)
     taps = math.prod(work.kernel)
     rate = _pixels_per_cycle(target)
     depthwise: float = taps * ceil_div(channels, mac.depthwise)
@@ -75,19 +85,40 @@ def direct_cycles(target: Target, work: Convolution) -> int:
         groups = depthwise
     else:
         inputs = work.channels // work.groups
-        outputs = ceil_div(channels // work.groups, mac.outputs)
-        turns = min(_turns(mac.inputs, taps, inputs, group) for group in mac.tap_groups)
-        groups = work.groups * turns * outputs
+        outputs = ceil_div(channels // work.groups, lanes) * lanes / mac.outputs
+        turns = _turns(mac, taps, inputs, tap_group(mac, taps, inputs))
+        groups = work.groups * turns * outputs / (2 if inputs <= mac.sparse else 1)
         if work.channels == 1 and mac.depthwise_macs:
             groups = min(groups, depthwise)
     return math.ceil(pixels * groups / (rate * mac.efficiency))
 
 
-def _turns(lanes: int, taps: int, channels: int, group: int) -> int:
-    """Turns in which input lanes take all taps of all channels, `group` taps at once."""
+def tap_group(mac: Mac, taps: int, channels: int) -> int:
+    """How many taps of a kernel share the input lanes."""
+    if not mac.tap_fill:
+        return min(mac.tap_groups, key=lambda group: _turns(mac, taps, channels, group))
+    step, least = mac.tap_fill
+    counted = taps // step * step + max(taps % step, least)
+
+    def fill(group: int) -> float:
+        filled = channels / round_up(channels, mac.inputs // group)
+        return filled if group == 1 else filled * taps / counted
+
+    return max(sorted(mac.tap_groups, reverse=True), key=fill)
+
+
+def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
+    """Turns in which the input lanes take all taps of all channels, `group` taps at once."""
     if not group:
-        return ceil_div(taps * channels, lanes)
-    return ceil_div(taps, group) * ceil_div(channels, max(1, lanes // group))
+        return ceil_div(taps * channels, mac.inputs)
+    width = max(1, mac.inputs // group)
+    step = mac.input_step if mac.input_step and channels <= width else width
+    return ceil_div(taps, group) * group * round_up(channels, step) / mac.inputs
+
+
+def micro_block(micro: Sequence[Map], output: Map) -> Map:
+    """The first of those that pad the output least."""
+    return min(micro, key=lambda one: math.prod(map(round_up, output, one)))
 
 
 def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:

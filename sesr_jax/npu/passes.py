@@ -23,7 +23,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sesr_jax.npu.engines import Convolution
+from sesr_jax.npu.engines import Convolution, ceil_div
 from sesr_jax.npu.layers import Layer, Map4, as_nhwc
 from sesr_jax.npu.target import OpRule, Target
 
@@ -101,7 +101,9 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
         for part in _split_activation(layer, target):
             rule = find_rule(part, target)
             free = rule is not None and rule.engine == "none" and not refusal(part, target)
-            if part.inputs and (free or (part.op in ("add", "mul") and _is_scalar(part))):
+            scalar = part.op in ("add", "mul") and _is_scalar(part)
+            rescales = scalar and (rule is None or not rule.counts_scalars)
+            if part.inputs and (free or rescales):
                 alias[part.output] = _resolved(part.inputs, alias)
                 continue
             for p in _lower(part, target):
@@ -109,7 +111,11 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
                 inputs = _resolved(p.inputs, alias)
                 sizes = tuple(shapes[name] for name in inputs)
                 p = dataclasses.replace(p, inputs=inputs, input_shapes=sizes)
-                if rule is not None and rule.joins and not p.flag:
+                if scalar and not p.flag:  # any number of channels fills the lanes
+                    lanes = target.vector.lanes
+                    elements = math.prod(p.vector_map)
+                    p = dataclasses.replace(p, vector_map=(1, ceil_div(elements, lanes), lanes))
+                if rule is not None and rule.joins and not p.flag and not scalar:
                     p = _joined(passes, p, reads)
                 passes.append(p)
     return tuple(passes)
@@ -359,6 +365,8 @@ def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales
             output=(h, w, c),
             channels=as_nhwc(layer.input_shapes[0])[3],
             groups=layer.groups,
+            stride=1 if layer.op == "conv2d_transpose" else layer.strides[0],
+            upscales=upscales,
             fast=upscales == 1
             and (layer.strides == (1, 1) or layer.op == "conv2d_transpose")
             and layer.groups == 1

@@ -10,7 +10,8 @@ are kept before a pass that reads beyond its own, one before any other; one more
 transfers run beside the computation. Once a whole tensor lies on chip, nothing before it is needed
 any more.
 
-Dynamic programming over the runs takes the fastest. Like Arm's compiler for Ethos-N, the search plans
+Dynamic programming over the runs takes the fastest; where an array works in blocks, the cascades that are
+cut are given beforehand. Like Arm's compiler for Ethos-N, the search plans
 as if the network's own input and output lay in bricks as tensors between passes do, and pays for the
 conversion afterwards where they do not. Limits: one image; weights do not compress; a cascade's
 tensors are allocated without gaps.
@@ -125,7 +126,7 @@ def _sram_alone(striped: StripedPass, cuts: Cuts) -> Array:
     if striped.work.engine == "copy":
         return 0 * cuts.rows  # it streams
     loads = tuple(dict.fromkeys(striped.work.inputs))
-    buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts)
+    buffers = striped.input_bytes(cuts, loads) + striped.output_bytes(cuts, stores=True)
     return buffers + striped.weight_bytes(cuts) + _programs([striped])
 
 
@@ -145,19 +146,26 @@ class _Search:
         for i, p in enumerate(passes):
             for name in dict.fromkeys(p.inputs):
                 self.readers.setdefault(name, []).append(i)
-        self.passes = [StripedPass(p, target, saving, self._wanted(p, passes)) for p in passes]
+        self.passes = [StripedPass(p, target, saving, *self._wanted(p, passes)) for p in passes]
         # Networks repeat their layers, and candidates of a search share them.
         self.kinds = [dataclasses.replace(p, work=p.work.anonymous) for p in self.passes]
+        self.own = {name for p in passes for name in (*p.inputs, p.output)}
+        self.own -= self.producer.keys() & self.readers.keys()
+        self.fixed = self._longest() if target.streams else {}
 
-    def _wanted(self, p: Pass, passes: Sequence[Pass]) -> int:
-        """Stripes of output that must be kept for the passes that read it."""
+    def _wanted(self, p: Pass, passes: Sequence[Pass]) -> tuple[int, int]:
+        """Stripes of output that must be kept for the passes that read it, and rows more for each."""
         readers = self.readers.get(p.output, [])
+        if self.target.streams:
+            return 2, max((sum(passes[i].reach) for i in readers), default=0)
         if len(readers) != 1 or passes[readers[0]].upscales > 1:
-            return 3
-        return 1 + sum(n > 0 for n in passes[readers[0]].reach)
+            return 3, 0
+        return 1 + sum(n > 0 for n in passes[readers[0]].reach), 0
 
     def runs(self, first: int) -> list[_Run]:
-        """The pass alone, and the best cascade of every length that starts with it."""
+        """The pass alone, and the best cascade of every length that starts with it; or a fixed one."""
+        if first in self.fixed:
+            return [self.fixed[first]]
         cycles, cuts = _fastest_alone(self.kinds[first])
         runs = [_Run(first, first, cycles, cuts)]
         if self.target.stripes.cascades > 1 and self.kinds[first].work.engine != "copy":
@@ -170,7 +178,7 @@ class _Search:
         state = _Cascade(self, first, cuts)
         last = min(len(self.passes), first + self.target.stripes.cascades)
         for i in range(first + 1, last):
-            if not state.continues(i):
+            if not state.continues(i) or i in self.fixed:
                 break
             ends = [(*state.end(i, slots), slots) for slots in (2, 1)] if state.closes(i) else []
             cycles, best, slots = min(ends, default=(math.inf, 0, 0))
@@ -178,6 +186,67 @@ class _Search:
                 runs.append(_Run(first, i, cycles, cuts[state.origin[[best]]], slots))
             state.go_on(i)
         return runs
+
+    def _longest(self) -> dict[int, _Run]:
+        """Cascades that are as long as they can be, by their first pass, as Arm's Vela finds them.
+
+        From the first pass on, as many as fit in stripes of a row, up to one whose maps lie on chip as
+        a whole. Weights are kept beside them as long as there is room. Then the stripes grow, and may
+        break a cascade as often as those of two rows do.
+        """
+        found: dict[int, _Run] = {}
+        first, n = 0, len(self.passes)
+        while first < n:
+            last, size = self._reached(first, n - 1, 1, frozenset())
+            rows, best = 1, [(first, last)] if last > first else []
+            kept: set[int] = set()
+            for i in range(first, last + 1):
+                size += self.passes[i].kept_bytes(1)
+                if size <= self.target.memory.sram_bytes:
+                    kept.add(i)
+            most = n
+            for more in range(2, self.passes[first].work.output_shape[1] // 2 + 1) if best else ():
+                cascades = self._split(first, last, more, frozenset(kept))
+                if cascades is None or len(cascades) > most:
+                    break
+                rows, best, most = more, cascades, len(cascades) if more == 2 else most
+            found |= {a: _Run(a, b, 0.0, self.passes[a].stripes_of(rows), 1) for a, b in best}
+            first = last + 1
+        return found
+
+    def _split(
+        self, first: int, last: int, rows: int, kept: frozenset[int]
+    ) -> list[tuple[int, int]] | None:
+        """The cascades that these passes are in stripes of so many rows; None where one is left alone."""
+        found = []
+        while first <= last:
+            end, _ = self._reached(first, last, rows, kept)
+            if end > first:
+                found.append((first, end))
+            elif self.passes[first].whole_bytes(self.own) > self.target.memory.sram_bytes:
+                return None
+            first = end + 1
+        return found
+
+    def _reached(self, first: int, last: int, rows: int, kept: frozenset[int]) -> tuple[int, int]:
+        """The last pass of the longest cascade, and its bytes on chip with the weights of `kept`."""
+        limit = self.target.memory.sram_bytes
+        striped = self.passes[first]
+        cuts = striped.stripes_of(rows)
+        size = striped.kept_bytes(rows) * (first in kept)
+        for i in range(first, last):
+            after = self.passes[i + 1]
+            flows = self.readers.get(striped.work.output) == [i + 1]
+            if not flows or striped.work.joined or after.work.joined:
+                return i, size
+            more = int(striped.output_bytes(cuts)[0]) + after.kept_bytes(rows) * (i + 1 in kept)
+            copies = "copy" in (striped.work.engine, after.work.engine)
+            if copies or size + more > limit or after.whole_bytes(self.own) <= limit:
+                return i, size
+            size += more
+            cuts = after.continued(*striped.output_stripe(cuts), cuts.block, 0)
+            striped = after
+        return last, size
 
     def costs(self, run: _Run, number: int) -> list[Cost]:
         """What a run costs with its tensors as they really lie in DRAM."""
@@ -209,7 +278,10 @@ class _Search:
         plain = frozenset(own - bricked)
         times = striped.times(cuts, loads=loads, stores=stores, plain=plain)
         mac, algorithm = 0, ""
-        if p.conv is not None:
+        blocks = striped.blocks(cuts, loads, stores=stores)
+        if blocks is not None:
+            mac, algorithm = blocks.mac_cycles, "direct"
+        elif p.conv is not None:
             mac, algorithm = mac_cycles(target, p.conv, target.vector.blocks[int(cuts.block[0])])
         parts = {name: _scalar(getattr(times, name)) for name in _PARTS}
         height, width = (p.input_shapes[0] if p.inputs else p.output_shape)[1:3]
@@ -320,7 +392,7 @@ class _Cascade:
         rows, columns, _ = self.live[next(name for name in names if name in self.live)]
         cuts = striped.continued(rows, columns, self.block, slots)
         loads = tuple(name for name in names if name not in self.live)
-        output = striped.output_bytes(cuts)
+        output = striped.output_bytes(cuts, stores=slots > 0)
         others = striped.input_bytes(cuts, loads) + striped.weight_bytes(cuts)
         live = sum(size for _, _, size in self.live.values())
         programs = _programs(search.passes[self.first : i + 1])

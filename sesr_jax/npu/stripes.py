@@ -10,11 +10,12 @@ what they have). Sizes of stripes are powers of two of a base, as that compiler 
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
+from sesr_jax.npu.blocks import BlockWork, in_blocks
 from sesr_jax.npu.engines import Convolution, mac_cycles, round_up, vector_cycles
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.target import Target
@@ -90,12 +91,14 @@ class StripedPass:
       target: the NPU.
       saving: the share that compression saves of tensors between passes.
       wanted_slots: stripes of output that the passes which read it need at once.
+      wanted_rows: more of each.
     """
 
     work: Pass
     target: Target
     saving: float
     wanted_slots: int
+    wanted_rows: int
 
     @property
     def _input(self) -> tuple[int, int]:
@@ -116,9 +119,8 @@ class StripedPass:
         target, p = self.target, self.work
         h, w = self._input
         channels = p.output_shape[3]
-        if p.engine == "copy":
-            one = np.ones(1, int)
-            return Cuts(one * h, one * w, one * channels, 0 * one, one, one, one, one > 1)
+        if p.engine == "copy" or target.streams:
+            return self.stripes_of(h)
         blocks = list(enumerate(target.vector.blocks))
         if p.conv is None:
             blocks = [(target.vector.default_block, (1, 1))]
@@ -173,6 +175,14 @@ class StripedPass:
                     found.append(cuts[np.flatnonzero(keep)])
         return Cuts(*(np.concatenate([getattr(cuts, name) for cuts in found]) for name in _CUTS))
 
+    def stripes_of(self, rows: int) -> Cuts:
+        """The one way to cut the pass into stripes of so many rows of input, or not at all."""
+        h, w = self._input
+        one = np.ones(1, int)
+        slots = one if rows >= h else self.wanted_slots * one
+        channels = self.work.output_shape[3] * one
+        return Cuts(min(rows, h) * one, w * one, channels, 0 * one, one, slots, one, one > 1)
+
     def continued(self, rows: Array, columns: Array, block: Array, slots: int) -> Cuts:
         """The cuts of a pass in a cascade, whose input comes in stripes of `rows` × `columns`.
 
@@ -209,6 +219,8 @@ class StripedPass:
     def input_bytes(self, cuts: Cuts, loads: Sequence[str]) -> _Number:
         """For the stripes of the tensors that it loads."""
         total: _Number = 0
+        if self.target.streams:
+            return 0 * cuts.rows
         for name in loads:
             _, h, w, c = self._shape(name)
             rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
@@ -223,16 +235,42 @@ class StripedPass:
             )
         return total
 
-    def output_bytes(self, cuts: Cuts) -> Array:
-        """For the stripes of its output."""
+    def output_bytes(self, cuts: Cuts, *, stores: bool = False) -> Array:
+        """For the stripes of its output, which may go to DRAM."""
+        if stores and self.target.streams:
+            return 0 * cuts.rows
         rows, columns = self.output_stripe(cuts)
+        rows = rows + self.wanted_rows * (cuts.out_slots > 1)
         return self._granular(cuts.out_slots * self._on_chip(rows, columns, cuts.channels))
 
     def weight_bytes(self, cuts: Cuts) -> Array:
         """For its weights."""
+        if self.target.streams:
+            return 0 * cuts.rows
         depth = self.work.output_shape[3]
         size = self.work.weight_bytes * np.minimum(cuts.channels, depth) // depth
         return self._granular(cuts.weight_slots * size)
+
+    def kept_bytes(self, rows: int) -> int:
+        """For its weights in stripes of so many rows, where the array works in blocks."""
+        share = 0.0 if self.work.conv is None else 1.0
+        if self.work.conv is not None and self.target.streams:
+            share = in_blocks(self.target, self.work.conv, rows).weight_share
+        return math.ceil(self.work.weight_bytes * share)
+
+    def whole_bytes(self, own: Collection[str]) -> int:
+        """For all that it reads and writes at once; the network's `own` input and output have no bricks."""
+        total = self.kept_bytes(self.work.output_shape[1])
+        names = (*self.work.inputs, self.work.output)
+        for name, shape in zip(
+            names, (*self.work.input_shapes, self.work.output_shape), strict=True
+        ):
+            _, h, w, c = shape
+            if name in own:
+                total += h * w * c * self.target.bits // 8
+            else:
+                total += int(self._on_chip(np.array(h), np.array(w), c))
+        return total
 
     def _on_chip(self, rows: Array, columns: Array, channels: Array | int) -> Array:
         height, width, depth = self.target.memory.sram_brick
@@ -285,6 +323,7 @@ class StripedPass:
         n_h, n_w = -(-h // cuts.rows), -(-w // cuts.columns)
         n_c = -(-p.output_shape[3] // cuts.channels)
         count = n_h * n_w * n_c
+        blocks = self.blocks(cuts, loads, stores=stores)
         read: _Number = 0.0
         serial: _Number = 0.0
         write: _Number = 0.0
@@ -294,10 +333,14 @@ class StripedPass:
         if loads:
             again = np.where((n_h * n_w > 1) & self._dense, n_c, 1)
             parts = [self._load(cuts, name, n_h, n_w, name in plain) for name in loads]
-            if loads[0] == p.inputs[0]:
-                parts[0] = (parts[0][0] * self._fetches, *parts[0][1:])
+            if p.conv is None and p.joined and len(loads) == len(p.inputs) == 1:
+                parts *= 2
+            if blocks is not None and loads[0] == p.inputs[0]:
+                again_read = blocks.reads * self._bursts(blocks.read_run, loads[0] in plain)
+                parts[0] = (parts[0][0] * again_read, *parts[0][1:])
             size = sum(again * whole for whole, _, _ in parts)
-            longest = again * functools.reduce(np.maximum, (whole for whole, _, _ in parts))
+            together = np.maximum if p.conv is not None else np.add
+            longest = again * functools.reduce(together, (whole for whole, _, _ in parts))
             ahead = sum(np.minimum(lead, again * whole) for whole, lead, _ in parts)
             pieces = sum(pieces for _, _, pieces in parts)
             read, serial = self._transfer(size, n_h * n_w * again * pieces, ahead)
@@ -307,28 +350,38 @@ class StripedPass:
             read, serial, size = read + more, serial + wait, size + p.weight_bytes
         if stores:
             written, last, pieces = self._store(cuts, p.output in plain)
+            if blocks is not None:
+                written = written * self._bursts(blocks.write_run, p.output in plain)
             write, wait = self._transfer(written, count * pieces, last)
             serial = serial + wait
         mac, vector = self._compute(cuts, count)
+        if blocks is not None:
+            edge = blocks.edge_cycles + blocks.edge_elements * p.patch_cycles / target.vector.lanes
+            mac = float(blocks.mac_cycles + edge)
         if p.engine == "copy":
             serial, read, write = serial + read + write, 0.0, 0.0
         bus = np.maximum(read, write) if target.memory.duplex else read + write
         if target.memory.read_bytes_per_cycle and p.engine != "copy":  # copies are the host's
             read = np.maximum(read, longest / target.memory.read_bytes_per_cycle)
             bus = np.maximum(bus, read)
+        if blocks is not None:
+            bus = np.maximum(bus, blocks.scale_cycles)
         total = serial + np.maximum(np.maximum(mac, vector), bus) + target.stripes.layer_cycles
         merit = total + target.stripes.byte_cycles * (size + written)
         return Times(serial, read, write, mac, vector, size, written, total, merit)
 
-    @property
-    def _fetches(self) -> float:
-        """How often a convolution reads its input from DRAM."""
-        pieces, conv = self.target.mac.fetch, self.work.conv
-        if not pieces or conv is None:
-            return 1.0
-        halos = (1 + (size - 1) / piece for size, piece in zip(conv.kernel, pieces, strict=False))
-        channels = 1 if conv.depthwise or conv.channels == 1 else conv.output[2]
-        return math.prod(halos) * -(-channels // pieces[2])
+    def blocks(self, cuts: Cuts, loads: Sequence[str], *, stores: bool) -> BlockWork | None:
+        """What the pass takes in blocks, where the array works in such; there is one cut then."""
+        p = self.work
+        if p.conv is None or not self.target.streams:
+            return None
+        alone = stores and p.inputs[0] in loads
+        rows = p.output_shape[1] if alone else np.max(self.output_stripe(cuts)[0], initial=1)
+        return in_blocks(self.target, p.conv, int(rows))
+
+    def _bursts(self, run: int, plain: bool) -> float:
+        """Bytes transferred for each of a tensor of which `run` lie together."""
+        return max(1.0, self.target.memory.burst_bytes / run) if plain else 1.0
 
     def _compute(self, cuts: Cuts, count: Array) -> tuple[_Number, _Number]:
         """Cycles of both engines, with their overheads a stripe."""
@@ -403,7 +456,7 @@ class StripedPass:
     def _transfer(self, size: _Number, count: _Number, serial: _Number) -> tuple[Array, Array]:
         """Cycles of a transfer in `count` pieces: beside the computation, and not."""
         cycles = transfer_cycles(self.target, size, count)
-        alone = cycles * (serial / size)
+        alone = cycles * (0.0 if self.target.streams else serial / size)
         return cycles - alone, alone
 
 

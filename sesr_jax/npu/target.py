@@ -41,12 +41,42 @@ class Winograd:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The pieces of output that an array makes one after another, fetching the input of each anew.
+
+    Such an array works straight from and to DRAM. Nothing lies on chip but what flows inside a cascade, in
+    buffers of two stripes with their overlap; `Stripes.base`, `columns` and `depths` do not apply.
+
+    Attributes:
+      micro: heights, widths and channels of the least pieces; an output takes the first of those that
+        pad it least. All have as many elements.
+      largest: height and width of a block.
+      input_bytes: of the buffer for the input of a block and of the next.
+      sum_bytes: of that for their sums, of 4 bytes each.
+      kernel: the largest side; larger kernels run in parts, each of which reads the input.
+      scale_cycles: for the scale and bias of one output channel, which each block reads too.
+      weight_share: of their bytes, that weights take on chip, where they are compressed.
+      port_bytes: a cycle, from and to the chip's memory: before the first block and after the last.
+    """
+
+    micro: tuple[tuple[int, int, int], ...]
+    largest: int
+    input_bytes: int
+    sum_bytes: int
+    kernel: int
+    scale_cycles: float
+    weight_share: float
+    port_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Mac:
     """The MAC array.
 
     Attributes:
       macs_per_cycle: its peak.
       inputs: input channels taken at once; more come in turns, fewer leave units idle.
+      input_step: channels to whose multiple fewer are padded; 0 is all lanes.
       outputs: output channels computed at once.
       depthwise: channels of a depthwise convolution computed at once.
       depthwise_macs: its products a cycle, the taps padded to the largest of `tap_groups`; a
@@ -54,8 +84,11 @@ class Mac:
       pixels: height and width to which output maps are padded.
       tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
         several, the fastest is taken. 0 is any number.
-      fetch: rows, columns and channels of the pieces of output for each of which the input is read
-        anew, halo included, where it lies in DRAM; none where it is read once.
+      tap_fill: how a compiler chooses among them where it is not by time: by how much of the lanes
+        is filled, the taps counted in groups of the first number, a rest as no less than the second.
+      sparse: the most input channels at which half of the products are skipped, as an array does
+        that needs two weights of four channels: the others' are zeros of the padding.
+      blocks: None where the input is read once.
       efficiency: the share of the peak that a fully used array sustains.
       winograd: None where the array has no such mode.
     """
@@ -65,9 +98,12 @@ class Mac:
     outputs: int
     depthwise: int
     pixels: tuple[int, int]
+    input_step: int = 0
     tap_groups: tuple[int, ...] = (1,)
+    tap_fill: tuple[int, ...] = ()
+    sparse: int = 0
     depthwise_macs: int = 0
-    fetch: tuple[int, ...] = ()
+    blocks: Blocks | None = None
     efficiency: float = 1.0
     winograd: Winograd | None = None
 
@@ -116,6 +152,8 @@ class Memory:
       sram_brick: height, width and channels to which a stripe is padded on chip.
       dram_brick: to which a tensor is padded in DRAM; the network's own input and output are not.
       sram_granule: bytes to which each buffer is padded.
+      burst_bytes: of the least transfer, which a run of fewer bytes takes whole, as those of a map
+        without bricks where a convolution takes or makes some of its channels; 0 is any.
       border: rows or columns that travel with a stripe where a stripe beside it overlaps.
       transfer_cycles: overhead of one transfer.
       transfer_minimum_cycles: the least time of one.
@@ -133,6 +171,7 @@ class Memory:
     sram_brick: tuple[int, int, int] = (1, 1, 1)
     dram_brick: tuple[int, int, int] = (1, 1, 1)
     sram_granule: int = 1
+    burst_bytes: int = 0
     border: int = 1
     transfer_cycles: float = 0
     transfer_minimum_cycles: float = 0
@@ -189,6 +228,8 @@ class OpRule:
       cycles: of the vector engine, for one patch of all its lanes.
       stripe_cycles: the vector engine's overhead a stripe, where it differs from `Stripes.cycles`.
       fuses: whether it runs on a convolution's results at no pass of its own.
+      counts_scalars: whether it is a pass of its own with one number too, which else is a change of
+        scale and zero point.
       joins: whether it reads two tensors side by side, or one twice, so that no stripes flow into it or
         out of it; it then runs on the results of a convolution that makes one of two.
       kernels: allowed heights and widths of kernels.
@@ -209,6 +250,7 @@ class OpRule:
     cycles: float = 0
     stripe_cycles: float | None = None
     fuses: bool = False
+    counts_scalars: bool = False
     joins: bool = False
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
@@ -258,6 +300,11 @@ class Target:
     def tops(self) -> float:
         """Peak operations (two a MAC) a second, in 10¹²."""
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
+
+    @property
+    def streams(self) -> bool:
+        """Whether the array works straight from and to DRAM (`Blocks`)."""
+        return self.mac.blocks is not None
 
     @property
     def uncertain(self) -> tuple[str, ...]:

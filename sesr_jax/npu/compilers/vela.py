@@ -5,7 +5,8 @@
 Its figures are estimates of its own performance model, not measurements. An operator that the NPU
 lacks, DEPTH_TO_SPACE above all, falls to the host's CPU and counts as nothing there; here it counts
 as our estimate of its traffic. In its memory modes without a size ("Shared_Sram", "Sram_Only") a map
-of any size fits on chip. A 1-channel first convolution counts half its products on the Ethos-U85.
+of any size fits on chip. On the Ethos-U85 a convolution of 1 or 2 channels
+counts half its products: its padded weights are 2:4 sparse.
 """
 
 import csv
