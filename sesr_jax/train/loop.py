@@ -119,11 +119,14 @@ def train(
     trained = dataclasses.replace(
         fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
     )
-    if processes.is_first():
+
+    def finish() -> None:
         network.save(trained, run / EXPANDED, step=str(int(state.step)))
         network.save(trained.collapsed(), run / WEIGHTS, step=str(int(state.step)))
         if config.stages:
             write_page(stages, shapes, run)
+
+    processes.told(finish)  # the others wait: whoever leaves early is taken for dead
     return trained
 
 

@@ -68,6 +68,8 @@ def join(
             f"the processes of this run do not meet ({reason}): each needs the same --coordinator HOST:PORT "
             "and --processes, and its own --process, where jax does not know the cluster; give them."
         ) from error
+    # Gloo's processes must connect within 30 s of one another, which they are nearest to now.
+    multihost_utils.sync_global_devices("joined")
 
 
 def is_first() -> bool:

@@ -16,6 +16,7 @@ import pytest
 from sesr_jax import train
 from sesr_jax.cli.train import read_config
 from sesr_jax.errors import InputError
+from sesr_jax.files import read_safetensors
 from sesr_jax.models import network
 from sesr_jax.train import processes
 
@@ -44,11 +45,11 @@ def refuse(*_):
 socket.getaddrinfo = socket.socket.connect = refuse
 """
 
-# Else the survivor would be waited for three times as long.
+# Else the survivor would be waited for longer.
 _IMPATIENT = """
 import functools
 from sesr_jax.train import processes
-processes.join = functools.partial(processes.join, patience=10)
+processes.join = functools.partial(processes.join, patience=20)
 """
 
 _MAIN = "import sys; from sesr_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -107,7 +108,8 @@ def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machi
     settings = "steps=1600, steps_per_call=10, eval_every=1600, checkpoint_every=50"
     config = _config(tmp_path, photos, settings)
     alone, run = tmp_path / "alone", tmp_path / "run"
-    assert _end(_start(config, alone, env=cache, before=_BARE)) == (0, "")
+    status, said = _end(_start(config, alone, env=cache, before=_BARE))
+    assert status == 0, said
 
     killed, asked = random.randint(1, 30), random.randint(35, 60)
     print(f"killed after {killed} lines of the log, asked to end after {asked}")
@@ -126,8 +128,10 @@ def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machi
     assert 10 * asked <= last < 1600
 
     assert _end(_start(config, run, env=cache))[0] == 0
-    assert (run / train.EXPANDED).read_bytes() == (alone / train.EXPANDED).read_bytes()
-    assert (run / train.WEIGHTS).read_bytes() == (alone / train.WEIGHTS).read_bytes()
+    for name in (train.EXPANDED, train.WEIGHTS):
+        (got, facts), (want, same_facts) = (read_safetensors(f / name) for f in (run, alone))
+        assert facts == same_facts
+        jax.tree.map(np.testing.assert_array_equal, got, want)
     assert _losses(run) == _losses(alone)
 
 
@@ -151,14 +155,15 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(photos, tmp_pat
     _signal_after(both[victim], run, lines, signal.SIGKILL)
     since = time.monotonic()
     ends = [_end(process) for process in both]
-    assert time.monotonic() - since < 60
+    assert time.monotonic() - since < 120
     for status, words in ends:
         assert status != 0
         assert words.strip().splitlines()[-1].startswith("sesr train: this process ended before")
     with pytest.raises(FileNotFoundError):
         (run / train.WEIGHTS).read_bytes()
 
-    assert [_end(process)[0] for process in _start_two(config, run, cache)] == [0, 0]
+    for status, said in map(_end, _start_two(config, run, cache)):
+        assert status == 0, said
     alone = train.train(read_config(str(config)), tmp_path / "alone", progress=False)
     two = network.load(run / train.EXPANDED)
     jax.tree.map(
