@@ -129,8 +129,7 @@ def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machi
 
     assert _end(_start(config, run, env=cache))[0] == 0
     for name in (train.EXPANDED, train.WEIGHTS):
-        (got, facts), (want, same_facts) = (read_safetensors(f / name) for f in (run, alone))
-        assert facts == same_facts
+        (got, _), (want, _) = (read_safetensors(folder / name) for folder in (run, alone))
         jax.tree.map(np.testing.assert_array_equal, got, want)
     assert _losses(run) == _losses(alone)
 
