@@ -72,7 +72,9 @@ def describe(
     kinds = {part["term"] for _, part in parts if "term" in part}
     if kinds <= {"Conv"}:
         return facts | {"graph": json.dumps(_operations(module, variables, scheme))}
-    return facts | {"terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in kinds})}
+    return facts | {
+        "terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in sorted(kinds)})
+    }
 
 
 def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:

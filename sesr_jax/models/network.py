@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import safetensors.numpy
 from flax import linen as nn
-from safetensors.numpy import save_file
 
 from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
@@ -109,7 +109,19 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         **facts,
     }
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata)
+        temporary.write_bytes(_ordered(safetensors.numpy.save(arrays, metadata)))
+
+
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with its metadata in alphabetical order, so that equal networks are equal files.
+
+    The library writes them in an order that changes from one call to the next.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return data[:8] + text.ljust(end - 8) + data[end:]
 
 
 def load(path: str | os.PathLike[str]) -> Network:

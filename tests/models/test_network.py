@@ -34,6 +34,13 @@ def test_a_file_gives_back_the_network(tmp_path, name, collapsed):
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_equal_networks_are_equal_files(tmp_path):
+    for i in range(5):
+        network.save(_network(), tmp_path / f"{i}.safetensors", a="1", b="2", c="ü")
+    (content,) = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert int.from_bytes(content[:8], "little") % 8 == 0  # where the arrays begin
+
+
 def test_collapsing_keeps_the_function_and_shrinks_the_file(tmp_path):
     expanded = network.init("sesr_m3", scale=2, key=jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 1))
