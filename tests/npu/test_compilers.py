@@ -65,15 +65,24 @@ def plain(tmp_path_factory) -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory) -> pathlib.Path:
+    """SESR-M3 ×2 at a size whose cycles are work, and not the wait for commands."""
+    path = tmp_path_factory.mktemp("vela") / "frame.tflite"
+    benchmark.export("sesr_m3_hw", 2, (180, 320), path)
+    return path
+
+
 @needs_vela
-@pytest.mark.parametrize("target", ["ethos-u65-512", "ethos-u85-2048"])
-def test_the_estimates_agree_layer_by_layer(model, plain, target):
-    found = [
-        row
-        for path in (model, plain)
-        for row in benchmark.rows(path, path.stem, target, group="unseen")
-    ]
-    assert len(found) == 9
+@pytest.mark.parametrize(
+    ("target", "networks"),
+    # What RGB costs Ethos-U65 is not modelled: see the benchmark.
+    [("ethos-u65-512", ["frame"]), ("ethos-u85-2048", ["frame", "plain"])],
+)
+def test_the_estimates_agree_layer_by_layer(target, networks, request):
+    paths = map(request.getfixturevalue, networks)
+    found = [row for path in paths for row in benchmark.rows(path, path.stem, target, "unseen")]
+    assert len(found) == (5 if networks == ["frame"] else 9)
     rank, median = benchmark.agreement(found)
     assert rank >= 0.95
     assert median < 0.2

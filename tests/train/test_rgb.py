@@ -23,7 +23,6 @@ def run(tmp_path_factory):
     data = str(folder / "data")
     config.data.update(train=data, eval=data, patch=16, batch=4)
     config.update(steps=40, steps_per_call=20, eval_every=20, checkpoint_every=40)
-    config.stages = (train.stage(), train.stage("quantise", steps=20))
     config.optim.update(lr=5e-3)
     train.train(config, folder / "run", progress=False)
     return config, folder

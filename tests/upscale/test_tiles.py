@@ -22,13 +22,18 @@ from sesr_jax.graph import alignment, receptive_radius, trace
 from sesr_jax.models.network import init
 from sesr_jax.upscale import upscale_tiled
 
+_SMALL = {
+    "blocks": 1,
+    "expansion": 8,
+    "centre": 0.5,
+}  # exact beside the other numbers, as 128/255 is not
 MODELS = {
-    "sesr_x2": ("sesr_m3", 2, {"blocks": 1, "expansion": 8}),
-    "sesr_x3": ("sesr_m3", 3, {"blocks": 1, "expansion": 8}),
-    "sesr_x4": ("sesr_m3", 4, {"blocks": 1, "expansion": 8}),
+    "sesr_x2": ("sesr_m3", 2, _SMALL),
+    "sesr_x3": ("sesr_m3", 3, _SMALL),
+    "sesr_x4": ("sesr_m3", 4, _SMALL),
     "fsrcnn_x2": ("fsrcnn", 2, {"mappings": 1}),
 }
-WIDE = {"sesr_xl_x2": ("sesr_xl", 2, {"blocks": 1, "expansion": 8})}
+WIDE = {"sesr_xl_x2": ("sesr_xl", 2, _SMALL)}
 
 
 @functools.cache
