@@ -2,9 +2,19 @@
 
 import pathlib
 
+import jax
 import pytest
 
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+# Parts whose tests compile much and run little: they do without the compiler's optimisations.
+_BARELY_RUN = {"models", "train"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compiles as the part of the tests wants it, its fixtures too."""
+    jax.config.update("jax_disable_most_optimizations", item.path.parent.name in _BARELY_RUN)
 
 
 @pytest.fixture(scope="session")
