@@ -21,7 +21,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
 from sesr_jax.train import processes
-from sesr_jax.train.config import base
+from sesr_jax.train.config import base, completed
 from sesr_jax.train.hardware import hardware
 from sesr_jax.train.objective import scheme
 from sesr_jax.train.stages import plan, stage_at, state_shapes
@@ -148,11 +148,7 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
             f"{path} has format {content.get('format')} where this version reads {_FORMAT}; "
             f"use sesr_jax {content.get('version')}."
         )
-    # What a run of an earlier version does not name had the value that is the default now.
-    config = base()
-    with config.unlocked(), config.ignore_type():
-        config.update(content["config"])
-    return config
+    return completed(base(), content["config"])
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:

@@ -16,7 +16,7 @@ says (``--config.stages[1].optim.lr=1e-5``):
     )
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
@@ -40,6 +40,7 @@ def base() -> ml_collections.ConfigDict:
                 "patch": 64,  # the side of an LR crop
                 "batch": 32,  # over all devices
                 "small": "error",  # about images smaller than a crop: "error" or "skip"
+                "intensities": (1.0,),  # each crop, LR and HR, is times one of them, drawn evenly
                 # Equal parts of a batch are drawn from as many shards of the images; with several,
                 # each process of a run holds its own alone.
                 "shards": 1,
@@ -83,6 +84,18 @@ def base() -> ml_collections.ConfigDict:
             "keep": 3,  # checkpoints
         }
     )
+
+
+def completed(
+    defaults: ml_collections.ConfigDict, content: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+    """A config as it was written, by an earlier version perhaps.
+
+    What that did not name had the value that is the default now.
+    """
+    with defaults.unlocked(), defaults.ignore_type():
+        defaults.update(content)
+    return defaults
 
 
 def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
@@ -288,6 +301,12 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
             )
+    factors = tuple(config.data.intensities)
+    if not factors or not all(0 < factor <= 1 for factor in factors):
+        raise InputError(
+            f"{where}.data.intensities is {factors}: crops are times one of them; give one or more, each "
+            "above 0 and at most 1."
+        )
     if config.data.batch % config.data.shards:
         raise InputError(
             f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "

@@ -25,7 +25,7 @@ from flax import linen as nn
 from jax import lax
 
 from sesr_jax.data.colour import to_channels
-from sesr_jax.data.pool import Pool, sample
+from sesr_jax.data.pool import Pool, dimmed, sample
 from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
@@ -74,12 +74,14 @@ def make_steps(
     def step(
         state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
-        if isinstance(data, Pool):
-            key = jax.random.fold_in(jax.random.key(seed), state.step)
-            lr, hr = sample(data, key, batch, share=(rank, devices))
-        else:
-            lr, hr = unpack(data, state.step)
-        lr, hr = (to_channels(x, channels) for x in (lr, hr))
+        key, share = jax.random.fold_in(jax.random.key(seed), state.step), (rank, devices)
+        crops = (
+            sample(data, key, batch, share=share)
+            if isinstance(data, Pool)
+            else unpack(data, state.step)
+        )
+        crops = dimmed(crops, key, batch, config.data.intensities, share=share)
+        lr, hr = (to_channels(x, channels) for x in crops)
         found = gradient(state.variables, lr, hr, phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)

@@ -1,6 +1,7 @@
 """Ablations: several seeds at once are the runs that each would be alone, and the command resumes."""
 
 import functools
+import json
 import pathlib
 
 import jax
@@ -98,6 +99,12 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     pictures = source(str(photos), scale=2)
     scores = mean(evaluate(lambda x: best.apply(x[None])[0], pictures, 2, Y))
     assert scores["psnr"] == pytest.approx(max(results["dense"].psnr), abs=1e-3)
+
+    content = json.loads((tmp_path / "dense.json").read_text())
+    del content["config"]["data"]["intensities"]  # which earlier versions lacked
+    (tmp_path / "dense.json").write_text(json.dumps(content))
+    again = ablate(config, tmp_path, lambda _: None)
+    assert again["dense"] == results["dense"]
 
     config.optim.lr = 0.1
     with pytest.raises(InputError, match="of another config"):
