@@ -7,6 +7,7 @@ The entry of the team MCG to the Mobile AI 2021 challenge. On RGB:
 
 The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper's
 images are in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
+Kernels start Glorot-normal, and biases at zero.
 """
 
 import functools
@@ -40,7 +41,8 @@ class ABPN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
+        form = dense(3, start=nn.initializers.glorot_normal())
+        conv = functools.partial(LinearConv, form=form, mode=self.mode)
         last = self.channels * self.scale**2
         names = ("head", *(f"block_{i}" for i in range(self.blocks)))
         h = x
