@@ -62,6 +62,12 @@ def base() -> ml_collections.ConfigDict:
             },
             "loss": "l1",  # or "l2", "charbonnier"
             "epsilon": 1e-3,  # of "charbonnier"
+            # The target is (1 - weight) · HR + weight · the teacher's image: `train.distill`.
+            "distill": {
+                "teacher": "",  # a trained network's .safetensors file, of this scale and these channels
+                "weight": 0.0,  # 0 for no teacher
+                "ensemble": True,  # the teacher's mean over the eight symmetries of the square
+            },
             "ema": 0.0,  # decay of the averaged weights, which are then the ones used; 0 for none
             # Share of the steps in which batch norms, where a form has them, use the batch's statistics
             # and not their averages, frozen from then on (RepSR).
@@ -119,8 +125,9 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
 
     "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "cpu"
     does so in an hour or so without an accelerator; "finish" ends on larger crops, by the squared error that
-    PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains what their INT8
-    codes compute; "smoke" is a few steps of small crops: seconds on a CPU, for tests and first tries.
+    PSNR is made of; "distill" learns by half from a teacher, ``--config.distill.teacher=…``; "qat" goes on
+    from trained weights, ``--config.init=…``, and trains what their INT8 codes compute; "smoke" is a few
+    steps of small crops: seconds on a CPU, for tests and first tries.
 
     Raises:
       InputError: there is no such variant.
@@ -158,6 +165,10 @@ def _finish(config: ml_collections.ConfigDict) -> None:
     config.stages = (*(config.stages or (stage(),)), last)
 
 
+def _distill(config: ml_collections.ConfigDict) -> None:
+    config.distill.weight = 0.5
+
+
 def _qat(config: ml_collections.ConfigDict) -> None:
     # A tenth of the rate: the codes follow weights that are nearly where they shall be.
     config.optim.update(schedule="cosine", lr=config.optim.lr / 10)
@@ -180,6 +191,7 @@ _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "cosine": _cosine,
     "cpu": _cpu,
     "finish": _finish,
+    "distill": _distill,
     "qat": _qat,
     "smoke": _smoke,
 }
@@ -246,6 +258,11 @@ _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises InputError where values do not fit together, before any work is done."""
     _validate(config, "config")
+    if bool(config.distill.weight) != bool(config.distill.teacher):
+        raise InputError(
+            f"config.distill has the weight {config.distill.weight} and the teacher "
+            f"{config.distill.teacher!r}: one needs the other; set both, or neither."
+        )
     for i, settings in enumerate(staged(config)):
         _validate(settings, f"config.stages[{i}]")
 
@@ -291,6 +308,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         ("batch_statistics", config.batch_statistics),
         ("quant.moving", config.quant.moving),
         ("quant.momentum", config.quant.momentum),
+        ("distill.weight", config.distill.weight),
     ):
         if not 0 <= share <= 1:
             raise InputError(

@@ -109,6 +109,9 @@ def test_several_devices_compute_the_same_run(config, tmp_path):
     """
     config.optim.update(name="sgd", lr=0.1)
     config.data.intensities = (1.0, 0.5)
+    teacher = network.init("sesr_m3", scale=2, key=jax.random.key(9), form="dense", blocks=1)
+    network.save(teacher, tmp_path / "teacher.safetensors")
+    config.distill.update(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5)
     alone = train.train(config, tmp_path / "one", progress=False)
     script = (
         "import sys, json, ml_collections, jax\n"
@@ -216,7 +219,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(config, tmp_path):
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
     del content["config"]["init"], content["config"]["optim"]["clip"]
-    del content["config"]["data"]["intensities"]
+    del content["config"]["data"]["intensities"], content["config"]["distill"], content["teacher"]
     path.write_text(json.dumps(content))
     config.steps = 8
     train.train(config, tmp_path, progress=False)

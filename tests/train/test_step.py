@@ -66,3 +66,25 @@ def test_the_loss_is_that_of_the_dimmed_crops(config, net, pool):
     assert loss == pytest.approx(_objective(config, net, *_crops(config, pool)), rel=1e-5)
     config.data.intensities = (1.0,)
     assert abs(loss - _objective(config, net, *_crops(config, pool))) > 1e-3
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_the_loss_is_that_to_the_teachers_image_by_its_weight(
+    config, net, pool, ensemble, tmp_path
+):
+    teacher = network.init("sesr_m3", scale=2, key=jax.random.key(1), **_SMALL)
+    network.save(teacher, tmp_path / "teacher.safetensors")
+    config.distill.update(
+        teacher=str(tmp_path / "teacher.safetensors"), weight=0.25, ensemble=ensemble
+    )
+    upscale = jax.jit(teacher.apply)
+    lr, hr = map(np.asarray, _crops(config, pool))
+    turns = [(flip, k) for flip in (1, -1) for k in range(4)] if ensemble else [(1, 0)]
+    images = [
+        np.rot90(upscale(np.rot90(lr[:, ::flip], k, (1, 2))), -k, (1, 2))[:, ::flip]
+        for flip, k in turns
+    ]
+    image = np.clip(np.mean(images, axis=0), 0, 1)
+    by_hand = np.abs(jax.jit(net.apply)(lr) - (0.75 * hr + 0.25 * image)).mean()
+    assert _loss(config, net, pool) == pytest.approx(float(by_hand), rel=1e-5)
+    assert abs(by_hand - _objective(config, net, lr, hr)) > 1e-4
