@@ -123,11 +123,14 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
     """The variant `name` that every experiment offers beside its own recipe; several are joined by "+".
 
-    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "cpu"
-    does so in an hour or so without an accelerator; "finish" ends on larger crops, by the squared error that
-    PSNR is made of; "distill" learns by half from a teacher, ``--config.distill.teacher=…``; "qat" goes on
-    from trained weights, ``--config.init=…``, and trains what their INT8 codes compute; "smoke" is a few
-    steps of small crops: seconds on a CPU, for tests and first tries.
+    Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so without an
+    accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
+
+    Ingredients: "small" takes small crops, at twice the rate; "anneal" lets the rate fall to zero, and
+    "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations' type; "distill"
+    learns by half from a teacher, ``--config.distill.teacher=…``; "finish" ends on larger crops, by the
+    squared error that PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains
+    what their INT8 codes compute.
 
     Raises:
       InputError: there is no such variant.
@@ -142,17 +145,33 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     return config
 
 
-def _cosine(config: ml_collections.ConfigDict) -> None:
+def _anneal(config: ml_collections.ConfigDict) -> None:
     config.optim.schedule = "cosine"
+
+
+def _cosine(config: ml_collections.ConfigDict) -> None:
+    _anneal(config)
     config.ema = 0.999
 
 
-def _cpu(config: ml_collections.ConfigDict) -> None:
+def _small(config: ml_collections.ConfigDict) -> None:
     # An eighth of the pixels a step, so that steps are many: on two cores they are what is scarce.
-    _cosine(config)
     config.optim.lr = 1e-3
     config.data.update(patch=32, batch=16, small="skip")
     config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
+
+
+def _cpu(config: ml_collections.ConfigDict) -> None:
+    _cosine(config)
+    _small(config)
+
+
+def _charbonnier(config: ml_collections.ConfigDict) -> None:
+    config.loss = "charbonnier"
+
+
+def _bf16(config: ml_collections.ConfigDict) -> None:
+    config.dtype = "bfloat16"
 
 
 def _finish(config: ml_collections.ConfigDict) -> None:
@@ -188,12 +207,16 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 
 _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "paper": lambda config: None,
-    "cosine": _cosine,
     "cpu": _cpu,
-    "finish": _finish,
-    "distill": _distill,
-    "qat": _qat,
     "smoke": _smoke,
+    "small": _small,
+    "anneal": _anneal,
+    "cosine": _cosine,
+    "charbonnier": _charbonnier,
+    "bf16": _bf16,
+    "distill": _distill,
+    "finish": _finish,
+    "qat": _qat,
 }
 
 
