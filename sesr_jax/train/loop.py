@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
+from sesr_jax.data.layout import too_small
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, Pictures, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
@@ -214,13 +215,10 @@ def _measure(
 def _check_sizes(pictures: Pictures, crop: int, stage: Stage) -> None:
     """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
     for index in range(len(pictures)):
-        height, width = pictures.size(index)
-        if min(height, width) < crop:
-            raise InputError(
-                f"{pictures.name(index)} is {width}×{height}, smaller than the crop of {crop} pixels of "
-                f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
-                'images by config.data.small = "skip".'
-            )
+        size = pictures.size(index)
+        if min(size) < crop:
+            where = f"config.stages[{stage.index}].data.patch"
+            raise InputError(too_small(pictures.name(index), size, crop, where))
 
 
 def _enter(
