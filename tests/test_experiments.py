@@ -10,11 +10,13 @@ import pytest
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.cli.train import read_config
-from sesr_jax.models import VARIANTS
+from sesr_jax.models import VARIANTS, create
+from sesr_jax.models.abpn import RESIDUALS
 from sesr_jax.train.config import validate
 from sesr_jax.train.stages import plan
 
 _EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
+_MOBILE_AI = pathlib.Path(__file__).parents[1] / "experiments" / "mobile_ai"
 _experiments = pytest.mark.parametrize("path", _EXPERIMENTS, ids=lambda p: p.stem)
 
 
@@ -45,6 +47,28 @@ def test_configs_are_valid_and_name_their_file(path, variant):
     config = read_config(f"{path}:{variant}")
     validate(config)
     assert (config.model.name, config.model.scale) == _model_and_scale(path.stem)
+
+
+def _channels(name: str) -> int:
+    return getattr(VARIANTS[name].build(scale=VARIANTS[name].scales[0]), "channels", 1)
+
+
+@pytest.mark.parametrize(
+    ("stem", "options"),
+    [("equal", [name for name in VARIANTS if _channels(name) == 3]), ("residuals", RESIDUALS)],
+)
+def test_comparisons_of_mobile_networks_are_valid(stem, options):
+    """One recipe: their configs differ in the model alone."""
+    recipes = set()
+    for option in options:
+        content = read_config(f"{_MOBILE_AI / stem}.py:{option}")
+        validate(content)
+        config = content.to_dict()
+        model = config.pop("model")
+        assert option in (model["name"], *model["options"].values())
+        create(model["name"], scale=model["scale"], **model["options"])
+        recipes.add(str(config))
+    assert len(recipes) == 1
 
 
 @_experiments
