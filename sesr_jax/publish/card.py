@@ -13,17 +13,20 @@ from sesr_jax.models import VARIANTS
 from sesr_jax.models.published import SETS
 from sesr_jax.report import Plot, markdown_table, text_table
 
-_FORMS = {
-    "float": "float",
+FLOAT = "float"
+FORMS = {
+    FLOAT: "float",
     "QAT": "INT8, trained for it",
     "PTQ, min_max": "INT8, calibrated after training",
 }
+"""What a card calls the forms of a network; of those in INT8 the one that deploys best comes first."""
 
-_FILES = {
+FILES = {
     "": "collapsed, float: the network to deploy",
     "_expanded": "expanded, as it was trained: to train on from",
     "_qat": "collapsed, with the ranges of INT8 that it was trained with",
 }
+"""What is in the weight files that may ship, by what follows the network's name."""
 
 Facts = Mapping[str, Any]
 
@@ -72,10 +75,10 @@ def results_table(cards: Iterable[Facts]) -> str:
     rows = []
     for facts in cards:
         forms = [
-            form for form in _FORMS if any(figure["form"] == form for figure in facts["figures"])
+            form for form in FORMS if any(figure["form"] == form for figure in facts["figures"])
         ]
         for form in forms[:2]:
-            rows.append([facts["name"], "float" if form == "float" else "INT8"])
+            rows.append([facts["name"], "float" if form == FLOAT else "INT8"])
             for data in sets:
                 found = _figure(facts, form, Y.name, data)
                 rows[-1] += ["–", "–"] if found is None else [_pair(found), _against(facts, found)]
@@ -87,7 +90,7 @@ def results_table(cards: Iterable[Facts]) -> str:
 
 def _files(facts: Facts) -> str:
     rows = [
-        [f"`{file}`", _FILES[file.removesuffix(".safetensors").removeprefix(facts["name"])],
+        [f"`{file}`", FILES[file.removesuffix(".safetensors").removeprefix(facts["name"])],
          f"{size / 1e3:.0f}"]
         for file, size in facts["files"].items()
     ]  # fmt: skip
@@ -104,7 +107,7 @@ def _quality(facts: Facts) -> str:
             if paper:
                 reached = "reached" if _difference(figure, paper) >= 0 else "**not reached**"
             told = "–" if paper is None else f"{paper[0]:.2f} / {paper[1]:.4f}"
-            rows.append([figure["data"], _FORMS[figure["form"]], _pair(figure, " / "), told,
+            rows.append([figure["data"], FORMS[figure["form"]], _pair(figure, " / "), told,
                          _against(facts, figure, ssim=True), reached])  # fmt: skip
     rows.sort(key=lambda row: _order(row[0]))
     table = markdown_table(
@@ -115,7 +118,7 @@ def _quality(facts: Facts) -> str:
     cells = []
     for form in dict.fromkeys(figure["form"] for figure in others):
         by_set = {figure["data"]: figure for figure in others if figure["form"] == form}
-        cells.append([_FORMS[form], *(_pair(by_set[data], " / ") for data in sets)])
+        cells.append([FORMS[form], *(_pair(by_set[data], " / ") for data in sets)])
     return "\n\n".join(
         [
             "Protocol `y`, that of the paper's tables: luma first, bicubic low resolutions without rounding, "

@@ -29,14 +29,10 @@ from sesr_jax.graph import cost
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
-from sesr_jax.publish.card import card, curve
+from sesr_jax.publish.card import FILES, FLOAT, card, curve
 from sesr_jax.train import Leg, legs, load_network
 from sesr_jax.train.stages import plan
 from sesr_jax.upscale import from_network, from_tflite
-
-FLOAT = "float"
-INT8_FORMS = ("QAT", "PTQ, min_max")
-"""The forms of the figures; of those in INT8 the one that deploys best comes first."""
 
 _OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
 _LARGEST_EXPANDED = 2_000_000  # bytes
@@ -108,22 +104,26 @@ def publish(
 
 
 def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
-    """Writes the weights; gives the files' sizes in bytes by name."""
-    forms = {name: case.network.collapsed()}
-    if _count(case.network) != _count(forms[name]):
-        forms[f"{name}_expanded"] = case.network
+    """Writes the weights, and removes those of an earlier time; gives the files' sizes in bytes by name."""
+    forms = {"": case.network.collapsed()}
+    expands = _count(case.network) != _count(forms[""])
+    if expands and _bytes(case.network) < _LARGEST_EXPANDED:
+        forms["_expanded"] = case.network
     if case.trained is not None:
-        forms[f"{name}_qat"] = case.trained.collapsed()
+        forms["_qat"] = case.trained.collapsed()
     sizes = {}
-    for stem, network in forms.items():
-        file = folder / f"{stem}.safetensors"
-        save(network, file)
+    for form in FILES:
+        file = folder / f"{name}{form}.safetensors"
+        if form not in forms:
+            file.unlink(missing_ok=True)
+            continue
+        save(forms[form], file)
         sizes[file.name] = file.stat().st_size
-    expanded = f"{name}_expanded.safetensors"
-    if sizes.get(expanded, 0) >= _LARGEST_EXPANDED:
-        (folder / expanded).unlink()
-        del sizes[expanded]
     return sizes
+
+
+def _bytes(network: Network) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(network.variables))
 
 
 def _count(network: Network) -> int:

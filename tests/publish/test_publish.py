@@ -14,7 +14,7 @@ import pytest
 from sesr_jax import publish as publishing
 from sesr_jax import train
 from sesr_jax.cli.main import main
-from sesr_jax.compare import measure
+from sesr_jax.compare import Case, measure
 from sesr_jax.data import write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models import VARIANTS, network
@@ -51,6 +51,8 @@ def shipped(tmp_path_factory):
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     trained = dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
+    (root / "out").mkdir()
+    (root / "out" / "sesr_m3_x2_expanded.safetensors").touch()  # of an earlier time
     with pytest.MonkeyPatch.context() as patch:
         networks = {"float": net, "qat": trained}
         patch.setattr(facts, "load_network", lambda run: networks[run.name])
@@ -76,6 +78,16 @@ def test_the_files_are_there_and_hold_the_network(shipped):
     xml.etree.ElementTree.parse(root / "out" / "sesr_m3_x2.svg")
 
 
+@pytest.mark.parametrize("ships", [True, False])
+def test_expanded_weights_ship_where_they_are_small(ships, tmp_path, monkeypatch):
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(net.variables))
+    monkeypatch.setattr(facts, "_LARGEST_EXPANDED", size + ships)
+    sizes = facts._write_weights(Case(network=net), tmp_path, "m3")
+    assert ("m3_expanded.safetensors" in sizes) == ships
+    assert sizes == {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+
+
 def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
     root, net, told = shipped
     text = (root / "out" / "sesr_m3_x2.json").read_text("utf-8")
@@ -94,7 +106,7 @@ def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
         )
         assert found["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
     forms = [f["form"] for f in told["figures"] if f["protocol"] == "y"]
-    assert forms == [publishing.FLOAT, *reversed(publishing.INT8_FORMS)]
+    assert sorted(forms) == sorted(publishing.FORMS)
 
 
 def test_the_curve_goes_on_from_run_to_run(shipped):
