@@ -26,7 +26,8 @@ from sesr_jax.data import source
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.graph import cost
-from sesr_jax.metrics import RGB8, Y
+from sesr_jax.metrics import RGB8, native_protocol
+from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.publish.card import FILES, FLOAT, card, curve
@@ -45,6 +46,7 @@ def publish(
     calibrate: str,
     folder: str | os.PathLike[str],
     qat: str | os.PathLike[str] | None = None,
+    name: str | None = None,
     origin: tuple[pathlib.Path, int | None] | None = None,
     hardware: str = "not recorded",
 ) -> dict[str, Any]:
@@ -56,29 +58,34 @@ def publish(
       calibrate: the images whose ranges the post-training INT8 file gets.
       folder: where the files go.
       qat: the folder of the run that went on from it, quantised; None where there is none.
+      name: what it ships as, but for the scale; by default the zoo's name. A network with options of its own
+        needs another.
       origin: as `train.legs`.
       hardware: of runs that do not say it themselves.
 
     Raises:
-      InputError: as `legs`, `load_network`, `Case` and `measure`; or a network of RGB, or one that is not
-        as the zoo has it.
+      InputError: as `legs`, `load_network`, `Case` and `measure`; or the name is that of another network of
+        the zoo.
     """
     chain = _chain([run, *([] if qat is None else [qat])], origin, hardware)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
     network = case.network
-    if network.options or network.channels != 1:
+    name = name or network.name
+    if name in VARIANTS and (network.options or name != network.name):
         raise InputError(
-            f"{run} trained {network.name} with options of its own ({dict(network.options)}), which its name "
-            "would not tell; ship a network as the zoo has it."
+            f"{run} trained {network.name} with the options {dict(network.options)}, which is not the zoo's "
+            f"{name}; give it a name of its own by --name."
         )
+    name = f"{name}_x{network.scale}"
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{network.name}_x{network.scale}"
-    spent = cost(network.collapsed().graph((1, *(n // network.scale for n in OUTPUT), 1)))
+    size = (n // network.scale for n in OUTPUT)
+    spent = cost(network.collapsed().graph((1, *size, network.channels)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,
         "scale": network.scale,
+        **({"options": dict(network.options)} if network.options else {}),
         "version": __version__,
         "cost": {
             "weights": spent.weights,
@@ -199,7 +206,7 @@ def _figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, 
         forms = {FLOAT: from_network(case.network)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():
-            for protocol in (Y, RGB8):
+            for protocol in (native_protocol(case.network.channels), RGB8):
                 figures += [
                     {"form": form, "protocol": protocol.name, "data": score.title}
                     | {key: round(value, 4) for key, value in score.mean.items()}
