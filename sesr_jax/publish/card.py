@@ -5,6 +5,7 @@ the same network and by the same protocol: on luma. It is reached where ours, ro
 below it.
 """
 
+import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -175,15 +176,32 @@ def _training(facts: Facts) -> str:
             rate += f" over {leg['planned_steps']:,} steps, cut short"
         if leg["ema"]:
             rate += f", averaged by {leg['ema']:g}"
-        what = f"{leg['batch']} crops of {leg['patch']}×{leg['patch']}"
-        if (leg["model"], leg["scale"]) != (facts["model"], facts["scale"]):
-            what += f", {leg['model']} ×{leg['scale']}"
-        rows.append([f"`{leg['run']}`", f"{leg['steps']:,}", what, leg["loss"], rate, begins,
-                     leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
+        rows.append([f"`{leg['run']}`", f"{leg['steps']:,}", _step(facts, leg), leg["loss"], rate,
+                     begins, leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
     quantised = sum(leg["steps"] for leg in legs if "quantise" in leg["stages"])
     total = sum(leg["steps"] for leg in legs) - quantised
     told = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
     return f"{told}\n\n{markdown_table(rows, header)}"
+
+
+def recipe(facts: Facts) -> str:
+    """The training in a line: steps and what they were of, hours and hardware."""
+    steps: dict[str, int] = collections.defaultdict(int)
+    hours: dict[str, float] = collections.defaultdict(float)
+    for leg in facts["training"]:
+        use = ", for INT8" if "quantise" in leg["stages"] else ""
+        steps[_step(facts, leg) + use] += leg["steps"]
+        hours[leg["hardware"]] += leg["hours"]
+    parts = [f"{count:,} steps of {what}" for what, count in steps.items()]
+    parts += [f"{spent:.1f} h on {hardware}" for hardware, spent in hours.items()]
+    return "; ".join(parts)
+
+
+def _step(facts: Facts, leg: Facts) -> str:
+    what = f"{leg['batch']} crops of {leg['patch']}×{leg['patch']}"
+    if (leg["model"], leg["scale"]) != (facts["model"], facts["scale"]):
+        what += f", {leg['model']} ×{leg['scale']}"
+    return what
 
 
 def _data(facts: Facts) -> str:
