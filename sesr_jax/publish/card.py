@@ -76,14 +76,15 @@ def card(facts: Facts) -> str:
 
 def curve(facts: Facts) -> Plot:
     """PSNR over the steps of all legs of the network itself, one behind the other."""
-    lines = {}
+    lines: dict[str, tuple[list[float], list[float]]] = {}
     done = 0
     keys = ("model", "scale")
     shown = [leg for leg in facts["training"] if all(leg[key] == facts[key] for key in keys)]
     for leg in shown:
-        if leg["curve"]:
-            steps, psnr = zip(*leg["curve"], strict=True)
-            lines[leg["run"]] = ([done + step for step in steps], list(psnr))
+        for step, psnr in leg["curve"]:
+            steps, values = lines.setdefault(leg["run"], ([], []))
+            steps.append(done + step)
+            values.append(psnr)
         done += leg["steps"]
     watched = ", ".join(dict.fromkeys(leg["watched_on"] for leg in shown))
     return Plot(lines, x="steps", y=f"PSNR on {watched}, dB")

@@ -11,6 +11,7 @@ machine do not get into the files: runs and sets of images appear under the name
 """
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
@@ -32,7 +33,7 @@ from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.publish.card import FILES, FLOAT, card, curve
 from sesr_jax.train import Leg, legs, load_network
-from sesr_jax.train.stages import plan
+from sesr_jax.train.stages import Stage, plan
 from sesr_jax.upscale import from_network, from_tflite
 
 _OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
@@ -67,7 +68,7 @@ def publish(
       InputError: as `legs`, `load_network`, `Case` and `measure`; or the name is that of another network of
         the zoo.
     """
-    chain = _chain([run, *([] if qat is None else [qat])], origin, hardware)
+    chain = _chain([run, *([] if qat is None else [qat])], origin)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
     network = case.network
     name = name or network.name
@@ -94,9 +95,11 @@ def publish(
             "trained_parameters": _count(network),
         },
         "files": _write_weights(case, folder, name),
-        "training": [told for _, told in chain],
+        "training": [part for leg, before in chain for part in _parts(leg, before, hardware)],
         "data": {
-            "training": _sets(dict.fromkeys(leg.config.data.train for leg, _ in chain)),
+            "training": _sets(
+                dict.fromkeys(stage.config.data.train for leg, _ in chain for stage in _stages(leg))
+            ),
             "calibration": _sets([calibrate]),
             "evaluation": _sets(data),
         },
@@ -138,28 +141,44 @@ def _count(network: Network) -> int:
 
 
 def _chain(
-    runs: Sequence[str | os.PathLike[str]],
-    origin: tuple[pathlib.Path, int | None] | None,
-    hardware: str,
-) -> list[tuple[Leg, dict[str, Any]]]:
-    """Every leg that led to one of `runs`, in their order, and what is said of it."""
-    chain: dict[pathlib.Path, tuple[Leg, dict[str, Any]]] = {}
+    runs: Sequence[str | os.PathLike[str]], origin: tuple[pathlib.Path, int | None] | None
+) -> list[tuple[Leg, str | None]]:
+    """Every leg that led to one of `runs`, in their order, and the run whose weights it began with."""
+    chain: dict[pathlib.Path, tuple[Leg, str | None]] = {}
     for run in runs:
         before = None
         for leg in legs(run, origin):
-            chain.setdefault(leg.run.resolve(), (leg, _told(leg, before, hardware)))
+            chain.setdefault(leg.run.resolve(), (leg, before))
             before = leg.run.name
     return list(chain.values())
 
 
-def _told(leg: Leg, before: str | None, hardware: str) -> dict[str, Any]:
-    config = leg.config
+def _stages(leg: Leg) -> list[Stage]:
+    """Those that the leg reached."""
+    return [stage for stage in plan(leg.config) if stage.start < leg.steps]
+
+
+def _parts(leg: Leg, before: str | None, hardware: str) -> list[dict[str, Any]]:
+    """What is said of each stage of a leg."""
+    return [
+        _told(leg, stage, leg.run.name if stage.start else before, hardware)
+        for stage in _stages(leg)
+    ]
+
+
+def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str, Any]:
+    config = stage.config
+    earlier, so_far = (
+        dataclasses.replace(leg, log=[line for line in leg.log if line["step"] <= end])
+        for end in (stage.start, stage.end)
+    )
+    curve = so_far.curve[len(earlier.curve) :]
     return {
         "run": leg.run.name,
         "model": config.model.name,
         "scale": config.model.scale,
         "from": before,
-        "steps": leg.steps,
+        "steps": min(leg.steps, stage.end) - stage.start,
         "seed": config.seed,
         "batch": config.data.batch,
         "patch": config.data.patch,
@@ -167,13 +186,13 @@ def _told(leg: Leg, before: str | None, hardware: str) -> dict[str, Any]:
         "optimiser": config.optim.name,
         "learning_rate": config.optim.lr,
         "schedule": config.optim.schedule,
-        "planned_steps": plan(config)[-1].end,
+        "planned_steps": stage.end - stage.start,
         "ema": config.ema,
-        "stages": [stage.entry for stage in plan(config)],
+        "stages": [stage.entry],
         "hardware": leg.hardware or hardware,
-        "hours": round(leg.hours, 2),
+        "hours": round(so_far.hours - earlier.hours, 2),
         "watched_on": _name(config.data.eval),
-        "curve": [[int(step), round(psnr, 3)] for step, psnr in leg.curve],
+        "curve": [[int(step) - stage.start, round(psnr, 3)] for step, psnr in curve],
     }
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax import pretrained, train
+from sesr_jax import pretrained, report, train
 from sesr_jax import publish as publishing
 from sesr_jax.cli.main import main
 from sesr_jax.compare import Case, measure
@@ -118,6 +118,20 @@ def test_the_curve_goes_on_from_run_to_run(shipped):
     }
 
 
+def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
+    *_, told = shipped
+    last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
+    _run(tmp_path / "run", stages=(train.stage(steps=10), last))
+    (leg,) = train.legs(tmp_path / "run")
+    first, second = facts._parts(leg, None, "unknown")
+    assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
+    assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")
+    assert (second["patch"], second["loss"], second["stages"]) == (48, "l2", ["quantise"])
+    alone = {**told, "training": [first, second]}
+    assert curve(alone).lines == {"run": ([10, 20], [40.0, 50.0])}
+    assert "10 steps in float, and 10 for INT8." in card(alone)
+
+
 @pytest.mark.parametrize(("above", "word"), [(0.0, "reached"), (-0.01, "**not reached**")])
 def test_a_figure_is_reached_or_not(shipped, above, word):
     *_, told = shipped
@@ -197,10 +211,14 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_cards_that_ship_are_made_of_their_facts():
+def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
     from sesr_jax.pretrained import FOLDER
 
     for told in cards():
         assert (FOLDER / f"{told['name']}.md").read_text("utf-8") == card(told)
+        report.write_svg(curve(told), tmp_path / "curve.svg")
+        assert (FOLDER / f"{told['name']}.svg").read_bytes() == (
+            tmp_path / "curve.svg"
+        ).read_bytes()
         for file, size in told["files"].items():
             assert (FOLDER / file).stat().st_size == size
