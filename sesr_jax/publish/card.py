@@ -11,7 +11,8 @@ from typing import Any
 
 from sesr_jax.data.terms import terms
 from sesr_jax.metrics import RGB, RGB8, Protocol, Y, native_protocol
-from sesr_jax.models import VARIANTS, create
+from sesr_jax.models import VARIANTS
+from sesr_jax.models.network import Network
 from sesr_jax.models.published import SETS, Quality
 from sesr_jax.report import Plot, markdown_table, text_table
 
@@ -53,10 +54,12 @@ Facts = Mapping[str, Any]
 def card(facts: Facts) -> str:
     """The Markdown text of a model card."""
     name, spent = facts["name"], facts["cost"]
+    options = [f"{key}={value}" for key, value in facts.get("options", {}).items()]
+    model = facts["model"] + (f" ({', '.join(options)})" if options else "")
     images = "luma" if _protocol(facts) == Y else "RGB"
     sections = [
         f"# {name}",
-        f"{_network(facts)}, which upscales {images} ×{facts['scale']}: {spent['weights']:,} weights "
+        f"{model}, which upscales {images} ×{facts['scale']}: {spent['weights']:,} weights "
         f"({spent['parameters']:,} parameters with biases and slopes; {spent['trained_parameters']:,} while "
         f"training), {spent['macs'] / 1e9:.3f} G MACs for an output of 1280×720. The network is that of "
         f"{VARIANTS[facts['model']].paper}; the weights were trained by sesr_jax.",
@@ -217,16 +220,11 @@ def _data(facts: Facts) -> str:
     )
 
 
-def _network(facts: Facts) -> str:
-    """The model, and what of it is not as the zoo has it."""
-    options = [f"{key} = {value}" for key, value in facts.get("options", {}).items()]
-    return facts["model"] + (f" ({', '.join(options)})" if options else "")
-
-
 def _protocol(facts: Facts) -> Protocol:
     """That which measures the network on what it writes."""
-    module = create(facts["model"], scale=facts["scale"], **facts.get("options", {}))
-    return native_protocol(getattr(module, "channels", 1))
+    options = facts.get("options", {})
+    network = Network(name=facts["model"], scale=facts["scale"], variables={}, options=options)
+    return native_protocol(network.channels)
 
 
 def _printed(facts: Facts) -> Mapping[str, Quality]:

@@ -6,7 +6,8 @@ writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors
 ``sesr_m5_x2_qat.safetensors`` (collapsed, with its ranges), ``sesr_m5_x2.json`` (the facts) and, made of
 the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the training's curve).
 
-Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs. Paths of the
+Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs: on what the
+network writes, luma or RGB (`metrics.native_protocol`), and on the luma of 8-bit RGB. Paths of the
 machine do not get into the files: runs and sets of images appear under the names of their folders.
 """
 
@@ -26,7 +27,7 @@ from sesr_jax.compare import Case, int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
-from sesr_jax.graph import cost
+from sesr_jax.graph import cost, in_shapes
 from sesr_jax.metrics import RGB8, native_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
@@ -65,8 +66,8 @@ def publish(
       hardware: of runs that do not say it themselves.
 
     Raises:
-      InputError: as `legs`, `load_network`, `Case` and `measure`; or the name is that of another network of
-        the zoo.
+      InputError: as `legs`, `load_network`, `Case` and `measure`; or the zoo has another network of that
+        name.
     """
     chain = _chain([run, *([] if qat is None else [qat])], origin)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
@@ -74,14 +75,13 @@ def publish(
     name = name or network.name
     if name in VARIANTS and (network.options or name != network.name):
         raise InputError(
-            f"{run} trained {network.name} with the options {dict(network.options)}, which is not the zoo's "
-            f"{name}; give it a name of its own by --name."
+            f"{run} trained {network.title}, which is not the zoo's {name}; give it its own name by --name."
         )
     name = f"{name}_x{network.scale}"
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    size = (n // network.scale for n in OUTPUT)
-    spent = cost(network.collapsed().graph((1, *size, network.channels)))
+    shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
+    spent = in_shapes(lambda: cost(network.collapsed().graph(shape)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,
