@@ -135,6 +135,24 @@ def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax
     return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
 
 
+def dimmed(
+    crops: tuple[jax.Array, jax.Array],
+    key: jax.Array,
+    batch: int,
+    intensities: Sequence[float],
+    *,
+    share: tuple[Any, int] = (0, 1),
+) -> tuple[jax.Array, jax.Array]:
+    """LR and HR of a share of a batch, each pair times one of `intensities`; arguments as of `sample`."""
+    if tuple(intensities) == (1.0,):
+        return crops
+    # A third key beside those that `draw` makes of this one.
+    factors = jax.random.choice(jax.random.fold_in(key, 2), jnp.asarray(intensities), (batch,))
+    size = batch // share[1]
+    mine = lax.dynamic_slice_in_dim(factors, share[0] * size, size)[:, None, None, None]
+    return crops[0] * mine, crops[1] * mine
+
+
 def turned(crops: jax.Array, turns: jax.Array) -> jax.Array:
     """Crops uint8 ``[N, p, p, C]`` under their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
     return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255

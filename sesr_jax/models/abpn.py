@@ -8,6 +8,7 @@ The entry of the team MCG to the Mobile AI 2021 challenge. On RGB:
 The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper
 arrives at it from what INT8 costs the same convolutions with other residuals (`RESIDUALS`). Its images are
 in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
+Kernels start Glorot-normal, and biases at zero.
 """
 
 import functools
@@ -53,7 +54,8 @@ class ABPN(nn.Module):
             raise InputError(
                 f"residual is {self.residual!r}: it must be one of {', '.join(RESIDUALS)}; choose one."
             )
-        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
+        form = dense(3, start=nn.initializers.glorot_normal())
+        conv = functools.partial(LinearConv, form=form, mode=self.mode)
         last = self.channels * self.scale**2
         h = shallow = ops.relu(conv(self.features, name="head")(x))
         for i in range(self.blocks):

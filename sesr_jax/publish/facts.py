@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import ml_collections
 
 from sesr_jax import __version__, report
 from sesr_jax.compare import Case, int8_files, measure
@@ -182,7 +183,7 @@ def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str
         "seed": config.seed,
         "batch": config.data.batch,
         "patch": config.data.patch,
-        "loss": config.loss,
+        "loss": _loss(config),
         "optimiser": config.optim.name,
         "learning_rate": config.optim.lr,
         "schedule": config.optim.schedule,
@@ -194,6 +195,15 @@ def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str
         "watched_on": _name(config.data.eval),
         "curve": [[int(step) - stage.start, round(psnr, 3)] for step, psnr in curve],
     }
+
+
+def _loss(config: ml_collections.ConfigDict) -> str:
+    """Its name, and what it is taken to where that is not the image alone."""
+    if not config.distill.weight:
+        return config.loss
+    teacher = "/".join(pathlib.Path(config.distill.teacher).parts[-2:])
+    ensemble = "the self-ensemble of " if config.distill.ensemble else ""
+    return f"{config.loss}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
 
 
 def _name(spec: str) -> str:

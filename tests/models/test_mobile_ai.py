@@ -63,6 +63,29 @@ def test_reconstructed_networks_are_as_large_as_published(name, kilobytes):
 
 
 @pytest.mark.parametrize(
+    ("name", "variance"),
+    [
+        ("abpn", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),  # Glorot & Bengio 2010
+        ("xlsr", lambda fan_in, fan_out: 0.1 / fan_in),
+    ],
+)
+def test_kernels_start_normal_of_the_teams_variance_and_biases_at_zero(name, variance):
+    """Over all kernels of a network: the second moment, and the fourth, by which a normal is no uniform."""
+    params = network.init(name, scale=3, key=jax.random.key(0)).variables["params"]
+    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(params) if leaf.ndim == 1)
+    scaled = [
+        k / np.sqrt(variance(k[..., 0].size, k[:, :, 0].size)) for k in map(np.asarray, kernels)
+    ]
+    drawn = np.concatenate([k.ravel() for k in scaled])
+    error = 5 / np.sqrt(drawn.size)
+    assert np.mean(drawn) == pytest.approx(0, abs=error)
+    assert np.mean(drawn**2) == pytest.approx(1, abs=1.5 * error)
+    # 3 of a normal, less for one that is truncated at two deviations; 1.8 of a uniform.
+    assert np.mean(drawn**4) > 2.2
+
+
+@pytest.mark.parametrize(
     ("name", "options"), [("abpn", {}), ("abpn", {"residual": "image"}), ("along", {})]
 )
 def test_input_skips_are_nearest_neighbour_interpolation(name, options):
