@@ -22,6 +22,7 @@ from typing import Any
 import jax
 
 from sesr_jax.files import replacing
+from sesr_jax.graph import in_shapes
 from sesr_jax.models.network import init
 from sesr_jax.npu import Layer, Report, estimate, find_target, layers_from_graph
 from sesr_jax.report import text_table
@@ -127,13 +128,12 @@ def _fsrcnn(height: int, width: int) -> list[Layer]:
 
 def zoo(name: str, height: int, width: int) -> list[Layer]:
     """A model of the zoo ×3, with its clip as a layer of its own, as the challenges' files had it."""
-    found: list[Layer] = []
 
-    def traced() -> None:
+    def traced() -> list[Layer]:
         fresh = init(name, scale=3, key=jax.random.key(0))
-        found.extend(layers_from_graph(fresh.graph((1, height, width, fresh.channels))))
+        return list(layers_from_graph(fresh.graph((1, height, width, fresh.channels))))
 
-    jax.eval_shape(traced)
+    found = in_shapes(traced)
     b = Network(height, width, 3)
     b.layers, b.last, b.shape = found, found[-1].output, found[-1].output_shape
     b.add("clip", b.shape)

@@ -1,21 +1,25 @@
-"""Writes README's tables, from what is in the repository and, where there is one, from a demo's results.
+"""Writes the tables of README and of experiments/README, from what is in the repository.
 
-The zoo is as `sesr models` counts it, the shipped networks' results are those of the facts beside them
-(``sesr_jax/pretrained/*.json``), and the demo's scores are those of the last `make demo`.
+The zoo is as `sesr models` counts it, and results are those of the facts beside the shipped networks
+(``sesr_jax/pretrained/*.json``). Where there is a demo's folder, its scores are those of its results.
 
 python docs/update_readme.py [runs/demo]
 """
 
+import ast
 import contextlib
 import io
 import pathlib
 import re
 import sys
+from typing import Any
 
 from sesr_jax.cli.main import main
+from sesr_jax.cli.train import read_config
 from sesr_jax.files import replacing
 from sesr_jax.pretrained import cards
-from sesr_jax.publish import results_table
+from sesr_jax.publish import COLUMNS, recipe, results, results_table
+from sesr_jax.report import markdown_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -24,27 +28,73 @@ def zoo() -> str:
     """What ``sesr models --scale 2`` prints, without its first line."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         main(["models", "--scale", "2"])
-    return printed.getvalue().partition("\n")[2].strip()
+    return _code(printed.getvalue().partition("\n")[2].strip())
+
+
+def shipped() -> str:
+    """The results of every shipped network."""
+    return _code(results_table(cards()))
+
+
+def experiments() -> str:
+    """Every config: what it is and, where its network ships, how that was trained and what it reaches."""
+    rows = []
+    for path in sorted((ROOT / "experiments").glob("*.py")):
+        about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        model = read_config(str(path)).model
+        wanted = (model.name, model.scale, model.options.to_dict())
+        rows.append([f"[{path.stem}]({path.name})", about.partition("\n")[0]])
+        facts = next((facts for facts in cards() if _identity(facts) == wanted), None)
+        rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
+    sets = " / ".join(COLUMNS)
+    header = ["config", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]
+    return f"\n{markdown_table(rows, header)}\n"
+
+
+def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
+    return facts["model"], facts["scale"], facts.get("options", {})
+
+
+def _trained(facts: dict[str, Any]) -> list[str]:
+    name = facts["name"]
+    cells = [" / ".join(column) for column in zip(*results(facts), strict=True)]
+    return [f"[{name}](../sesr_jax/pretrained/{name}.md): {recipe(facts)}", *cells]
 
 
 def scores(demo: pathlib.Path) -> str:
     """The quality table among a demo's results."""
     text = (demo / "results.txt").read_text("utf-8")
-    return re.search(r"^PSNR in dB.*?\n(.*?)\n\n", text, re.M | re.S)[1]
+    return _code(re.search(r"^PSNR in dB.*?\n(.*?)\n\n", text, re.M | re.S)[1])
+
+
+def _code(table: str) -> str:
+    return f"```text\n{table}\n```"
 
 
 def filled(text: str, name: str, table: str) -> str:
-    """`text` with `table` as the block of code between the markers `name`."""
-    block = f"<!-- {name} -->\n```text\n{table}\n```\n<!-- end of {name} -->"
+    """`text` with `table` between the markers `name`."""
+    block = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
     return re.sub(rf"<!-- {name} -->.*?<!-- end of {name} -->", lambda _: block, text, flags=re.S)
 
 
+TABLES = {
+    "models": ("README.md", zoo),
+    "results": ("README.md", shipped),
+    "experiments": ("experiments/README.md", experiments),
+}
+"""By the name of its markers: the file that a table is in, and what makes it."""
+
+
+def write(file: str, name: str, table: str) -> None:
+    """Puts `table` into `file`."""
+    with replacing(ROOT / file) as temporary:
+        text = (ROOT / file).read_text("utf-8")
+        temporary.write_text(filled(text, name, table), "utf-8")
+
+
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    content = filled(readme.read_text("utf-8"), "models", zoo())
-    content = filled(content, "results", results_table(cards()))
+    for name, (file, make) in TABLES.items():
+        write(file, name, make())
     demo = pathlib.Path((*sys.argv, "runs/demo")[1])
     if len(sys.argv) > 1 or demo.is_dir():
-        content = filled(content, "demo", scores(demo))
-    with replacing(readme) as temporary:
-        temporary.write_text(content, "utf-8")
+        write("README.md", "demo", scores(demo))

@@ -36,6 +36,36 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps others from entering such a block with `folder`, which is made, until it or its process ends.
+
+    Raises:
+      InputError: another process is at it, or the folder cannot be made.
+    """
+    import fcntl
+
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            f"{folder} can't be written ({error.strerror or error}); choose another place."
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process works in {folder}: only one may; wait for it, or choose another folder."
+            ) from error
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+    finally:
+        os.close(handle)
+
+
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file by name, and its metadata.
 

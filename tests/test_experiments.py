@@ -3,16 +3,20 @@
 import ast
 import pathlib
 import re
+import shlex
 
 import pytest
 
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.cli.train import read_config
-from sesr_jax.models import VARIANTS
+from sesr_jax.models import VARIANTS, create
+from sesr_jax.models.abpn import RESIDUALS
 from sesr_jax.train.config import validate
+from sesr_jax.train.stages import plan
 
 _EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
+_MOBILE_AI = pathlib.Path(__file__).parents[1] / "experiments" / "mobile_ai"
 _experiments = pytest.mark.parametrize("path", _EXPERIMENTS, ids=lambda p: p.stem)
 
 
@@ -28,7 +32,16 @@ def test_there_are_experiments():
 
 @_experiments
 @pytest.mark.parametrize(
-    "variant", ["paper", "cosine", "cpu+finish", "qat", "cpu+qat", "qat+smoke"]
+    "variant",
+    [
+        "paper",
+        "cosine",
+        "cpu+finish",
+        "small+anneal+charbonnier+bf16",
+        "qat",
+        "cpu+qat",
+        "qat+smoke",
+    ],
 )
 def test_configs_are_valid_and_name_their_file(path, variant):
     config = read_config(f"{path}:{variant}")
@@ -36,10 +49,85 @@ def test_configs_are_valid_and_name_their_file(path, variant):
     assert (config.model.name, config.model.scale) == _model_and_scale(path.stem)
 
 
+def _channels(name: str) -> int:
+    return getattr(VARIANTS[name].build(scale=VARIANTS[name].scales[0]), "channels", 1)
+
+
+@pytest.mark.parametrize(
+    ("stem", "options"),
+    [("equal", [name for name in VARIANTS if _channels(name) == 3]), ("residuals", RESIDUALS)],
+)
+def test_comparisons_of_mobile_networks_are_valid(stem, options):
+    """One recipe: their configs differ in the model alone."""
+    recipes = set()
+    for option in options:
+        content = read_config(f"{_MOBILE_AI / stem}.py:{option}")
+        validate(content)
+        config = content.to_dict()
+        model = config.pop("model")
+        assert option in (model["name"], *model["options"].values())
+        create(model["name"], scale=model["scale"], **model["options"])
+        recipes.add(str(config))
+    assert len(recipes) == 1
+
+
 @_experiments
 def test_docstrings_give_the_command(path):
     text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
     assert re.search(rf"sesr train --config experiments/{path.name} --workdir", text)
+
+
+@pytest.mark.parametrize(
+    ("ingredient", "keys"),
+    [
+        ("anneal", {"optim.schedule"}),
+        ("cosine", {"optim.schedule", "ema"}),
+        ("charbonnier", {"loss"}),
+        ("bf16", {"dtype"}),
+        ("distill", {"distill.weight"}),
+        ("finish", {"stages"}),
+    ],
+)
+def test_an_ingredient_changes_what_it_is_named_after_and_nothing_else(ingredient, keys):
+    def made(variant):
+        return train.variant(train.base(), variant).to_dict()
+
+    assert _differing(made("small"), made(f"small+{ingredient}")) == keys
+
+
+def test_cpu_is_cosine_on_small_crops():
+    cpu, both = (train.variant(train.base(), v).to_dict() for v in ("cpu", "small+cosine"))
+    assert not _differing(cpu, both)
+
+
+def _differing(a, b, path=""):
+    """The paths of the values that differ between two trees of dicts."""
+    if not isinstance(a, dict):
+        return {path} if a != b else set()
+    assert a.keys() == b.keys()
+    return {name for key in a for name in _differing(a[key], b[key], f"{path}.{key}".lstrip("."))}
+
+
+def test_the_commands_that_compare_recipes_are_valid_and_as_long_as_each_other():
+    """In pixels."""
+    text = (_EXPERIMENTS[0].parent / "recipes" / "README.md").read_text("utf-8")
+    block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1].replace("\\\n", " ")
+    *commands, last = map(shlex.split, block.splitlines())
+    runs = []
+    for command in commands:
+        assert command[:3] == ["sesr", "train", "--config"]
+        overrides, (flag, run) = command[4:-2], command[-2:]
+        assert flag == "--workdir"
+        config = read_config(str(_EXPERIMENTS[0].parents[1] / command[3]), overrides)
+        validate(config)
+        stages = [stage.config for stage in plan(config)]
+        assert sum(s.steps * s.data.batch * s.data.patch**2 for s in stages) == 5000 * 16 * 32**2
+        runs.append(run)
+        if config.distill.weight:
+            assert (_EXPERIMENTS[0].parents[1] / config.distill.teacher).is_file()
+    assert last[:2] == ["sesr", "eval"]
+    assert last[3::2][: len(runs)] == runs
+    assert len(set(runs)) == len(runs) == text.count("sesr train --config")
 
 
 @pytest.mark.parametrize("stem", ["sesr_m5_hw_x2", "fsrcnn_x2", "xlsr_x3"])

@@ -1,9 +1,20 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
-from sesr_jax.files import read_safetensors, replacing
+from sesr_jax.files import alone, read_safetensors, replacing
+
+_ENTER = """
+import sys, time
+from sesr_jax.files import alone
+with alone(sys.argv[1]):
+    print("in", flush=True)
+    time.sleep(60)
+"""
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -46,3 +57,26 @@ def test_safetensors_are_read_whole_or_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"not a whole safetensors file .*; fetch it again"):
         read_safetensors(path)
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path):
+    folder = tmp_path / "new"
+    with alone(folder):
+        taken = subprocess.run(
+            [sys.executable, "-c", _ENTER, folder], capture_output=True, text=True
+        )
+        assert f"another process works in {folder}: only one may" in taken.stderr
+    with alone(folder):
+        pass
+
+
+def test_a_killed_process_leaves_its_folder_to_others(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", _ENTER, tmp_path], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline()
+        with pytest.raises(InputError, match="another process"), alone(tmp_path):
+            pass
+        other.kill()
+    with alone(tmp_path):
+        pass

@@ -4,21 +4,33 @@ import pathlib
 import re
 import runpy
 
+import pytest
+
 _ROOT = pathlib.Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_table_of_the_zoo_is_current():
-    update = runpy.run_path(str(_ROOT / "docs" / "update_readme.py"))
-    assert update["filled"](_README, "models", update["zoo"]()) == _README
+_UPDATE = runpy.run_path(str(_ROOT / "docs" / "update_readme.py"))
 
 
-def test_the_results_are_those_of_the_shipped_networks():
-    update = runpy.run_path(str(_ROOT / "docs" / "update_readme.py"))
-    assert (
-        update["filled"](_README, "results", update["results_table"](update["cards"]())) == _README
-    )
-    assert _README.count("<!-- results -->") == 1
+@pytest.mark.parametrize("name", _UPDATE["TABLES"])
+def test_tables_are_current(name):
+    file, make = _UPDATE["TABLES"][name]
+    text = (_ROOT / file).read_text("utf-8")
+    assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end of {name} -->") == 1
+    assert _UPDATE["filled"](text, name, make()) == text
+
+
+def test_an_experiment_is_known_by_all_of_its_network(monkeypatch):
+    facts = {**_UPDATE["cards"]()[0], "name": "mine", "model": "sesr_m5", "scale": 3}
+    facts["options"] = {"channels": 3, "activation": "relu"}
+    make = _UPDATE["experiments"]
+    monkeypatch.setitem(make.__globals__, "cards", lambda: (facts,))
+    rows = [line for line in make().splitlines() if line.startswith("| [")]
+    assert len(rows) == len(list((_ROOT / "experiments").glob("*.py")))
+    (row,) = [row for row in rows if "not trained" not in row]
+    assert row.startswith("| [sesr_m5_rgb_x3](sesr_m5_rgb_x3.py) |")
+    assert "[mine](../sesr_jax/pretrained/mine.md)" in row
 
 
 def test_the_examples_run_one_after_another():

@@ -50,13 +50,12 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import text_table
 
-    trained = {(n.name, n.scale): n for n in map(find_network, args.qat)}
+    trained = {n.title: n for n in map(find_network, args.qat)}
     cases = [
-        Case(network=n, trained=trained.pop((n.name, n.scale), None))
-        for n in map(find_network, args.model)
+        Case(network=n, trained=trained.pop(n.title, None)) for n in map(find_network, args.model)
     ]
     if trained:
-        names = ", ".join(f"{name} ×{scale}" for name, scale in trained)
+        names = ", ".join(trained)
         raise InputError(f"--qat names {names}, of which no --model is the float network; add it.")
     rows = int8_cost(cases, args.data, source(args.calibrate), args.out)
     print(

@@ -24,7 +24,8 @@ def run(argv: Sequence[str]) -> None:
         help="a folder of images, or with HR and LR_bicubic/X2 …, or embedded:eval; repeatable",
     )
     parser.add_argument(
-        "--protocol", default="y", help="y (as most papers), rgb8 or rgb; default %(default)s"
+        "--protocol",
+        help="y (as most papers), rgb8, rgb or mobile_ai; by default y, or rgb where a model takes RGB",
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write every picture's scores there")
     parser.add_argument(
@@ -39,11 +40,12 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.compare import Measured, measure, quality_page
     from sesr_jax.compare.page import header
     from sesr_jax.files import replacing
-    from sesr_jax.metrics import find_protocol
+    from sesr_jax.metrics import find_protocol, native_protocol
     from sesr_jax.upscale import load_upscaler
 
-    protocol = find_protocol(args.protocol)
+    chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [load_upscaler(model) for model in args.model]
+    protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
     names = [pathlib.Path(model).name for model in args.model]
     titles = names if len(set(names)) == len(names) else args.model
     measured = [

@@ -144,16 +144,13 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
 
     import jax
 
-    from sesr_jax.graph import alignment, receptive_radius
+    from sesr_jax.graph import alignment, in_shapes, receptive_radius
     from sesr_jax.models import network
 
-    found = []
-
-    def trace() -> None:
+    def trace():  # type: ignore[no-untyped-def]
         fresh = network.init(model, scale=scale, key=jax.random.key(0))
         graph = fresh.graph((1, *size, fresh.channels))
         geometry = (receptive_radius(graph), alignment(graph)) if tiled else (0, 1)
-        found.append((layers_from_graph(graph), *geometry))
+        return layers_from_graph(graph), *geometry
 
-    jax.eval_shape(trace)  # sizes alone: no weight is computed
-    return found[0]
+    return in_shapes(trace)

@@ -21,6 +21,11 @@ def run(argv: Sequence[str]) -> None:
     add = parser.add_argument
     add("--model", required=True, help="the folder of the run that trained it in float")
     add("--qat", help="the folder of the run that went on from it, quantised")
+    add(
+        "--name",
+        help="what it ships as, but for the scale, where it has options that the zoo's name does not tell, "
+        "such as sesr_m5_rgb",
+    )
     add("--data", action="append", required=True, help="a folder of images to measure; repeatable")
     add(
         "--calibrate",
@@ -50,13 +55,13 @@ def run(argv: Sequence[str]) -> None:
     facts = publish(
         args.model,
         qat=args.qat,
+        name=args.name,
         data=args.data,
         calibrate=args.calibrate,
         folder=folder,
         origin=args.origin,
         hardware=args.hardware,
     )
-    print("PSNR in dB / SSIM on Y; paper: how far it is above what the paper prints for float")
     print(results_table([facts]))
     print(f"card: {folder / facts['name']}.md")
 

@@ -51,7 +51,7 @@ class Case:
             )
         if self.trained is None:
             return
-        other = f"{self.trained.name} ×{self.trained.scale}"
+        other = self.trained.title
         if self.trained.ranges is None:
             raise InputError(
                 f"the network {other} given as QAT has no ranges: it must have been trained quantised; "
@@ -64,8 +64,8 @@ class Case:
 
     @property
     def title(self) -> str:
-        """Model and scale."""
-        return f"{self.network.name} ×{self.network.scale}"
+        """The network's."""
+        return self.network.title
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Row:
     """One form of a network.
 
     Attributes:
-      model: model and scale.
+      model: the network's title.
       form: "float", "PTQ" with its observer, or "QAT".
       scores: on each set.
       drops: on each set, how much PSNR (dB) is lost against the float form of `model`.
@@ -100,8 +100,13 @@ def int8_cost(
       folder: gets the .tflite files and `PAGE`.
 
     Raises:
-      InputError: as `export_network` and `measure`.
+      InputError: two cases have one title; or as `export_network` and `measure`.
     """
+    titles = [case.title for case in cases]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise InputError(
+            f"{twice[0]} is given twice: rows are told apart by it; compare one at a time."
+        )
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
@@ -124,7 +129,8 @@ def int8_files(
     observers: Sequence[str] = tuple(OBSERVERS),
 ) -> dict[str, pathlib.Path]:
     """Writes the INT8 .tflite files of `case` to `folder`; gives them by form, as in `Row`."""
-    stem = f"{case.network.name}_x{case.network.scale}"
+    network = case.network
+    stem = "_".join(map(str, [f"{network.name}_x{network.scale}", *network.options.values()]))
     forms = {}
     for observer in observers:
         path = forms[f"PTQ, {observer}"] = folder / f"{stem}_ptq_{observer}.tflite"

@@ -20,7 +20,7 @@ from sesr_jax import ops
 from sesr_jax.compare.sets import measure
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
-from sesr_jax.graph import Graph, trace
+from sesr_jax.graph import Graph, in_shapes, trace
 from sesr_jax.metrics import MOBILE_AI, equal_time, score
 from sesr_jax.metrics.challenge import FRAME, SCALE, challenge_entries
 from sesr_jax.models.network import Network
@@ -170,15 +170,9 @@ def _layers(model: str) -> Sequence[Layer]:
 
 
 def challenge_layers(network: Network) -> Sequence[Layer]:
-    """The layers of `network` for a frame, traced in shapes alone."""
-    found: list[Sequence[Layer]] = []
-
-    def traced() -> None:
-        graph = network.collapsed().graph((1, *FRAME, network.channels))
-        found.append(layers_from_graph(graph))
-
-    jax.eval_shape(traced)
-    return found[0]
+    """The layers of `network` for a frame."""
+    shape = (1, *FRAME, network.channels)
+    return in_shapes(lambda: layers_from_graph(network.collapsed().graph(shape)))
 
 
 def _check_frame(model: str, shape: tuple[int, ...]) -> None:

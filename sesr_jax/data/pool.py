@@ -6,13 +6,9 @@
 Pictures of all sizes lie end to end as pixels, so that no memory goes to padding and a crop is a
 gather of rows. Every crop position of every picture is equally likely. Grey pictures are kept as
 R = G = B, whose luma is the studio-range luma of the full-range grey. The limit is what an int32 can
-index: 2³¹ pixels.
-
-A set can be dealt out in shards, for machines that hold a part of it each: picture i belongs to shard
-i mod n, and each shard gives an n-th of every batch. The batch is the same whoever holds which shards.
+index: 2³¹ pixels. For shards, see `data.layout`.
 """
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,11 +18,10 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.resize import modcrop
 from sesr_jax.data.sources import Picture
 from sesr_jax.errors import InputError
-
-_log = logging.getLogger(__name__)
 
 
 @struct.dataclass
@@ -79,51 +74,34 @@ def make_pool(
       InputError: a picture is smaller than the crop (and `small` is "error"), a shard has none, or there
         are too many pixels to index.
     """
-    dealt = deal(pictures, shards, part)
-    lows: list[np.ndarray] = []
-    highs: list[np.ndarray] = []
-    shapes: list[tuple[int, ...]] = []
-    skipped: list[str] = []
-    ends: list[int] = []
-    for shard in dealt:
-        for picture in shard:
-            low = rgb(picture.low_resolution(scale))
-            if min(low.shape[:2]) < patch:
-                if small == "error":
-                    raise InputError(too_small(picture.name, picture.hr.shape, patch * scale))
-                skipped.append(picture.name)
-                continue
-            lows.append(low.reshape(-1, 3))
-            highs.append(rgb(modcrop(picture.hr, scale)).reshape(-1, 3))
-            shapes.append(low.shape[:2])
-        ends.append(len(shapes))
-    if skipped:
-        _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
-    check_shards(ends, len(skipped), patch * scale, shards)
-    if (pixels := sum(map(len, highs))) >= 2**31:
+    layout = lay_out(
+        deal(pictures, shards, part),
+        lambda picture: (picture.name, picture.hr.shape[:2]),
+        scale=scale,
+        patch=patch,
+        small=small,
+    )
+    ends = np.cumsum(layout.sizes.prod(axis=1))
+    if (pixels := int(ends[-1]) * scale**2) >= 2**31:
         raise InputError(
             f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
         )
-    sizes = np.array(shapes)
-    positions = np.cumsum((sizes - patch + 1).prod(axis=1))
+    starts = ends - layout.sizes.prod(axis=1)
+    lr, hr = (np.empty((int(ends[-1]) * area, 3), np.uint8) for area in (1, scale**2))
+    for picture, start, end in zip(layout.held, starts, ends, strict=True):
+        lr[start:end] = rgb(picture.low_resolution(scale)).reshape(-1, 3)
+        hr[start * scale**2 : end * scale**2] = rgb(modcrop(picture.hr, scale)).reshape(-1, 3)
     return Pool(
-        lr=jnp.asarray(np.concatenate(lows)),
-        hr=jnp.asarray(np.concatenate(highs)),
-        starts=jnp.asarray(np.cumsum([0, *map(len, lows[:-1])]), jnp.int32),
-        widths=jnp.asarray(sizes[:, 1], jnp.int32),
-        positions=jnp.asarray(positions, jnp.int32),
-        edges=jnp.asarray([0, *positions[np.array(ends) - 1]], jnp.int32),
+        lr=jnp.asarray(lr),
+        hr=jnp.asarray(hr),
+        starts=jnp.asarray(starts, jnp.int32),
+        widths=jnp.asarray(layout.sizes[:, 1], jnp.int32),
+        positions=jnp.asarray(layout.positions, jnp.int32),
+        edges=jnp.asarray(layout.edges, jnp.int32),
         scale=scale,
         patch=patch,
         shards=shards,
     )
-
-
-def deal(pictures: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
-    """The shards of that part, (index, count); their pictures come in turn."""
-    index, count = part
-    held = shards // count
-    return [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
 
 
 def sample(
@@ -157,6 +135,24 @@ def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax
     return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
 
 
+def dimmed(
+    crops: tuple[jax.Array, jax.Array],
+    key: jax.Array,
+    batch: int,
+    intensities: Sequence[float],
+    *,
+    share: tuple[Any, int] = (0, 1),
+) -> tuple[jax.Array, jax.Array]:
+    """LR and HR of a share of a batch, each pair times one of `intensities`; arguments as of `sample`."""
+    if tuple(intensities) == (1.0,):
+        return crops
+    # A third key beside those that `draw` makes of this one.
+    factors = jax.random.choice(jax.random.fold_in(key, 2), jnp.asarray(intensities), (batch,))
+    size = batch // share[1]
+    mine = lax.dynamic_slice_in_dim(factors, share[0] * size, size)[:, None, None, None]
+    return crops[0] * mine, crops[1] * mine
+
+
 def turned(crops: jax.Array, turns: jax.Array) -> jax.Array:
     """Crops uint8 ``[N, p, p, C]`` under their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
     return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255
@@ -184,24 +180,6 @@ def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
     image = jnp.where(symmetry & 1, image[::-1], image)
     image = jnp.where(symmetry & 2, image[:, ::-1], image)
     return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)
-
-
-def check_shards(ends: Sequence[int], skipped: int, crop: int, shards: int) -> None:
-    """Raises InputError where a shard has no picture; `ends` counts them up to each shard's end."""
-    if not all(np.diff([0, *ends])):
-        parts = f"each of the {shards} shards needs one" if shards > 1 else "there must be one"
-        raise InputError(
-            f"no image of {skipped} is as large as the crop of {crop} pixels: {parts}; "
-            "take a smaller config.data.patch, larger images or fewer config.data.shards."
-        )
-
-
-def too_small(name: str, shape: Sequence[int], crop: int) -> str:
-    """What to say of a picture that is smaller than a crop."""
-    return (
-        f"{name} is {shape[1]}×{shape[0]}, smaller than the crop of {crop} pixels; "
-        'take a smaller config.data.patch, or skip such images by config.data.small = "skip".'
-    )
 
 
 def rgb(image: np.ndarray) -> np.ndarray:

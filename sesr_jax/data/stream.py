@@ -13,7 +13,6 @@ Only the part of a picture around a crop is made low.
 import contextlib
 import dataclasses
 import functools
-import logging
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -23,11 +22,10 @@ import numpy as np
 from flax import struct
 
 from sesr_jax.data import resize
-from sesr_jax.data.pool import check_shards, deal, draw, rgb, too_small, turned
+from sesr_jax.data.layout import deal, lay_out
+from sesr_jax.data.pool import draw, rgb, turned
 from sesr_jax.data.sources import Pictures
 from sesr_jax.errors import InputError
-
-_log = logging.getLogger(__name__)
 
 _THREADS = 16
 
@@ -161,33 +159,19 @@ def make_stream(
     part: tuple[int, int] = (0, 1),
 ) -> Stream:
     """Finds out where crops can lie, from the sizes of the pictures; arguments and errors as `make_pool`."""
-    held: list[int] = []
-    ends: list[int] = []
-    shapes: list[tuple[int, int]] = []
-    skipped: list[str] = []
-    for shard in deal(range(len(pictures)), shards, part):
-        for index in shard:
-            height, width = pictures.size(index)
-            if min(height, width) < patch * scale:
-                name = pictures.name(index)
-                if small == "error":
-                    raise InputError(too_small(name, (height, width), patch * scale))
-                skipped.append(name)
-                continue
-            held.append(index)
-            shapes.append((height // scale, width // scale))
-        ends.append(len(held))
-    if skipped:
-        _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
-    check_shards(ends, len(skipped), patch * scale, shards)
-    sizes = np.array(shapes, np.int64)
-    positions = np.cumsum((sizes - patch + 1).prod(axis=1))
+    layout = lay_out(
+        deal(range(len(pictures)), shards, part),
+        lambda index: (pictures.name(index), pictures.size(index)),
+        scale=scale,
+        patch=patch,
+        small=small,
+    )
     return Stream(
         pictures=pictures,
-        held=np.array(held),
-        widths=sizes[:, 1],
-        positions=positions,
-        edges=np.array([0, *positions[np.array(ends) - 1]]),
+        held=np.array(layout.held),
+        widths=layout.sizes[:, 1],
+        positions=layout.positions,
+        edges=layout.edges,
         scale=scale,
         patch=patch,
         shards=shards,

@@ -3,7 +3,7 @@
 from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius
 from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
 from sesr_jax.graph.tails import TAILS, Tail, host_blocks, move_pixels, with_clip, with_tail
-from sesr_jax.graph.trace import trace
+from sesr_jax.graph.trace import in_shapes, trace
 
 __all__ = [
     "TAILS",
@@ -15,6 +15,7 @@ __all__ = [
     "alignment",
     "cost",
     "host_blocks",
+    "in_shapes",
     "macs",
     "move_pixels",
     "receptive_radius",

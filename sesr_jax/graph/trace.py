@@ -6,8 +6,8 @@ jaxpr names. Parameters may be tracers: `trace` inside a jitted loss gives a dif
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from jax.extend import core as jax_core
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Arg, Graph, Node
+
+T = TypeVar("T")
 
 INPUT = "input"
 """The name of a graph's input tensor."""
@@ -50,6 +52,18 @@ def trace(
     return Graph(
         input=INPUT, input_shape=tuple(input_shape), nodes=tuple(tracer.nodes), output=output
     )
+
+
+def in_shapes(work: Callable[[], T]) -> T:
+    """What `work` gives, with no array on the way computed: for costs, which need shapes alone.
+
+        spent = in_shapes(lambda: cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
+
+    Arrays in the result have a shape and no values.
+    """
+    found: list[T] = []
+    jax.eval_shape(lambda: found.append(work()))
+    return found[0]
 
 
 class _Tracer:

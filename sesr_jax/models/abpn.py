@@ -5,8 +5,10 @@ The entry of the team MCG to the Mobile AI 2021 challenge. On RGB:
     3×3 to 28, ReLU  →  4 × (3×3, ReLU)  →  3×3 to 3·s², ReLU  →  3×3 to 3·s²
         →  + the input, once for each output phase  →  pixels  →  clip to [0, 1]
 
-The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper's
-images are in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
+The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper
+arrives at it from what INT8 costs the same convolutions with other residuals (`RESIDUALS`). Its images are
+in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
+Kernels start Glorot-normal, and biases at zero.
 """
 
 import functools
@@ -15,9 +17,15 @@ import jax
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.errors import InputError
 from sesr_jax.models.layers import anchor, to_pixels
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
+
+RESIDUALS = ("anchor", "image", "feature", "none")
+"""What is added, and where: the input to all output phases; its nearest-neighbour interpolation to the
+image, which is the same function at the price of a resize; the features of the first convolution to those
+of the last block, as in EDSR; nothing."""
 
 
 class ABPN(nn.Module):
@@ -28,6 +36,7 @@ class ABPN(nn.Module):
       features: the channels between the convolutions.
       blocks: the number of 3×3 between the first and the last two.
       channels: C; 3 for RGB.
+      residual: one of `RESIDUALS`.
       mode: see `LinearConv`.
     """
 
@@ -35,16 +44,28 @@ class ABPN(nn.Module):
     features: int = 28
     blocks: int = 4
     channels: int = 3
+    residual: str = "anchor"
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Upscales `x`."""
-        conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
+        """Upscales `x`; raises InputError where `residual` is unknown."""
+        if self.residual not in RESIDUALS:
+            raise InputError(
+                f"residual is {self.residual!r}: it must be one of {', '.join(RESIDUALS)}; choose one."
+            )
+        form = dense(3, start=nn.initializers.glorot_normal())
+        conv = functools.partial(LinearConv, form=form, mode=self.mode)
         last = self.channels * self.scale**2
-        names = ("head", *(f"block_{i}" for i in range(self.blocks)))
-        h = x
-        for name, features in (*((name, self.features) for name in names), ("expand", last)):
-            h = ops.relu(conv(features, name=name)(h))
-        y = ops.add(conv(last, name="tail")(h), anchor(x, self.scale))
-        return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+        h = shallow = ops.relu(conv(self.features, name="head")(x))
+        for i in range(self.blocks):
+            h = ops.relu(conv(self.features, name=f"block_{i}")(h))
+        if self.residual == "feature":
+            h = ops.add(h, shallow)
+        y = conv(last, name="tail")(ops.relu(conv(last, name="expand")(h)))
+        if self.residual == "anchor":
+            y = ops.add(y, anchor(x, self.scale))
+        y = to_pixels(y, self.scale)
+        if self.residual == "image":
+            y = ops.add(y, ops.resize(x, scale=self.scale))
+        return ops.clip(y, low=0.0, high=1.0)

@@ -57,6 +57,12 @@ class Network:
         return create(self.name, scale=self.scale, **self.options)
 
     @property
+    def title(self) -> str:
+        """Model, scale and options, for people."""
+        changes = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name} ×{self.scale}" + (f" ({changes})" if changes else "")
+
+    @property
     def channels(self) -> int:
         """C of the images: 1 for Y, 3 for RGB."""
         return getattr(self.module, "channels", 1)

@@ -1,39 +1,65 @@
 """Model cards and the table of results, made of the facts that `publish` wrote and of nothing else.
 
-A figure that the paper prints (`models.published`) stands beside ours with the difference. It is reached
-where ours, rounded as printed, is not below it.
+A figure that the paper prints (`models.published`) stands beside ours with the difference, where it is of
+the same network and by the same protocol: on luma. It is reached where ours, rounded as printed, is not
+below it.
 """
 
+import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sesr_jax.data.terms import terms
-from sesr_jax.metrics import RGB8, Y
+from sesr_jax.metrics import RGB, RGB8, Protocol, Y, native_protocol
 from sesr_jax.models import VARIANTS
-from sesr_jax.models.published import SETS
+from sesr_jax.models.network import Network
+from sesr_jax.models.published import SETS, Quality
 from sesr_jax.report import Plot, markdown_table, text_table
 
-_FORMS = {
-    "float": "float",
+FLOAT = "float"
+FORMS = {
+    FLOAT: "float",
     "QAT": "INT8, trained for it",
     "PTQ, min_max": "INT8, calibrated after training",
 }
+"""What a card calls the forms of a network; of those in INT8 the one that deploys best comes first."""
 
-_FILES = {
+FILES = {
     "": "collapsed, float: the network to deploy",
     "_expanded": "expanded, as it was trained: to train on from",
     "_qat": "collapsed, with the ranges of INT8 that it was trained with",
 }
+"""What is in the weight files that may ship, by what follows the network's name."""
+
+_PROTOCOLS = {
+    Y: "Protocol `y`, that of the paper's tables: luma first, bicubic low resolutions without rounding, as "
+    "many pixels shaved as the scale.",
+    RGB: "Protocol `rgb`: 8-bit RGB down and up, compared over R, G and B, as many pixels shaved as the "
+    "scale. No paper's figures stand beside: those of the Mobile AI challenges, which `sesr score` lists, "
+    "are of DIV2K.",
+}
+
+_CAPTIONS = {
+    Y: "PSNR in dB on Y (protocol y); paper: how far float is above what its paper prints",
+    RGB: "PSNR in dB on RGB (protocol rgb)",
+}
+
+COLUMNS = ("Set5", "Set14", "B100")
+"""The sets of the tables of results."""
 
 Facts = Mapping[str, Any]
+"""What `publish` gives."""
 
 
 def card(facts: Facts) -> str:
     """The Markdown text of a model card."""
     name, spent = facts["name"], facts["cost"]
+    options = [f"{key}={value}" for key, value in facts.get("options", {}).items()]
+    model = facts["model"] + (f" ({', '.join(options)})" if options else "")
+    images = "luma" if _protocol(facts) == Y else "RGB"
     sections = [
         f"# {name}",
-        f"{facts['model']}, which upscales luma ×{facts['scale']}: {spent['weights']:,} weights "
+        f"{model}, which upscales {images} ×{facts['scale']}: {spent['weights']:,} weights "
         f"({spent['parameters']:,} parameters with biases and slopes; {spent['trained_parameters']:,} while "
         f"training), {spent['macs'] / 1e9:.3f} G MACs for an output of 1280×720. The network is that of "
         f"{VARIANTS[facts['model']].paper}; the weights were trained by sesr_jax.",
@@ -53,41 +79,51 @@ def card(facts: Facts) -> str:
 
 def curve(facts: Facts) -> Plot:
     """PSNR over the steps of all legs of the network itself, one behind the other."""
-    lines = {}
+    lines: dict[str, tuple[list[float], list[float]]] = {}
     done = 0
     keys = ("model", "scale")
     shown = [leg for leg in facts["training"] if all(leg[key] == facts[key] for key in keys)]
     for leg in shown:
-        if leg["curve"]:
-            steps, psnr = zip(*leg["curve"], strict=True)
-            lines[leg["run"]] = ([done + step for step in steps], list(psnr))
+        for step, psnr in leg["curve"]:
+            steps, values = lines.setdefault(leg["run"], ([], []))
+            steps.append(done + step)
+            values.append(psnr)
         done += leg["steps"]
     watched = ", ".join(dict.fromkeys(leg["watched_on"] for leg in shown))
     return Plot(lines, x="steps", y=f"PSNR on {watched}, dB")
 
 
 def results_table(cards: Iterable[Facts]) -> str:
-    """What the shipped networks reach, in float and INT8, beside what their papers print."""
-    sets = ("Set5", "Set14", "B100")
-    rows = []
+    """PSNR of networks, in float and in the best INT8; those of luma stand apart, beside their papers."""
+    groups: dict[Protocol, list[Facts]] = {protocol: [] for protocol in _CAPTIONS}
     for facts in cards:
-        forms = [
-            form for form in _FORMS if any(figure["form"] == form for figure in facts["figures"])
+        groups[_protocol(facts)].append(facts)
+    tables = []
+    for protocol, group in groups.items():
+        shown = ("INT8", "paper") if protocol == Y else ("INT8",)
+        header = ["network", *(name for data in COLUMNS for name in (data, *shown))]
+        rows = [
+            [facts["name"], *(cell for cells in results(facts) for cell in cells[: 1 + len(shown)])]
+            for facts in group
         ]
-        for form in forms[:2]:
-            rows.append([facts["name"], "float" if form == "float" else "INT8"])
-            for data in sets:
-                found = _figure(facts, form, Y.name, data)
-                rows[-1] += ["–", "–"] if found is None else [_pair(found), _against(facts, found)]
-    header = ["network", "form"]
-    for data in sets:
-        header += [data, "paper"]
-    return text_table(rows, header, "<<" + ">" * 6)
+        if rows:
+            tables.append(f"{_CAPTIONS[protocol]}\n\n{text_table(rows, header)}")
+    return "\n\n".join(tables)
+
+
+def results(facts: Facts) -> list[tuple[str, str, str]]:
+    """On each of `COLUMNS`: PSNR in float, in the best INT8, and how far float is above the paper's."""
+    cells = []
+    for data in COLUMNS:
+        found = [_figure(facts, form, data) for form in (FLOAT, _best_int8(facts))]
+        ours, integer = ("–" if figure is None else f"{figure['psnr']:.2f}" for figure in found)
+        cells.append((ours, integer, "–" if found[0] is None else _against(facts, found[0])))
+    return cells
 
 
 def _files(facts: Facts) -> str:
     rows = [
-        [f"`{file}`", _FILES[file.removesuffix(".safetensors").removeprefix(facts["name"])],
+        [f"`{file}`", FILES[file.removesuffix(".safetensors").removeprefix(facts["name"])],
          f"{size / 1e3:.0f}"]
         for file, size in facts["files"].items()
     ]  # fmt: skip
@@ -95,36 +131,40 @@ def _files(facts: Facts) -> str:
 
 
 def _quality(facts: Facts) -> str:
-    printed = VARIANTS[facts["model"]].published.get(facts["scale"], {})
-    rows = []
-    for figure in facts["figures"]:
-        if figure["protocol"] == Y.name:
-            paper = printed.get(figure["data"])
-            reached = "not published"
-            if paper:
-                reached = "reached" if _difference(figure, paper) >= 0 else "**not reached**"
-            told = "–" if paper is None else f"{paper[0]:.2f} / {paper[1]:.4f}"
-            rows.append([figure["data"], _FORMS[figure["form"]], _pair(figure, " / "), told,
-                         _against(facts, figure, ssim=True), reached])  # fmt: skip
+    native = _protocol(facts)
+    figures = [figure for figure in facts["figures"] if figure["protocol"] == native.name]
+    header = ["set", "form", "PSNR (dB) / SSIM"]
+    rows = [[f["data"], FORMS[f["form"]], _pair(f)] for f in figures]
+    if native == Y:
+        header += ["paper, float", "difference", ""]
+        for row, figure in zip(rows, figures, strict=True):
+            row += _beside(facts, figure)
     rows.sort(key=lambda row: _order(row[0]))
-    table = markdown_table(
-        rows, ["set", "form", "PSNR (dB) / SSIM", "paper, float", "difference", ""]
-    )
     others = [figure for figure in facts["figures"] if figure["protocol"] == RGB8.name]
     sets = sorted({figure["data"] for figure in others}, key=_order)
     cells = []
     for form in dict.fromkeys(figure["form"] for figure in others):
         by_set = {figure["data"]: figure for figure in others if figure["form"] == form}
-        cells.append([_FORMS[form], *(_pair(by_set[data], " / ") for data in sets)])
+        cells.append([FORMS[form], *(_pair(by_set[data]) for data in sets)])
     return "\n\n".join(
         [
-            "Protocol `y`, that of the paper's tables: luma first, bicubic low resolutions without rounding, "
-            "as many pixels shaved as the scale. INT8 figures are those of the .tflite file, run by LiteRT.",
-            table,
-            "Protocol `rgb8`: 8-bit RGB down and up, then luma; the paper prints no such figures.",
+            f"{_PROTOCOLS[native]} INT8 figures are those of the .tflite file, run by LiteRT.",
+            markdown_table(rows, header),
+            "Protocol `rgb8`: 8-bit RGB down and up, then luma"
+            + ("; the paper prints no such figures." if native == Y else "."),
             markdown_table(cells, ["form", *sets]),
         ]
     )
+
+
+def _beside(facts: Facts, figure: Facts) -> list[str]:
+    """What the paper prints, the difference, and whether that is reached."""
+    paper = _printed(facts).get(figure["data"])
+    if paper is None:
+        return ["–", "–", "not published"]
+    reached = "reached" if _difference(figure, paper) >= 0 else "**not reached**"
+    against = f"{_against(facts, figure)} / {figure['ssim'] - paper[1]:+.4f}"
+    return [f"{paper[0]:.2f} / {paper[1]:.4f}", against, reached]
 
 
 def _training(facts: Facts) -> str:
@@ -140,15 +180,32 @@ def _training(facts: Facts) -> str:
             rate += f" over {leg['planned_steps']:,} steps, cut short"
         if leg["ema"]:
             rate += f", averaged by {leg['ema']:g}"
-        what = f"{leg['batch']} crops of {leg['patch']}×{leg['patch']}"
-        if (leg["model"], leg["scale"]) != (facts["model"], facts["scale"]):
-            what += f", {leg['model']} ×{leg['scale']}"
-        rows.append([f"`{leg['run']}`", f"{leg['steps']:,}", what, leg["loss"], rate, begins,
-                     leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
+        rows.append([f"`{leg['run']}`", f"{leg['steps']:,}", _step(facts, leg), leg["loss"], rate,
+                     begins, leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
     quantised = sum(leg["steps"] for leg in legs if "quantise" in leg["stages"])
     total = sum(leg["steps"] for leg in legs) - quantised
     told = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
     return f"{told}\n\n{markdown_table(rows, header)}"
+
+
+def recipe(facts: Facts) -> str:
+    """The training in a line: steps and what they were of, hours and hardware."""
+    steps: dict[str, int] = collections.defaultdict(int)
+    hours: dict[str, float] = collections.defaultdict(float)
+    for leg in facts["training"]:
+        use = ", for INT8" if "quantise" in leg["stages"] else ""
+        steps[_step(facts, leg) + use] += leg["steps"]
+        hours[leg["hardware"]] += leg["hours"]
+    parts = [f"{count:,} steps of {what}" for what, count in steps.items()]
+    parts += [f"{spent:.1f} h on {hardware}" for hardware, spent in hours.items()]
+    return "; ".join(parts)
+
+
+def _step(facts: Facts, leg: Facts) -> str:
+    what = f"{leg['batch']} crops of {leg['patch']}×{leg['patch']}"
+    if (leg["model"], leg["scale"]) != (facts["model"], facts["scale"]):
+        what += f", {leg['model']} ×{leg['scale']}"
+    return what
 
 
 def _data(facts: Facts) -> str:
@@ -163,28 +220,44 @@ def _data(facts: Facts) -> str:
     )
 
 
-def _figure(facts: Facts, form: str, protocol: str, data: str) -> Facts | None:
-    wanted = (form, protocol, data)
+def _protocol(facts: Facts) -> Protocol:
+    """That which measures the network on what it writes."""
+    options = facts.get("options", {})
+    network = Network(name=facts["model"], scale=facts["scale"], variables={}, options=options)
+    return native_protocol(network.channels)
+
+
+def _printed(facts: Facts) -> Mapping[str, Quality]:
+    """What the paper prints of this very network, by set, in the protocol `Y`."""
+    if facts.get("options") or _protocol(facts) != Y:
+        return {}
+    return VARIANTS[facts["model"]].published.get(facts["scale"], {})
+
+
+def _figure(facts: Facts, form: str, data: str) -> Facts | None:
+    wanted = (form, _protocol(facts).name, data)
     keys = ("form", "protocol", "data")
     return next((f for f in facts["figures"] if tuple(f[key] for key in keys) == wanted), None)
 
 
-def _pair(figure: Facts, between: str = "/") -> str:
-    return f"{figure['psnr']:.2f}{between}{figure['ssim']:.4f}"
+def _best_int8(facts: Facts) -> str:
+    measured = {figure["form"] for figure in facts["figures"]}
+    return next(form for form in FORMS if form != FLOAT and form in measured)
 
 
-def _difference(figure: Facts, paper: tuple[float, float]) -> float:
+def _pair(figure: Facts) -> str:
+    return f"{figure['psnr']:.2f} / {figure['ssim']:.4f}"
+
+
+def _difference(figure: Facts, paper: Quality) -> float:
     """In dB, of what is printed."""
     return round(round(figure["psnr"], 2) - paper[0], 2)
 
 
-def _against(facts: Facts, figure: Facts, *, ssim: bool = False) -> str:
-    """How far our figure is above the paper's; "–" where that prints none."""
-    paper = VARIANTS[facts["model"]].published.get(facts["scale"], {}).get(figure["data"])
-    if paper is None:
-        return "–"
-    text = f"{_difference(figure, paper):+.2f}"
-    return f"{text} / {figure['ssim'] - paper[1]:+.4f}" if ssim else text
+def _against(facts: Facts, figure: Facts) -> str:
+    """How far our PSNR is above the paper's; "–" where that prints none."""
+    paper = _printed(facts).get(figure["data"])
+    return "–" if paper is None else f"{_difference(figure, paper):+.2f}"
 
 
 def _order(data: str) -> tuple[int, str]:

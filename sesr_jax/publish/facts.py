@@ -6,11 +6,13 @@ writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors
 ``sesr_m5_x2_qat.safetensors`` (collapsed, with its ranges), ``sesr_m5_x2.json`` (the facts) and, made of
 the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the training's curve).
 
-Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs. Paths of the
+Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs: on what the
+network writes, luma or RGB (`metrics.native_protocol`), and on the luma of 8-bit RGB. Paths of the
 machine do not get into the files: runs and sets of images appear under the names of their folders.
 """
 
 import collections
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,24 +21,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import ml_collections
 
 from sesr_jax import __version__, report
 from sesr_jax.compare import Case, int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
-from sesr_jax.graph import cost
-from sesr_jax.metrics import RGB8, Y
+from sesr_jax.graph import cost, in_shapes
+from sesr_jax.metrics import RGB8, native_protocol
+from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
-from sesr_jax.publish.card import card, curve
+from sesr_jax.publish.card import FILES, FLOAT, card, curve
 from sesr_jax.train import Leg, legs, load_network
-from sesr_jax.train.stages import plan
+from sesr_jax.train.stages import Stage, plan
 from sesr_jax.upscale import from_network, from_tflite
-
-FLOAT = "float"
-INT8_FORMS = ("QAT", "PTQ, min_max")
-"""The forms of the figures; of those in INT8 the one that deploys best comes first."""
 
 _OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
 _LARGEST_EXPANDED = 2_000_000  # bytes
@@ -49,6 +49,7 @@ def publish(
     calibrate: str,
     folder: str | os.PathLike[str],
     qat: str | os.PathLike[str] | None = None,
+    name: str | None = None,
     origin: tuple[pathlib.Path, int | None] | None = None,
     hardware: str = "not recorded",
 ) -> dict[str, Any]:
@@ -60,29 +61,33 @@ def publish(
       calibrate: the images whose ranges the post-training INT8 file gets.
       folder: where the files go.
       qat: the folder of the run that went on from it, quantised; None where there is none.
+      name: what it ships as, but for the scale; by default the zoo's name. A network with options of its own
+        needs another.
       origin: as `train.legs`.
       hardware: of runs that do not say it themselves.
 
     Raises:
-      InputError: as `legs`, `load_network`, `Case` and `measure`; or a network of RGB, or one that is not
-        as the zoo has it.
+      InputError: as `legs`, `load_network`, `Case` and `measure`; or the zoo has another network of that
+        name.
     """
-    chain = _chain([run, *([] if qat is None else [qat])], origin, hardware)
+    chain = _chain([run, *([] if qat is None else [qat])], origin)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
     network = case.network
-    if network.options or network.channels != 1:
+    name = name or network.name
+    if name in VARIANTS and (network.options or name != network.name):
         raise InputError(
-            f"{run} trained {network.name} with options of its own ({dict(network.options)}), which its name "
-            "would not tell; ship a network as the zoo has it."
+            f"{run} trained {network.title}, which is not the zoo's {name}; give it its own name by --name."
         )
+    name = f"{name}_x{network.scale}"
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{network.name}_x{network.scale}"
-    spent = cost(network.collapsed().graph((1, *(n // network.scale for n in OUTPUT), 1)))
+    shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
+    spent = in_shapes(lambda: cost(network.collapsed().graph(shape)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,
         "scale": network.scale,
+        **({"options": dict(network.options)} if network.options else {}),
         "version": __version__,
         "cost": {
             "weights": spent.weights,
@@ -91,9 +96,11 @@ def publish(
             "trained_parameters": _count(network),
         },
         "files": _write_weights(case, folder, name),
-        "training": [told for _, told in chain],
+        "training": [part for leg, before in chain for part in _parts(leg, before, hardware)],
         "data": {
-            "training": _sets(dict.fromkeys(leg.config.data.train for leg, _ in chain)),
+            "training": _sets(
+                dict.fromkeys(stage.config.data.train for leg, _ in chain for stage in _stages(leg))
+            ),
             "calibration": _sets([calibrate]),
             "evaluation": _sets(data),
         },
@@ -108,22 +115,26 @@ def publish(
 
 
 def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
-    """Writes the weights; gives the files' sizes in bytes by name."""
-    forms = {name: case.network.collapsed()}
-    if _count(case.network) != _count(forms[name]):
-        forms[f"{name}_expanded"] = case.network
+    """Writes the weights, and removes those of an earlier time; gives the files' sizes in bytes by name."""
+    forms = {"": case.network.collapsed()}
+    expands = _count(case.network) != _count(forms[""])
+    if expands and _bytes(case.network) < _LARGEST_EXPANDED:
+        forms["_expanded"] = case.network
     if case.trained is not None:
-        forms[f"{name}_qat"] = case.trained.collapsed()
+        forms["_qat"] = case.trained.collapsed()
     sizes = {}
-    for stem, network in forms.items():
-        file = folder / f"{stem}.safetensors"
-        save(network, file)
+    for form in FILES:
+        file = folder / f"{name}{form}.safetensors"
+        if form not in forms:
+            file.unlink(missing_ok=True)
+            continue
+        save(forms[form], file)
         sizes[file.name] = file.stat().st_size
-    expanded = f"{name}_expanded.safetensors"
-    if sizes.get(expanded, 0) >= _LARGEST_EXPANDED:
-        (folder / expanded).unlink()
-        del sizes[expanded]
     return sizes
+
+
+def _bytes(network: Network) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(network.variables))
 
 
 def _count(network: Network) -> int:
@@ -131,43 +142,68 @@ def _count(network: Network) -> int:
 
 
 def _chain(
-    runs: Sequence[str | os.PathLike[str]],
-    origin: tuple[pathlib.Path, int | None] | None,
-    hardware: str,
-) -> list[tuple[Leg, dict[str, Any]]]:
-    """Every leg that led to one of `runs`, in their order, and what is said of it."""
-    chain: dict[pathlib.Path, tuple[Leg, dict[str, Any]]] = {}
+    runs: Sequence[str | os.PathLike[str]], origin: tuple[pathlib.Path, int | None] | None
+) -> list[tuple[Leg, str | None]]:
+    """Every leg that led to one of `runs`, in their order, and the run whose weights it began with."""
+    chain: dict[pathlib.Path, tuple[Leg, str | None]] = {}
     for run in runs:
         before = None
         for leg in legs(run, origin):
-            chain.setdefault(leg.run.resolve(), (leg, _told(leg, before, hardware)))
+            chain.setdefault(leg.run.resolve(), (leg, before))
             before = leg.run.name
     return list(chain.values())
 
 
-def _told(leg: Leg, before: str | None, hardware: str) -> dict[str, Any]:
-    config = leg.config
+def _stages(leg: Leg) -> list[Stage]:
+    """Those that the leg reached."""
+    return [stage for stage in plan(leg.config) if stage.start < leg.steps]
+
+
+def _parts(leg: Leg, before: str | None, hardware: str) -> list[dict[str, Any]]:
+    """What is said of each stage of a leg."""
+    return [
+        _told(leg, stage, leg.run.name if stage.start else before, hardware)
+        for stage in _stages(leg)
+    ]
+
+
+def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str, Any]:
+    config = stage.config
+    earlier, so_far = (
+        dataclasses.replace(leg, log=[line for line in leg.log if line["step"] <= end])
+        for end in (stage.start, stage.end)
+    )
+    curve = so_far.curve[len(earlier.curve) :]
     return {
         "run": leg.run.name,
         "model": config.model.name,
         "scale": config.model.scale,
         "from": before,
-        "steps": leg.steps,
+        "steps": min(leg.steps, stage.end) - stage.start,
         "seed": config.seed,
         "batch": config.data.batch,
         "patch": config.data.patch,
-        "loss": config.loss,
+        "loss": _loss(config),
         "optimiser": config.optim.name,
         "learning_rate": config.optim.lr,
         "schedule": config.optim.schedule,
-        "planned_steps": plan(config)[-1].end,
+        "planned_steps": stage.end - stage.start,
         "ema": config.ema,
-        "stages": [stage.entry for stage in plan(config)],
+        "stages": [stage.entry],
         "hardware": leg.hardware or hardware,
-        "hours": round(leg.hours, 2),
+        "hours": round(so_far.hours - earlier.hours, 2),
         "watched_on": _name(config.data.eval),
-        "curve": [[int(step), round(psnr, 3)] for step, psnr in leg.curve],
+        "curve": [[int(step) - stage.start, round(psnr, 3)] for step, psnr in curve],
     }
+
+
+def _loss(config: ml_collections.ConfigDict) -> str:
+    """Its name, and what it is taken to where that is not the image alone."""
+    if not config.distill.weight:
+        return config.loss
+    teacher = "/".join(pathlib.Path(config.distill.teacher).parts[-2:])
+    ensemble = "the self-ensemble of " if config.distill.ensemble else ""
+    return f"{config.loss}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
 
 
 def _name(spec: str) -> str:
@@ -199,7 +235,7 @@ def _figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, 
         forms = {FLOAT: from_network(case.network)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():
-            for protocol in (Y, RGB8):
+            for protocol in (native_protocol(case.network.channels), RGB8):
                 figures += [
                     {"form": form, "protocol": protocol.name, "data": score.title}
                     | {key: round(value, 4) for key, value in score.mean.items()}

@@ -47,11 +47,16 @@ Factory: TypeAlias = Callable[[KernelSize], Form]
 _glorot = jax.nn.initializers.glorot_uniform()
 
 
-def dense(kernel_size: KernelSize, *, strides: tuple[int, int] = (1, 1)) -> Form:
-    """A plain convolution: no over-parameterisation."""
+def dense(
+    kernel_size: KernelSize,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    start: jax.nn.initializers.Initializer = _glorot,
+) -> Form:
+    """A plain convolution: no over-parameterisation. `start` draws its kernel."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
-        kernel = _glorot(key, (*_pair(kernel_size), in_features, out_features))
+        kernel = start(key, (*_pair(kernel_size), in_features, out_features))
         return Conv(kernel, jnp.zeros(out_features), strides=strides)
 
     return form

@@ -32,7 +32,7 @@ from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models import create, network
 from sesr_jax.reparam import collapse, named
-from sesr_jax.train.config import base, validate
+from sesr_jax.train.config import base, completed, validate
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state, stack_states, unstack_state
 from sesr_jax.train.step import make_steps
@@ -232,7 +232,7 @@ def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | Non
     if not path.exists():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["config"] != _held(config):
+    if _held(completed(base_ablation(), content["config"])) != _held(config):
         raise InputError(
             f"{path} is of another config: all conditions must be trained alike; name an empty folder."
         )

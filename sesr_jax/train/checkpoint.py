@@ -1,8 +1,8 @@
 """Checkpoints: Orbax for the state, JSON beside it for what the state belongs to.
 
-A run's folder holds ``config.json`` (the config, the hardware, the package's version and the format), the
-Orbax steps under ``checkpoints/``, and ``log.jsonl``. `load_network` gives the network of a run to every
-other verb.
+A run's folder holds ``config.json`` (the config, the hardware, the package's version, the format, and the
+SHA-256 of its teacher where it has one), the Orbax steps under ``checkpoints/``, and ``log.jsonl``.
+`load_network` gives the network of a run to every other verb.
 """
 
 import dataclasses
@@ -21,7 +21,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
 from sesr_jax.models import network
 from sesr_jax.train import processes
-from sesr_jax.train.config import base
+from sesr_jax.train.config import base, completed
+from sesr_jax.train.distill import fingerprint
 from sesr_jax.train.hardware import hardware
 from sesr_jax.train.objective import scheme
 from sesr_jax.train.stages import plan, stage_at, state_shapes
@@ -106,10 +107,10 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
     """Writes the config to the run's folder, or checks that the run there is this one.
 
     Raises:
-      InputError: the folder holds a run of another config.
+      InputError: the folder holds a run of another config, or with another teacher.
     """
     path = pathlib.Path(run) / _CONFIG
-    content = json.loads(config.to_json())
+    content, teacher = json.loads(config.to_json()), fingerprint(config)
     if path.exists():
         mine, theirs = _flat(content), _flat(read_config(run).to_dict())
         stages = config.stages
@@ -124,9 +125,14 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{run} holds a run with other settings: {'; '.join(differing)}; "
                 "choose another folder with --workdir, or the same settings."
             )
+        if teacher != _noted(run, "teacher"):
+            raise InputError(
+                f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
+                "teacher; put that back, or choose another folder with --workdir."
+            )
     with replacing(path) as temporary:
-        whole = {"format": _FORMAT, "version": __version__, "hardware": hardware()}
-        whole["config"] = content
+        whole: dict[str, Any] = {"format": _FORMAT, "version": __version__, "hardware": hardware()}
+        whole |= {"teacher": teacher, "config": content}
         temporary.write_text(json.dumps(whole, indent=2), encoding="utf-8")
 
 
@@ -148,11 +154,7 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
             f"{path} has format {content.get('format')} where this version reads {_FORMAT}; "
             f"use sesr_jax {content.get('version')}."
         )
-    # What a run of an earlier version does not name had the value that is the default now.
-    config = base()
-    with config.unlocked(), config.ignore_type():
-        config.update(content["config"])
-    return config
+    return completed(base(), content["config"])
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
@@ -162,7 +164,12 @@ def is_run(folder: str | os.PathLike[str]) -> bool:
 
 def trained_on(run: str | os.PathLike[str]) -> str | None:
     """The hardware of a run; None where `claim` did not note it yet."""
-    return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get("hardware")
+    return _noted(run, "hardware")
+
+
+def _noted(run: str | os.PathLike[str], key: str) -> str | None:
+    """What `claim` noted beside the config; None where it did not yet."""
+    return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get(key)
 
 
 def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:

@@ -16,7 +16,7 @@ says (``--config.stages[1].optim.lr=1e-5``):
     )
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
@@ -40,6 +40,7 @@ def base() -> ml_collections.ConfigDict:
                 "patch": 64,  # the side of an LR crop
                 "batch": 32,  # over all devices
                 "small": "error",  # about images smaller than a crop: "error" or "skip"
+                "intensities": (1.0,),  # each crop, LR and HR, is times one of them, drawn evenly
                 # Equal parts of a batch are drawn from as many shards of the images; with several,
                 # each process of a run holds its own alone.
                 "shards": 1,
@@ -61,6 +62,12 @@ def base() -> ml_collections.ConfigDict:
             },
             "loss": "l1",  # or "l2", "charbonnier"
             "epsilon": 1e-3,  # of "charbonnier"
+            # The target is (1 - weight) · HR + weight · the teacher's image: `train.distill`.
+            "distill": {
+                "teacher": "",  # a trained network's .safetensors file, of this scale and these channels
+                "weight": 0.0,  # 0 for no teacher
+                "ensemble": True,  # the teacher's mean over the eight symmetries of the square
+            },
             "ema": 0.0,  # decay of the averaged weights, which are then the ones used; 0 for none
             # Share of the steps in which batch norms, where a form has them, use the batch's statistics
             # and not their averages, frozen from then on (RepSR).
@@ -85,6 +92,18 @@ def base() -> ml_collections.ConfigDict:
     )
 
 
+def completed(
+    defaults: ml_collections.ConfigDict, content: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+    """A config as it was written, by an earlier version perhaps.
+
+    What that did not name had the value that is the default now.
+    """
+    with defaults.unlocked(), defaults.ignore_type():
+        defaults.update(content)
+    return defaults
+
+
 def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
     """One of ``config.stages``.
 
@@ -94,8 +113,7 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
         "quantise" (tensors get ranges, measured on the training images; from then on the network trains
         and is evaluated through fake quantisation).
       **changes: the settings of the run that this stage changes, out of steps, loss, epsilon, ema, optim,
-        quant and
-        data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
+        quant and data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
     """
     grown = {"added": 1, "preserve": True} if entry == "grow_basis" else {}
     return ml_collections.ConfigDict({"entry": entry, **grown, **changes})
@@ -104,10 +122,14 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
     """The variant `name` that every experiment offers beside its own recipe; several are joined by "+".
 
-    "paper" is the recipe as it stands; "cosine" lets the rate fall to zero and averages the weights; "cpu"
-    does so in an hour or so without an accelerator; "finish" ends on larger crops, by the squared error that
-    PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains what their INT8
-    codes compute; "smoke" is a few steps of small crops: seconds on a CPU, for tests and first tries.
+    Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so without an
+    accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
+
+    Ingredients: "small" takes small crops, at twice the rate; "anneal" lets the rate fall to zero, and
+    "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations' type; "distill"
+    learns by half from a teacher, ``--config.distill.teacher=…``; "finish" ends on larger crops, by the
+    squared error that PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains
+    what their INT8 codes compute.
 
     Raises:
       InputError: there is no such variant.
@@ -122,17 +144,33 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     return config
 
 
-def _cosine(config: ml_collections.ConfigDict) -> None:
+def _anneal(config: ml_collections.ConfigDict) -> None:
     config.optim.schedule = "cosine"
+
+
+def _cosine(config: ml_collections.ConfigDict) -> None:
+    _anneal(config)
     config.ema = 0.999
 
 
-def _cpu(config: ml_collections.ConfigDict) -> None:
+def _small(config: ml_collections.ConfigDict) -> None:
     # An eighth of the pixels a step, so that steps are many: on two cores they are what is scarce.
-    _cosine(config)
     config.optim.lr = 1e-3
     config.data.update(patch=32, batch=16, small="skip")
     config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
+
+
+def _cpu(config: ml_collections.ConfigDict) -> None:
+    _cosine(config)
+    _small(config)
+
+
+def _charbonnier(config: ml_collections.ConfigDict) -> None:
+    config.loss = "charbonnier"
+
+
+def _bf16(config: ml_collections.ConfigDict) -> None:
+    config.dtype = "bfloat16"
 
 
 def _finish(config: ml_collections.ConfigDict) -> None:
@@ -143,6 +181,10 @@ def _finish(config: ml_collections.ConfigDict) -> None:
         data={"patch": 2 * config.data.patch},
     )
     config.stages = (*(config.stages or (stage(),)), last)
+
+
+def _distill(config: ml_collections.ConfigDict) -> None:
+    config.distill.weight = 0.5
 
 
 def _qat(config: ml_collections.ConfigDict) -> None:
@@ -164,11 +206,16 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 
 _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "paper": lambda config: None,
-    "cosine": _cosine,
     "cpu": _cpu,
+    "smoke": _smoke,
+    "small": _small,
+    "anneal": _anneal,
+    "cosine": _cosine,
+    "charbonnier": _charbonnier,
+    "bf16": _bf16,
+    "distill": _distill,
     "finish": _finish,
     "qat": _qat,
-    "smoke": _smoke,
 }
 
 
@@ -233,6 +280,11 @@ _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises InputError where values do not fit together, before any work is done."""
     _validate(config, "config")
+    if bool(config.distill.weight) != bool(config.distill.teacher):
+        raise InputError(
+            f"config.distill has the weight {config.distill.weight} and the teacher "
+            f"{config.distill.teacher!r}: one needs the other; set both, or neither."
+        )
     for i, settings in enumerate(staged(config)):
         _validate(settings, f"config.stages[{i}]")
 
@@ -278,6 +330,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         ("batch_statistics", config.batch_statistics),
         ("quant.moving", config.quant.moving),
         ("quant.momentum", config.quant.momentum),
+        ("distill.weight", config.distill.weight),
     ):
         if not 0 <= share <= 1:
             raise InputError(
@@ -288,6 +341,12 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
             )
+    factors = tuple(config.data.intensities)
+    if not factors or not all(0 < factor <= 1 for factor in factors):
+        raise InputError(
+            f"{where}.data.intensities is {factors}: crops are times one of them; give one or more, each "
+            "above 0 and at most 1."
+        )
     if config.data.batch % config.data.shards:
         raise InputError(
             f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "

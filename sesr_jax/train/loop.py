@@ -7,6 +7,7 @@ that was left alone: the batch of a step depends on the seed and the step alone.
 the call together (`train.processes`) train one network.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -26,10 +27,12 @@ from tqdm import tqdm
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
+from sesr_jax.data.layout import too_small
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, Pictures, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError
+from sesr_jax.files import alone
 from sesr_jax.graph import alignment, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import native_protocol
@@ -87,7 +90,7 @@ def train(
 
     Raises:
       InputError: the config does not make sense, the data does not suit it, the folder holds another
-        run or a damaged checkpoint, or the loss is no longer finite.
+        run or a damaged checkpoint or another process trains there, or the loss is no longer finite.
       Stopped: SIGTERM came; the state is saved.
     """
     validate(config)
@@ -102,23 +105,10 @@ def train(
     shapes = state_shapes(fresh.module, stages, fresh.variables)
     works = [_work(fresh, stage) for stage in stages]
     pictures = source(config.data.eval, scale=fresh.scale)
-    processes.told(lambda: checkpoint.claim(run, config))
-    with checkpoint.Checkpoints(run, config.keep) as saved, processes.termination() as asked:
-        if saved.last is None:
-            reached, state = -1, init_state(_initial(config, fresh), optimizer(stages[0].config))
-        else:
-            reached = stage_at(stages, saved.last).index
-            state = saved.restore(shapes[reached])
-        if (done := int(state.step)) < stages[-1].end:
-            with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
-                for stage, work in zip(stages, works, strict=True):
-                    if stage.index > reached or int(state.step) < stage.end:
-                        evaluate = _evaluator(fresh, stage, pictures)
-                        entering = stage.index > reached
-                        state = work(state, entering, evaluate, asked, saved, log, bar)
-    trained = dataclasses.replace(
-        fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
-    )
+
+    def begin() -> None:
+        held.enter_context(alone(run))
+        checkpoint.claim(run, config)
 
     def finish() -> None:
         network.save(trained, run / EXPANDED, step=str(int(state.step)))
@@ -126,7 +116,26 @@ def train(
         if config.stages:
             write_page(stages, shapes, run)
 
-    processes.told(finish)  # the others wait: whoever leaves early is taken for dead
+    with contextlib.ExitStack() as held:
+        processes.told(begin)
+        with checkpoint.Checkpoints(run, config.keep) as saved, processes.termination() as asked:
+            if saved.last is None:
+                state = init_state(_initial(config, fresh), optimizer(stages[0].config))
+                reached = -1
+            else:
+                reached = stage_at(stages, saved.last).index
+                state = saved.restore(shapes[reached])
+            if (done := int(state.step)) < stages[-1].end:
+                with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
+                    for stage, work in zip(stages, works, strict=True):
+                        if stage.index > reached or int(state.step) < stage.end:
+                            evaluate = _evaluator(fresh, stage, pictures)
+                            entering = stage.index > reached
+                            state = work(state, entering, evaluate, asked, saved, log, bar)
+        trained = dataclasses.replace(
+            fresh, variables=jax.device_get(state.ema), scheme=scheme(stages[-1].config)
+        )
+        processes.told(finish)  # the others wait: whoever leaves early is taken for dead
     return trained
 
 
@@ -214,13 +223,10 @@ def _measure(
 def _check_sizes(pictures: Pictures, crop: int, stage: Stage) -> None:
     """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
     for index in range(len(pictures)):
-        height, width = pictures.size(index)
-        if min(height, width) < crop:
-            raise InputError(
-                f"{pictures.name(index)} is {width}×{height}, smaller than the crop of {crop} pixels of "
-                f"config.stages[{stage.index}]; take a smaller data.patch there, or skip such "
-                'images by config.data.small = "skip".'
-            )
+        size = pictures.size(index)
+        if min(size) < crop:
+            where = f"config.stages[{stage.index}].data.patch"
+            raise InputError(too_small(pictures.name(index), size, crop, where))
 
 
 def _enter(

@@ -25,12 +25,13 @@ from flax import linen as nn
 from jax import lax
 
 from sesr_jax.data.colour import to_channels
-from sesr_jax.data.pool import Pool, sample
+from sesr_jax.data.pool import Pool, dimmed, sample
 from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
 from sesr_jax.train.chunks import chunked
+from sesr_jax.train.distill import make_target
 from sesr_jax.train.objective import Phase, make_objective, settle
 from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
 
@@ -60,7 +61,7 @@ def make_steps(
       start: the run's steps before those that `config` is about.
 
     Raises:
-      InputError: the batch cannot be shared out among the devices.
+      InputError: the batch cannot be shared out among the devices; or as `distill.make_target`.
     """
     devices, batch = jax.device_count(), config.data.batch
     if batch % devices:
@@ -68,19 +69,22 @@ def make_steps(
             f"config.data.batch is {batch}: it must be a multiple of the {devices} devices; choose one."
         )
     channels = getattr(module, "channels", 1)
+    target = make_target(config, channels)
     gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
     gradient = chunked(gradient, module, jnp.dtype(config.dtype))
 
     def step(
         state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
     ) -> tuple[TrainState, jax.Array]:
-        if isinstance(data, Pool):
-            key = jax.random.fold_in(jax.random.key(seed), state.step)
-            lr, hr = sample(data, key, batch, share=(rank, devices))
-        else:
-            lr, hr = unpack(data, state.step)
-        lr, hr = (to_channels(x, channels) for x in (lr, hr))
-        found = gradient(state.variables, lr, hr, phase)
+        key, share = jax.random.fold_in(jax.random.key(seed), state.step), (rank, devices)
+        crops = (
+            sample(data, key, batch, share=share)
+            if isinstance(data, Pool)
+            else unpack(data, state.step)
+        )
+        crops = dimmed(crops, key, batch, config.data.intensities, share=share)
+        lr, hr = (to_channels(x, channels) for x in crops)
+        found = gradient(state.variables, lr, target(lr, hr), phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)
         variables = settle(optax.apply_updates(state.variables, updates), seen)

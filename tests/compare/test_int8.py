@@ -75,6 +75,8 @@ def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):
         Case(network=net, trained=net)
     with pytest.raises(InputError, match="must be one network"):
         Case(network=net, trained=dataclasses.replace(trained, scale=3))
+    with pytest.raises(InputError, match=r"sesr_m3_hw ×2 \(blocks=1.*\) is given twice"):
+        int8_cost([Case(network=net), Case(network=net)], ["embedded:eval"], [], tmp_path)
     network.save(trained, tmp_path / "qat.safetensors")
     other = network.init("sesr_m3", scale=2, key=jax.random.key(0), blocks=1, features=4)
     network.save(other, tmp_path / "other.safetensors")

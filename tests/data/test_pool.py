@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.data import Picture, imresize, make_pool, sample
-from sesr_jax.data.pool import _crop, _turn
+from sesr_jax.data.pool import _crop, _turn, dimmed
 from sesr_jax.errors import InputError
 
 
@@ -68,6 +68,26 @@ def test_shares_of_a_batch_make_up_the_batch():
     parts = [sample(pool, key, 8, share=(i, 4)) for i in range(4)]
     for want, *got in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(np.concatenate(got), want)
+
+
+def test_a_batch_is_dimmed_pair_by_pair_and_alike_in_shares():
+    levels, key = (1.0, 0.7, 0.5), jax.random.key(5)
+    pairs = jnp.full((300, 2, 2, 3), 0.8), jnp.full((300, 4, 4, 3), 0.6)
+    lr, hr = dimmed(pairs, key, 300, levels)
+    factors = np.asarray(lr[:, 0, 0, 0] / 0.8)
+    assert np.unique(factors.round(5), return_counts=True)[1] == pytest.approx([100] * 3, abs=41)
+    for x, value in ((lr, 0.8), (hr, 0.6)):
+        want = np.broadcast_to(value * factors[:, None, None, None], x.shape)
+        np.testing.assert_allclose(x, want, rtol=1e-6)
+    parts = [[x[150 * i :][:150] for x in pairs] for i in range(2)]
+    shares = [dimmed(part, key, 300, levels, share=(i, 2))[0] for i, part in enumerate(parts)]
+    np.testing.assert_array_equal(np.concatenate(shares), lr)
+
+
+def test_a_batch_that_is_not_dimmed_is_the_same_arrays():
+    crops = jnp.ones((2, 4, 4, 3)), jnp.ones((2, 8, 8, 3))
+    kept = dimmed(crops, jax.random.key(0), 2, [1.0])
+    assert all(a is b for a, b in zip(kept, crops, strict=True))
 
 
 def test_values_are_codes_over_255_in_float():

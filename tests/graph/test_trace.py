@@ -6,8 +6,8 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import run, trace
-from sesr_jax.models import VARIANTS, create
+from sesr_jax.graph import cost, in_shapes, run, trace
+from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.reparam import LinearConv, collapsible
 
 _NETWORKS = [(name, scale) for name, variant in VARIANTS.items() for scale in variant.scales]
@@ -26,6 +26,16 @@ def test_a_graph_computes_what_its_module_does(name, scale):
     np.testing.assert_allclose(run(graph, x), want, atol=1e-6)
     assert graph.shapes[graph.output] == want.shape
     assert {node.op for node in graph.nodes} <= set(ops.OPS)
+
+
+def test_a_graph_in_shapes_costs_what_it_costs():
+    """At a size whose images would not fit into memory."""
+
+    def count(*size):
+        net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4)
+        return cost(net.graph((1, *size, 1)))
+
+    assert in_shapes(lambda: count(1 << 14, 1 << 14)).macs == count(8, 8).macs << 22
 
 
 def test_nodes_are_named_after_their_modules_and_unique():

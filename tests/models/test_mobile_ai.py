@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sesr_jax.errors import InputError
 from sesr_jax.export import to_tflite
-from sesr_jax.graph import cost
+from sesr_jax.graph import cost, in_shapes
 from sesr_jax.models import create, network
 from sesr_jax.models.abpn import ABPN
 from sesr_jax.models.xlsr import XLSR
@@ -17,14 +18,8 @@ _LR = (1, 360, 640, 3)
 
 
 def _cost(name, **options):
-    found = []
-
-    def count():
-        fresh = network.init(name, scale=3, key=jax.random.key(0), **options)
-        found.append(cost(fresh.graph(_LR)))
-
-    jax.eval_shape(count)
-    return found[0]
+    key = jax.random.key(0)
+    return in_shapes(lambda: cost(network.init(name, scale=3, key=key, **options).graph(_LR)))
 
 
 def _parameters(module):
@@ -67,12 +62,56 @@ def test_reconstructed_networks_are_as_large_as_published(name, kilobytes):
     assert 0.93 * kilobytes[0] < size < 1.07 * kilobytes[1]
 
 
-@pytest.mark.parametrize("name", ["abpn", "along"])
-def test_input_skips_are_nearest_neighbour_interpolation(name):
-    fresh = network.init(name, scale=3, key=jax.random.key(0))
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [
+        ("abpn", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),  # Glorot & Bengio 2010
+        ("xlsr", lambda fan_in, fan_out: 0.1 / fan_in),
+    ],
+)
+def test_kernels_start_normal_of_the_teams_variance_and_biases_at_zero(name, variance):
+    """Over all kernels of a network: the second moment, and the fourth, by which a normal is no uniform."""
+    params = network.init(name, scale=3, key=jax.random.key(0)).variables["params"]
+    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(params) if leaf.ndim == 1)
+    scaled = [
+        k / np.sqrt(variance(k[..., 0].size, k[:, :, 0].size)) for k in map(np.asarray, kernels)
+    ]
+    drawn = np.concatenate([k.ravel() for k in scaled])
+    error = 5 / np.sqrt(drawn.size)
+    assert np.mean(drawn) == pytest.approx(0, abs=error)
+    assert np.mean(drawn**2) == pytest.approx(1, abs=1.5 * error)
+    # 3 of a normal, less for one that is truncated at two deviations; 1.8 of a uniform.
+    assert np.mean(drawn**4) > 2.2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("abpn", {}), ("abpn", {"residual": "image"}), ("along", {})]
+)
+def test_input_skips_are_nearest_neighbour_interpolation(name, options):
+    fresh = network.init(name, scale=3, key=jax.random.key(0), **options)
     silent = jax.tree.map(np.zeros_like, fresh.variables)
     x = np.random.default_rng(0).uniform(size=(1, 6, 4, 3)).astype(np.float32)
     np.testing.assert_allclose(fresh.module.apply(silent, x), x.repeat(3, 1).repeat(3, 2))
+
+
+def test_residuals_of_abpn_go_where_their_names_say():
+    """What is left where the last convolution, or the last block, is silent; parameters are the same."""
+    x = np.random.default_rng(0).uniform(size=(1, 6, 4, 3)).astype(np.float32)
+    fresh = network.init("abpn", scale=3, key=jax.random.key(0))
+    params = {**fresh.variables["params"]}
+
+    def upscaled(residual, *silent):
+        kept = params | {name: jax.tree.map(np.zeros_like, params[name]) for name in silent}
+        return create("abpn", scale=3, residual=residual).apply({"params": kept}, x)
+
+    np.testing.assert_allclose(upscaled("image"), upscaled("anchor"), atol=1e-6)
+    assert not upscaled("none", "tail").any()
+    assert not upscaled("feature", "tail").any()
+    assert not upscaled("none", "block_3").any()
+    assert upscaled("feature", "block_3").any()
+    with pytest.raises(InputError, match="residual is 'both': it must be one of anchor, image"):
+        upscaled("both")
 
 
 def test_quicksrnet_starts_as_nearest_neighbour_interpolation():

@@ -1,16 +1,17 @@
 import pytest
 
 from sesr_jax.errors import InputError
-from sesr_jax.pretrained import find_network, shipped
+from sesr_jax.pretrained import cards, find_network, shipped
 
 
-def test_every_shipped_file_is_what_its_name_says():
-    for name in shipped():
-        network = find_network(name)
-        bare, _, form = name.partition(f"_x{network.scale}")
-        assert bare == network.name
-        assert form in ("", "_expanded", "_qat")
-        assert (network.ranges is not None) == (form == "_qat")
+def test_every_shipped_file_is_what_its_facts_say():
+    told = {file: facts for facts in cards() for file in facts["files"]}
+    assert told.keys() == {f"{name}.safetensors" for name in shipped()}
+    for file, facts in told.items():
+        network = find_network(file.removesuffix(".safetensors"))
+        assert (network.name, network.scale) == (facts["model"], facts["scale"])
+        assert network.options == facts.get("options", {})
+        assert (network.ranges is not None) == file.endswith("_qat.safetensors")
 
 
 @pytest.mark.parametrize("spec", ["sesr_m6_x2", "nowhere/at/all"])

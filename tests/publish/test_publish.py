@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sesr_jax import pretrained, report, train
 from sesr_jax import publish as publishing
-from sesr_jax import train
 from sesr_jax.cli.main import main
-from sesr_jax.compare import measure
-from sesr_jax.data import write_image
-from sesr_jax.metrics import RGB8, Y
+from sesr_jax.compare import Case, measure
+from sesr_jax.data import read_image, write_image
+from sesr_jax.errors import InputError
+from sesr_jax.metrics import RGB, RGB8, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.pretrained import cards
 from sesr_jax.publish import card, curve, facts, results_table
@@ -28,9 +29,9 @@ from sesr_jax.upscale import from_network
 _PHOTO = (photo_like((1, 40, 48, 3))[0] * 255).astype(np.uint8)
 
 
-def _run(folder, **settings):
+def _run(folder, scale=2, options=None, **settings):
     config = train.base()
-    config.model.update(name="sesr_m3", scale=2)
+    config.model.update(name="sesr_m3", scale=scale, options=options or {})
     config.update(steps=20, **settings)
     claim(folder, config)
     lines = [{"step": s, "psnr": 30.0 + s, "steps_per_second": 2.0} for s in (10, 20)]
@@ -51,6 +52,8 @@ def shipped(tmp_path_factory):
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     trained = dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
+    (root / "out").mkdir()
+    (root / "out" / "sesr_m3_x2_expanded.safetensors").touch()  # of an earlier time
     with pytest.MonkeyPatch.context() as patch:
         networks = {"float": net, "qat": trained}
         patch.setattr(facts, "load_network", lambda run: networks[run.name])
@@ -76,6 +79,16 @@ def test_the_files_are_there_and_hold_the_network(shipped):
     xml.etree.ElementTree.parse(root / "out" / "sesr_m3_x2.svg")
 
 
+@pytest.mark.parametrize("ships", [True, False])
+def test_expanded_weights_ship_where_they_are_small(ships, tmp_path, monkeypatch):
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(net.variables))
+    monkeypatch.setattr(facts, "_LARGEST_EXPANDED", size + ships)
+    sizes = facts._write_weights(Case(network=net), tmp_path, "m3")
+    assert ("m3_expanded.safetensors" in sizes) == ships
+    assert sizes == {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+
+
 def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
     root, net, told = shipped
     text = (root / "out" / "sesr_m3_x2.json").read_text("utf-8")
@@ -94,7 +107,16 @@ def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
         )
         assert found["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
     forms = [f["form"] for f in told["figures"] if f["protocol"] == "y"]
-    assert forms == [publishing.FLOAT, *reversed(publishing.INT8_FORMS)]
+    assert sorted(forms) == sorted(publishing.FORMS)
+
+
+def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
+    teacher = tmp_path / "runs" / "m5" / train.WEIGHTS
+    network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
+    _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
+    (leg,) = train.legs(tmp_path / "run")
+    told = facts._told(leg, None, "a CPU")["loss"]
+    assert told == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
 
 def test_the_curve_goes_on_from_run_to_run(shipped):
@@ -103,6 +125,20 @@ def test_the_curve_goes_on_from_run_to_run(shipped):
         "float": ([10, 20], [40.0, 50.0]),
         "qat": ([30, 40], [40.0, 50.0]),
     }
+
+
+def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
+    *_, told = shipped
+    last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
+    _run(tmp_path / "run", stages=(train.stage(steps=10), last))
+    (leg,) = train.legs(tmp_path / "run")
+    first, second = facts._parts(leg, None, "unknown")
+    assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
+    assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")
+    assert (second["patch"], second["loss"], second["stages"]) == (48, "l2", ["quantise"])
+    alone = {**told, "training": [first, second]}
+    assert curve(alone).lines == {"run": ([10, 20], [40.0, 50.0])}
+    assert "10 steps in float, and 10 for INT8." in card(alone)
 
 
 @pytest.mark.parametrize(("above", "word"), [(0.0, "reached"), (-0.01, "**not reached**")])
@@ -124,6 +160,56 @@ def test_what_papers_do_not_print_is_neither(shipped):
     assert "reached" not in card(told)
 
 
+@pytest.fixture(scope="module")
+def shipped_rgb(tmp_path_factory):
+    """A network of RGB ×3 that the zoo has in another form, published likewise."""
+    root = tmp_path_factory.mktemp("publish_rgb")
+    write_image(root / "Set5" / "one.png", _PHOTO)
+    options = {"channels": 3, "activation": "relu"}
+    _run(root / "run", scale=3, options=options)
+    net = network.init("sesr_m3", scale=3, key=jax.random.key(0), expansion=2, **options)
+    net = dataclasses.replace(net.collapsed(), options=options)
+    settings = {"data": [str(root / "Set5")], "calibrate": str(root / "Set5")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(facts, "load_network", lambda run: net)
+        for name in (None, "sesr_m3", "sesr_m3_hw"):
+            with pytest.raises(InputError, match="--name"):
+                publishing.publish(root / "run", name=name, folder=root / "none", **settings)
+        told = publishing.publish(root / "run", name="sesr_m3_rgb", folder=root / "out", **settings)
+    return root, net, told
+
+
+def test_networks_of_rgb_are_measured_on_rgb(shipped_rgb):
+    root, net, told = shipped_rgb
+    assert not (root / "none").exists()
+    assert (told["name"], told["options"]) == ("sesr_m3_rgb_x3", net.options)
+    assert {figure["protocol"] for figure in told["figures"]} == {RGB.name, RGB8.name}
+    (score,) = measure(from_network(net), [str(root / "Set5")], RGB)
+    assert told["figures"][0]["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
+
+
+def test_no_paper_stands_beside_figures_on_rgb(shipped_rgb, shipped):
+    *_, told = shipped_rgb
+    assert "upscales RGB ×3" in card(told)
+    text = card({**told, "scale": 2})  # at which the paper has figures, of luma
+    assert not re.search("reached|published", text)
+    luma, rgb = results_table([told, shipped[2]]).split("PSNR in dB on RGB")
+    assert [word in luma for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [True, True, False]
+    assert [word in rgb for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [False, False, True]
+
+
+def test_a_network_of_rgb_ships_by_its_name(shipped_rgb, tmp_path, capsys, monkeypatch):
+    root, _, told = shipped_rgb
+    monkeypatch.setattr(pretrained, "FOLDER", root / "out")
+    photo, large = root / "Set5" / "one.png", tmp_path / "large.png"
+    assert main(["upscale", str(photo), str(large), "--model", told["name"]]) == 0
+    assert read_image(large).shape == (3 * 40, 3 * 48, 3)
+    assert main(["eval", "--model", told["name"], "--data", str(root / "Set5")]) == 0
+    printed = capsys.readouterr().out
+    assert "protocol rgb;" in printed
+    assert f"{told['figures'][0]['psnr']:.2f}/" in printed
+
+
 def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     command = ["publish", "--model", str(tmp_path), "--data", "embedded:eval"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
@@ -134,10 +220,14 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_cards_that_ship_are_made_of_their_facts():
+def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
     from sesr_jax.pretrained import FOLDER
 
     for told in cards():
         assert (FOLDER / f"{told['name']}.md").read_text("utf-8") == card(told)
+        report.write_svg(curve(told), tmp_path / "curve.svg")
+        assert (FOLDER / f"{told['name']}.svg").read_bytes() == (
+            tmp_path / "curve.svg"
+        ).read_bytes()
         for file, size in told["files"].items():
             assert (FOLDER / file).stat().st_size == size

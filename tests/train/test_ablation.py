@@ -1,6 +1,7 @@
 """Ablations: several seeds at once are the runs that each would be alone, and the command resumes."""
 
 import functools
+import json
 import pathlib
 
 import jax
@@ -40,7 +41,7 @@ def config(photos):
 
 
 @pytest.mark.parametrize(("form", "backend"), [("dense", "cpu"), ("repvgg_bn", "gpu")])
-def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch):
+def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch, tmp_path):
     config = train.base()
     config.data.update(patch=12, batch=2)
     # Not Adam, which makes steps of the gradients' rounding where they are zero.
@@ -51,6 +52,8 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch):
     pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
     options = {"form": form, "blocks": 1, "features": 4}
     nets = [network.init("sesr_m3", scale=2, key=jax.random.key(s), **options) for s in _SEEDS]
+    network.save(nets[0], tmp_path / "teacher.safetensors")
+    config.distill.update(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5)
     tx = optimizer(config)
     starts = [init_state(net.variables, tx) for net in nets]
     # The accelerators' way, a scan over vmapped steps, is as right on a CPU, though slow.
@@ -98,6 +101,12 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     pictures = source(str(photos), scale=2)
     scores = mean(evaluate(lambda x: best.apply(x[None])[0], pictures, 2, Y))
     assert scores["psnr"] == pytest.approx(max(results["dense"].psnr), abs=1e-3)
+
+    content = json.loads((tmp_path / "dense.json").read_text())
+    del content["config"]["data"]["intensities"]  # which earlier versions lacked
+    (tmp_path / "dense.json").write_text(json.dumps(content))
+    again = ablate(config, tmp_path, lambda _: None)
+    assert again["dense"] == results["dense"]
 
     config.optim.lr = 0.1
     with pytest.raises(InputError, match="of another config"):

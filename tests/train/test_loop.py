@@ -74,7 +74,7 @@ def test_images_read_from_their_files_train_as_those_on_the_device_do(
     pytest.importorskip("grain")
     config.optim.update(name="sgd", lr=0.1)
     config.model.options.blocks = 1
-    config.data.patch = 8
+    config.data.update(patch=8, intensities=(1.0, 0.5))
     with caplog.at_level("INFO", logger="sesr_jax"):
         pooled = train.train(config, tmp_path / "pool", progress=False)
         assert "kept on the device" in caplog.text
@@ -108,6 +108,10 @@ def test_several_devices_compute_the_same_run(config, tmp_path):
     Not by Adam, which makes whole steps of the gradients' rounding where they are near zero.
     """
     config.optim.update(name="sgd", lr=0.1)
+    config.data.intensities = (1.0, 0.5)
+    teacher = network.init("sesr_m3", scale=2, key=jax.random.key(9), form="dense", blocks=1)
+    network.save(teacher, tmp_path / "teacher.safetensors")
+    config.distill.update(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5)
     alone = train.train(config, tmp_path / "one", progress=False)
     script = (
         "import sys, json, ml_collections, jax\n"
@@ -215,6 +219,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(config, tmp_path):
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
     del content["config"]["init"], content["config"]["optim"]["clip"]
+    del content["config"]["data"]["intensities"], content["config"]["distill"], content["teacher"]
     path.write_text(json.dumps(content))
     config.steps = 8
     train.train(config, tmp_path, progress=False)
@@ -259,6 +264,8 @@ def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
         ({"optim.schedule": "halving"}, r"config\.optim\.period is 0: the schedule halving needs"),
         ({"optim.name": "adamant"}, "must be an optimiser of optax"),
         ({"data.patch": 64}, "smaller than the crop of 128"),
+        ({"data.intensities": (1.0, 1.5)}, r"intensities is \(1\.0, 1\.5\): .* at most 1"),
+        ({"data.intensities": ()}, "give one or more"),
         ({"data.train": "/nowhere"}, "/nowhere"),
         ({"model.name": "sesr"}, "unknown model 'sesr'"),
         ({"model.scale": 7}, "cannot upscale ×7"),

@@ -328,7 +328,7 @@ def test_settings_hold_in_their_stage_alone(config):
         (train.stage("grow_basis", added=0), "grow by 0 kernels"),
         (
             train.stage(data={"patch": 64}),
-            r"smaller than the crop of 128 pixels of config\.stages\[1\]",
+            r"smaller than the crop of 128 pixels; take a smaller config\.stages\[1\]\.data\.patch",
         ),
     ],
 )

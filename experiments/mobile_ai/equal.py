@@ -1,0 +1,28 @@
+"""The networks of the Mobile AI challenges by one recipe of one length, to be compared; RGB, ×3.
+
+    for model in xlsr abpn tinysrnet along embededai mju_gogogo z6 quicksrnet_small sesr_m5_rgb; do
+        sesr train --config experiments/mobile_ai/equal.py:$model --workdir runs/$model \
+            --config.data.train=FOLDER
+        sesr train --config experiments/mobile_ai/equal.py:$model+qat --workdir runs/${model}_qat \
+            --config.data.train=FOLDER --config.init=runs/$model/expanded.safetensors --config.steps=1000
+    done
+    sesr compare --model runs/xlsr --qat runs/xlsr_qat --model runs/abpn --qat runs/abpn_qat … \
+        --data Set5 --data Set14 --data B100 --calibrate FOLDER --out runs/mobile_ai
+
+4,000 steps of 8 crops of 32×32: L1, Adam, 1e-3 falling to zero by a cosine, averaged weights; some minutes
+a network on two cores. It is not how the teams trained, which the recipes one folder up follow. README.md
+beside this file has the results.
+"""
+
+from sesr_jax import train
+
+
+def get_config(variant: str):
+    model, _, variant = variant.partition("+")
+    config = train.base()
+    config.model.update(name=model, scale=3)
+    config.optim.name = "adam"
+    train.variant(config, "cpu")
+    config.data.batch = 8
+    config.update(steps=4_000, eval_every=2_000, checkpoint_every=1_000)
+    return train.variant(config, variant) if variant else config

@@ -1,0 +1,104 @@
+"""Where the crops of a training set lie: which pictures are large enough, and at how many positions.
+
+    layout = lay_out(deal(pictures, 1, (0, 1)), look, scale=2, patch=64)
+    layout.positions[-1]                # the number of all crop positions
+
+A set can be dealt out in shards, for machines that hold a part of it each: picture i belongs to shard
+i mod n, and each shard gives an n-th of every batch. The batch is the same whoever holds which shards.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+
+from sesr_jax.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout(Generic[T]):
+    """The pictures that are cropped, shard by shard, and their positions, counted row by row.
+
+    Attributes:
+      held: the pictures, in whatever form they were looked at.
+      sizes: ``[pictures, 2]``, height and width in LR pixels.
+      positions: ``[pictures]``, the number of crop positions in each picture and all before it.
+      edges: ``[shards + 1]``, the number of crop positions before each shard, and at last of all.
+    """
+
+    held: list[T]
+    sizes: np.ndarray
+    positions: np.ndarray
+    edges: np.ndarray
+
+
+def deal(pictures: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
+    """The shards of that part, (index, count); their pictures come in turn."""
+    index, count = part
+    held = shards // count
+    return [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
+
+
+def lay_out(
+    shards: Sequence[Iterable[T]],
+    look: Callable[[T], tuple[str, Sequence[int]]],
+    *,
+    scale: int,
+    patch: int,
+    small: Literal["error", "skip"] = "error",
+) -> Layout[T]:
+    """Looks at every picture once.
+
+    Args:
+      shards: of pictures, as `deal` gives them.
+      look: a picture's name, and its height and width in HR pixels.
+      scale: HR pixels per LR pixel, a side.
+      patch: the side of an LR crop.
+      small: what to do about pictures that are smaller than a crop.
+
+    Raises:
+      InputError: a picture is smaller than a crop (and `small` is "error"), or a shard has no other.
+    """
+    crop = patch * scale
+    held: list[T] = []
+    sizes: list[tuple[int, int]] = []
+    skipped: list[str] = []
+    ends = [0]
+    for shard in shards:
+        for picture in shard:
+            name, (height, width) = look(picture)
+            if min(height, width) < crop:
+                if small == "error":
+                    raise InputError(too_small(name, (height, width), crop))
+                skipped.append(name)
+                continue
+            held.append(picture)
+            sizes.append((height // scale, width // scale))
+        if len(held) == ends[-1]:
+            each = f"each of the {len(shards)} shards needs one"
+            raise InputError(
+                f"no image of {len(skipped)} is as large as the crop of {crop} pixels: "
+                f"{each if len(shards) > 1 else 'there must be one'}; "
+                "take a smaller config.data.patch, larger images or fewer config.data.shards."
+            )
+        ends.append(len(held))
+    if skipped:
+        _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
+    found = np.array(sizes, np.int64)
+    positions = np.cumsum((found - patch + 1).prod(axis=1))
+    edges = np.concatenate([[0], positions])[ends]
+    return Layout(held=held, sizes=found, positions=positions, edges=edges)
+
+
+def too_small(name: str, size: Sequence[int], crop: int, where: str = "config.data.patch") -> str:
+    """What to say of a picture of that size (height, width) where crops have `crop` pixels a side."""
+    return (
+        f"{name} is {size[1]}×{size[0]}, smaller than the crop of {crop} pixels; "
+        f'take a smaller {where}, or skip such images by config.data.small = "skip".'
+    )

@@ -1,0 +1,99 @@
+"""Distillation: a batch's targets move towards what a trained network, the teacher, makes of its crops.
+
+    target = make_target(config, channels=1)
+    hr = target(lr, hr)
+
+With the weight w and the teacher's image T(lr), clipped to [0, 1], the target is (1 - w) · HR + w · T(lr).
+The trained network costs afterwards what it would without a teacher. By `ensemble`, T is the mean of what
+the teacher makes under the eight symmetries of the square (the self-ensemble of Lim et al., CVPR Workshops
+2017), which is better than the teacher alone: a network may learn from its own.
+
+Limits: crops are square; the teacher, collapsed and in float32, runs in every step, eight times with
+`ensemble`.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+
+Target = Callable[[jax.Array, jax.Array], jax.Array]
+"""From LR ``[N, p, p, C]`` and HR ``[N, s·p, s·p, C]`` in [0, 1] to the image that is to be learned."""
+
+
+def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
+    """What `config.distill` asks for: HR itself where it has no weight.
+
+    Args:
+      config: as `train.config.base`.
+      channels: C of the network that is trained.
+
+    Raises:
+      InputError: the teacher's file is missing or damaged, or it has another scale or other channels.
+    """
+    wanted = config.distill
+    if not wanted.weight:
+        return lambda lr, hr: hr
+    teacher = network.load(wanted.teacher).collapsed()
+    its, ours = (teacher.scale, teacher.channels), (config.model.scale, channels)
+    if its != ours:
+        raise InputError(
+            "config.distill.teacher {} is for ×{} and {} channels, but the network for ×{} and {}: both must "
+            "be equal; name another teacher.".format(wanted.teacher, *its, *ours)
+        )
+    upscale = self_ensemble(teacher.apply) if wanted.ensemble else teacher.apply
+
+    def target(lr: jax.Array, hr: jax.Array) -> jax.Array:
+        image = jnp.clip(upscale(lr), 0.0, 1.0)
+        return (1 - wanted.weight) * hr + wanted.weight * image
+
+    return target
+
+
+def self_ensemble(upscale: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """`upscale` of square images, averaged over the eight symmetries of the square, as one batch."""
+
+    def averaged(x: jax.Array) -> jax.Array:
+        turned = jnp.concatenate([_turned(x, symmetry) for symmetry in range(8)])
+        images = jnp.split(upscale(turned), 8)
+        return sum(_turned_back(y, symmetry) for symmetry, y in enumerate(images)) / 8  # type: ignore[return-value]
+
+    return averaged
+
+
+def fingerprint(config: ml_collections.ConfigDict) -> str | None:
+    """The SHA-256 of the teacher's file; None without a teacher.
+
+    Raises:
+      InputError: there is no such file.
+    """
+    if not config.distill.weight:
+        return None
+    try:
+        return hashlib.sha256(pathlib.Path(config.distill.teacher).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"config.distill.teacher {config.distill.teacher} cannot be read ({error.strerror}); name a "
+            ".safetensors file."
+        ) from error
+
+
+def _turned(x: jax.Array, symmetry: int) -> jax.Array:
+    """One of the eight symmetries, from 0 to 7, of ``[N, p, p, C]``: flips, then a transposition."""
+    x = jnp.flip(x, _flipped(symmetry))
+    return x.swapaxes(1, 2) if symmetry & 4 else x
+
+
+def _turned_back(x: jax.Array, symmetry: int) -> jax.Array:
+    x = x.swapaxes(1, 2) if symmetry & 4 else x
+    return jnp.flip(x, _flipped(symmetry))
+
+
+def _flipped(symmetry: int) -> tuple[int, ...]:
+    return tuple(axis for axis in (1, 2) if symmetry & axis)

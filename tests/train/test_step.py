@@ -1,0 +1,90 @@
+"""A step's loss is the objective's, on the crops that its seed and number draw."""
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from sesr_jax import train
+from sesr_jax.data.colour import to_channels
+from sesr_jax.data.pool import Pool, dimmed, make_pool, sample
+from sesr_jax.data.sources import Picture
+from sesr_jax.models import network
+from sesr_jax.reparam.cost import photo_like
+from sesr_jax.train.objective import Phase, make_objective
+from sesr_jax.train.optim import optimizer
+from sesr_jax.train.state import init_state
+from sesr_jax.train.step import make_steps
+
+_SMALL = {"form": "dense", "blocks": 1, "features": 4}
+
+
+@pytest.fixture
+def config() -> ml_collections.ConfigDict:
+    made = train.base()
+    made.model.update(name="sesr_m3", scale=2, options=_SMALL)
+    made.data.update(patch=12, batch=4)
+    made.update(seed=7, steps=1, steps_per_call=1)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    return make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+
+
+@pytest.fixture(scope="module")
+def net() -> network.Network:
+    return network.init("sesr_m3", scale=2, key=jax.random.key(0), **_SMALL)
+
+
+def _loss(config, net, pool) -> float:
+    """Of a run's first step."""
+    tx = optimizer(config)
+    state = init_state(net.variables, tx)
+    return float(make_steps(net.module, tx, config)(state, pool, 0)[1][0])
+
+
+def _crops(config, pool):
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    pairs = sample(pool, key, config.data.batch)
+    return (
+        to_channels(x, 1) for x in dimmed(pairs, key, config.data.batch, config.data.intensities)
+    )
+
+
+def _objective(config, net, lr, hr) -> float:
+    phase = Phase(by_batch=False, moving=False)
+    objective = jax.jit(make_objective(net.module, config), static_argnums=3)
+    return float(objective(net.variables, lr, hr, phase)[0])
+
+
+def test_the_loss_is_that_of_the_dimmed_crops(config, net, pool):
+    config.data.intensities = (0.7, 0.5)
+    loss = _loss(config, net, pool)
+    assert loss == pytest.approx(_objective(config, net, *_crops(config, pool)), rel=1e-5)
+    config.data.intensities = (1.0,)
+    assert abs(loss - _objective(config, net, *_crops(config, pool))) > 1e-3
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_the_loss_is_that_to_the_teachers_image_by_its_weight(
+    config, net, pool, ensemble, tmp_path
+):
+    teacher = network.init("sesr_m3", scale=2, key=jax.random.key(1), **_SMALL)
+    network.save(teacher, tmp_path / "teacher.safetensors")
+    config.distill.update(
+        teacher=str(tmp_path / "teacher.safetensors"), weight=0.25, ensemble=ensemble
+    )
+    upscale = jax.jit(teacher.apply)
+    lr, hr = map(np.asarray, _crops(config, pool))
+    turns = [(flip, k) for flip in (1, -1) for k in range(4)] if ensemble else [(1, 0)]
+    images = [
+        np.rot90(upscale(np.rot90(lr[:, ::flip], k, (1, 2))), -k, (1, 2))[:, ::flip]
+        for flip, k in turns
+    ]
+    image = np.clip(np.mean(images, axis=0), 0, 1)
+    by_hand = np.abs(jax.jit(net.apply)(lr) - (0.75 * hr + 0.25 * image)).mean()
+    assert _loss(config, net, pool) == pytest.approx(float(by_hand), rel=1e-5)
+    assert abs(by_hand - _objective(config, net, lr, hr)) > 1e-4
