@@ -55,7 +55,7 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
         widest = max(p.shape[-1] for p in jax.tree.leaves(kernels) if p.ndim)
         size = convolution.images_of(batch, height * width * widest)
         image = jax.ShapeDtypeStruct((size, *lr.shape[1:]), dtype)
-        if size == batch or not _loops(jax.make_jaxpr(module.apply)(kernels, image).jaxpr):
+        if size == batch or not loops(module.apply, kernels, image):
             return gradient(variables, lr, hr, phase)
 
         def add(total: Any, crops: Any) -> tuple[Any, None]:
@@ -73,8 +73,16 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
     return compute
 
 
+def loops(function: Callable[..., Any], *args: Any) -> bool:
+    """Whether ``function(*args)`` and its gradient are fast inside a loop.
+
+    There, XLA's CPU compiler leaves its fast convolutions, but for those of `convolution.convolve`: a step
+    of others takes 40 times as long and more.
+    """
+    return jax.default_backend() != "cpu" or _loops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
 def _loops(jaxpr: Any) -> bool:
-    """Whether the convolutions are fast inside a loop: all are `convolution.convolve`'s."""
     return all(
         equation.primitive.name == "custom_vjp_call"
         or (
