@@ -94,7 +94,7 @@ def test_the_loss_is_that_to_the_teachers_image_by_its_weight(
 
 @pytest.mark.parametrize(
     ("form", "mode", "looped"),
-    [("dense", "collapsed", True), ("collapsible", "expanded", True), ("ecb", "expanded", False)],
+    [("dense", "collapsed", True), ("ecb", "expanded", False)],
 )
 def test_a_call_of_three_steps_is_three_calls(config, pool, monkeypatch, form, mode, looped):
     """On a CPU the device loops over the steps only where that is fast."""
