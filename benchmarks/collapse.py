@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from flax import linen as nn
 from tqdm import tqdm
 
 from benchmarks.timing import interleaved
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _collapse(model: str, form: str) -> Callable[[], Any]:
     module = create(model, scale=2, form=form)
-    params = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))["params"]
+    params = _variables(module)["params"]
     compiled = jax.jit(collapse)
     return lambda: compiled(params)
 
@@ -96,8 +97,7 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
     module = create(model, scale=2, form=form, mode=mode)
     tx = optimizer(config)
     steps = make_steps(module, tx, config)
-    variables = module.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))
-    state = init_state(variables, tx)
+    state = init_state(_variables(module), tx)
 
     def step() -> jax.Array:
         nonlocal state
@@ -105,6 +105,11 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
         return losses
 
     return step
+
+
+def _variables(module: nn.Module) -> Any:
+    channels = getattr(module, "channels", 1)
+    return jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
 
 
 def _collapse_table(seconds: Mapping[str, float], args: argparse.Namespace) -> str:

@@ -465,12 +465,13 @@ def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
 
     from sesr_jax import convolution
 
-    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if ours:
+            return convolution.convolve(x, kernel, "SAME")
         return lax.conv_general_dilated(
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    convolve = convolution.convolve if ours else plain
     functions: Functions = {}
     for name, (size, inputs, features) in _distinct(args).items():
         x, y = (

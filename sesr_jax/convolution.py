@@ -5,6 +5,8 @@ gathers a patch of the input for every row. Few channels leave most of that idle
 
 - **Neighbours are packed.** `r` pixels of a row are computed as `r` times the channels of one, by a kernel
   that is `r - 1` taps wider and has a zero where a pixel does not see a tap. The result needs no copy.
+- **Many channels are multiplied before they are shifted**, where fewer come out: gathering patches of them
+  costs more than adding up what came of them.
 - **The kernel's gradient is one product of matrices**, of shifted rows with shifted columns, where the
   compiler would transpose both images.
 - **All of it is in the order that the compiler wants** (NHWC, HWIO). It puts other orders right, but not
@@ -12,24 +14,30 @@ gathers a patch of the input for every row. Few channels leave most of that idle
 
 The values are those of `lax.conv_general_dilated` but for the order of sums.
 
-    y = convolve(x, kernel)
+    y = convolve(x, kernel, "SAME")
 
 Limits: reverse-mode derivatives only, of any order.
 """
 
-from typing import Any
+import functools
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+Sides = tuple[tuple[int, int], tuple[int, int]]
 
 _LANES = 16
 """float32 in a vector register (AVX-512); shorter registers are used in pairs."""
 
 _PACKS = (1, 2, 4, 8)
 
-_PIXELS = 4 * 64 * 64
-"""Handled at once: a map of 16 channels is then 1 MiB."""
+_MANY = 4 * _LANES
+"""Channels whose patches are not gathered."""
+
+_VALUES = 2**18
+"""Of a map, handled at once: 1 MiB."""
 
 
 def applies(
@@ -40,46 +48,83 @@ def applies(
     groups: int,
 ) -> bool:
     """Whether `convolve` computes such a convolution, and is faster here than the compiler."""
-    plain = strides == (1, 1) and padding == "SAME" and groups == 1
+    plain = strides == (1, 1) and padding in ("SAME", "VALID") and groups == 1
     return plain and x.dtype == jnp.float32 and jax.default_backend() == "cpu"
 
 
-@jax.custom_vjp
-def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in, out]``, stride 1, padding "SAME".
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(x: jax.Array, kernel: jax.Array, padding: Literal["SAME", "VALID"]) -> jax.Array:
+    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in, out]``, stride 1.
 
     Where no gradient is asked for, it is the compiler's convolution to the last bit.
     """
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    # Padded once, for the convolution and for the kernel's gradient.
+def _sides(kernel: jax.Array, padding: str) -> Sides:
+    """The zeros above and below, to the left and to the right of the input."""
+    if padding == "VALID":
+        return (0, 0), (0, 0)
     kh, kw = kernel.shape[:2]
-    sides = (((kh - 1) // 2, kh // 2), ((kw - 1) // 2, kw // 2))
-    padded = jnp.pad(x, ((0, 0), *sides, (0, 0)))
-    return _packed(padded, kernel, ((0, 0), (0, 0))), (padded, kernel)
+    return ((kh - 1) // 2, kh // 2), ((kw - 1) // 2, kw // 2)
+
+
+def _forward(
+    x: jax.Array, kernel: jax.Array, padding: str
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    # Padded once, for the convolution and for the kernel's gradient.
+    padded = jnp.pad(x, ((0, 0), *_sides(kernel, padding), (0, 0)))
+    return _correlate(padded, kernel, ((0, 0), (0, 0))), (padded, kernel)
 
 
 def _backward(
-    saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+    padding: str, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     padded, kernel = saved
     kh, kw = kernel.shape[:2]
-    sides = ((kh // 2, (kh - 1) // 2), (kw // 2, (kw - 1) // 2))
-    to_input = _packed(gradient, kernel[::-1, ::-1].swapaxes(2, 3), sides)
+    (top, bottom), (left, right) = _sides(kernel, padding)
+    sides = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
+    to_input = _correlate(gradient, kernel[::-1, ::-1].swapaxes(2, 3), sides)
     return to_input, _to_kernel(padded, gradient, kh, kw)
 
 
 convolve.defvjp(_forward, _backward)
 
 
-def _packed(
-    x: jax.Array, kernel: jax.Array, padding: tuple[tuple[int, int], tuple[int, int]]
-) -> jax.Array:
+def _correlate(x: jax.Array, kernel: jax.Array, padding: Sides) -> jax.Array:
     """Cross-correlation with stride 1."""
+    kh, kw, inputs, features = kernel.shape
+    # A single tap has nothing to gather.
+    products_first = kh == kw == 1 or (inputs >= _MANY and inputs > features)
+    return (_shifted if products_first else _packed)(x, kernel, padding)
+
+
+def _shifted(x: jax.Array, kernel: jax.Array, padding: Sides) -> jax.Array:
+    """`_correlate` as products of matrices, a row of taps each, whose outputs are shifted and added up."""
+    kh, kw, inputs, features = kernel.shape
+    (top, bottom), (left, right) = padding
+    rows = []
+    for i in range(kh):
+        product = x.reshape(-1, inputs) @ kernel[i].swapaxes(0, 1).reshape(inputs, -1)
+        taps = product.reshape(*x.shape[:3], kw, features)
+        row = [_moved(taps[..., j, :], 2, left - j, right - (kw - 1 - j)) for j in range(kw)]
+        rows.append(_moved(functools.reduce(jnp.add, row), 1, top - i, bottom - (kh - 1 - i)))
+    return functools.reduce(jnp.add, rows)
+
+
+def _moved(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
+    """`x` with that many zeros before and after it along `axis`; less than none cut it off."""
+    return lax.pad(
+        x,
+        jnp.zeros((), x.dtype),
+        [(before, after, 0) if i == axis else (0, 0, 0) for i in range(4)],
+    )
+
+
+def _packed(x: jax.Array, kernel: jax.Array, padding: Sides) -> jax.Array:
+    """`_correlate` by the compiler's convolution, several pixels at once."""
     _, kw, inputs, features = kernel.shape
     batch, height, width = (
         size + sum(sides) - reach
@@ -112,8 +157,8 @@ def _to_kernel(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.
 
     A few images at a time, since what is gathered of them must stay in the cache.
     """
-    batch, height, width, _ = gradient.shape
-    size = images_of(batch, height * width)
+    batch, height, width, features = gradient.shape
+    size = images_of(batch, height * width * max(padded.shape[-1], features))
     if size == batch:
         return _product(padded, gradient, kh, kw)
 
@@ -122,13 +167,13 @@ def _to_kernel(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.
         return total + _product(some, theirs, kh, kw), None
 
     chunks = tuple(x.reshape(batch // size, size, *x.shape[1:]) for x in (padded, gradient))
-    start = jnp.zeros((kh, kw, padded.shape[-1], gradient.shape[-1]), gradient.dtype)
+    start = jnp.zeros((kh, kw, padded.shape[-1], features), gradient.dtype)
     return lax.scan(add, start, chunks)[0]
 
 
-def images_of(batch: int, pixels: int) -> int:
-    """The most images of `pixels` that are handled at once, out of equal parts of `batch`."""
-    most = max(1, _PIXELS // pixels)
+def images_of(batch: int, values: int) -> int:
+    """The most images of so many `values` that are handled at once, out of equal parts of `batch`."""
+    most = max(1, _VALUES // values)
     return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
@@ -136,7 +181,7 @@ def _product(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.Ar
     """`_to_kernel` as a product of matrices: pairs of pixels see `kw + 1` taps, gathered once for both."""
     batch, height, width, features = gradient.shape
     inputs = padded.shape[-1]
-    pixels = 2 if width % 2 == 0 and kw % 2 == 1 else 1
+    pixels = 2 if width % 2 == 0 and kw % 2 == 1 and max(inputs, features) < _MANY else 1
     taps = kw + pixels - 1
     columns, starts = width // pixels, range(taps // pixels)
     pairs = padded.reshape(batch, -1, padded.shape[2] // pixels, pixels * inputs)
@@ -145,19 +190,27 @@ def _product(padded: jax.Array, gradient: jax.Array, kh: int, kw: int) -> jax.Ar
     thin = features <= inputs
     if thin:
         outputs = jnp.pad(outputs, ((0, 0), (kh - 1, kh - 1), (0, 0), (0, 0)))
-        rows = height + kh - 1
+        seen = height + kh - 1
         left = [pairs[:, :, j : j + columns] for j in starts]
-        right = jnp.concatenate([outputs[:, kh - 1 - i :][:, :rows] for i in range(kh)], axis=-1)
+        right = jnp.concatenate([outputs[:, kh - 1 - i :][:, :seen] for i in range(kh)], axis=-1)
     else:
-        shifts = [pairs[:, i : i + height, j : j + columns] for i in range(kh) for j in starts]
-        left, right = [jnp.concatenate(shifts, axis=-1)], outputs
+        rows = [pairs[:, i : i + height] for i in range(kh)]
+        left = [jnp.concatenate([row[:, :, j : j + columns] for j in starts], -1) for row in rows]
+        right = outputs
     # Several narrow products run on all cores where XLA gives a wide one to a single core.
     b = right.reshape(-1, right.shape[-1])
-    product = jnp.concatenate(
-        [lax.dot_general(a.reshape(-1, a.shape[-1]), b, (((0,), (0,)), ((), ()))) for a in left]
-    )
+    product = jnp.concatenate([_inner(a.reshape(-1, a.shape[-1]), b) for a in left])
     if thin:
         split = product.reshape(taps, inputs, kh, pixels, features).transpose(2, 0, 1, 3, 4)
     else:
         split = product.reshape(kh, taps, inputs, pixels, features)
     return sum(split[:, i : i + kw, :, i] for i in range(pixels))  # type: ignore[return-value]
+
+
+def _inner(a: jax.Array, b: jax.Array) -> jax.Array:
+    """aᵀb, with the wider of both on the right, where the compiler has it faster."""
+    rows = (((0,), (0,)), ((), ()))
+    if a.shape[-1] <= b.shape[-1]:
+        return lax.dot_general(a, b, rows)
+    # The barrier keeps the compiler from turning it back.
+    return lax.optimization_barrier(lax.dot_general(b, a, rows)).T

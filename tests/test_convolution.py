@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
 from sesr_jax import convolution, ops
 
 
-def _plain(x, kernel):
+def _plain(x, kernel, padding="SAME"):
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
@@ -29,41 +29,48 @@ def _cases(draw):
     side = st.integers(1, 6)
     batch, height, width = draw(st.integers(1, 3)), draw(side), draw(st.integers(1, 17))
     kh, kw = draw(side), draw(side)
-    inputs, features = (draw(st.sampled_from((1, 3, 4, 17))) for _ in range(2))
-    return (batch, height, width, inputs), (kh, kw, inputs, features), draw(st.integers(0, 99))
+    padding = draw(st.sampled_from(("SAME", "VALID")))
+    if padding == "VALID":  # an output of that size
+        height, width = height + kh - 1, width + kw - 1
+    inputs, features = (draw(st.sampled_from((1, 3, 17, 64))) for _ in range(2))
+    seed = draw(st.integers(0, 99))
+    return (batch, height, width, inputs), (kh, kw, inputs, features), padding, seed
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(_cases())
+@example(((2, 5, 7, 64), (3, 5, 64, 4), "SAME", 0))  # products first, both ways round
+@example(((2, 5, 8, 4), (4, 3, 4, 64), "VALID", 0))
+@example(((2, 3, 4, 64), (1, 1, 64, 3), "VALID", 0))
 def test_gradients_are_those_of_the_plain_convolution(case):
-    x_shape, kernel_shape, seed = case
+    x_shape, kernel_shape, padding, seed = case
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
-        x, kernel, weights = (
-            jnp.asarray(rng.normal(size=shape))
-            for shape in (x_shape, kernel_shape, (*x_shape[:3], kernel_shape[-1]))
-        )
+        x, kernel = (jnp.asarray(rng.normal(size=shape)) for shape in (x_shape, kernel_shape))
+        weights = jnp.asarray(rng.normal(size=_plain(x, kernel, padding).shape))
 
         def loss(convolve, x, kernel):
-            return jnp.sum(weights * jnp.sin(convolve(x, kernel)))
+            return jnp.sum(weights * jnp.sin(convolve(x, kernel, padding)))
 
         ours, theirs = (
-            jax.value_and_grad(functools.partial(loss, convolve), argnums=(0, 1))(x, kernel)
+            jax.jit(jax.value_and_grad(functools.partial(loss, convolve), argnums=(0, 1)))(
+                x, kernel
+            )
             for convolve in (convolution.convolve, _plain)
         )
         _close(ours, theirs)
 
 
 def test_many_images_are_handled_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr(convolution, "_PIXELS", 100)
+    monkeypatch.setattr(convolution, "_VALUES", 300)
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         x, kernel = (jnp.asarray(rng.normal(size=shape)) for shape in ((6, 6, 8, 3), (3, 3, 3, 2)))
         ours, theirs = (
-            jax.grad(lambda k, convolve=convolve: jnp.sum(convolve(x, k) ** 2))(kernel)
+            jax.grad(lambda k, convolve=convolve: jnp.sum(convolve(x, k, "SAME") ** 2))(kernel)
             for convolve in (convolution.convolve, _plain)
         )
-    assert convolution.images_of(6, 48) == 2
+    assert convolution.images_of(6, 6 * 8 * 3) == 2
     _close(ours, theirs)
 
 
@@ -75,7 +82,7 @@ def test_gradients_of_gradients_and_batches_of_them_are_those_of_the_plain_convo
         )
 
         def curvature(convolve, kernel):
-            gradient = jax.grad(lambda k: jnp.sum(convolve(x, k) ** 3))
+            gradient = jax.grad(lambda k: jnp.sum(convolve(x, k, "SAME") ** 3))
             return jax.grad(lambda k: jnp.sum(gradient(k) ** 2))(kernel)
 
         ours, theirs = (

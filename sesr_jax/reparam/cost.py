@@ -161,11 +161,11 @@ def _equation(equation: Any) -> int:
         return taps * math.prod(equation.outvars[0].aval.shape)
     if name == "while":
         raise InputError("a while loop has no known number of rounds: count what it repeats.")
-    return params.get("length", 1) * sum(map(_count, _inner(params)))
+    return params.get("length", 1) * sum(map(_count, inner_jaxprs(params)))
 
 
-def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """The jaxprs that an equation runs; of a `cond`, all branches."""
+def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+    """The jaxprs that an equation with these parameters runs; of a `cond`, all branches."""
     for value in params.values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, jax_core.ClosedJaxpr):

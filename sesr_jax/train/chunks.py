@@ -3,9 +3,10 @@
     gradient = chunked(jax.value_and_grad(objective, has_aux=True), module)
     (loss, seen), grads = gradient(variables, lr, hr, phase)
 
-The expanded parameters are collapsed once, and the gradient of their kernels, summed over the chunks, goes
-back through the collapse once: a chunk costs convolutions alone. Sums are in another order than a whole
-batch's; nothing else differs. A step that measures its batch (statistics, ranges) takes it whole.
+In the mode "collapsed" the parameters are collapsed once, and the gradient of their kernels, summed over
+the chunks, goes back through the collapse once: a chunk costs convolutions alone. Sums are in another order
+than a whole batch's; nothing else differs. A step that measures its batch (statistics, ranges) takes it
+whole.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from sesr_jax import convolution, graph
-from sesr_jax.errors import InputError
+from sesr_jax import convolution
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import collapse, statistics
+from sesr_jax.reparam.cost import inner_jaxprs
 from sesr_jax.train.objective import Phase, Seen
 
 Gradient = Callable[[Any, jax.Array, jax.Array, Phase], tuple[tuple[jax.Array, Seen], Any]]
@@ -40,16 +41,22 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
     def compute(
         variables: Any, lr: jax.Array, hr: jax.Array, phase: Phase
     ) -> tuple[tuple[jax.Array, Seen], Any]:
-        batch, height, width, _ = lr.shape
-        size = convolution.images_of(batch, height * width)
-        measures = RANGES in variables or statistics(variables["params"])
-        if size == batch or measures or not _loops(module, variables, lr.shape, dtype):
+        if RANGES in variables or statistics(variables["params"]):
             return gradient(variables, lr, hr, phase)
 
-        def collapsed(expanded: Any) -> Any:
+        def run_in(expanded: Any) -> Any:
+            """What the mode convolves with."""
+            if getattr(module, "mode", None) == "expanded":
+                return expanded
             return {**expanded, "params": collapse(expanded["params"])}
 
-        kernels, to_expanded = jax.vjp(collapsed, variables)
+        kernels, to_expanded = jax.vjp(run_in, variables)
+        batch, height, width, _ = lr.shape
+        widest = max(p.shape[-1] for p in jax.tree.leaves(kernels) if p.ndim)
+        size = convolution.images_of(batch, height * width * widest)
+        image = jax.ShapeDtypeStruct((size, *lr.shape[1:]), dtype)
+        if size == batch or not loops(module.apply, kernels, image):
+            return gradient(variables, lr, hr, phase)
 
         def add(total: Any, crops: Any) -> tuple[Any, None]:
             low, high = crops
@@ -66,15 +73,21 @@ def chunked(gradient: Gradient, module: nn.Module, dtype: Any) -> Gradient:
     return compute
 
 
-def _loops(module: nn.Module, variables: Any, shape: tuple[int, ...], dtype: Any) -> bool:
-    """Whether the network's convolutions are fast inside a loop."""
-    try:
-        nodes = graph.trace(module, variables, shape, dtype).nodes
-    except InputError:  # it runs its expanded terms
-        return False
-    image = jax.ShapeDtypeStruct(shape, dtype)
+def loops(function: Callable[..., Any], *args: Any) -> bool:
+    """Whether ``function(*args)`` and its gradient are fast inside a loop.
+
+    There, XLA's CPU compiler leaves its fast convolutions, but for those of `convolution.convolve`: a step
+    of others takes 40 times as long and more.
+    """
+    return jax.default_backend() != "cpu" or _loops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _loops(jaxpr: Any) -> bool:
     return all(
-        node.op != "conv2d_transpose"
-        and (node.op != "conv2d" or convolution.applies(image, **node.attrs))
-        for node in nodes
+        equation.primitive.name == "custom_vjp_call"
+        or (
+            equation.primitive.name != "conv_general_dilated"
+            and all(map(_loops, inner_jaxprs(equation.params)))
+        )
+        for equation in jaxpr.eqns
     )

@@ -30,7 +30,7 @@ from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
-from sesr_jax.train.chunks import chunked
+from sesr_jax.train.chunks import chunked, loops
 from sesr_jax.train.distill import make_target
 from sesr_jax.train.objective import Phase, make_objective, settle
 from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
@@ -70,7 +70,8 @@ def make_steps(
         )
     channels = getattr(module, "channels", 1)
     target = make_target(config, channels)
-    gradient = jax.value_and_grad(make_objective(module, config), has_aux=True)
+    objective = make_objective(module, config)
+    gradient = jax.value_and_grad(objective, has_aux=True)
     gradient = chunked(gradient, module, jnp.dtype(config.dtype))
 
     def step(
@@ -93,27 +94,33 @@ def make_steps(
             step=state.step + 1, variables=variables, ema=ema, opt_state=opt_state
         ), loss
 
-    # An accelerator must not wait for the host at every step. XLA's CPU compiler leaves its fast
-    # convolutions inside a loop, but for those of `convolution` (a step of others takes 40 times as long
-    # and more): there, the host loops.
-    looped = jax.default_backend() != "cpu"
+    # On a CPU, convolutions with a kernel a run are slower together than one after another.
+    together = seeds is not None and jax.default_backend() != "cpu"
 
     def steps(
-        state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, *, phase: Phase
+        state: TrainState,
+        data: Pool | Crops,
+        seed: jax.Array,
+        rank: jax.Array,
+        *,
+        phase: Phase,
+        looped: bool,
     ) -> tuple[TrainState, jax.Array]:
         one = functools.partial(step, phase=phase)
         if not looped:
             return one(state, data, seed, rank)
-        if seeds is not None:
+        if together:
             one = jax.vmap(one, (RUNS, None, 0, None), (RUNS, 0))
         return lax.scan(
             lambda carry, _: one(carry, data, seed, rank), state, None, length=config.steps_per_call
         )
 
     @functools.cache
-    def mapped(phase: Phase, of_data: int | None) -> Callable[..., tuple[TrainState, jax.Array]]:
+    def mapped(
+        phase: Phase, of_data: int | None, looped: bool
+    ) -> Callable[..., tuple[TrainState, jax.Array]]:
         return jax.pmap(
-            functools.partial(steps, phase=phase),
+            functools.partial(steps, phase=phase, looped=looped),
             axis_name=_AXIS,
             in_axes=(None, of_data, None, 0),
             out_axes=(None, None),
@@ -124,29 +131,33 @@ def make_steps(
     ranks = jax.process_index() * local + jnp.arange(local)
     keys = np.asarray(config.seed if seeds is None else seeds).astype(np.uint32)
 
-    def host_loop(
-        act: Callable[..., tuple[TrainState, jax.Array]],
-        state: TrainState,
-        data: Pool | Crops,
-        seed: np.ndarray,
-    ) -> tuple[TrainState, jax.Array]:
-        losses = []
-        for _ in range(config.steps_per_call):
-            state, loss = act(state, data, seed, ranks)
-            losses.append(loss)
-        return state, jnp.stack(losses)
+    def fast(phase: Phase, variables: Any) -> bool:
+        lr = jax.ShapeDtypeStruct((1, 8, 8, channels), jnp.float32)
+        hr = jax.eval_shape(module.apply, variables, lr)
+        return loops(lambda v, x, y: objective(v, x, target(x, y), phase), variables, lr, hr)
+
+    looped: dict[Phase, bool] = {}
 
     def run(state: TrainState, data: Pool | Crops, done: int) -> tuple[TrainState, jax.Array]:
-        # Every device has all of a pool, and its own of crops.
-        act = mapped(_phase(state, config, done - start), None if isinstance(data, Pool) else 0)
-        if looped:
-            return act(state, data, keys, ranks)
-        if seeds is None:
-            return host_loop(act, state, data, keys)
-        # On a CPU, convolutions with a kernel a run are slower together than one after another.
+        phase = _phase(state, config, done - start)
+
+        def call(state: TrainState, seed: np.ndarray) -> tuple[TrainState, jax.Array]:
+            if phase not in looped:
+                looped[phase] = together or fast(phase, state.variables)
+            # Every device has all of a pool, and its own of crops.
+            act = mapped(phase, None if isinstance(data, Pool) else 0, looped[phase])
+            if looped[phase]:
+                return act(state, data, seed, ranks)
+            losses = []
+            for _ in range(config.steps_per_call):
+                state, loss = act(state, data, seed, ranks)
+                losses.append(loss)
+            return state, jnp.stack(losses)
+
+        if seeds is None or together:
+            return call(state, keys)
         states, losses = zip(
-            *(host_loop(act, unstack_state(state, i), data, key) for i, key in enumerate(keys)),
-            strict=True,
+            *(call(unstack_state(state, i), key) for i, key in enumerate(keys)), strict=True
         )
         return stack_states(states), jnp.stack(losses, axis=1)
 

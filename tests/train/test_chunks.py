@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax import train
+from sesr_jax import convolution, train
 from sesr_jax.models import create
 from sesr_jax.train.chunks import chunked
 from sesr_jax.train.objective import Phase, make_objective
@@ -13,6 +13,11 @@ from sesr_jax.train.objective import Phase, make_objective
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="chunks are for CPUs")
 
 _PHASE = Phase(by_batch=False, moving=False)
+
+
+@pytest.fixture(autouse=True)
+def _small_caches(monkeypatch):
+    monkeypatch.setattr(convolution, "_VALUES", 24 * 24 * 4)
 
 
 def _gradients(model="sesr_m3", **options):
@@ -23,8 +28,8 @@ def _gradients(model="sesr_m3", **options):
 
     def arguments(key):
         keys = jax.random.split(key, 3)
-        lr = jax.random.uniform(keys[1], (2, 96, 96, 1))
-        hr = jax.random.uniform(keys[2], (2, 192, 192, 1))
+        lr = jax.random.uniform(keys[1], (2, 24, 24, 1))
+        hr = jax.random.uniform(keys[2], (2, 48, 48, 1))
         return module.init(keys[0], lr[:, :8, :8]), lr, hr
 
     return whole, chunked(whole, module, jnp.float32), arguments
@@ -35,10 +40,11 @@ def _loops(gradient, arguments):
     return str(jax.make_jaxpr(lambda *a: gradient(*a, _PHASE))(*shapes)).count(" scan[")
 
 
-def test_chunks_add_up_to_the_batch():
-    whole, parts, arguments = _gradients(expansion=8, features=4, blocks=1)
+@pytest.mark.parametrize(("mode", "kernels"), [("collapsed", 3), ("expanded", 6)])
+def test_chunks_add_up_to_the_batch(mode, kernels):
+    whole, parts, arguments = _gradients(expansion=8, features=4, blocks=1, mode=mode)
     # A loop over chunks, in the place of one for each kernel's gradient.
-    assert (_loops(parts, arguments), _loops(whole, arguments)) == (1, 3)
+    assert (_loops(parts, arguments), _loops(whole, arguments)) == (1, kernels)
     given = jax.jit(arguments)(jax.random.key(0))
     ((expected, _), theirs), ((loss, _), ours) = (
         jax.jit(f, static_argnums=3)(*given, _PHASE) for f in (whole, parts)
@@ -50,8 +56,8 @@ def test_chunks_add_up_to_the_batch():
 
 @pytest.mark.parametrize(
     "options",
-    [{"form": "repvgg_bn"}, {"mode": "expanded", "expansion": 8}, {"model": "fsrcnn"}],
-    ids=["batch norm", "expanded", "transposed convolution"],
+    [{"form": "repvgg_bn"}, {"form": "ecb", "mode": "expanded"}, {"model": "fsrcnn"}],
+    ids=["batch norm", "depthwise terms", "transposed convolution"],
 )
 def test_a_batch_stays_whole_where_it_is_measured_or_a_loop_would_be_slow(options):
     whole, parts, arguments = _gradients(**options)

@@ -1,9 +1,11 @@
 """A step's loss is the objective's, on the crops that its seed and number draw."""
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from jax import lax
 
 from sesr_jax import train
 from sesr_jax.data.colour import to_channels
@@ -88,3 +90,32 @@ def test_the_loss_is_that_to_the_teachers_image_by_its_weight(
     by_hand = np.abs(jax.jit(net.apply)(lr) - (0.75 * hr + 0.25 * image)).mean()
     assert _loss(config, net, pool) == pytest.approx(float(by_hand), rel=1e-5)
     assert abs(by_hand - _objective(config, net, lr, hr)) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "looped"),
+    [("dense", "collapsed", True), ("collapsible", "expanded", True), ("ecb", "expanded", False)],
+)
+def test_a_call_of_three_steps_is_three_calls(config, pool, monkeypatch, form, mode, looped):
+    """On a CPU the device loops over the steps only where that is fast."""
+    options = _SMALL | {"form": form}
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
+    module, tx = net.module.clone(mode=mode), optimizer(config)
+
+    def losses(per_call):
+        config.steps_per_call = per_call
+        state, found = init_state(jax.tree.map(jnp.array, net.variables), tx), []
+        steps = make_steps(module, tx, config)
+        for done in range(0, 3, per_call):
+            state, some = steps(state, pool, done)
+            found.extend(some)
+        return found
+
+    scans = []
+    monkeypatch.setattr(
+        "sesr_jax.train.step.lax.scan",
+        lambda *a, scan=lax.scan, **k: scans.append(k.get("length")) or scan(*a, **k),
+    )
+    together = losses(3)
+    assert (3 in scans) == (looped or jax.default_backend() != "cpu")
+    np.testing.assert_allclose(together, losses(1), rtol=1e-5)
