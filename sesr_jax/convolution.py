@@ -9,6 +9,7 @@ gathers a patch of the input for every row. Few channels leave most of that idle
   costs more than adding up what came of them.
 - **The kernel's gradient is one product of matrices**, of shifted rows with shifted columns, where the
   compiler would transpose both images.
+- **A few groups are one dense kernel**, with zeros: the compiler has no fast gradient of grouped ones.
 - **All of it is in the order that the compiler wants** (NHWC, HWIO). It puts other orders right, but not
   inside loops, where they run 40 times slower.
 
@@ -36,6 +37,9 @@ _PACKS = (1, 2, 4, 8)
 _MANY = 4 * _LANES
 """Channels whose patches are not gathered."""
 
+_GROUPS = 4
+"""As many are worth a dense kernel."""
+
 _VALUES = 2**18
 """Of a map, handled at once: 1 MiB."""
 
@@ -48,18 +52,25 @@ def applies(
     groups: int,
 ) -> bool:
     """Whether `convolve` computes such a convolution, and is faster here than the compiler."""
-    plain = strides == (1, 1) and padding in ("SAME", "VALID") and groups == 1
+    plain = strides == (1, 1) and padding in ("SAME", "VALID") and groups <= _GROUPS
     return plain and x.dtype == jnp.float32 and jax.default_backend() == "cpu"
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x: jax.Array, kernel: jax.Array, padding: Literal["SAME", "VALID"]) -> jax.Array:
-    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in, out]``, stride 1.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(
+    x: jax.Array, kernel: jax.Array, padding: Literal["SAME", "VALID"], groups: int = 1
+) -> jax.Array:
+    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, stride 1.
 
     Where no gradient is asked for, it is the compiler's convolution to the last bit.
     """
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (1, 1),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
@@ -72,25 +83,45 @@ def _sides(kernel: jax.Array, padding: str) -> Sides:
 
 
 def _forward(
-    x: jax.Array, kernel: jax.Array, padding: str
+    x: jax.Array, kernel: jax.Array, padding: str, groups: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    kernel = _dense(kernel, groups)
     # Padded once, for the convolution and for the kernel's gradient.
     padded = jnp.pad(x, ((0, 0), *_sides(kernel, padding), (0, 0)))
     return _correlate(padded, kernel, ((0, 0), (0, 0))), (padded, kernel)
 
 
 def _backward(
-    padding: str, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+    padding: str, groups: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     padded, kernel = saved
     kh, kw = kernel.shape[:2]
     (top, bottom), (left, right) = _sides(kernel, padding)
     sides = (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
     to_input = _correlate(gradient, kernel[::-1, ::-1].swapaxes(2, 3), sides)
-    return to_input, _to_kernel(padded, gradient, kh, kw)
+    return to_input, _grouped(_to_kernel(padded, gradient, kh, kw), groups)
 
 
 convolve.defvjp(_forward, _backward)
+
+
+def _dense(kernel: jax.Array, groups: int) -> jax.Array:
+    """``[kh, kw, in, out]`` from ``[kh, kw, in / groups, out]``, with zeros between the groups."""
+    if groups == 1:
+        return kernel
+    kh, kw, inputs, features = kernel.shape
+    blocks = kernel.reshape(kh, kw, 1, inputs, groups, features // groups)
+    apart = blocks * jnp.eye(groups, dtype=kernel.dtype)[:, None, :, None]
+    return apart.reshape(kh, kw, groups * inputs, features)
+
+
+def _grouped(kernel: jax.Array, groups: int) -> jax.Array:
+    """The inverse of `_dense`."""
+    if groups == 1:
+        return kernel
+    kh, kw, inputs, features = kernel.shape
+    blocks = kernel.reshape(kh, kw, groups, inputs // groups, groups, features // groups)
+    return jnp.einsum("hwgigo->hwigo", blocks).reshape(kh, kw, inputs // groups, features)
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, padding: Sides) -> jax.Array:

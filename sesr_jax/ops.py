@@ -97,7 +97,7 @@ def conv2d(
         feature_group_count=groups,
     )
     if convolution.applies(x, strides=strides, padding=padding, groups=groups):
-        y = convolution.convolve(x, kernel, padding)
+        y = convolution.convolve(x, kernel, padding, groups)
         return y if bias is None else y + bias
     channels = _ORDERED_TERMS // math.prod(kernel.shape[:2])
     if x.dtype == jnp.float64 and groups == 1 and kernel.shape[2] > channels > 0:

@@ -13,9 +13,14 @@ from jax import lax
 from sesr_jax import convolution, ops
 
 
-def _plain(x, kernel, padding="SAME"):
+def _plain(x, kernel, padding="SAME", groups=1):
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (1, 1),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
@@ -33,24 +38,26 @@ def _cases(draw):
     if padding == "VALID":  # an output of that size
         height, width = height + kh - 1, width + kw - 1
     inputs, features = (draw(st.sampled_from((1, 3, 17, 64))) for _ in range(2))
-    seed = draw(st.integers(0, 99))
-    return (batch, height, width, inputs), (kh, kw, inputs, features), padding, seed
+    groups, seed = draw(st.integers(1, 4)), draw(st.integers(0, 99))
+    shapes = (batch, height, width, groups * inputs), (kh, kw, inputs, groups * features)
+    return *shapes, padding, groups, seed
 
 
 @settings(max_examples=6, deadline=None)
 @given(_cases())
-@example(((2, 5, 7, 64), (3, 5, 64, 4), "SAME", 0))  # products first, both ways round
-@example(((2, 5, 8, 4), (4, 3, 4, 64), "VALID", 0))
-@example(((2, 3, 4, 64), (1, 1, 64, 3), "VALID", 0))
+@example(((2, 5, 7, 64), (3, 5, 64, 4), "SAME", 1, 0))  # products first, both ways round
+@example(((2, 5, 8, 4), (4, 3, 4, 64), "VALID", 1, 0))
+@example(((2, 3, 4, 64), (1, 1, 64, 3), "VALID", 1, 0))
+@example(((2, 4, 6, 6), (3, 3, 2, 12), "SAME", 3, 0))
 def test_gradients_are_those_of_the_plain_convolution(case):
-    x_shape, kernel_shape, padding, seed = case
+    x_shape, kernel_shape, padding, groups, seed = case
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         x, kernel = (jnp.asarray(rng.normal(size=shape)) for shape in (x_shape, kernel_shape))
-        weights = jnp.asarray(rng.normal(size=_plain(x, kernel, padding).shape))
+        weights = jnp.asarray(rng.normal(size=_plain(x, kernel, padding, groups).shape))
 
         def loss(convolve, x, kernel):
-            return jnp.sum(weights * jnp.sin(convolve(x, kernel, padding)))
+            return jnp.sum(weights * jnp.sin(convolve(x, kernel, padding, groups)))
 
         ours, theirs = (
             jax.jit(jax.value_and_grad(functools.partial(loss, convolve), argnums=(0, 1)))(

@@ -55,7 +55,10 @@ def _channels(name: str) -> int:
 
 @pytest.mark.parametrize(
     ("stem", "options"),
-    [("equal", [name for name in VARIANTS if _channels(name) == 3]), ("residuals", RESIDUALS)],
+    [
+        ("equal", ["sesr_m5", *(name for name in VARIANTS if _channels(name) == 3)]),
+        ("residuals", RESIDUALS),
+    ],
 )
 def test_comparisons_of_mobile_networks_are_valid(stem, options):
     """One recipe: their configs differ in the model alone."""
@@ -66,7 +69,8 @@ def test_comparisons_of_mobile_networks_are_valid(stem, options):
         config = content.to_dict()
         model = config.pop("model")
         assert option in (model["name"], *model["options"].values())
-        create(model["name"], scale=model["scale"], **model["options"])
+        made = create(model["name"], scale=model["scale"], **model["options"])
+        assert (made.scale, made.channels) == (3, 3)
         recipes.add(str(config))
     assert len(recipes) == 1
 

@@ -1,6 +1,6 @@
 """The networks of the Mobile AI challenges by one recipe of one length, to be compared; RGB, ×3.
 
-    for model in xlsr abpn tinysrnet along embededai mju_gogogo z6 quicksrnet_small sesr_m5_rgb; do
+    for model in xlsr abpn tinysrnet along embededai mju_gogogo z6 quicksrnet_small sesr_m5; do
         sesr train --config experiments/mobile_ai/equal.py:$model --workdir runs/$model \
             --config.data.train=FOLDER
         sesr train --config experiments/mobile_ai/equal.py:$model+qat --workdir runs/${model}_qat \
@@ -21,6 +21,8 @@ def get_config(variant: str):
     model, _, variant = variant.partition("+")
     config = train.base()
     config.model.update(name=model, scale=3)
+    if model.startswith("sesr"):
+        config.model.options.update(channels=3, activation="relu")
     config.optim.name = "adam"
     train.variant(config, "cpu")
     config.data.batch = 8

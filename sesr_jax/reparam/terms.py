@@ -265,7 +265,7 @@ def correlate(
     x, kernel = x.astype(dtype), kernel.astype(dtype)
     plain = dilation == (1, 1)
     if plain and convolution.applies(x, strides=strides, padding="VALID", groups=groups):
-        return convolution.convolve(x, kernel, "VALID")
+        return convolution.convolve(x, kernel, "VALID", groups)
     return lax.conv_general_dilated(
         x,
         kernel,

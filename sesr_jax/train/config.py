@@ -113,7 +113,8 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
         "quantise" (tensors get ranges, measured on the training images; from then on the network trains
         and is evaluated through fake quantisation).
       **changes: the settings of the run that this stage changes, out of steps, loss, epsilon, ema, optim,
-        quant and data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve` (default True).
+        quant and data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve`
+        (default True).
     """
     grown = {"added": 1, "preserve": True} if entry == "grow_basis" else {}
     return ml_collections.ConfigDict({"entry": entry, **grown, **changes})
