@@ -22,6 +22,7 @@ def get_config(variant: str):
     config.model.options.residual = kind
     config.optim.name = "adam"
     train.variant(config, "cpu")
-    config.data.batch = 8
-    config.update(steps=4_000, eval_every=2_000, checkpoint_every=1_000)
+    config.data.update(patch=24, batch=8)
+    config.optim.warmup = 1_000  # ABPN's last rectifiers else die at once
+    config.update(steps=10_000, eval_every=5_000, checkpoint_every=2_500)
     return train.variant(config, variant) if variant else config
