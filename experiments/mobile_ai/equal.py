@@ -10,8 +10,8 @@
         --data Set5 --data Set14 --data B100 --calibrate FOLDER --out runs/mobile_ai
 
 10,000 steps of 8 crops of 24×24: L1, Adam, 1e-3 behind a warm-up and falling to zero by a cosine, averaged
-weights; two minutes a network on two cores. It is not how the teams trained, which the recipes one folder up follow. README.md
-beside this file has the results.
+weights; two minutes a network on two cores. It is not how the teams trained, which the recipes one folder up
+follow. README.md beside this file has the results.
 """
 
 from sesr_jax import train

@@ -115,8 +115,8 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
     network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
     _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
     (leg,) = train.legs(tmp_path / "run")
-    told = facts._told(leg, None, "a CPU")["loss"]
-    assert told == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
+    (told,) = facts._parts(leg, None, "a CPU")
+    assert told["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
 
 def test_the_curve_goes_on_from_run_to_run(shipped):
