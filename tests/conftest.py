@@ -8,13 +8,14 @@ import pytest
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 # Parts whose tests compile much and run little: they do without the compiler's optimisations.
-_BARELY_RUN = {"cli", "graph", "models", "reparam", "tests", "train"}
+_BARELY_RUN = {"cli", "graph", "models", "reparam", "test_experiments", "train"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compiles as the part of the tests wants it, its fixtures too."""
-    jax.config.update("jax_disable_most_optimizations", item.path.parent.name in _BARELY_RUN)
+    part = {item.path.parent.name, item.path.stem}
+    jax.config.update("jax_disable_most_optimizations", bool(part & _BARELY_RUN))
 
 
 @pytest.fixture(scope="session")
