@@ -13,7 +13,7 @@ import sys, time
 from sesr_jax.files import alone
 with alone(sys.argv[1]):
     print("in", flush=True)
-    time.sleep(60)
+    time.sleep(20)
 """
 
 
