@@ -15,8 +15,8 @@ al., CVPR Workshops 2021) lose 1.93 dB to INT8 without one, 0.78 dB with that of
 of the image.
 
 20,000 steps of 8 crops of 24×24: L1, Adam, 1e-3 behind a warm-up and falling to zero by a cosine, averaged
-weights; two to five minutes a network on two cores (QuickSRNet-Large 18). It is not how the teams trained, which the recipes one folder up
-follow. README.md beside this file has the results.
+weights; two to five minutes a network on two cores (QuickSRNet-Large 18). It is not how the teams trained,
+which the recipes one folder up follow. README.md beside this file has the results.
 """
 
 from sesr_jax import train
