@@ -71,9 +71,9 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     if options.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if graph.input in group:
-        converter.inference_input_type = tf.as_dtype(options.codes)
+        converter.inference_input_type = tf.as_dtype(options.precision)
     if graph.output in group:
-        converter.inference_output_type = tf.as_dtype(options.codes)
+        converter.inference_output_type = tf.as_dtype(options.precision)
     try:
         return bytes(converter.convert())
     except ConverterError as error:

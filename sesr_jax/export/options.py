@@ -77,11 +77,6 @@ class Options:
         return self.precision in ("int8", "int16")
 
     @property
-    def codes(self) -> str:
-        """The type of an integer file's input and output."""
-        return "int16" if self.precision == "int16" else self.io
-
-    @property
     def absorbs_clips(self) -> bool:
         """Whether the ends of a range do the work of a clip; symmetric ranges of 16 bits do not."""
         return self.precision == "int8" and not self.clip

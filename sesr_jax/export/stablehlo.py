@@ -22,7 +22,6 @@ from jax import export
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import with_unsigned_edges
 from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
@@ -66,9 +65,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
 
     dtype = options.precision if graph.input in group else "float32"
     x = jax.ShapeDtypeStruct(graph.input_shape, jnp.dtype(dtype))
-    model = _converted(export.export(jax.jit(network), platforms=["cpu"])(x).mlir_module())
-    # Asked for unsigned codes, the converter gives them to a last convolution, which has no such kernel.
-    return with_unsigned_edges(model) if options.codes == "uint8" else model
+    return _converted(export.export(jax.jit(network), platforms=["cpu"])(x).mlir_module())
 
 
 def _quant(

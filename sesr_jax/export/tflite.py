@@ -19,7 +19,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
 from sesr_jax.export.checks import check_excluded, check_graph, check_integer
 from sesr_jax.export.codes import prove_codes
-from sesr_jax.export.flatbuffer import pack, read, with_metadata
+from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_edges
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewritten
@@ -120,6 +120,10 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
         model = sixteen.with_16_bit_facts(model)
     if options.precision == "weights":
         model = weights.with_packed_weights(model)
+    if options.precision == "int8" and options.io == "uint8":
+        # Not by the converters: TensorFlow's makes one of two scales that its input is brought to, and
+        # LiteRT's gives unsigned codes to a last convolution, which has no such kernel.
+        model = with_unsigned_edges(model)
     # Packed once more for the alignment, which the converters' own writers forget.
     return pack(read(model))
 

@@ -47,6 +47,23 @@ def test_a_file_is_proved_whatever_its_tail_and_size(
     assert proof["twin"] == (side > SIDE and tail in ("transpose", "transposed_conv"))
 
 
+@pytest.mark.parametrize("converter", ["jax2tf", "litert"])
+def test_unsigned_pixels_that_are_read_at_two_scales_are_proved(
+    converter: Any, tmp_path: pathlib.Path
+) -> None:
+    """TensorFlow's own way to unsigned pixels gives the convolution the scale of the concatenation."""
+
+    def function(x: Any) -> Any:
+        return ops.conv2d(
+            ops.concat(ops.relu(ops.conv2d(x, KERNEL)), x), np.tile(KERNEL, (1, 1, 2, 1))
+        )
+
+    graph, ranges = with_ranges(function)
+    options = Options(converter=converter, io="uint8")
+    export_tflite(graph, tmp_path / "x.tflite", ranges=ranges, options=options)
+    assert read_metadata(tmp_path / "x.tflite")["codes"]["twin"] is False
+
+
 SPOILT = {
     "a ReLU moved before the ends of a range": (
         "jax2tf",
