@@ -1,7 +1,7 @@
 """How close the latency estimates are to vendors' own tools, and how fast.
 
     python -m benchmarks.npu
-    python -m benchmarks.npu --reference ../shared/reference/npu --rows --json npu.json
+    python -m benchmarks.npu --reference FOLDER --rows --json npu.json
 
 Without the reference folder (a table of Arm's open estimator for Ethos-N78, 860 cases), only the
 figures that papers and compilers print are compared. Each comparison says which of its rows were

@@ -27,3 +27,7 @@ def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
     near = difflib.get_close_matches(str(name), table, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "choose one."
     raise InputError(f"unknown {kind} {name!r}: it must be one of {', '.join(table)}; {hint}")
+
+
+class Stopped(Exception):  # noqa: N818  # it is no error: the run goes on when it is started again
+    """A run was asked to end (SIGTERM), and has saved its state."""

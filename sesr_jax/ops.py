@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from sesr_jax import convolution
+from sesr_jax.errors import InputError
 
 Padding = Literal["SAME", "VALID"] | tuple[tuple[int, int], tuple[int, int]]
 
@@ -197,8 +198,17 @@ def depth_to_space(
 
 @_op
 def space_to_depth(x: jax.Array, *, block: int) -> jax.Array:
-    """The inverse of `depth_to_space`."""
+    """The inverse of `depth_to_space`.
+
+    Raises:
+      InputError: a side of the image is no multiple of `block`.
+    """
     n, h, w, c = x.shape
+    if h % block or w % block:
+        raise InputError(
+            f"{h}×{w} pixels (height × width) do not make blocks of {block}×{block}, which this network "
+            f"starts from; take sides that are multiples of {block}."
+        )
     y = x.reshape(n, h // block, block, w // block, block, c).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(n, h // block, w // block, block**2 * c)
 

@@ -3,8 +3,8 @@
     sesr ablate --config experiments/ablations/forms.py --workdir runs/forms --config.data.train=FOLDER
 
 A tenth of the published training, 5 seeds a form; an accelerator trains the seeds together. Variants:
-"cpu" is a short training on embedded photos, a minute or a few a form on two cores, whose table stands in
-README.md beside this file; "smoke" is a few steps of two forms.
+"cpu" is a short training on embedded photos, a minute or a few a form on two cores but for "orepa", which
+takes more than half an hour; README.md beside this file has its table. "smoke" is a few steps of two forms.
 
 "dense" is the plain network ("VGG" in the paper's comparison), "collapsible" without short residuals is
 an ExpandNet of SESR's block, "collapsible+residual" is SESR. Forms with an identity of their own, such as

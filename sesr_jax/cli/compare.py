@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import Case, int8_cost, table
+    from sesr_jax.compare import Case, finite, int8_cost, table
     from sesr_jax.data import source
     from sesr_jax.errors import InputError
     from sesr_jax.files import replacing
@@ -51,6 +51,8 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.report import text_table
 
     trained = {n.title: n for n in map(find_network, args.qat)}
+    if len(trained) < len(args.qat):
+        raise InputError(f"two --qat are one network, of {', '.join(trained)}; give one for each.")
     cases = [
         Case(network=n, trained=trained.pop(n.title, None)) for n in map(find_network, args.model)
     ]
@@ -66,7 +68,7 @@ def run(argv: Sequence[str]) -> None:
     print(f"page and files: {args.out}")
     with replacing(args.out / "scores.json") as temporary:
         content = [
-            {"model": row.model, "form": row.form, **{s.data: s.mean for s in row.scores}}
+            {"model": row.model, "form": row.form, **{s.data: finite(s.mean) for s in row.scores}}
             for row in rows
         ]
-        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")

@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax import report
-    from sesr_jax.compare import Measured, measure, quality_page
+    from sesr_jax.compare import Measured, finite, measure, quality_page, short_names
     from sesr_jax.compare.page import header
     from sesr_jax.files import replacing
     from sesr_jax.metrics import find_protocol, native_protocol
@@ -46,24 +46,26 @@ def run(argv: Sequence[str]) -> None:
     chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [load_upscaler(model) for model in args.model]
     protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
-    names = [pathlib.Path(model).name for model in args.model]
-    titles = names if len(set(names)) == len(names) else args.model
     measured = [
         Measured(title=title, upscaler=u, scores=tuple(measure(u, args.data, protocol)))
-        for title, u in zip(titles, upscalers, strict=True)
+        for title, u in zip(short_names(args.model), upscalers, strict=True)
     ]
     print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
     print(report.text_table([one.cells for one in measured], header(measured)))
     if args.json:
         results = [
             {"model": model, "scale": one.upscaler.scale, "macs": one.macs}
-            | {"data": score.data, "mean": score.mean, "pictures": score.pictures}
+            | {
+                "data": score.data,
+                "mean": finite(score.mean),
+                "pictures": {name: finite(values) for name, values in score.pictures.items()},
+            }
             for model, one in zip(args.model, measured, strict=True)
             for score in one.scores
         ]
         with replacing(args.json) as temporary:
             content = {"protocol": protocol.name, "results": results}
-            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     if args.html:
         report.write(quality_page(measured, protocol), args.html)
         print(f"page: {args.html}")

@@ -11,7 +11,7 @@ from sesr_jax.models.network import Network
 
 _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
-  sesr export --model runs/m5 --out m5.tflite --target ethos-n78-4tops --max-drop 0.1 --check-on Set5
+  sesr export --model runs/m5_hw_qat --out m5.tflite --target ethos-n78-4tops --max-drop 0.2 --check-on Set5
   sesr export --model runs/xlsr --for ai-benchmark --out phone
   sesr export --model runs/m5 --out m5.onnx
   sesr export --model runs/m5 --out m5.safetensors
@@ -26,9 +26,12 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports, and says what was written."""
     args = _parser().parse_args(argv)
     if args.purpose:
-        args.out, args.io = _for_ai_benchmark(args), "uint8"
+        args.out = _for_ai_benchmark(args)
+        args.io = "uint8" if args.precision == "int8" else args.io
     if args.out.suffix not in _WRITERS:
         raise InputError(f"{args.out} must end in one of {', '.join(_WRITERS)}; choose one.")
+    if args.out.suffix != ".tflite":
+        _refuse_checks(args)
     from sesr_jax.pretrained import find_network
 
     _WRITERS[args.out.suffix](find_network(args.model), args)
@@ -103,6 +106,22 @@ def _for_ai_benchmark(args: argparse.Namespace) -> pathlib.Path:
     return path
 
 
+def _refuse_checks(args: argparse.Namespace) -> None:
+    """What is asked of .tflite files alone would be passed over in silence."""
+    asked = {
+        "--target": args.target,
+        "--max-drop": args.max_drop is not None,
+        "--tile": args.tile,
+        "--io": args.io != "int8",
+        "--converter": args.converter != "jax2tf",
+        "--cross-check": args.cross_check,
+    }
+    if given := [flag for flag, value in asked.items() if value]:
+        raise InputError(
+            f"{', '.join(given)}: for .tflite files alone, not {args.out}; leave it out."
+        )
+
+
 def _write_weights(network: Network, args: argparse.Namespace) -> None:
     from sesr_jax.models.network import save
     from sesr_jax.train.checkpoint import read_config
@@ -122,8 +141,6 @@ def _write_deployable(network: Network, args: argparse.Namespace) -> None:
 
     if args.expanded:
         raise InputError(f"--expanded is for .safetensors files, not {args.out}: leave it out.")
-    if args.out.suffix == ".onnx" and (args.target or args.max_drop is not None or args.tile):
-        raise InputError("--target, --max-drop and --tile are for .tflite files: leave them out.")
     target = None if args.target is None else find_target(args.target)
     pictures = None if args.max_drop is None else source(args.check_on, network.scale)
     options = Options(

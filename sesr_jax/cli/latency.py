@@ -1,5 +1,6 @@
 """``sesr latency``: what networks cost on NPUs."""
 
+import argparse
 import pathlib
 from collections.abc import Sequence
 
@@ -119,7 +120,12 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _decibels(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of dB; write such as 37.2,37.4"
+        ) from None
 
 
 def _published(model: str, scale: int) -> float | None:

@@ -3,11 +3,12 @@
 import importlib
 import keyword
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
 from sesr_jax import __version__
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, Stopped
 
 VERBS = {
     "train": "train a network from a config; the same command resumes",
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"sesr {verb}: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"sesr {verb}: {stop}", file=sys.stderr)
+        return 128 + signal.SIGTERM  # as a shell counts it
     except KeyboardInterrupt:
         print(f"sesr {verb}: stopped", file=sys.stderr)
         return 130

@@ -3,8 +3,6 @@
 import contextlib
 import pathlib
 import runpy
-import signal
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,18 +46,14 @@ def run(argv: Sequence[str]) -> None:
     config = read_config(args.config, overrides)
 
     # jax starts here, after the arguments are known good
-    from sesr_jax.train import WEIGHTS, Stopped, processes, train
+    from sesr_jax.train import WEIGHTS, processes, train
 
     given = args.coordinator, args.processes, args.process
     together = args.distributed or any(value is not None for value in given)
-    try:
-        with processes.last_words("sesr train") if together else contextlib.nullcontext():
-            if together:
-                processes.join(*given)
-            train(config, args.workdir, progress=not args.quiet and processes.is_first())
-    except Stopped as stop:
-        print(f"sesr train: {stop}", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGTERM) from None  # as a shell counts it
+    with processes.last_words("sesr train") if together else contextlib.nullcontext():
+        if together:
+            processes.join(*given)
+        train(config, args.workdir, progress=not args.quiet and processes.is_first())
     if processes.is_first():
         print(f"trained: {args.workdir / WEIGHTS}")
 
@@ -77,7 +71,7 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.Con
         config = runpy.run_path(path)["get_config"](*([variant] if variant else []))
         values, command = flags.FlagValues(), ["sesr train", *overrides]
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=command)
-        values(command)
+        _, *unread = values(command)
     except InputError:
         raise
     except Exception as error:  # a config is any Python, and absl raises many kinds for overrides
@@ -86,4 +80,9 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.Con
             f"the config {spec} with {list(overrides)} is not valid ({reason}): keys and types must be "
             "those of sesr_jax.train.base; correct the file or the override."
         ) from error
+    if unread:
+        raise InputError(
+            f"{' '.join(unread)} is no option: values of the config are set by --config.key=value, such as "
+            "--config.data.train=FOLDER; write it so, or leave it out."
+        )
     return config

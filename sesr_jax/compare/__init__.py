@@ -3,7 +3,7 @@
 from sesr_jax.compare.int8 import Case, Row, int8_cost, int8_files, table
 from sesr_jax.compare.leaderboard import entered, estimated, leaderboard, measured
 from sesr_jax.compare.page import Measured, quality_page
-from sesr_jax.compare.sets import Score, measure
+from sesr_jax.compare.sets import Score, finite, measure, short_names
 
 __all__ = [
     "Case",
@@ -12,11 +12,13 @@ __all__ = [
     "Score",
     "entered",
     "estimated",
+    "finite",
     "int8_cost",
     "int8_files",
     "leaderboard",
     "measure",
     "measured",
     "quality_page",
+    "short_names",
     "table",
 ]

@@ -130,7 +130,8 @@ def int8_files(
 ) -> dict[str, pathlib.Path]:
     """Writes the INT8 .tflite files of `case` to `folder`; gives them by form, as in `Row`."""
     network = case.network
-    stem = "_".join(map(str, [f"{network.name}_x{network.scale}", *network.options.values()]))
+    options = (f"{key}-{value}" for key, value in network.options.items())
+    stem = "_".join([f"{network.name}_x{network.scale}", *options])
     forms = {}
     for observer in observers:
         path = forms[f"PTQ, {observer}"] = folder / f"{stem}_ptq_{observer}.tflite"

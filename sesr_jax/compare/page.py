@@ -127,8 +127,9 @@ def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Secti
     """How `one` fares against `other`, picture by picture."""
     gains = {
         score.title: {
-            name: values["psnr"] - rival.pictures[name]["psnr"]
+            name: gain
             for name, values in score.pictures.items()
+            if math.isfinite(gain := values["psnr"] - rival.pictures[name]["psnr"])
         }
         for score, rival in zip(one.scores, other.scores, strict=True)
     }
@@ -137,9 +138,14 @@ def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Secti
         for score in one.scores
         for name, gain in gains[score.title].items()
     )
+    if not ranked:
+        return report.Section(
+            f"{one.title} against {other.title}",
+            [report.Paragraph("No picture tells them apart: all are exact copies.")],
+        )
     blocks: list[report.Block] = [
         report.Dots(
-            {title: list(values.values()) for title, values in gains.items()},
+            {title: list(values.values()) for title, values in gains.items() if values},
             x=f"PSNR above that of {other.title}, in dB",
             caption="One dot a picture, a bar at the mean.",
         )

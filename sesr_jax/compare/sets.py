@@ -4,6 +4,7 @@ for score in measure(load_upscaler("sesr_m5_x2"), ["Set5", "Set14"]): print(scor
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,22 +21,32 @@ class Score:
 
     Attributes:
       data: the set, as it was named.
+      title: what a column of a table is called.
       pictures: by picture, "psnr" in dB and "ssim".
       mean: over the pictures.
     """
 
     data: str
+    title: str
     pictures: Mapping[str, Mapping[str, float]]
     mean: Mapping[str, float]
-
-    @property
-    def title(self) -> str:
-        """What a column of a table is called."""
-        return pathlib.Path(self.data).name
 
     def __str__(self) -> str:
         """PSNR in dB / SSIM."""
         return f"{self.mean['psnr']:.2f}/{self.mean['ssim']:.4f}"
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """`values` for JSON, which has no infinity: the PSNR of an exact copy becomes null."""
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The last part of each path, or all of it where two end alike."""
+    names = [pathlib.Path(path).name for path in paths]
+    return [
+        name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)
+    ]
 
 
 def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> Iterator[Score]:
@@ -50,8 +61,8 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
       InputError: there are no such images, or the upscaler does not suit the protocol.
     """
     function = in_domain(upscaler, protocol.domain)
-    for name in data:
-        title = f"{upscaler.name} on {name}"
-        pictures = tqdm(source(name, upscaler.scale), desc=title, leave=False, disable=None)
+    for name, title in zip(data, short_names(data), strict=True):
+        doing = f"{upscaler.name} on {name}"
+        pictures = tqdm(source(name, upscaler.scale), desc=doing, leave=False, disable=None)
         scores = dict(evaluate(function, pictures, upscaler.scale, protocol))
-        yield Score(data=name, pictures=scores, mean=mean(scores.items()))
+        yield Score(data=name, title=title, pictures=scores, mean=mean(scores.items()))

@@ -50,6 +50,11 @@ def rgb_to_ycbcr(rgb: Array) -> Array:
     return _affine(rgb, np.array(_MATRIX) / 255, np.array(_OFFSET) / 255)
 
 
+def grey_to_rgb(image: np.ndarray) -> np.ndarray:
+    """``[H, W, 3]`` from that or from a grey ``[H, W]``."""
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+
+
 def ycbcr_to_rgb(ycbcr: Array) -> Array:
     """The exact inverse of `rgb_to_ycbcr`; colours outside the RGB cube come out beyond [0, 1].
 

@@ -12,11 +12,12 @@ import io
 import logging
 import os
 import pathlib
+import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import replacing
@@ -33,6 +34,8 @@ FORMATS = {
     ".webp": "WEBP",
 }
 """The format that each file suffix (in lower case) stands for."""
+
+_TIFF_SIDES = (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH)
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -68,8 +71,33 @@ def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
     """
     with _opened(path) as (file, _):
         height, width = file.height, file.width
-        on_its_side = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        if isinstance(file, TiffImagePlugin.TiffImageFile):
+            # Pillow's own sides are those of the upright image, in its later releases.
+            height, width = (file.tag_v2[tag] for tag in _TIFF_SIDES)
+        on_its_side = _exif(file, path).get(ExifTags.Base.Orientation, 1) >= 5
     return (width, height) if on_its_side else (height, width)
+
+
+def _exif(file: Image.Image, path: str | os.PathLike[str] | bytes) -> Image.Exif:
+    """As `file.getexif()`, which decodes every PNG that says nothing before its pixels."""
+    if isinstance(file, PngImagePlugin.PngImageFile):
+        with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as raw:
+            if not _speaks_after_pixels(raw):
+                return Image.Image.getexif(file)
+    return file.getexif()
+
+
+def _speaks_after_pixels(raw: BinaryIO) -> bool:
+    """Whether a PNG file has metadata behind its first pixels (PNG specification, 5.3)."""
+    raw.seek(8)
+    pixels = False
+    while len(header := raw.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        pixels |= kind == b"IDAT"
+        if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+            return True
+        raw.seek(length + 4, io.SEEK_CUR)
+    return False
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ def lay_out(
     scale: int,
     patch: int,
     small: Literal["error", "skip"] = "error",
+    where: str = "config.data.patch",
 ) -> Layout[T]:
     """Looks at every picture once.
 
@@ -61,6 +62,7 @@ def lay_out(
       scale: HR pixels per LR pixel, a side.
       patch: the side of an LR crop.
       small: what to do about pictures that are smaller than a crop.
+      where: what the user sets the crop's side by.
 
     Raises:
       InputError: a picture is smaller than a crop (and `small` is "error"), or a shard has no other.
@@ -75,7 +77,7 @@ def lay_out(
             name, (height, width) = look(picture)
             if min(height, width) < crop:
                 if small == "error":
-                    raise InputError(too_small(name, (height, width), crop))
+                    raise InputError(_too_small(name, (height, width), crop, where))
                 skipped.append(name)
                 continue
             held.append(picture)
@@ -85,7 +87,7 @@ def lay_out(
             raise InputError(
                 f"no image of {len(skipped)} is as large as the crop of {crop} pixels: "
                 f"{each if len(shards) > 1 else 'there must be one'}; "
-                "take a smaller config.data.patch, larger images or fewer config.data.shards."
+                f"take a smaller {where}, larger images or fewer config.data.shards."
             )
         ends.append(len(held))
     if skipped:
@@ -96,7 +98,7 @@ def lay_out(
     return Layout(held=held, sizes=found, positions=positions, edges=edges)
 
 
-def too_small(name: str, size: Sequence[int], crop: int, where: str = "config.data.patch") -> str:
+def _too_small(name: str, size: Sequence[int], crop: int, where: str) -> str:
     """What to say of a picture of that size (height, width) where crops have `crop` pixels a side."""
     return (
         f"{name} is {size[1]}×{size[0]}, smaller than the crop of {crop} pixels; "

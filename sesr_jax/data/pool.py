@@ -18,6 +18,7 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from sesr_jax.data.colour import grey_to_rgb
 from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.resize import modcrop
 from sesr_jax.data.sources import Picture
@@ -89,8 +90,10 @@ def make_pool(
     starts = ends - layout.sizes.prod(axis=1)
     lr, hr = (np.empty((int(ends[-1]) * area, 3), np.uint8) for area in (1, scale**2))
     for picture, start, end in zip(layout.held, starts, ends, strict=True):
-        lr[start:end] = rgb(picture.low_resolution(scale)).reshape(-1, 3)
-        hr[start * scale**2 : end * scale**2] = rgb(modcrop(picture.hr, scale)).reshape(-1, 3)
+        lr[start:end] = grey_to_rgb(picture.low_resolution(scale)).reshape(-1, 3)
+        hr[start * scale**2 : end * scale**2] = grey_to_rgb(modcrop(picture.hr, scale)).reshape(
+            -1, 3
+        )
     return Pool(
         lr=jnp.asarray(lr),
         hr=jnp.asarray(hr),
@@ -180,8 +183,3 @@ def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
     image = jnp.where(symmetry & 1, image[::-1], image)
     image = jnp.where(symmetry & 2, image[:, ::-1], image)
     return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)
-
-
-def rgb(image: np.ndarray) -> np.ndarray:
-    """``[H, W, 3]`` from that or from a grey ``[H, W]``."""
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)

@@ -10,6 +10,7 @@ A grey file stays ``[H, W]``: whether its values stand for luma as it is, or for
 who uses it (see `sesr_jax.metrics.protocol`).
 """
 
+import collections
 import dataclasses
 import importlib.util
 import os
@@ -44,7 +45,7 @@ class Picture:
     """One image of a set.
 
     Attributes:
-        name: the file's path within its set, without the suffix.
+        name: the file's path within its set, without the suffix where that tells it apart.
         hr: the high resolution, uint8 ``[H, W]`` or ``[H, W, 3]``.
         lr: the low resolution that the set ships, uint8 of the same rank; None where it ships none.
     """
@@ -234,8 +235,15 @@ def folder(
             raise InputError(
                 f"{root / file} has no low resolution in {lr}; add it or remove the image"
             )
-        pictures.append((file.with_suffix("").as_posix(), root / file, match))
-    return Source(tuple(pictures))
+        pictures.append((file, match))
+    names = [file.with_suffix("") for file, _ in pictures]
+    twice = {name for name, count in collections.Counter(names).items() if count > 1}
+    return Source(
+        tuple(
+            ((file if name in twice else name).as_posix(), root / file, match)
+            for name, (file, match) in zip(names, pictures, strict=True)
+        )
+    )
 
 
 def embedded(split: Literal["train", "eval"]) -> Source:

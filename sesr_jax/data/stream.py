@@ -22,8 +22,9 @@ import numpy as np
 from flax import struct
 
 from sesr_jax.data import resize
-from sesr_jax.data.layout import deal, lay_out
-from sesr_jax.data.pool import draw, rgb, turned
+from sesr_jax.data.colour import grey_to_rgb
+from sesr_jax.data.layout import Layout, deal, lay_out
+from sesr_jax.data.pool import draw, turned
 from sesr_jax.data.sources import Pictures
 from sesr_jax.errors import InputError
 
@@ -96,10 +97,10 @@ class Stream:
         rank = int(rank) - (int(self.positions[index - 1]) if index else 0)
         y, x = divmod(rank, int(self.widths[index]) - self.patch + 1)
         picture, s, p = self.pictures[int(self.held[index])], self.scale, self.patch
-        hr = rgb(resize.modcrop(picture.hr, s))
+        hr = grey_to_rgb(resize.modcrop(picture.hr, s))
         crop = hr[s * y : s * (y + p), s * x : s * (x + p)]
         if picture.lr is not None:
-            return rgb(picture.low_resolution(s))[y : y + p, x : x + p], crop
+            return grey_to_rgb(picture.low_resolution(s))[y : y + p, x : x + p], crop
         top, left = max(y - _MARGIN, 0), max(x - _MARGIN, 0)
         part = hr[s * top : s * (y + p + _MARGIN), s * left : s * (x + p + _MARGIN)]
         low = resize.low_resolution(part, s)
@@ -159,13 +160,7 @@ def make_stream(
     part: tuple[int, int] = (0, 1),
 ) -> Stream:
     """Finds out where crops can lie, from the sizes of the pictures; arguments and errors as `make_pool`."""
-    layout = lay_out(
-        deal(range(len(pictures)), shards, part),
-        lambda index: (pictures.name(index), pictures.size(index)),
-        scale=scale,
-        patch=patch,
-        small=small,
-    )
+    layout = by_headers(pictures, scale=scale, patch=patch, small=small, shards=shards, part=part)
     return Stream(
         pictures=pictures,
         held=np.array(layout.held),
@@ -175,6 +170,27 @@ def make_stream(
         scale=scale,
         patch=patch,
         shards=shards,
+    )
+
+
+def by_headers(
+    pictures: Pictures,
+    *,
+    scale: int,
+    patch: int,
+    small: Literal["error", "skip"] = "error",
+    shards: int = 1,
+    part: tuple[int, int] = (0, 1),
+    where: str = "config.data.patch",
+) -> Layout[int]:
+    """The layout of the pictures, by their numbers; no pixel is read. Arguments and errors as `lay_out`."""
+    return lay_out(
+        deal(range(len(pictures)), shards, part),
+        lambda index: (pictures.name(index), pictures.size(index)),
+        scale=scale,
+        patch=patch,
+        small=small,
+        where=where,
     )
 
 

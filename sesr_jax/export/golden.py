@@ -135,11 +135,14 @@ def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndar
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with pathlib.Path(path).open("rb") as handle, np.load(handle) as file:
-            return {
+            pair = {
                 "input": file["input"],
                 "output": file["output"],
                 "about": json.loads(str(file["about"])),
             }
+            if pair["about"]["kernels"] not in KERNELS:
+                raise KeyError(pair["about"]["kernels"])
+            return pair
     except OSError as error:
         raise InputError(
             f"cannot read the golden pair {os.fspath(path)!r}: {error.strerror or error}; it is written "

@@ -95,6 +95,13 @@ class TFLiteModel:
             raise InputError(
                 f"LiteRT cannot load the model: {_line(error)}; export it again."
             ) from error
+        edges = (self._interpreter.get_input_details(), self._interpreter.get_output_details())
+        shapes = [[[int(n) for n in tensor["shape"]] for tensor in edge] for edge in edges]
+        if any(len(edge) != 1 or len(edge[0]) != 4 for edge in shapes):
+            raise InputError(
+                f"the model maps {shapes[0]} to {shapes[1]}: it must map one tensor [N, H, W, C] to another; "
+                "take such a file."
+            )
         details = self._details()
         self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
         self.output_shape = self._on_host(np.empty(written, np.bool_)).shape

@@ -14,7 +14,7 @@ from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
-from sesr_jax.export.proof import in_mode, prove_collapse
+from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, alignment, host_blocks
@@ -95,7 +95,7 @@ def export_network(
 
 def deployable(network: Network, size: tuple[int, int]) -> Graph:
     """The collapsed network's operations for one image of `size` (height, width), whatever its mode."""
-    return in_mode(network.collapsed(), "collapsed").graph((1, *size, network.channels))
+    return network.collapsed().graph((1, *size, network.channels))
 
 
 def _export_onnx(

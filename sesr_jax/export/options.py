@@ -53,6 +53,10 @@ class Options:
             raise InputError(
                 f"the converter litert makes no {self.precision} files; take jax2tf for them."
             )
+        if self.io == "uint8" and self.precision != "int8":
+            raise InputError(
+                f"a {self.precision} file has no pixels of uint8; take the precision int8, or leave io out."
+            )
         if self.exclude and self.precision not in ("int8", "int16"):
             raise InputError(
                 f"a {self.precision} file has nothing to exclude {', '.join(self.exclude)} from; "

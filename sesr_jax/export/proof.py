@@ -16,7 +16,6 @@ from sesr_jax.errors import InputError
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam.cost import photo_like
-from sesr_jax.reparam.linear_conv import Mode
 from sesr_jax.reparam.terms import Conv, is_term
 
 SIDE = 96
@@ -54,7 +53,7 @@ def prove_collapse(network: Network) -> Proof:
     written = dataclasses.replace(network, variables=variables)
     x = jnp.asarray(photo_like((1, SIDE, SIDE, network.channels)))
     collapsed = written.collapsed()
-    result = jax.jit(in_mode(collapsed, "collapsed").apply)(x)
+    result = jax.jit(collapsed.apply)(x)
     if not jnp.isfinite(result).all():
         raise InputError(
             f"{network.name} gives values that are not finite on an image of {SIDE}×{SIDE}; check its "
@@ -64,7 +63,8 @@ def prove_collapse(network: Network) -> Proof:
     leaves = jax.tree.leaves(variables, is_leaf=is_term)
     if all(isinstance(leaf, Conv) for leaf in leaves if is_term(leaf)):
         return unmeasured
-    expanded = jax.jit(in_mode(written, "expanded").apply)(x)
+    large = dataclasses.replace(written, options={**written.options, "mode": "expanded"})
+    expanded = jax.jit(large.apply)(x)
     difference = float(jnp.abs(expanded - result).max())
     bound = TOLERANCE * max(1.0, float(jnp.abs(expanded).max()))
     if not difference <= bound:
@@ -74,8 +74,3 @@ def prove_collapse(network: Network) -> Proof:
             "them again."
         )
     return dataclasses.replace(unmeasured, difference=difference)
-
-
-def in_mode(network: Network, mode: Mode) -> Network:
-    """`network` with its linear blocks run as written, or as the convolutions that they equal."""
-    return dataclasses.replace(network, options={**network.options, "mode": mode})

@@ -153,6 +153,8 @@ def _cross_check(
 def _facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
     """How the file was made."""
     facts = dataclasses.asdict(options) | {"tail": options.tail_of(graph)}
+    if options.precision != "int8":
+        del facts["io"]  # of pixels that are codes
     if options.tail == "none":
         facts["host_blocks"] = host_blocks(graph)
     if options.integer and ranges is not None:

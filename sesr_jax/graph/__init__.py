@@ -1,6 +1,6 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
-from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius
+from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius, window_reach
 from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
 from sesr_jax.graph.tails import TAILS, Tail, host_blocks, move_pixels, with_clip, with_tail
 from sesr_jax.graph.trace import in_shapes, trace
@@ -22,6 +22,7 @@ __all__ = [
     "resized",
     "run",
     "trace",
+    "window_reach",
     "with_clip",
     "with_tail",
 ]

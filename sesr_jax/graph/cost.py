@@ -7,7 +7,9 @@ and what an array that multiplies the inserted zeros executes.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Graph, Node
@@ -93,6 +95,28 @@ def alignment(graph: Graph) -> int:
     return math.lcm(*(Fraction(height, shape[1]).numerator for shape in graph.shapes.values()))
 
 
+def window_reach(side: int, stride: int, before: int | None = None) -> int:
+    """How far a window reads from the pixels that its output stands for, in steps of its input, on an axis.
+
+    Args:
+      side: of the window.
+      stride: its own; the output stands for so many pixels.
+      before: how many pixels are padded before the image; None for "SAME" at a size that the stride divides.
+    """
+    if before is None:
+        before = max(side - stride, 0) // 2
+    return max(side - 1 - before, before + stride - 1)
+
+
+def _window_reach(window: Sequence[int], strides: Sequence[int], padding: Any) -> int:
+    befores: Sequence[int | None] = (None, None)
+    if padding == "VALID":
+        befores = (0, 0)
+    elif padding != "SAME":
+        befores = [before for before, _ in padding]
+    return max(map(window_reach, window, strides, befores))
+
+
 def _reach(node: Node) -> tuple[float, float]:
     """The node's own reach in steps of its input, and the factor by which it changes the step."""
     attrs = node.attrs
@@ -100,7 +124,7 @@ def _reach(node: Node) -> tuple[float, float]:
         return 0, 1
     if node.op in ("conv2d", "max_pool"):
         window = node.parameters[0].shape[:2] if node.op == "conv2d" else attrs["window"]
-        return max(window) // 2, max(attrs["strides"])
+        return _window_reach(window, attrs["strides"], attrs["padding"]), max(attrs["strides"])
     if node.op == "conv2d_transpose":
         kh, kw = node.parameters[0].shape[:2]
         stride = max(attrs["strides"])

@@ -98,7 +98,8 @@ class _Tracer:
     def _equation(self, equation: Any, inputs: list[Arg], caller: Any) -> Sequence[Arg]:
         if call := ops.parse_name(str(equation.params.get("name", ""))):
             return [self._record(equation, *call, inputs)]
-        inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+        loop = equation.primitive.name == "scan"  # whose body is not the whole of it
+        inner = None if loop else equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
         if isinstance(inner, jax_core.ClosedJaxpr) and len(inner.jaxpr.invars) == len(inputs):
             return self.run(inner.jaxpr, inner.consts, inputs, caller)
         if isinstance(inner, jax_core.Jaxpr) and len(inner.invars) == len(inputs):
@@ -111,7 +112,8 @@ class _Tracer:
             )
         raise InputError(
             f"the operation {equation.primitive.name!r} on activations in {layer!r} ({where}) is not "
-            f"one that can be deployed; use sesr_jax.ops: {', '.join(sorted(ops.OPS))}."
+            f"one that can be deployed; use sesr_jax.ops, and Python's own loops: "
+            f"{', '.join(sorted(ops.OPS))}."
         )
 
     def _record(self, equation: Any, op: str, attrs: dict[str, Any], inputs: list[Arg]) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -119,6 +120,8 @@ def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
             with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except ValueError as error:
+            if not zipfile.is_zipfile(file):
+                raise
             raise InputError(
                 f"{file} holds pickled objects, which could run any code when read: open it where you "
                 "trust it and save its arrays, each named by its path such as module/parameter, as "

@@ -15,16 +15,17 @@ compared. Two things move figures by up to 0.1 dB on Set14, hence they are state
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.colour import grey_to_rgb, rgb_to_y
 from sesr_jax.data.resize import low_resolution, modcrop
 from sesr_jax.data.sources import Picture
 from sesr_jax.errors import InputError, look_up
-from sesr_jax.metrics.quality import psnr, ssim
+from sesr_jax.metrics.quality import WINDOW, psnr, ssim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,29 @@ class Protocol:
         """
         hr = modcrop(picture.hr, scale)
         if self.domain == "rgb":
-            lr = _to_rgb(picture.low_resolution(scale)) / np.float32(255)
-            return lr, _to_rgb(hr) / 255
+            lr = grey_to_rgb(picture.low_resolution(scale)) / np.float32(255)
+            return lr, grey_to_rgb(hr) / 255
         if hr.ndim == 2 and self.grey == "luma":
             reference = hr[..., None] / 255
         else:
-            reference = _round(rgb_to_y(_to_rgb(hr) / 255))
+            reference = _round(rgb_to_y(grey_to_rgb(hr) / 255))
         return low_resolution(reference, scale).astype(np.float32), reference
+
+    def check_size(self, name: str, size: Sequence[int], scale: int) -> None:
+        """Checks that a picture `name` of `size` (height, width) has pixels enough to be scored.
+
+        Raises:
+            InputError: fewer than 11×11 are left inside the border.
+        """
+        left = min(n - n % scale for n in size) - 2 * self._border(scale)
+        if left < WINDOW:
+            raise InputError(
+                f"{name} of {size[1]}×{size[0]} pixels has sides of {left} inside the border, where SSIM "
+                f"takes {WINDOW} or more; remove it from the pictures that are measured."
+            )
+
+    def _border(self, scale: int) -> int:
+        return scale if self.shave == "scale" else self.shave
 
     def score(self, output: npt.ArrayLike, reference: np.ndarray, scale: int) -> dict[str, float]:
         """PSNR in dB ("psnr") and SSIM ("ssim") of an upscaler's `output`, both ``[H, W, C]``.
@@ -93,7 +110,7 @@ class Protocol:
         images = [_round(np.clip(output, 0, 1)), reference]
         if self.channel != self.domain:
             images = [rgb_to_y(image) for image in images]
-        border = scale if self.shave == "scale" else self.shave
+        border = self._border(scale)
         sr, hr = (
             image[border : image.shape[0] - border, border : image.shape[1] - border]
             for image in images
@@ -129,11 +146,6 @@ def find_protocol(name: str) -> Protocol:
         InputError: there is none.
     """
     return look_up("protocol", name, PROTOCOLS)
-
-
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    """``[H, W]`` replicated to ``[H, W, 3]``; an RGB image as it is."""
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
 
 
 def _round(image: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sesr_jax.errors import InputError
 
-_WINDOW = 11
+WINDOW = 11
 _SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
 
@@ -40,7 +40,7 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     Raises:
         InputError: the shapes differ, are no image's, or are smaller than the window.
     """
-    a, b = _pair(a, b, smallest=_WINDOW)
+    a, b = _pair(a, b, smallest=WINDOW)
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
@@ -64,11 +64,11 @@ def _pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray
 
 def _blur(image: np.ndarray) -> np.ndarray:
     """The Gaussian window's means where it lies inside: ``[H - 10, W - 10, ...]``."""
-    taps = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+    taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     taps /= taps.sum()
     for axis in (0, 1):
         rows = np.swapaxes(image, 0, axis)
-        inside = len(rows) - _WINDOW + 1
+        inside = len(rows) - WINDOW + 1
         image = np.swapaxes(
             sum(tap * rows[start : start + inside] for start, tap in enumerate(taps)), 0, axis
         )

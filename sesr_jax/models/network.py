@@ -72,8 +72,11 @@ class Network:
         return quant.apply(self.module, self.variables, x, self.scheme)
 
     def collapsed(self) -> "Network":
-        """The same function in deployable parameters."""
-        return dataclasses.replace(self, variables=reparam.collapse(self.variables))
+        """The same function in deployable parameters, run as such."""
+        options = {key: value for key, value in self.options.items() if key != "mode"}
+        return dataclasses.replace(
+            self, variables=reparam.collapse(self.variables), options=options
+        )
 
     def graph(self, input_shape: Sequence[int]) -> graph.Graph:
         """The network's operations at that input size."""
@@ -144,13 +147,20 @@ def load(path: str | os.PathLike[str]) -> Network:
             f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "
             "write it with sesr_jax."
         )
-    return Network(
-        name=metadata["model"],
-        scale=int(metadata["scale"]),
-        variables=unpack(arrays, json.loads(metadata["structure"])),
-        options=json.loads(metadata["options"]),
-        scheme=_scheme(json.loads(metadata.get("scheme", "{}"))),
-    )
+    try:
+        return Network(
+            name=metadata["model"],
+            scale=int(metadata["scale"]),
+            variables=unpack(arrays, json.loads(metadata["structure"])),
+            options=json.loads(metadata["options"]),
+            scheme=_scheme(json.loads(metadata.get("scheme", "{}"))),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path} is damaged ({error!r} in its metadata); fetch it again."
+        ) from error
 
 
 def _scheme(fields: Mapping[str, Any]) -> quant.Scheme:

@@ -1,6 +1,6 @@
 """A latency report as one HTML page: totals, a bar a pass, the roofline, what would help.
 
-write(latency_page([("sesr_m5_hw", report, ideas)]), "latency.html")
+write(latency_page([Rated(name="sesr_m5_hw", report=report)]), "latency.html")
 """
 
 import dataclasses

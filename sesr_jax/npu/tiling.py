@@ -112,7 +112,7 @@ def best_tiling(
       target: the NPU.
       frame: height and width of the input.
       halo: the network's receptive radius (`graph.receptive_radius`).
-      align: the multiple at which windows may start (`upscale.alignment`).
+      align: the multiple at which windows may start (`graph.alignment`).
       activation_saving: as in `estimate`.
       tile: the size of the windows where it is given and not searched.
 

@@ -81,6 +81,14 @@ def publish(
     name = f"{name}_x{network.scale}"
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Before anything is measured, and all of that before anything is written.
+    for images in (*data, calibrate):
+        source(images, network.scale)
+    if len({_name(images) for images in data}) < len(data):
+        raise InputError(
+            f"two of {', '.join(data)} have one name, which the card prints; rename one."
+        )
+    figures = _figures(case, data, calibrate)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
     spent = in_shapes(lambda: cost(network.collapsed().graph(shape)))
     facts: dict[str, Any] = {
@@ -104,7 +112,7 @@ def publish(
             "calibration": _sets([calibrate]),
             "evaluation": _sets(data),
         },
-        "figures": _figures(case, data, calibrate),
+        "figures": figures,
     }
     with replacing(folder / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")

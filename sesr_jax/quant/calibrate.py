@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.graph import Graph, run
 from sesr_jax.quant.observers import OBSERVERS
 from sesr_jax.quant.ranges import Range, points
@@ -38,11 +38,7 @@ def calibrate(
         values that are not finite, or drives a tensor to such values.
     """
     wanted = points(graph, scheme)
-    if observer not in OBSERVERS:
-        raise InputError(
-            f"unknown observer {observer!r}: it must be one of {', '.join(OBSERVERS)}; choose one."
-        )
-    chosen = OBSERVERS[observer]
+    chosen = look_up("observer", observer, OBSERVERS)
 
     @jax.jit
     def observe(x: jax.Array) -> dict[str, jax.Array]:

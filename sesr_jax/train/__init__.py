@@ -5,13 +5,11 @@ from sesr_jax.train.config import base, stage, variant
 from sesr_jax.train.legs import Leg, legs
 from sesr_jax.train.log import read_log
 from sesr_jax.train.loop import EXPANDED, WEIGHTS, train
-from sesr_jax.train.processes import Stopped
 
 __all__ = [
     "EXPANDED",
     "WEIGHTS",
     "Leg",
-    "Stopped",
     "base",
     "legs",
     "load_network",

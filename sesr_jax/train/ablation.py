@@ -91,6 +91,11 @@ def ablate(
             f"config.seeds is {config.seeds} and config.conditions {tuple(config.conditions)}: "
             "there must be one or more of each; add some."
         )
+    if config.stages or config.init:
+        raise InputError(
+            "config.stages and config.init are for sesr train: an ablation trains every condition afresh in "
+            "one stage; remove them."
+        )
     options = {name: _options(config, name) for name in config.conditions}
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,17 +175,21 @@ def _train(
     for step in range(0, config.steps, config.steps_per_call):
         state, values = steps(state, pool, step)
         done.append(step + config.steps_per_call)
-        losses.append(float(jnp.mean(values)))
+        losses.append(jnp.mean(values))
+        # That of the call before, for which the device is not waited for.
+        if not np.isfinite(losses[max(0, len(losses) - 2)]):
+            break
     if not np.isfinite(losses).all():
         raise InputError(
-            f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr."
+            f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr, or leave "
+            "that condition out of config.conditions."
         )
     runs = [unstack_state(state, i).ema for i in seeds]
     result = Result(
         parameters=sum(p.size for p in jax.tree.leaves(runs[0])),
         psnr=tuple(map(score, runs)),
         steps=tuple(done),
-        losses=tuple(losses),
+        losses=tuple(map(float, losses)),
     )
     best = int(np.argmax(result.psnr))
     return result, dataclasses.replace(nets[best], variables=runs[best])

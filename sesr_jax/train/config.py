@@ -123,6 +123,8 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
 def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.ConfigDict:
     """The variant `name` that every experiment offers beside its own recipe; several are joined by "+".
 
+    Their order is none of the user's: they work in that of the table, in which each finds what it changes.
+
     Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so without an
     accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
 
@@ -135,13 +137,16 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     Raises:
       InputError: there is no such variant.
     """
-    for part in name.split("+"):
+    parts = name.split("+")
+    for part in parts:
         if part not in _VARIANTS:
             raise InputError(
                 f"unknown variant {part!r}: it must be one of {', '.join(_VARIANTS)}; "
                 "write it behind the config's colon, or several joined by +."
             )
-        _VARIANTS[part](config)
+    for part in _VARIANTS:  # in the table's order, in which each finds what it changes
+        if part in parts:
+            _VARIANTS[part](config)
     return config
 
 
@@ -159,6 +164,7 @@ def _small(config: ml_collections.ConfigDict) -> None:
     config.optim.lr = 1e-3
     config.data.update(patch=32, batch=16, small="skip")
     config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
+    _of_one_size(config)
 
 
 def _cpu(config: ml_collections.ConfigDict) -> None:
@@ -189,17 +195,24 @@ def _distill(config: ml_collections.ConfigDict) -> None:
 
 
 def _qat(config: ml_collections.ConfigDict) -> None:
+    # A recipe that ends so by itself goes on with that part.
+    if own := tuple(s for s in config.stages if s.entry == "quantise"):
+        config.stages = own
+        return
     # A tenth of the rate: the codes follow weights that are nearly where they shall be.
     config.optim.update(schedule="cosine", lr=config.optim.lr / 10)
     config.steps = 48_000
-    # A recipe that ends so by itself goes on with that part.
-    own = tuple(s for s in config.stages if s.entry == "quantise")
-    config.stages = own or (*config.stages, stage("quantise"))
+    config.stages = (*config.stages, stage("quantise"))
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
     config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
+    _of_one_size(config)
+
+
+def _of_one_size(config: ml_collections.ConfigDict) -> None:
+    # Stages follow the base where they say nothing.
     for changes in config.stages:
         for key in {"steps", "data"} & set(changes):
             del changes[key]
@@ -208,7 +221,6 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "paper": lambda config: None,
     "cpu": _cpu,
-    "smoke": _smoke,
     "small": _small,
     "anneal": _anneal,
     "cosine": _cosine,
@@ -217,6 +229,7 @@ _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "distill": _distill,
     "finish": _finish,
     "qat": _qat,
+    "smoke": _smoke,
 }
 
 
@@ -291,11 +304,24 @@ def validate(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate(config: ml_collections.ConfigDict, where: str) -> None:
-    for key in ("seed",):
-        if config[key] < 0:
+    optim = config.optim
+    for name, value in (
+        ("seed", config.seed),
+        ("epsilon", config.epsilon),
+        ("optim.clip", optim.clip),
+        ("optim.warmup", optim.warmup),
+    ):
+        if value < 0:
             raise InputError(
-                f"{where}.{key} is {config[key]}: it must not be negative; choose 0 or more."
+                f"{where}.{name} is {value}: it must not be negative; choose 0 or more."
             )
+    if not optim.lr > 0:
+        raise InputError(f"{where}.optim.lr is {optim.lr}: it must be positive, such as 5e-4.")
+    if not 0 <= config.ema < 1:
+        raise InputError(
+            f"{where}.ema is {config.ema}: it is what the average keeps at a step; choose a value from 0 to "
+            "less than 1, 0 for none."
+        )
     for key in (*_MULTIPLES, "steps_per_call", "keep"):
         if config[key] < 1:
             raise InputError(

@@ -27,11 +27,10 @@ from tqdm import tqdm
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
-from sesr_jax.data.layout import too_small
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.sources import Picture, Pictures, source
-from sesr_jax.data.stream import Stream, make_stream, pool_bytes
-from sesr_jax.errors import InputError
+from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.stream import Stream, by_headers, make_stream, pool_bytes
+from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import alone
 from sesr_jax.graph import alignment, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
@@ -105,6 +104,10 @@ def train(
     shapes = state_shapes(fresh.module, stages, fresh.variables)
     works = [_work(fresh, stage) for stage in stages]
     pictures = source(config.data.eval, scale=fresh.scale)
+    for index in range(len(pictures)):
+        native_protocol(fresh.channels).check_size(
+            pictures.name(index), pictures.size(index), fresh.scale
+        )
 
     def begin() -> None:
         held.enter_context(alone(run))
@@ -154,8 +157,10 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
             f"config.data.shards is {wanted.shards}: it must be 1 or a multiple of the {part[1]} processes; "
             "choose one."
         )
-    if stage.index and wanted.small == "error":
-        _check_sizes(pictures, wanted.patch * fresh.scale, stage)
+    options: dict[str, Any] = {"scale": fresh.scale, "shards": wanted.shards, "part": part}
+    options |= {"patch": wanted.patch, "small": wanted.small}
+    if stage.index:  # whose images are read hours later
+        by_headers(pictures, **options, where=f"config.stages[{stage.index}].data.patch")
     size = pool_bytes(pictures, fresh.scale, wanted.shards, part)
     streamed = size > min(wanted.device_bytes, _LARGEST_POOL)
     _log.info(
@@ -163,8 +168,6 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
         *(len(pictures), wanted.train, size / 1e6),
         "read from their files, crop by crop" if streamed else "kept on the device",
     )
-    options: dict[str, Any] = {"scale": fresh.scale, "shards": wanted.shards, "part": part}
-    options |= {"patch": wanted.patch, "small": wanted.small}
 
     def work(
         state: TrainState,
@@ -220,15 +223,6 @@ def _measure(
     return {group: jnp.asarray(ends, jnp.float32) for group, ends in found.items()}
 
 
-def _check_sizes(pictures: Pictures, crop: int, stage: Stage) -> None:
-    """Refuses images smaller than a crop by their headers, since a later stage reads them hours later."""
-    for index in range(len(pictures)):
-        size = pictures.size(index)
-        if min(size) < crop:
-            where = f"config.stages[{stage.index}].data.patch"
-            raise InputError(too_small(pictures.name(index), size, crop, where))
-
-
 def _enter(
     stage: Stage, state: TrainState, measure: Measure, evaluate: Evaluator, log: Log
 ) -> TrainState:
@@ -259,7 +253,11 @@ def _run(
     bar: tqdm,
 ) -> TrainState:
     """From `state` to the last step of `stage`, or to where the run is asked to end."""
-    config, rate, done, shown = stage.config, schedule(stage.config), int(state.step), {}
+    config, done, shown = stage.config, int(state.step), {}
+    ends = range(done + config.steps_per_call, stage.end + 1, config.steps_per_call)
+    # Computed now: asked for on the way, each would stand behind the call that the device is at.
+    rate = jax.vmap(schedule(config))(jnp.asarray(ends) - stage.start)
+    rates = dict(zip(ends, np.asarray(rate).tolist(), strict=True))
     unread: list[tuple[int, jax.Array]] = []
     clock, since = time.perf_counter(), done
     while done < stage.end:
@@ -278,12 +276,16 @@ def _run(
             step, values = unread.pop(0)
             _check_finite(step, np.asarray(values), saved.last)
             loss = float(np.mean(values))
-            learning_rate = float(rate(step - stage.start))
-            log.write(step, **stage.label, loss=loss, learning_rate=learning_rate)
+            log.write(step, **stage.label, loss=loss, learning_rate=rates[step])
             shown["loss"] = f"{loss:.5f}"
         if "eval_every" in due:
             speed = (done - since) / (time.perf_counter() - clock)
-            scores = evaluate(state.ema)
+            try:
+                scores = evaluate(state.ema)
+            except InputError:  # of a picture that cannot be read: what was trained is not lost
+                saved.save(done, state)
+                saved.wait()
+                raise
             log.write(done, **stage.label, **scores, steps_per_second=speed)
             shown["PSNR"] = f"{scores['psnr']:.2f} dB"
             if stage.label and done == stage.end:
@@ -292,7 +294,7 @@ def _run(
             saved.save(done, state)
         if stop:
             saved.wait()
-            raise processes.Stopped(
+            raise Stopped(
                 f"asked to end, and stopped after step {done}, which is saved; the same command resumes it."
             )
         if due:
@@ -312,6 +314,14 @@ def _initial(config: ml_collections.ConfigDict, fresh: network.Network) -> Any:
     if not config.init:
         return fresh.variables
     given = network.load(config.init).variables["params"]
+    small = [
+        name for name, part in params.items() if _collapsed(given.get(name)) > _collapsed(part)
+    ]
+    if small:
+        raise InputError(
+            f"config.init {config.init} holds collapsed weights ({', '.join(small)}), where {fresh.name} "
+            "trains larger terms; give the expanded ones, such as a run's expanded.safetensors."
+        )
     kept = {
         name: given[name]
         for name, part in params.items()
@@ -324,6 +334,14 @@ def _initial(config: ml_collections.ConfigDict, fresh: network.Network) -> Any:
         )
     _log.info("from %s: %s; fresh: %s", config.init, sorted(kept), sorted(params.keys() - kept))
     return {**fresh.variables, "params": params | kept}
+
+
+def _collapsed(part: Any) -> bool:
+    """Whether a layer's term is the one convolution that it equals."""
+    terms = [
+        leaf for leaf in jax.tree.leaves(part, is_leaf=reparam.is_term) if reparam.is_term(leaf)
+    ]
+    return bool(terms) and all(isinstance(term, reparam.Conv) for term in terms)
 
 
 def _shapes(tree: Any) -> tuple[Any, Any]:
@@ -367,10 +385,15 @@ def _check_finite(step: int, losses: np.ndarray, last: int | None) -> None:
     wrong = np.flatnonzero(~np.isfinite(losses))
     if not len(wrong):
         return
+    gentler = "in another --workdir with a lower config.optim.lr, or with config.optim.clip"
     back = (
-        "start again" if last is None else f"the checkpoint of step {last} is kept: resume from it"
+        f"start again {gentler}"
+        if last is None
+        else f"the checkpoint of step {last} is kept: write it by `sesr export --expanded --out "
+        f"start.safetensors --model` and this folder, and go on from it by --config.init=start.safetensors "
+        f"{gentler}"
     )
     raise InputError(
         f"the loss is {losses[wrong[0]]} at step {step - len(losses) + int(wrong[0]) + 1}: it must stay "
-        f"finite; {back} with a lower config.optim.lr, or with config.optim.clip."
+        f"finite; {back}."
     )

@@ -21,16 +21,12 @@ import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, Stopped
 
 _LAST_WORDS = (
     "this process ended before its work was done, by itself or because another process of the run did; the "
     "last checkpoint is whole: start all processes again with the same command, and the run goes on from it."
 )
-
-
-class Stopped(Exception):  # noqa: N818  # it is no error: the run goes on when it is started again
-    """A run was asked to end (SIGTERM), and has saved its state."""
 
 
 def join(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
-from sesr_jax.metrics import RGB8, Y, evaluate, mean
+from sesr_jax.metrics import evaluate, mean, native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
 from sesr_jax.upscale.tflite import from_tflite
@@ -18,13 +18,13 @@ def quality_drop(
 ) -> float:
     """The mean PSNR of `network` in float, less that of the TFLite file `path`, in dB.
 
-    Networks of luma are measured in the protocol `Y`, those of RGB in `RGB8`.
+    Measured in the network's own protocol (`metrics.native_protocol`).
 
     Raises:
       InputError: as `from_tflite` and `evaluate`.
     """
     variables = {key: value for key, value in network.variables.items() if key != RANGES}
-    protocol = Y if network.channels == 1 else RGB8
+    protocol = native_protocol(network.channels)
 
     def psnr(upscaler: Upscaler) -> float:
         function = in_domain(upscaler, protocol.domain)

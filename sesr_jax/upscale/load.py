@@ -16,7 +16,7 @@ def load_upscaler(spec: str | os.PathLike[str]) -> Upscaler:
     """
     name = str(spec)
     kind, _, scale = name.partition("_x")
-    if kind == "bicubic" and scale.isdigit():
+    if kind == "bicubic" and scale.isdecimal():
         return bicubic(int(scale))
     if name.endswith(".tflite"):
         return from_tflite(name)

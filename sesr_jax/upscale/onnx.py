@@ -10,14 +10,14 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import move_pixels
+from sesr_jax.graph import move_pixels, window_reach
 from sesr_jax.upscale.reach import Sight, Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
 
@@ -154,23 +154,32 @@ def _reach(
 
     one = Fraction(1)
     attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    stride = max(attrs.get("strides", [1]))
+    strides = attrs.get("strides", (1, 1))
+    stride = max(strides)
+
+    def reach(window: Iterable[int]) -> Fraction:
+        befores: Sequence[int | None] = attrs.get("pads", (0, 0))[:2]
+        if attrs.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
+            befores = (None, None)
+        return Fraction(max(map(window_reach, window, strides, befores)))
+
     match node.op_type:
         case "Conv" if node.input[1] in shapes:
             sides = zip(shapes[node.input[1]][2:], attrs.get("dilations", (1, 1)), strict=True)
-            return Fraction(max(side // 2 * apart for side, apart in sides)), Fraction(stride)
+            return reach((side - 1) * apart + 1 for side, apart in sides), Fraction(stride)
         case "ConvTranspose" if node.input[1] in shapes:
             half = max(-(-side // 2) for side in shapes[node.input[1]][2:])
             return Fraction(half, stride), one / stride
         case "MaxPool" | "AveragePool":
-            return Fraction(max(attrs["kernel_shape"]) // 2), Fraction(stride)
+            return reach(attrs["kernel_shape"]), Fraction(stride)
         case "DepthToSpace":
             return Fraction(0), one / attrs["blocksize"]
         case "SpaceToDepth":
             return Fraction(attrs["blocksize"] - 1), Fraction(attrs["blocksize"])
         case "Resize" if len(node.input) > 2 and node.input[2] in constants:
             factors = onnx.numpy_helper.to_array(constants[node.input[2]])
-            return one, one / Fraction(float(factors[-1])).limit_denominator(64)
+            taps = Fraction(2 if attrs.get("mode") == b"cubic" else 1)
+            return taps, one / Fraction(float(factors[-1])).limit_denominator(64)
         case name if name in _LOCAL:
             return Fraction(0), one
         case name:

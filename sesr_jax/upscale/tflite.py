@@ -13,7 +13,8 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
-from sesr_jax.export.flatbuffer import Operator, operators, read, read_metadata
+from sesr_jax.export.flatbuffer import Operator, enum_names, operators, read, read_metadata
+from sesr_jax.graph import window_reach
 from sesr_jax.npu import layers_from_tflite
 from sesr_jax.upscale.reach import Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
@@ -80,11 +81,12 @@ def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:
     one, options = Fraction(1), op.options
     match op.name:
         case "CONV_2D" | "DEPTHWISE_CONV_2D":
-            vertical = (op.inputs[1].shape[1] // 2 * options.dilationHFactor, options.strideH)
-            horizontal = (op.inputs[1].shape[2] // 2 * options.dilationWFactor, options.strideW)
+            apart = (options.dilationHFactor, options.dilationWFactor)
+            window = [
+                (int(n) - 1) * d + 1 for n, d in zip(op.inputs[1].shape[1:3], apart, strict=True)
+            ]
         case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
-            vertical = (options.filterHeight // 2, options.strideH)
-            horizontal = (options.filterWidth // 2, options.strideW)
+            window = [options.filterHeight, options.filterWidth]
         case "TRANSPOSE_CONV":
             sides = max(-(-int(n) // 2) for n in op.inputs[1].shape[1:3])
             stride = max(options.strideH, options.strideW)
@@ -103,5 +105,8 @@ def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:
                 f"the model holds {name}, whose receptive field is not known, so that no tile can "
                 f"equal the whole; export a network of convolutions and pointwise operators."
             )
-    (reach, stride), (other_reach, other_stride) = vertical, horizontal
-    return Fraction(int(max(reach, other_reach))), Fraction(int(max(stride, other_stride)))
+    strides = (int(options.strideH), int(options.strideW))
+    # Without padding of its own, what stands before the image is a PAD's, which may be all on one side.
+    padding = {"before": 0} if enum_names("Padding")[options.padding] == "VALID" else {}
+    reach = max(window_reach(*axis, **padding) for axis in zip(window, strides, strict=True))
+    return Fraction(reach), Fraction(max(strides))

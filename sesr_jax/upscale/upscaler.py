@@ -6,6 +6,7 @@ A network of one channel sees Y; the colours of the photo are upscaled bicubical
 does. A network of three channels sees RGB. Codes are rounded once, at the end.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -189,12 +190,10 @@ def in_domain(
 
 def _upscale_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
     """float ``[h, w, 1]`` to the same, `scale` times as large."""
-    try:
-        return np.asarray(upscaler.function(y[None]))[0]
-    except InputError:
-        if upscaler.tile is None:
-            raise
-        return _in_windows(upscaler, y, upscaler.function, tile=None, halo=upscaler.halo)
+    if upscaler.tile is not None:
+        with contextlib.suppress(InputError):  # of a file that has one size
+            return np.asarray(upscaler.function(y[None]))[0]
+    return _in_windows(upscaler, y, upscaler.function, tile=None, halo=upscaler.halo)
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:

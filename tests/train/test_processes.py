@@ -15,7 +15,7 @@ import pytest
 
 from sesr_jax import train
 from sesr_jax.cli.train import read_config
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import read_safetensors
 from sesr_jax.models import network
 from sesr_jax.train import processes
@@ -177,13 +177,13 @@ def test_processes_that_cannot_meet_are_refused():
         processes.join("localhost:1", 2, 2)
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError, InputError, processes.Stopped])
+@pytest.mark.parametrize("error", [None, RuntimeError, InputError, Stopped])
 def test_last_words_are_said_where_nothing_else_is(error, capfd):
     try:
         with processes.last_words("sesr train"):
             if error:
                 raise error("reason")
-    except (RuntimeError, InputError, processes.Stopped):
+    except (RuntimeError, InputError, Stopped):
         pass
     said = capfd.readouterr().err
     assert said.startswith("sesr train: this process ended") if error is RuntimeError else not said

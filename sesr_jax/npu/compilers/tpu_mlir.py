@@ -1,6 +1,6 @@
 r"""The hand-over to tpu-mlir, Sophgo's compiler, which wants Python 3.10 and packages of its own.
 
-    sesr export --model runs/m5 --float --out m5.onnx        # here
+    sesr export --model runs/m5 --precision float32 --out m5.onnx    # here
     python -c "from sesr_jax.npu import find_target; from sesr_jax.npu.compilers import tpu_mlir; \
       print(tpu_mlir.script('m5.onnx', find_target('bm1684x-int8'), size=(300, 400)))" > m5.sh
     sh m5.sh                                                  # there, after pip install tpu_mlir
