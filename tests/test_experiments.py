@@ -1,6 +1,7 @@
 """Every experiment runs, in its smoke variant, through the real command."""
 
 import ast
+import itertools
 import pathlib
 import re
 import shlex
@@ -90,6 +91,16 @@ def test_an_ingredient_changes_what_it_is_named_after_and_nothing_else(ingredien
         return train.variant(train.base(), variant).to_dict()
 
     assert _differing(made("small"), made(f"small+{ingredient}")) == keys
+
+
+@pytest.mark.parametrize(
+    "parts", ["cpu+qat", "cpu+finish", "smoke+finish", "small+anneal+finish+qat"]
+)
+def test_variants_do_not_depend_on_their_order(parts):
+    orders = itertools.permutations(parts.split("+"))
+    first, *others = (train.variant(train.base(), "+".join(order)).to_dict() for order in orders)
+    assert all(other == first for other in others)
+    validate(train.variant(train.base(), parts))
 
 
 def test_cpu_is_cosine_on_small_crops():

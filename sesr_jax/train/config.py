@@ -308,6 +308,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
     for name, value in (
         ("seed", config.seed),
         ("epsilon", config.epsilon),
+        ("optim.lr", optim.lr),
         ("optim.clip", optim.clip),
         ("optim.warmup", optim.warmup),
     ):
@@ -315,8 +316,6 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(
                 f"{where}.{name} is {value}: it must not be negative; choose 0 or more."
             )
-    if not optim.lr > 0:
-        raise InputError(f"{where}.optim.lr is {optim.lr}: it must be positive, such as 5e-4.")
     if not 0 <= config.ema < 1:
         raise InputError(
             f"{where}.ema is {config.ema}: it is what the average keeps at a step; choose a value from 0 to "

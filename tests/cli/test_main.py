@@ -271,6 +271,23 @@ def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path,
     assert "unknown form" in _refused(capsys, "reparam", "--form", "square")
     assert "--batch is 0" in _refused(capsys, "reparam", "sesr_m5", "--batch", "0")
     assert "options" in _refused(capsys, "reparam", "fsrcnn", "--form", "dense")
+    assert "361×641" in _refused(
+        capsys, "latency", "tinysrnet", "--scale", "3", "--size", "641x361"
+    )
+    onnx = ("export", "--model", weights, "--out", tmp_path / "m.onnx", "--io", "uint8")
+    assert "--io, --cross-check: for .tflite" in _refused(capsys, *onnx, "--cross-check")
+    twice = ("--qat", "sesr_m3_x2_qat") * 2
+    assert "two --qat" in _refused(
+        capsys,
+        "compare",
+        "--model",
+        "sesr_m3_x2",
+        *twice,
+        "--data",
+        photo.parent,
+        "--out",
+        tmp_path,
+    )
     assert "no such config" in _refused(
         capsys, "train", "--config", "none.py", "--workdir", tmp_path
     )
@@ -282,6 +299,7 @@ def test_wrong_config_keys_and_values_are_one_sentence(tmp_path, capsys):
     command = ("train", "--config", config, "--workdir", tmp_path / "run")
     assert "optim.speed" in _refused(capsys, *command, "--config.optim.speed=1")
     assert "steps" in _refused(capsys, *command, "--config.steps=many")
+    assert "config.steps=4 is no option" in _refused(capsys, *command, "config.steps=4")
     assert not (tmp_path / "run").exists()
 
 
@@ -299,3 +317,10 @@ def test_sizes_that_are_none(size, weights, tmp_path, capsys):
         )
     assert stop.value.code == 2
     assert "640x360" in capsys.readouterr().err
+
+
+def test_a_psnr_that_is_no_number(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["latency", "sesr_m5", "--psnr", "37.2,abc"])
+    assert stop.value.code == 2
+    assert "'37.2,abc' is no list of dB" in capsys.readouterr().err

@@ -107,3 +107,23 @@ def test_rivals_are_those_of_the_papers():
     assert rivals(2)["IMDN"].macs is None
     assert rivals(3) == {}
     assert {r.source for r in rivals(2).values()} == {"SESR", "FALSR", "IMDN"}
+
+
+def test_sets_of_one_name_and_exact_copies(tmp_path):
+    """A set of one colour is upscaled exactly: its PSNR has no number, in JSON and on the page."""
+    folders = [tmp_path / name / "HR" for name in ("a", "b")]
+    photo = embedded("eval")[1].hr[40:80, :60]
+    for side, (folder, picture) in enumerate(
+        zip(folders, (photo, np.full_like(photo, 99)), strict=True)
+    ):
+        write_image(folder / f"{side}.png", picture)
+    out = [f"{tmp_path}/scores.json", f"{tmp_path}/page.html"]
+    sets = [argument for folder in folders for argument in ("--data", str(folder))]
+    models = ["--model", "bicubic_x2", "--model", "sesr_m3_x2"]
+    assert main(["eval", *models, *sets, "--json", out[0], "--html", out[1]]) == 0
+    text = (tmp_path / "scores.json").read_text("utf-8")
+    first, second, *_ = json.loads(text, parse_constant=pytest.fail)["results"]
+    assert second["mean"]["psnr"] is None
+    assert first["mean"]["psnr"] > 20
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert all(str(folder) in page for folder in folders)

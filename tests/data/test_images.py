@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from sesr_jax.data.images import FORMATS, list_images, read_image, write_image
+from sesr_jax.data.images import FORMATS, image_size, list_images, read_image, write_image
 from sesr_jax.errors import InputError
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff", ".webp"]
@@ -233,3 +233,28 @@ def test_list_images_refuses_nothing_to_list(tmp_path):
         list_images(tmp_path / "none")
     with pytest.raises(InputError, match="holds no image"):
         list_images(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
+def test_the_size_from_the_header_is_that_of_the_image(tmp_path, suffix, orientation):
+    path, exif = tmp_path / f"a{suffix}", Image.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    options = {"exif": exif} if suffix != ".bmp" else {}
+    Image.fromarray(picture(4, 6, 3)).save(path, **options)
+    assert image_size(path) == image_size(path.read_bytes()) == read_image(path).shape[:2]
+
+
+def test_metadata_behind_the_pixels_of_a_png_count_and_pixels_are_not_decoded(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(picture(4, 6, 3)).save(tmp_path / "a.png")
+    data, body = (tmp_path / "a.png").read_bytes(), exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body)) + b"eXIf" + body
+    turned = data[:-12] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[-12:]
+    (tmp_path / "b.png").write_bytes(turned)
+    assert image_size(tmp_path / "b.png") == read_image(tmp_path / "b.png").shape[:2] == (6, 4)
+    start = data.index(b"IDAT") + 4
+    (tmp_path / "c.png").write_bytes(data[:start] + bytes(len(data) - start))
+    assert image_size(tmp_path / "c.png") == (4, 6)

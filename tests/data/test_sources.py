@@ -139,3 +139,10 @@ def test_every_shared_set_can_be_read(shared):
 def test_a_picture_too_small_for_the_scale():
     with pytest.raises(InputError, match="smaller"):
         Picture(name="dot", hr=picture(3, 3)).low_resolution(4)
+
+
+def test_names_keep_the_suffix_where_two_files_differ_in_nothing_else(tmp_path):
+    put(tmp_path / "a.png", picture(6, 6))
+    put(tmp_path / "a.bmp", picture(6, 6))
+    put(tmp_path / "b.png", picture(6, 6))
+    assert [p.name for p in folder(tmp_path)] == ["a.bmp", "a.png", "b"]

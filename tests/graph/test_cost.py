@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph, Node, cost, receptive_radius, run
+from sesr_jax.graph import Graph, Node, cost, receptive_radius, run, trace
 from sesr_jax.models import VARIANTS, network
 
 SESR = {  # features, 3×3 blocks: facts of Bhardwaj et al. 2022
@@ -91,6 +93,30 @@ def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
     ys, xs = np.nonzero(np.asarray(jax.grad(patch)(x))[0, ..., 0])
     reach = max(np.abs(ys - side // 2).max(), np.abs(xs - side // 2).max())
     assert reach <= radius <= reach + 2
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding"),
+    [
+        *((side, stride, "SAME") for side in (1, 2, 3, 5) for stride in (1, 2, 3)),
+        (3, 1, ((2, 0), (2, 0))),
+        (3, 1, ((0, 2), (1, 1))),
+        (5, 2, ((3, 0), (2, 1))),
+    ],
+)
+def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padding):
+    """What an output stands for is as many pixels of the image as its stride is long, a side."""
+    kernel = np.ones((side, side, 1, stride**2), np.float32)
+
+    def network(x):
+        y = ops.conv2d(x, kernel, strides=(stride, stride), padding=padding)
+        return ops.depth_to_space(y, block=stride)
+
+    length = 6 * stride
+    radius = receptive_radius(trace(nn.Sequential([network]), {}, (1, length, length, 1)))
+    seen = jax.jacobian(network)(jnp.ones((1, length, length, 1)))[0, :, :, 0, 0, :, :, 0]
+    y, x, down, right = np.nonzero(np.asarray(seen))
+    assert radius == max(np.abs(y - down).max(), np.abs(x - right).max())
 
 
 def test_an_operation_on_the_whole_image_has_no_radius():

@@ -122,3 +122,26 @@ def test_a_layer_that_runs_its_terms_as_written_is_refused_by_name():
     variables = module.init(jax.random.key(0), x)
     with pytest.raises(InputError, match=r"'head' runs its expanded terms.*mode 'collapsed'"):
         trace(module, variables, x.shape)
+
+
+def test_a_loop_in_jax_is_refused_and_one_in_python_is_not():
+    """A loop's body stands once in the jaxpr, however often it runs."""
+    kernel = np.eye(2, dtype=np.float32)[None, None]
+
+    def body(i, y):
+        return ops.relu(ops.conv2d(y, kernel))
+
+    def unrolled(x):
+        return body(1, body(0, x))
+
+    shape = (1, 4, 4, 2)
+    assert len(trace(nn.Sequential([unrolled]), {}, shape).nodes) == 4
+    looped = nn.Sequential([lambda x: jax.lax.fori_loop(0, 2, body, x)])
+    with pytest.raises(InputError, match=r"'scan' on activations.*Python's own loops"):
+        trace(looped, {}, shape)
+
+
+def test_sides_that_make_no_blocks_are_refused():
+    module = nn.Sequential([lambda x: ops.space_to_depth(x, block=2)])
+    with pytest.raises(InputError, match=r"7×6 pixels .* multiples of 2"):
+        trace(module, {}, (1, 7, 6, 1))

@@ -3,6 +3,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from sesr_jax.errors import InputError
@@ -125,3 +126,23 @@ def test_the_activation_behind_the_head_and_the_centring_are_options():
     black = jax.numpy.zeros((1, 8, 8, 1))
     np.testing.assert_array_equal(changed.apply(black), 0)  # all biases start at zero
     assert np.abs(_network().apply(black)).max() > 0
+
+
+def test_a_network_that_runs_expanded_runs_collapsed_once_it_is(tmp_path):
+    options = {**_SMALL, "mode": "expanded"}
+    large = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
+    small = large.collapsed()
+    assert small.graph((1, 8, 8, 1)).nodes
+    network.save(small, tmp_path / "w.safetensors")
+    x = jax.random.uniform(jax.random.key(1), (1, 8, 8, 1))
+    np.testing.assert_allclose(small.apply(x), large.apply(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["structure", "options", "scale"])
+def test_damaged_metadata_are_refused_in_one_sentence(tmp_path, key):
+    network.save(_network(), tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", "numpy") as file:
+        metadata = {**file.metadata(), key: "{"}
+    save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "v.safetensors", metadata)
+    with pytest.raises(InputError, match="is damaged"):
+        network.load(tmp_path / "v.safetensors")

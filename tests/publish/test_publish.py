@@ -231,3 +231,22 @@ def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
         ).read_bytes()
         for file, size in told["files"].items():
             assert (FOLDER / file).stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [(("Set5", "Set6"), "Set6"), (("Set5", "other/Set5"), "one name, which the card prints")],
+)
+def test_what_cannot_be_measured_leaves_the_files_alone(shipped, monkeypatch, sets, told):
+    root, net, _ = shipped
+    write_image(root / "sets" / "other" / "Set5" / "one.png", _PHOTO)
+    monkeypatch.setattr(facts, "load_network", lambda run: net)
+    before = {path: path.stat().st_mtime_ns for path in (root / "out").iterdir()}
+    with pytest.raises(InputError, match=told):
+        publishing.publish(
+            root / "float",
+            data=[str(root / "sets" / name) for name in sets],
+            calibrate=str(root / "sets" / "CID22"),
+            folder=root / "out",
+        )
+    assert {path: path.stat().st_mtime_ns for path in (root / "out").iterdir()} == before

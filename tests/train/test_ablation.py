@@ -131,6 +131,7 @@ def test_a_table_has_the_best_first_and_the_spread():
         ("conditions", ("dense+bias",), "only '\\+residual'"),
         ("conditions", (), "one or more"),
         ("seeds", 0, "one or more"),
+        ("init", "w.safetensors", "for sesr train"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, key, value, message):

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from sesr_jax import train
+from sesr_jax.cli.main import main
+from sesr_jax.data import write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train.optim import schedule
@@ -162,9 +164,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(config
 def test_a_diverging_run_keeps_its_last_good_checkpoint(config, tmp_path):
     config.optim.update(name="sgd", lr=1e-6, schedule="cosine", final=1e36)  # the rate rises
     config.update(steps=40)
-    with pytest.raises(InputError, match=r"the checkpoint of step \d+ is kept"):
+    with pytest.raises(InputError, match=r"the checkpoint of step \d+ is kept: .*sesr export"):
         train.train(config, tmp_path, progress=False)
     variables = train.load_network(tmp_path).variables
+    # The way on that the message tells.
+    weights = tmp_path / "start.safetensors"
+    command = ["export", "--expanded", "--out", str(weights), "--model", str(tmp_path)]
+    assert main(command) == 0
+    jax.tree.map(np.testing.assert_array_equal, network.load(weights).variables, variables)
     assert all(bool(jnp.isfinite(p).all()) for p in jax.tree.leaves(variables))
 
 
@@ -252,12 +259,43 @@ def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
         train.train(config, tmp_path / "run", progress=False)
 
 
+def test_starting_from_collapsed_weights_is_refused_where_larger_ones_train(config, tmp_path):
+    options = {"scale": 2, "key": jax.random.key(0), **config.model.options}
+    network.save(network.init("sesr_m3", **options).collapsed(), tmp_path / "w.safetensors")
+    config.init = str(tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"collapsed weights \(head, block_0.*give the expanded ones"):
+        train.train(config, tmp_path / "run", progress=False)
+
+
+def test_a_picture_too_small_to_measure_is_refused_before_the_first_step(config, tmp_path):
+    write_image(tmp_path / "eval" / "flat.png", np.zeros((12, 40), np.uint8))
+    config.data.eval = str(tmp_path / "eval")
+    with pytest.raises(InputError, match=r"flat of 40×12 pixels has sides of 8"):
+        train.train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_picture_that_cannot_be_measured_loses_no_step(config, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    for name in "ab":
+        write_image(tmp_path / "eval" / f"{name}.png", noise)
+    cut = tmp_path / "eval" / "b.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    config.data.eval = str(tmp_path / "eval")
+    config.update(eval_every=4, checkpoint_every=8)
+    with pytest.raises(InputError, match=r"b\.png"):
+        train.train(config, tmp_path / "run", progress=False)
+    assert train.load_network(tmp_path / "run").name == "sesr_m3"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"steps": 7}, r"config\.steps is 7: it must be a multiple"),
         ({"steps_per_call": 0}, "must be positive"),
         ({"seed": -1}, "must not be negative"),
+        ({"optim.clip": -1.0}, r"config\.optim\.clip is -1\.0: it must not be negative"),
+        ({"ema": 1.0}, r"config\.ema is 1\.0.* less than 1"),
         ({"loss": "l3"}, r"config\.loss is 'l3'"),
         ({"dtype": "int8"}, r"config\.dtype is 'int8'"),
         ({"optim.schedule": "steps"}, r"config\.optim\.schedule is 'steps'"),

@@ -10,7 +10,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
-from sesr_jax.export import Options, export_network, export_onnx
+from sesr_jax.export import Options, export_network, export_onnx, export_tflite
 from sesr_jax.graph import cost, receptive_radius, trace
 from sesr_jax.models import create, network
 from sesr_jax.upscale import (
@@ -110,3 +110,18 @@ def test_files_that_are_no_upscalers_are_named(files, tmp_path):
         export_onnx(graph, tmp_path / "m.onnx")
         with pytest.raises(InputError, match=match):
             from_onnx(tmp_path / "m.onnx")
+
+
+def test_strides_reach_as_far_as_in_the_graph(tmp_path):
+    """In the files too, where paddings are written in other ways."""
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 1, 16)).astype(np.float32) / 9
+
+    def strided(x):
+        return ops.depth_to_space(ops.conv2d(x, kernel, strides=(2, 2)), block=4)
+
+    graph = trace(nn.Sequential([strided]), {}, (1, 12, 12, 1))
+    export_onnx(graph, tmp_path / "m.onnx")
+    export_tflite(graph, tmp_path / "m.tflite", ranges=None)
+    for file in ("m.onnx", "m.tflite"):
+        found = load_upscaler(tmp_path / file)
+        assert (found.halo, found.align) == (receptive_radius(graph), 2), file
