@@ -36,7 +36,8 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--calibrate",
         default="embedded:train",
-        help="the images whose ranges the post-training files get; default %(default)s",
+        help="the images whose ranges the post-training files get, of which the first 32 are "
+        "used; default %(default)s",
     )
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the folder for files and the page"

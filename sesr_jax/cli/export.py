@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--calibrate",
         help="the images whose ranges an integer file gets: a folder; by default those that the "
-        "network was trained with, or embedded:train",
+        "network was trained with, or embedded:train; the first 32 are used",
     )
     add("--observer", default="min_max", help="what makes ranges of them; default %(default)s")
     add("--converter", choices=get_args(Converter), default="jax2tf", help="default %(default)s")

@@ -30,7 +30,8 @@ def run(argv: Sequence[str]) -> None:
     add(
         "--calibrate",
         default="embedded:train",
-        help="the images whose ranges the post-training INT8 file gets; default %(default)s",
+        help="the images whose ranges the post-training INT8 file gets, of which the first 32 are "
+        "used; default %(default)s",
     )
     add(
         "--from",

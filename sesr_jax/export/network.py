@@ -22,7 +22,8 @@ from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
 
-_CALIBRATION_IMAGES = 32
+CALIBRATION_IMAGES = 32
+"""How many of the pictures given are measured, the first ones."""
 
 
 def export_network(
@@ -133,7 +134,7 @@ def _ranges(
     if not options.integer:
         return None
     if calibration is not None:
-        some = itertools.islice(calibration, _CALIBRATION_IMAGES)
+        some = itertools.islice(calibration, CALIBRATION_IMAGES)
         pair = native_protocol(network.channels).pair
         images = (
             _cropped(pair(picture, network.scale)[0], alignment(graph))[None] for picture in some

@@ -27,6 +27,7 @@ from sesr_jax import __version__, report
 from sesr_jax.compare import Case, int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError
+from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import replacing
 from sesr_jax.graph import cost, in_shapes
 from sesr_jax.metrics import RGB8, native_protocol
@@ -109,7 +110,7 @@ def publish(
             "training": _sets(
                 dict.fromkeys(stage.config.data.train for leg, _ in chain for stage in _stages(leg))
             ),
-            "calibration": _sets([calibrate]),
+            "calibration": _sets([calibrate], CALIBRATION_IMAGES),
             "evaluation": _sets(data),
         },
         "figures": figures,
@@ -219,12 +220,15 @@ def _name(spec: str) -> str:
     return spec if spec.startswith(("embedded:", "tfds:")) else pathlib.Path(spec).name
 
 
-def _sets(specs: Sequence[str] | dict[str, None]) -> dict[str, int | None]:
-    """The images by set, a set being a folder in a folder that holds several; None where it is not here."""
+def _sets(specs: Sequence[str] | dict[str, None], most: int | None = None) -> dict[str, int | None]:
+    """The images by set, a set being a folder in a folder that holds several; None where it is not here.
+
+    Of each of `specs`, the first `most` count.
+    """
     counts: dict[str, int | None] = collections.defaultdict(int)
     for spec in specs:
         try:
-            pictures = source(spec)
+            pictures = source(spec)[:most]
         except InputError:
             counts[_name(spec)] = None
             continue

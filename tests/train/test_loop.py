@@ -263,7 +263,9 @@ def test_starting_from_collapsed_weights_is_refused_where_larger_ones_train(conf
     options = {"scale": 2, "key": jax.random.key(0), **config.model.options}
     network.save(network.init("sesr_m3", **options).collapsed(), tmp_path / "w.safetensors")
     config.init = str(tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"collapsed weights \(head, block_0.*give the expanded ones"):
+    with pytest.raises(
+        InputError, match=r"collapsed weights \(head, block_0.*give the expanded ones"
+    ):
         train.train(config, tmp_path / "run", progress=False)
 
 
