@@ -4,8 +4,8 @@
     sesr export --model runs/embededai_x3 --out embededai.tflite --io uint8 --calibrate FOLDER
 
 L1, Adam from 5e-4, halved every 200 of 600 epochs, batch 32 of 64×64; an epoch is here 1600 steps, as in
-ECBSR's recipe, whose first author entered it. INT8 by post-training quantisation. Its result could not be
-read. Variants, such as "cpu": `train.variant`.
+ECBSR's recipe, whose first author entered it. INT8 by post-training quantisation. Its PSNR in the
+challenge is not known here. Variants, such as "cpu": `train.variant`.
 """
 
 from sesr_jax import train

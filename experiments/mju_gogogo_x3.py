@@ -5,7 +5,8 @@
 
 Adam, 750 epochs of L1, then 75 of L2. The report gives neither rate, crops, batch nor an epoch's length:
 here those of `abpn_x3`, 1000 steps at 16 of 64×64, at a rate of 5e-4, and a tenth of it for the second part.
-Its result could not be read. Variants, such as "cpu": `train.variant`; "qat" is the second part alone.
+Its PSNR in the challenge is not known here. Variants, such as "cpu": `train.variant`; "qat" is the second
+part alone.
 """
 
 from sesr_jax import train

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import Operator, Source, enum_names, operators, read
+from sesr_jax.export.flatbuffer import OUTPUT_AXIS, Operator, Source, enum_names, operators, read
 from sesr_jax.graph import Graph
 
 ALLOWED_OPS = frozenset(
@@ -51,7 +51,6 @@ one integer scale to another; from or to float, its tensor gives it away."""
 
 _ACTIVATIONS = {"int8": ("INT8", "UINT8"), "int16": ("INT16",)}
 _OTHERS = {"int8": ("INT32",), "int16": ("INT8", "INT32", "INT64")}
-_OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
 
 
 def check_graph(graph: Graph, forms: Collection[str], kind: str) -> None:
@@ -127,7 +126,7 @@ def check_excluded(source: Source, kernels: int) -> None:
     Raises:
       InputError: it has fewer.
     """
-    convolutions = [op for op in operators(read(source)) if op.name in _OUTPUT_AXIS]
+    convolutions = [op for op in operators(read(source)) if op.name in OUTPUT_AXIS]
     floats = sum(_dtype(op.inputs[1]) == "FLOAT32" for op in convolutions)
     if floats < kernels:
         raise InputError(
@@ -137,12 +136,12 @@ def check_excluded(source: Source, kernels: int) -> None:
 
 
 def _check_weights(op: Operator) -> None:
-    if op.name not in _OUTPUT_AXIS:
+    if op.name not in OUTPUT_AXIS:
         return
     weights = op.inputs[1]
     found = weights.quantization
     scales = 0 if found is None or found.scale is None else len(found.scale)
-    channels = weights.shape[_OUTPUT_AXIS[op.name]]
+    channels = weights.shape[OUTPUT_AXIS[op.name]]
     if _dtype(weights) != "INT8" or scales != channels or any(found.zeroPoint):
         raise InputError(
             f"the weights {_name(weights)!r} of a {op.name} are {_dtype(weights)} with {scales} "

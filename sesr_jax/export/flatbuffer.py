@@ -25,6 +25,10 @@ _IDENTIFIER = b"TFL3"
 _METADATA = b"sesr_jax"
 
 
+OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+"""By operator with a kernel: the kernel's axis of output channels."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Operator:
     """One operator: its builtin's name, and the schema's own objects.

@@ -8,9 +8,7 @@ TensorFlow's converter has no such mode for convolutions: it folds the codes bac
 
 import numpy as np
 
-from sesr_jax.export.flatbuffer import enum_names, operators, pack, read
-
-_CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+from sesr_jax.export.flatbuffer import OUTPUT_AXIS, enum_names, operators, pack, read
 
 
 def with_packed_weights(model: bytes) -> bytes:
@@ -26,12 +24,12 @@ def with_packed_weights(model: bytes) -> bytes:
     code.version = 5  # the first whose codes may have a scale for each channel
     before = []
     for op in operators(found):
-        kernel = op.inputs[1] if op.name in _CHANNELS else None
+        kernel = op.inputs[1] if op.name in OUTPUT_AXIS else None
         if kernel is None or names[kernel.type] != "FLOAT32" or not kernel.buffer:
             continue
         values = np.frombuffer(bytes(found.buffers[kernel.buffer].data), np.float32)
         values = values.reshape(kernel.shape)
-        axis = _CHANNELS[op.name]
+        axis = OUTPUT_AXIS[op.name]
         largest = np.abs(values).max(axis=tuple(i for i in range(4) if i != axis), keepdims=True)
         scale = np.where(largest > 0, largest / np.float32(127), np.float32(1))
         codes = np.rint(values / scale).astype(np.int8)

@@ -5,7 +5,7 @@
 
 Half a decibel is worth a factor of two in time. The reports print the formula and not its constant:
 `CONSTANTS` are those that give the printed scores back, to 0.1 % for 2021. `challenge_entries` are the
-published rows (Ignatov et al., arXiv:2105.07825 and 2211.05910), as far as they could be read.
+published rows (Ignatov et al., arXiv:2105.07825 and 2211.05910), as far as they are known here.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from sesr_jax.npu.page import Rated, latency_page
 from sesr_jax.npu.passes import refusal
 from sesr_jax.npu.target import OpRule, Target, find_target, target_names
 from sesr_jax.npu.tflite import OPERATORS, layers_from_tflite
-from sesr_jax.npu.tiling import Tiling, best_tiling
+from sesr_jax.npu.tiling import Tiling, best_tiling, window_step
 
 __all__ = [
     "OPERATORS",
@@ -32,4 +32,5 @@ __all__ = [
     "refusal",
     "refusals",
     "target_names",
+    "window_step",
 ]

@@ -84,15 +84,22 @@ def windows(length: int, size: int, halo: int, align: int = 1) -> int:
     Raises:
       InputError: a window keeps nothing.
     """
-    if size >= length:
-        return 1
+    return 1 if size >= length else 1 + math.ceil((length - size) / window_step(size, halo, align))
+
+
+def window_step(size: int, halo: int, align: int = 1) -> int:
+    """How far apart windows of `size` start that keep all but a halo on inner sides.
+
+    Raises:
+      InputError: a window keeps nothing.
+    """
     step = (size - 2 * halo) // align * align
     if step < 1:
         raise InputError(
             f"a tile of {size} pixels with a halo of {halo} on each side keeps nothing at an alignment "
             f"of {align}; take one of at least {2 * halo + align}."
         )
-    return 1 + math.ceil((length - size) / step)
+    return step
 
 
 def best_tiling(

@@ -24,9 +24,8 @@ from flax import linen as nn
 from jax import lax
 
 from sesr_jax import graph as graphs
-from sesr_jax.errors import InputError
 from sesr_jax.graph import Arg, Graph, Node
-from sesr_jax.quant.ranges import points
+from sesr_jax.quant.ranges import points, range_of
 from sesr_jax.quant.scheme import INT8, Scheme
 
 Watch = Callable[[str, jax.Array], None]
@@ -87,14 +86,9 @@ def run(
         key = wanted.group[name]
         if key in wanted.fixed:
             return quantise(y, *wanted.fixed[key], scheme.activations)
-        if key not in ranges:
-            raise InputError(
-                f"the tensor {key!r} has no range: each one of points(graph).group needs it; "
-                "calibrate this graph."
-            )
+        low, high = range_of(key, ranges)
         if watch:
             watch(key, y)
-        low, high = ranges[key]
         return quantise(y, low, high, scheme.activations)
 
     return graphs.run(with_quantised_weights(graph, scheme), x, seam)

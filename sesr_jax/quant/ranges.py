@@ -20,7 +20,7 @@ import dataclasses
 import fnmatch
 import math
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -171,6 +171,20 @@ def _fuses(graph: Graph, relu: Node) -> bool:
     return source in fusing and source != graph.output and graph.readers(source) == (relu,)
 
 
+def range_of(group: str, ranges: Mapping[str, Any]) -> Any:
+    """The lower and the upper end of the range of `group`.
+
+    Raises:
+      InputError: it has none.
+    """
+    if group not in ranges:
+        raise InputError(
+            f"the tensor {group!r} has no range: each one of points(graph).group needs it; calibrate this "
+            "graph."
+        )
+    return ranges[group]
+
+
 def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
     """Checks that `ranges` suit `graph`.
 
@@ -180,12 +194,7 @@ def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
     """
     found = points(graph, scheme)
     for key in dict.fromkeys(found.group.values()):
-        if key not in ranges:
-            raise InputError(
-                f"the tensor {key!r} has no range: each one of points(graph).group needs it; "
-                "calibrate this graph."
-            )
-        low, high = ranges[key]
+        low, high = range_of(key, ranges)
         if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
             raise InputError(
                 f"the range [{low:g}, {high:g}] of {key!r} is unusable: it must be finite, hold 0 "

@@ -125,8 +125,8 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
 
     Their order is none of the user's: they work in that of the table, in which each finds what it changes.
 
-    Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so without an
-    accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
+    Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so a stage
+    without an accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
 
     Ingredients: "small" takes small crops, at twice the rate; "anneal" lets the rate fall to zero, and
     "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations' type; "distill"

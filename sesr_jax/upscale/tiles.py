@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError
+from sesr_jax.npu import window_step
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after each window."""
@@ -94,12 +95,7 @@ def _windows(length: int, size: int, halo: int, align: int) -> list[_Window]:
     size = min(size, length)
     if size == length:
         return [_Window(0, length, 0, length)]
-    step = (size - 2 * halo) // align * align
-    if step < 1:
-        raise InputError(
-            f"a tile of {size} pixels with a halo of {halo} on each side keeps nothing at an alignment "
-            f"of {align}; take one of at least {2 * halo + align}."
-        )
+    step = window_step(size, halo, align)
     if length % align or size % align:
         raise InputError(
             f"an image of {length} in tiles of {size} pixels does not fit this network, which takes "
