@@ -27,7 +27,7 @@ from sesr_jax import report
 from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import Picture, source
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import alone, replacing
 from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models import create, network
@@ -83,7 +83,8 @@ def ablate(
       The results by condition, in the config's order, after that of bicubic interpolation.
 
     Raises:
-      InputError: the config does not make sense, or the folder holds results of another one.
+      InputError: the config does not make sense, or the folder holds results of another one, or
+        another process is at it.
     """
     validate(config)
     if config.seeds < 1 or not config.conditions:
@@ -97,8 +98,16 @@ def ablate(
             "one stage; remove them."
         )
     options = {name: _options(config, name) for name in config.conditions}
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _ablate(config, options, pathlib.Path(folder), say)
+
+
+def _ablate(
+    config: ml_collections.ConfigDict,
+    options: Mapping[str, dict[str, Any]],
+    folder: pathlib.Path,
+    say: Callable[[str], None],
+) -> dict[str, Result]:
     done = {name: _read(folder / f"{name}.json", config) for name in options}
     scale, data = config.model.scale, config.data
     pictures = source(data.eval, scale=scale)

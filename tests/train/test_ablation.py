@@ -15,6 +15,7 @@ from sesr_jax.cli.train import read_config
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import Picture, source
 from sesr_jax.errors import InputError
+from sesr_jax.files import alone
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.models import network
 from sesr_jax.reparam import FORMS
@@ -108,6 +109,8 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     again = ablate(config, tmp_path, lambda _: None)
     assert again["dense"] == results["dense"]
 
+    with alone(tmp_path), pytest.raises(InputError, match="another process works in"):
+        ablate(config, tmp_path)
     config.optim.lr = 0.1
     with pytest.raises(InputError, match="of another config"):
         ablate(config, tmp_path)
