@@ -91,9 +91,8 @@ def make_pool(
     lr, hr = (np.empty((int(ends[-1]) * area, 3), np.uint8) for area in (1, scale**2))
     for picture, start, end in zip(layout.held, starts, ends, strict=True):
         lr[start:end] = grey_to_rgb(picture.low_resolution(scale)).reshape(-1, 3)
-        hr[start * scale**2 : end * scale**2] = grey_to_rgb(modcrop(picture.hr, scale)).reshape(
-            -1, 3
-        )
+        large = grey_to_rgb(modcrop(picture.hr, scale))
+        hr[start * scale**2 : end * scale**2] = large.reshape(-1, 3)
     return Pool(
         lr=jnp.asarray(lr),
         hr=jnp.asarray(hr),

@@ -164,7 +164,7 @@ def _small(config: ml_collections.ConfigDict) -> None:
     config.optim.lr = 1e-3
     config.data.update(patch=32, batch=16, small="skip")
     config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
-    _of_one_size(config)
+    _stages_follow(config)
 
 
 def _cpu(config: ml_collections.ConfigDict) -> None:
@@ -208,11 +208,11 @@ def _qat(config: ml_collections.ConfigDict) -> None:
 def _smoke(config: ml_collections.ConfigDict) -> None:
     config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
     config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
-    _of_one_size(config)
+    _stages_follow(config)
 
 
-def _of_one_size(config: ml_collections.ConfigDict) -> None:
-    # Stages follow the base where they say nothing.
+def _stages_follow(config: ml_collections.ConfigDict) -> None:
+    # Where a stage says nothing, it does as the run does.
     for changes in config.stages:
         for key in {"steps", "data"} & set(changes):
             del changes[key]
