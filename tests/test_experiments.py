@@ -78,6 +78,7 @@ def test_docstrings_give_the_command(path):
 @pytest.mark.parametrize(
     ("ingredient", "keys"),
     [
+        ("adam", {"optim.name"}),
         ("anneal", {"optim.schedule"}),
         ("cosine", {"optim.schedule", "ema"}),
         ("charbonnier", {"loss"}),
@@ -103,9 +104,9 @@ def test_variants_do_not_depend_on_their_order(parts):
     validate(train.variant(train.base(), parts))
 
 
-def test_cpu_is_cosine_on_small_crops():
-    cpu, both = (train.variant(train.base(), v).to_dict() for v in ("cpu", "small+cosine"))
-    assert not _differing(cpu, both)
+def test_cpu_is_adam_and_cosine_on_small_crops():
+    cpu, parts = (train.variant(train.base(), v).to_dict() for v in ("cpu", "small+adam+cosine"))
+    assert not _differing(cpu, parts)
 
 
 def _differing(a, b, path=""):

@@ -155,7 +155,10 @@ def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
     for row in rows:
         cells.append([row.model, row.form])
         for score, drop in zip(row.scores, row.drops, strict=True):
-            cells[-1] += [str(score), "" if row.form == "float" else f"{drop:.2f}"]
+            cells[-1] += [
+                str(score),
+                "" if row.form == "float" else f"{round(drop, 2) + 0:.2f}",
+            ]  # no -0.00
     return cells, header
 
 

@@ -125,10 +125,10 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
 
     Their order is none of the user's: they work in that of the table, in which each finds what it changes.
 
-    Whole recipes: "paper" as it stands; "cpu", that is "cosine" and "small", in an hour or so a stage
-    without an accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
+    Whole recipes: "paper" as it stands; "cpu", that is "adam", "cosine" and "small", in an hour or so a
+    stage without an accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
 
-    Ingredients: "small" takes small crops, at twice the rate; "anneal" lets the rate fall to zero, and
+    Ingredients: "small" takes small crops, at twice the rate; "adam" is that optimiser; "anneal" lets the rate fall to zero, and
     "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations' type; "distill"
     learns by half from a teacher, ``--config.distill.teacher=…``; "finish" ends on larger crops, by the
     squared error that PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``, and trains
@@ -167,7 +167,13 @@ def _small(config: ml_collections.ConfigDict) -> None:
     _stages_follow(config)
 
 
+def _adam(config: ml_collections.ConfigDict) -> None:
+    # AMSGrad never forgets the large gradients of the first steps, and hardly moves once the rate falls.
+    config.optim.name = "adam"
+
+
 def _cpu(config: ml_collections.ConfigDict) -> None:
+    _adam(config)
     _cosine(config)
     _small(config)
 
@@ -222,6 +228,7 @@ _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "paper": lambda config: None,
     "cpu": _cpu,
     "small": _small,
+    "adam": _adam,
     "anneal": _anneal,
     "cosine": _cosine,
     "charbonnier": _charbonnier,
