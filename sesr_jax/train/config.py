@@ -128,8 +128,8 @@ def variant(config: ml_collections.ConfigDict, name: str) -> ml_collections.Conf
     Whole recipes: "paper" as it stands; "cpu", that is "small", "adam" and "cosine", in an hour or so a stage
     without an accelerator; "smoke", a few steps of small crops: seconds on a CPU, for tests and first tries.
 
-    Ingredients: "small" takes small crops, at twice the rate; "adam" is that optimiser; "anneal" lets the rate
-    fall to zero, and "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations'
+    Ingredients: "small" takes small crops at twice the rate; "adam" is that optimiser; "anneal" lets the rate
+    fall to zero, "cosine" averages the weights beside; "charbonnier" is that loss; "bf16" the activations'
     type; "distill" learns by half from a teacher, ``--config.distill.teacher=…``; "finish" ends on larger
     crops, by the squared error that PSNR is made of; "qat" goes on from trained weights, ``--config.init=…``,
     and trains what their INT8 codes compute.
