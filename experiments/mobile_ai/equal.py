@@ -11,8 +11,8 @@ r"""The networks of the Mobile AI challenges by one recipe of one length, to be 
         --data Set5 --data Set14 --data B100 --calibrate FOLDER --out runs/mobile_ai
 
 "abpn.image", "abpn.feature" and "abpn.none" are ABPN with another residual
-(`models.abpn.RESIDUALS`): the authors (Du et al., CVPR Workshops 2021) lose 1.93 dB to INT8 without one, 0.78 dB
-with that of features and 0.13 dB with one of the image.
+(`models.abpn.RESIDUALS`): the authors (Du et al., CVPR Workshops 2021) lose 1.93 dB to INT8 without one,
+0.78 dB with that of features and 0.13 dB with one of the image.
 
 20,000 steps of 8 crops of 24×24: L1, Adam, 1e-3 behind a warm-up and falling to zero by a cosine, averaged
 weights. With the second config's steps four to ten minutes a network on one core, QuickSRNet-Large 38. It is
