@@ -42,11 +42,16 @@ def finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The last part of each path, or all of it where two end alike."""
-    names = [pathlib.Path(path).name for path in paths]
-    return [
-        name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)
-    ]
+    """The last parts of each path, as few as tell it from the others."""
+    split = [pathlib.PurePath(path).parts for path in paths]
+
+    def short(own: tuple[str, ...]) -> str:
+        others = [parts for parts in split if parts != own]
+        tails = (own[-count:] for count in range(1, len(own) + 1))
+        unique = (t for t in tails if all(parts[-len(t) :] != t for parts in others))
+        return "/".join(next(unique, own))
+
+    return [short(parts) for parts in split]
 
 
 def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> Iterator[Score]:

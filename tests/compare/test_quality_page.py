@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax import report
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Measured, measure, quality_page
+from sesr_jax.compare import Measured, measure, quality_page, short_names
 from sesr_jax.data import embedded, write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.published import rivals
@@ -126,4 +126,11 @@ def test_sets_of_one_name_and_exact_copies(tmp_path):
     assert second["mean"]["psnr"] is None
     assert first["mean"]["psnr"] > 20
     page = (tmp_path / "page.html").read_text("utf-8")
-    assert all(str(folder) in page for folder in folders)
+    assert all(name in page for name in ("a/HR", "b/HR"))
+    assert str(tmp_path) not in page
+
+
+def test_names_are_as_short_as_tells_them_apart():
+    paths = ["Set5", "sets/a/HR", "sets/b/HR", "sets/b/HR/", "embedded:eval"]
+    assert short_names(paths) == ["Set5", "a/HR", "b/HR", "b/HR", "embedded:eval"]
+    assert short_names(["HR", "a/HR"]) == ["HR", "a/HR"]
