@@ -23,7 +23,7 @@ from flax import struct
 
 from sesr_jax.data import resize
 from sesr_jax.data.colour import grey_to_rgb
-from sesr_jax.data.layout import Layout, deal, lay_out
+from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.pool import draw, turned
 from sesr_jax.data.sources import Pictures
 from sesr_jax.errors import InputError
@@ -158,9 +158,17 @@ def make_stream(
     small: Literal["error", "skip"] = "error",
     shards: int = 1,
     part: tuple[int, int] = (0, 1),
+    where: str = "config.data.patch",
 ) -> Stream:
-    """Finds out where crops can lie, from the sizes of the pictures; arguments and errors as `make_pool`."""
-    layout = by_headers(pictures, scale=scale, patch=patch, small=small, shards=shards, part=part)
+    """Finds out where crops can lie, from the pictures' headers; arguments as `make_pool` and `lay_out`."""
+    layout = lay_out(
+        deal(range(len(pictures)), shards, part),
+        lambda index: (pictures.name(index), pictures.size(index)),
+        scale=scale,
+        patch=patch,
+        small=small,
+        where=where,
+    )
     return Stream(
         pictures=pictures,
         held=np.array(layout.held),
@@ -170,27 +178,6 @@ def make_stream(
         scale=scale,
         patch=patch,
         shards=shards,
-    )
-
-
-def by_headers(
-    pictures: Pictures,
-    *,
-    scale: int,
-    patch: int,
-    small: Literal["error", "skip"] = "error",
-    shards: int = 1,
-    part: tuple[int, int] = (0, 1),
-    where: str = "config.data.patch",
-) -> Layout[int]:
-    """The layout of the pictures, by their numbers; no pixel is read. Arguments and errors as `lay_out`."""
-    return lay_out(
-        deal(range(len(pictures)), shards, part),
-        lambda index: (pictures.name(index), pictures.size(index)),
-        scale=scale,
-        patch=patch,
-        small=small,
-        where=where,
     )
 
 

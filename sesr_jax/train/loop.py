@@ -29,7 +29,7 @@ from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import Picture, source
-from sesr_jax.data.stream import Stream, by_headers, make_stream, pool_bytes
+from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import alone
 from sesr_jax.graph import alignment, trace
@@ -160,7 +160,7 @@ def _work(fresh: network.Network, stage: Stage) -> Callable[..., TrainState]:
     options: dict[str, Any] = {"scale": fresh.scale, "shards": wanted.shards, "part": part}
     options |= {"patch": wanted.patch, "small": wanted.small}
     if stage.index:  # whose images are read hours later
-        by_headers(pictures, **options, where=f"config.stages[{stage.index}].data.patch")
+        make_stream(pictures, **options, where=f"config.stages[{stage.index}].data.patch")
     size = pool_bytes(pictures, fresh.scale, wanted.shards, part)
     streamed = size > min(wanted.device_bytes, _LARGEST_POOL)
     _log.info(
