@@ -11,6 +11,7 @@ import pytest
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.cli.train import read_config
+from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.models.abpn import RESIDUALS
 from sesr_jax.train.config import validate
@@ -45,6 +46,7 @@ def test_there_are_experiments():
 )
 def test_configs_are_valid_and_name_their_file(path, variant):
     config = read_config(f"{path}:{variant}")
+    config.init = "expanded.safetensors"  # from which "qat" goes on
     validate(config)
     assert (config.model.name, config.model.scale) == _model_and_scale(path.stem)
 
@@ -101,7 +103,14 @@ def test_variants_do_not_depend_on_their_order(parts):
     orders = itertools.permutations(parts.split("+"))
     first, *others = (train.variant(train.base(), "+".join(order)).to_dict() for order in orders)
     assert all(other == first for other in others)
-    validate(train.variant(train.base(), parts))
+    made = train.variant(train.base(), parts)
+    made.init = "expanded.safetensors"
+    validate(made)
+
+
+def test_quantising_from_the_first_step_on_needs_weights():
+    with pytest.raises(InputError, match=r"config\.init is empty where the first stage quantises"):
+        validate(train.variant(train.base(), "qat"))
 
 
 def test_cpu_is_adam_and_cosine_on_small_crops():

@@ -8,6 +8,7 @@ counts them on the traced network, and the tests hold the count against the pape
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -120,8 +121,16 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
             "choose one of these scales."
         )
     try:
-        return variant.build(scale=scale, **options)
+        module = variant.build(scale=scale, **options)
     except TypeError as error:
         raise InputError(
             f"{name} does not take the options {sorted(options)}: {error}; remove the wrong one."
         ) from error
+    kinds = typing.get_type_hints(type(module))
+    for option, value in options.items():
+        choices = typing.get_args(kinds[option])
+        if typing.get_origin(kinds[option]) is typing.Literal and value not in choices:
+            raise InputError(
+                f"{name}'s option {option} is {value!r}: it must be one of {', '.join(choices)}; choose one."
+            )
+    return module

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -30,6 +31,7 @@ from sesr_jax.train.state import TrainState
 
 _FORMAT = 1
 _CONFIG = "config.json"
+_THEN = ", then "
 
 # A run that reports more often is the same run, and so is one whose last stage is longer, or that another
 # machine goes on with.
@@ -130,10 +132,23 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
                 "teacher; put that back, or choose another folder with --workdir."
             )
+    before = trained_on(run) if path.exists() else None
+    whole = {"format": _FORMAT, "version": __version__, "hardware": before}
+    _write(path, {**whole, "teacher": teacher, "config": content})
+
+
+def note_hardware(run: str | os.PathLike[str]) -> None:
+    """Notes what a run takes steps on; where that changes, "…, then …"."""
+    path = pathlib.Path(run) / _CONFIG
+    content = json.loads(path.read_text(encoding="utf-8"))
+    before, now = trained_on(run), hardware()
+    if not before or before.split(_THEN)[-1] != now:
+        _write(path, {**content, "hardware": f"{before}{_THEN}{now}" if before else now})
+
+
+def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     with replacing(path) as temporary:
-        whole: dict[str, Any] = {"format": _FORMAT, "version": __version__, "hardware": hardware()}
-        whole |= {"teacher": teacher, "config": content}
-        temporary.write_text(json.dumps(whole, indent=2), encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
@@ -163,12 +178,12 @@ def is_run(folder: str | os.PathLike[str]) -> bool:
 
 
 def trained_on(run: str | os.PathLike[str]) -> str | None:
-    """The hardware of a run; None where `claim` did not note it yet."""
+    """The hardware of a run; None where `note_hardware` did not note it yet."""
     return _noted(run, "hardware")
 
 
 def _noted(run: str | os.PathLike[str], key: str) -> str | None:
-    """What `claim` noted beside the config; None where it did not yet."""
+    """What was noted beside the config; None where it was not yet."""
     return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get(key)
 
 

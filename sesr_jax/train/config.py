@@ -306,6 +306,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"config.distill has the weight {config.distill.weight} and the teacher "
             f"{config.distill.teacher!r}: one needs the other; set both, or neither."
         )
+    if config.stages and config.stages[0].entry == "quantise" and not config.init:
+        raise InputError(
+            "config.init is empty where the first stage quantises: random weights have no ranges worth "
+            "learning; give --config.init=RUN/expanded.safetensors, or put a stage of floats before it."
+        )
     for i, settings in enumerate(staged(config)):
         _validate(settings, f"config.stages[{i}]")
 

@@ -129,6 +129,7 @@ def train(
                 reached = stage_at(stages, saved.last).index
                 state = saved.restore(shapes[reached])
             if (done := int(state.step)) < stages[-1].end:
+                processes.told(functools.partial(checkpoint.note_hardware, run))
                 with Log(run, done, reached) as log, _bar(config, stages, done, progress) as bar:
                     for stage, work in zip(stages, works, strict=True):
                         if stage.index > reached or int(state.step) < stage.end:

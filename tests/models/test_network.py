@@ -86,6 +86,10 @@ def test_unknown_models_scales_and_options_are_named():
         create("sesr_m5", scale=5)
     with pytest.raises(InputError, match="depth"):
         create("sesr_m5", scale=2, depth=3)
+    with pytest.raises(InputError, match=r"activation is 'gelu': it must be one of prelu, relu"):
+        create("sesr_m5", scale=2, activation="gelu")
+    with pytest.raises(InputError, match=r"mode is 'colapsed': .*expanded"):
+        create("fsrcnn", scale=2, mode="colapsed")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
-from sesr_jax.train import EXPANDED, base, legs
-from sesr_jax.train.checkpoint import claim, trained_on
+from sesr_jax.train import EXPANDED, base, checkpoint, legs
+from sesr_jax.train.checkpoint import claim, note_hardware, read_config, trained_on
 from sesr_jax.train.hardware import hardware
 
 
@@ -17,6 +17,7 @@ def _run(folder, steps, init=""):
     config = base()
     config.update(steps=steps, init=str(init))
     claim(folder, config)
+    note_hardware(folder)
     lines = [
         {"step": s, "psnr": 30.0 + s, "steps_per_second": 2.0} for s in range(10, steps + 1, 10)
     ]
@@ -61,3 +62,13 @@ def test_a_run_that_does_not_say_its_hardware(tmp_path):
     del content["hardware"]
     (run / "config.json").write_text(json.dumps(content))
     assert trained_on(run) is None
+
+
+def test_hardware_is_that_of_the_steps_and_not_of_who_looks_at_the_run(tmp_path, monkeypatch):
+    run, here = _run(tmp_path / "a", 10), hardware()
+    monkeypatch.setattr(checkpoint, "hardware", lambda: "8 × TPU v4")
+    claim(run, read_config(run))
+    assert trained_on(run) == here
+    for _ in range(2):
+        note_hardware(run)
+        assert trained_on(run) == f"{here}, then 8 × TPU v4"
