@@ -30,7 +30,7 @@ def config() -> ml_collections.ConfigDict:
     made = train.base()
     made.model.update(name="sesr_m3_hw", scale=2)
     made.data.update(patch=32, batch=16)
-    made.optim.update(lr=2e-3, schedule="cosine")
+    made.optim.update(name="adam", lr=1e-3, schedule="cosine")
     made.ema = 0.99
     made.update(steps=4000, steps_per_call=50, eval_every=500, checkpoint_every=500)
     return made

@@ -30,4 +30,4 @@ def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error: the run goes on when it is started again
-    """A run was asked to end (SIGTERM), and has saved its state."""
+    """A verb was asked to end (SIGTERM); a training run has saved its state."""

@@ -23,6 +23,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    if path.is_dir():
+        raise InputError(f"{path} can't be written (it is a folder); choose another place.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -36,6 +38,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+def made(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder, which is made if it is missing.
+
+    Raises:
+      InputError: the file system refuses.
+    """
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} can't be written ({error.strerror or error}); choose another place."
+        ) from error
+    return pathlib.Path(folder)
+
+
 @contextlib.contextmanager
 def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keeps others from entering such a block with `folder`, which is made, until it or its process ends.
@@ -45,13 +62,7 @@ def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     """
     import fcntl
 
-    try:
-        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(
-            f"{folder} can't be written ({error.strerror or error}); choose another place."
-        ) from error
+    handle = os.open(made(folder), os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

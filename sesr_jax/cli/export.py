@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
@@ -24,17 +24,22 @@ _APP_FILE = "model.tflite"
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports, and says what was written."""
-    args = _parser().parse_args(argv)
-    if args.purpose:
-        args.out = _for_ai_benchmark(args)
-        args.io = "uint8" if args.precision == "int8" else args.io
+    given = _parser().parse_args(argv)
+    if "purpose" in given:
+        _for_ai_benchmark(given)
+    args = argparse.Namespace(**_DEFAULTS | vars(given))
     if args.out.suffix not in _WRITERS:
         raise InputError(f"{args.out} must end in one of {', '.join(_WRITERS)}; choose one.")
-    if args.out.suffix != ".tflite":
-        _refuse_checks(args)
+    _refuse_idle(given)
     from sesr_jax.pretrained import find_network
 
-    _WRITERS[args.out.suffix](find_network(args.model), args)
+    network = find_network(args.model)
+    if "observer" in given and network.ranges is not None and not args.calibrate:
+        raise InputError(
+            f"--observer {args.observer} has nothing to observe: {args.model} was trained with ranges; give "
+            "--calibrate for others, or leave it out."
+        )
+    _WRITERS[args.out.suffix](network, args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "checked, its collapse proved, and a golden pair put beside it.",
         _EXAMPLE,
     )
+    parser.argument_default = argparse.SUPPRESS  # so that it is known what was given
     add = parser.add_argument
     add("--model", required=True, help="a shipped model, a run's folder or a .safetensors file")
     add(
@@ -62,17 +68,16 @@ def _parser() -> argparse.ArgumentParser:
         help="write model.tflite into the folder --out, as that app runs it on a phone: uint8 pixels; see "
         "docs/ai_benchmark.md",
     )
-    add("--size", type=arguments.size, default=(360, 640), help="input, 640x360 by default")
+    add("--size", type=arguments.size, help="input, 640x360 by default")
     add("--tile", type=arguments.size, help="also write a file for tiles of that size")
     add(
         "--precision",
         choices=get_args(Precision),
-        default="int8",
         help="int8 (default), int16 (8-bit weights), weights (8 bits, computed in float), dynamic, "
         "float16 or float32",
     )
-    add("--io", choices=get_args(Codes), default="int8", help="of an INT8 file's pixels")
-    add("--exclude", action="append", default=[], metavar="PATTERN", help="layers that stay float")
+    add("--io", choices=get_args(Codes), help="of an INT8 file's pixels; default int8")
+    add("--exclude", action="append", metavar="PATTERN", help="layers that stay float")
     add("--tail", choices=TAILS, help="how pixels are shuffled; none leaves it to the host")
     add("--clip", action="store_true", help="limit the image to [0, 1] by an operator of its own")
     add(
@@ -80,45 +85,78 @@ def _parser() -> argparse.ArgumentParser:
         help="the images whose ranges an integer file gets: a folder; by default those that the "
         "network was trained with, or embedded:train; the first 32 are used",
     )
-    add("--observer", default="min_max", help="what makes ranges of them; default %(default)s")
-    add("--converter", choices=get_args(Converter), default="jax2tf", help="default %(default)s")
+    add("--observer", help="what makes ranges of them; default min_max")
+    add("--converter", choices=get_args(Converter), help="default jax2tf")
     add("--cross-check", action="store_true", help="compare with the other converter's file")
     add("--target", help="refuse what that NPU does not run; see sesr latency")
     add("--max-drop", type=float, metavar="DB", help="refuse a file that loses more PSNR than that")
-    add("--check-on", default="embedded:eval", help="on these images; default %(default)s")
+    add("--check-on", help="on these images; default embedded:eval")
     add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
     return parser
 
 
-def _for_ai_benchmark(args: argparse.Namespace) -> pathlib.Path:
-    """The file that is written: the app looks for one of that name."""
-    name: str = args.out.name
-    if args.out.suffix in _WRITERS and name != _APP_FILE:
+def _for_ai_benchmark(given: argparse.Namespace) -> None:
+    """Sets the pixels' type and the file that is written: the app looks for one of that name."""
+    name: str = given.out.name
+    if given.out.suffix in _WRITERS and name != _APP_FILE:
         raise InputError(
             f"--for ai-benchmark writes {_APP_FILE}, not {name}: give --out a folder, or that name."
         )
-    if args.tile or args.expanded:
+    if "tile" in given:
+        raise InputError("--for ai-benchmark writes one whole frame: leave --tile out.")
+    pixels = getattr(given, "io", "uint8"), getattr(given, "precision", "int8")
+    if pixels[0] == "int8" or pixels[1] == "int16":
         raise InputError(
-            "--for ai-benchmark writes one whole frame: leave --tile and --expanded out."
+            "--for ai-benchmark writes pixels of uint8 or float: leave --io int8 and --precision int16 out."
         )
-    path: pathlib.Path = args.out if name == _APP_FILE else args.out / _APP_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    if pixels[1] == "int8":
+        given.io = "uint8"
+    if name != _APP_FILE:
+        given.out /= _APP_FILE
 
 
-def _refuse_checks(args: argparse.Namespace) -> None:
-    """What is asked of .tflite files alone would be passed over in silence."""
-    asked = {
-        "--target": args.target,
-        "--max-drop": args.max_drop is not None,
-        "--tile": args.tile,
-        "--io": args.io != "int8",
-        "--converter": args.converter != "jax2tf",
-        "--cross-check": args.cross_check,
-    }
-    if given := [flag for flag, value in asked.items() if value]:
+_TFLITE, _DEPLOYABLE, _WEIGHTS = (".tflite",), (".tflite", ".onnx"), (".safetensors",)
+
+_FOR = {
+    **dict.fromkeys(("target", "max_drop", "check_on", "tile"), _TFLITE),
+    **dict.fromkeys(("io", "converter", "cross_check"), _TFLITE),
+    **dict.fromkeys(("size", "precision", "exclude", "tail", "clip"), _DEPLOYABLE),
+    **dict.fromkeys(("calibrate", "observer"), _DEPLOYABLE),
+    "expanded": _WEIGHTS,
+}
+"""The files that an option is for."""
+
+_DEFAULTS: dict[str, Any] = {
+    "size": (360, 640),
+    "tile": None,
+    "precision": "int8",
+    "io": "int8",
+    "exclude": (),
+    "tail": None,
+    "clip": False,
+    "calibrate": None,
+    "observer": "min_max",
+    "converter": "jax2tf",
+    "cross_check": False,
+    "target": None,
+    "max_drop": None,
+    "check_on": "embedded:eval",
+    "expanded": False,
+}
+
+
+def _refuse_idle(given: argparse.Namespace) -> None:
+    """What would be passed over in silence."""
+    for suffixes in (_TFLITE, _DEPLOYABLE, _WEIGHTS):
+        idle = [o for o, theirs in _FOR.items() if theirs == suffixes and o in given]
+        if idle and given.out.suffix not in suffixes:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in idle)
+            raise InputError(
+                f"{flags}: for {' and '.join(suffixes)} files alone, not {given.out}; leave it out."
+            )
+    if "check_on" in given and "max_drop" not in given:
         raise InputError(
-            f"{', '.join(given)}: for .tflite files alone, not {args.out}; leave it out."
+            f"--check-on {given.check_on} checks nothing without --max-drop; give both, or leave it out."
         )
 
 
@@ -139,8 +177,6 @@ def _write_deployable(network: Network, args: argparse.Namespace) -> None:
     from sesr_jax.npu import check_accepted, find_target
     from sesr_jax.upscale import check_drop
 
-    if args.expanded:
-        raise InputError(f"--expanded is for .safetensors files, not {args.out}: leave it out.")
     target = None if args.target is None else find_target(args.target)
     pictures = None if args.max_drop is None else source(args.check_on, network.scale)
     options = Options(

@@ -1,11 +1,13 @@
 """The `sesr` command: ``sesr VERB …``. Each verb is a module of this package with ``run(argv)``."""
 
+import contextlib
 import importlib
 import keyword
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError, Stopped
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("sesr_jax").setLevel(logging.INFO)
     module = f"{verb}_" if keyword.iskeyword(verb) else verb
     try:
-        importlib.import_module(f"sesr_jax.cli.{module}").run(arguments[1:])
+        with _stoppable():
+            importlib.import_module(f"sesr_jax.cli.{module}").run(arguments[1:])
     except InputError as error:
         print(f"sesr {verb}: {error}", file=sys.stderr)
         return 2
@@ -60,6 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sesr {verb}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends a verb that has no way of its own to stop, and lets it clear its temporary files away."""
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped("stopped")
+
+    if threading.current_thread() is not threading.main_thread():  # only there Python hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _usage() -> str:

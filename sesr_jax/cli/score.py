@@ -24,7 +24,7 @@ def run(argv: Sequence[str]) -> None:
     add = parser.add_argument
     add("--model", action="append", default=[], help=f"{arguments.MODEL}, of ×3; repeatable")
     add("--data", default="embedded:eval", help="a folder of images; default %(default)s")
-    add("--target", default="vs680", help="the NPU whose time is estimated; default %(default)s")
+    add("--target", help="the NPU whose time is estimated; default vs680")
     add("--measure", action="store_true", help="time .tflite files on this CPU instead, by LiteRT")
     add(
         "--ms", type=float, action="append", help="the time of each model, in order, if it is known"
@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> None:
 
     import dataclasses
 
-    from sesr_jax.compare import entered, estimated, leaderboard, measured
+    from sesr_jax.compare import entered, estimated, finite, given, leaderboard, measured
     from sesr_jax.errors import InputError
     from sesr_jax.files import replacing
     from sesr_jax.metrics import score
@@ -47,23 +47,28 @@ def run(argv: Sequence[str]) -> None:
             f"--ms has {len(args.ms)} values for {len(args.model)} models: give one for each, without "
             "--measure."
         )
-    given = dict(zip(args.model, args.ms or (), strict=False))
+    if args.target and (args.ms or args.measure):
+        raise InputError("--target is for estimates: leave it out, or --ms and --measure.")
     if args.ms:
-        timing, by = given.__getitem__, "given"
+        timings, by = [given(ms) for ms in args.ms], "given"
     elif args.measure:
-        timing, by = measured, "LiteRT, CPU"
+        timings, by = [measured] * len(args.model), "LiteRT, CPU"
     else:
-        timing, by = estimated(find_target(args.target)), f"estimate, {args.target}"
-    ours = [entered(model, args.data, timing=timing, by=by) for model in args.model]
+        target = args.target or "vs680"
+        timings, by = [estimated(find_target(target))] * len(args.model), f"estimate, {target}"
+    ours = [
+        entered(model, args.data, timing=timing, by=by)
+        for model, timing in zip(args.model, timings, strict=True)
+    ]
     print(
         f"PSNR in dB and SSIM on RGB, one pixel of border cut; ours on {args.data}, the others' on DIV2K; "
         f"scores by the formula of {args.edition}"
     )
     print(text_table(*leaderboard(ours, args.edition), "<<>>>>>"))
     if args.json:
-        rows = [
-            dataclasses.asdict(one) | {"score": score(one.psnr, one.milliseconds, args.edition)}
-            for one in ours
-        ]
+        rows = []
+        for one in ours:
+            points = score(one.psnr, one.milliseconds, args.edition)
+            rows.append(dataclasses.asdict(one) | finite({"psnr": one.psnr, "score": points}))
         with replacing(args.json) as temporary:
-            temporary.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+            temporary.write_text(json.dumps(rows, indent=2, allow_nan=False), encoding="utf-8")

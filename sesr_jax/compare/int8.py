@@ -17,7 +17,8 @@ from sesr_jax.compare.sets import Score, measure
 from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
-from sesr_jax.metrics import native_protocol
+from sesr_jax.files import made
+from sesr_jax.metrics import drop, native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import OBSERVERS
 from sesr_jax.upscale import Upscaler, from_network, from_tflite
@@ -107,8 +108,7 @@ def int8_cost(
         raise InputError(
             f"{twice[0]} is given twice: rows are told apart by it; compare one at a time."
         )
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(folder)
     rows: list[Row] = []
     for case in cases:
         anchor = tuple(_scores(from_network(case.network), data))
@@ -116,7 +116,7 @@ def int8_cost(
         integer = {form: tuple(_scores(from_tflite(path), data)) for form, path in files.items()}
         for form, scores in {"float": anchor, **integer}.items():
             pairs = zip(anchor, scores, strict=True)
-            drops = tuple(before.mean["psnr"] - after.mean["psnr"] for before, after in pairs)
+            drops = tuple(drop(a.mean["psnr"], b.mean["psnr"]) for a, b in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
     report.write(_page(rows), folder / PAGE)
     return rows
@@ -154,10 +154,10 @@ def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
     cells = []
     for row in rows:
         cells.append([row.model, row.form])
-        for score, drop in zip(row.scores, row.drops, strict=True):
+        for score, lost in zip(row.scores, row.drops, strict=True):
             cells[-1] += [
                 str(score),
-                "" if row.form == "float" else f"{round(drop, 2) + 0:.2f}",
+                "" if row.form == "float" else f"{round(lost, 2) + 0:.2f}",
             ]  # no -0.00
     return cells, header
 
@@ -175,7 +175,7 @@ def _page(rows: Sequence[Row]) -> report.Page:
     for i, score in enumerate(rows[0].scores):
         lost = {
             f"{row.model}, {row.form}": [
-                floats[row.model].scores[i].pictures[name]["psnr"] - of_it["psnr"]
+                drop(floats[row.model].scores[i].pictures[name]["psnr"], of_it["psnr"])
                 for name, of_it in row.scores[i].pictures.items()
             ]
             for row in rows

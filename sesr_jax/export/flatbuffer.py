@@ -182,10 +182,18 @@ def read_metadata(source: Source) -> dict[str, Any]:
     """What `export_tflite` was told about the model; empty in a file from elsewhere.
 
     Raises:
-      InputError: see `read`.
+      InputError: see `read`; or what is told is damaged.
     """
     model = read(source)
     for entry in model.metadata or ():
         if entry.name == _METADATA:
-            return dict(json.loads(bytes(model.buffers[entry.buffer].data)))
+            try:
+                told = json.loads(bytes(model.buffers[entry.buffer].data))
+                if not isinstance(told, dict):
+                    raise TypeError(f"{told!r} is no mapping")
+            except (IndexError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"the metadata of the TFLite model are damaged ({error}); export it again."
+                ) from error
+            return told
     return {}

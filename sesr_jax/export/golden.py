@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,10 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"cannot read the golden pair {os.fspath(path)!r}: {error.strerror or error}; it is written "
             "beside every export, so export the file again."
         ) from error
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        *(EOFError, KeyError, TypeError, ValueError),  # of what is not what it should be
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise InputError(
             f"{os.fspath(path)!r} is no golden pair, or damaged ({error}); export the file again."
         ) from error

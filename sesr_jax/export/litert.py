@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata
-from sesr_jax.graph import move_pixels
+from sesr_jax.graph import move_pixels, told_blocks
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
 
@@ -36,6 +36,13 @@ class Quantisation:
     dtype: np.dtype[Any]
     scale: float
     zero_point: int
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least value and the largest that have a code."""
+        info = np.iinfo(self.dtype)
+        low, high = (self.scale * (int(code) - self.zero_point) for code in (info.min, info.max))
+        return low, high
 
     def quantise(self, x: np.ndarray) -> np.ndarray:
         """The nearest codes, saturated."""
@@ -82,7 +89,7 @@ class TFLiteModel:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self._content = data = content(source)
-        self._host_blocks = tuple(read_metadata(data).get("host_blocks", ()))
+        self._host_blocks = told_blocks(read_metadata(data).get("host_blocks", []))
         try:
             self._interpreter = Interpreter(
                 model_content=_registered(data) if kernels == "reference" else data,
@@ -104,6 +111,11 @@ class TFLiteModel:
             )
         details = self._details()
         self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
+        if written[-1] % math.prod(self._host_blocks) ** 2:
+            raise InputError(
+                f"the model writes {written[-1]} channels, which make no blocks of {self._host_blocks}: "
+                "its metadata are not its own; export it again."
+            )
         self.output_shape = self._on_host(np.empty(written, np.bool_)).shape
         self.input, self.output = map(_quantisation, details)
 

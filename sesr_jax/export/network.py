@@ -17,7 +17,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.graph import Graph, alignment, host_blocks
+from sesr_jax.graph import Graph, alignment, host_blocks, receptive_radius
 from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
@@ -65,9 +65,11 @@ def export_network(
     """
     proof = prove_collapse(network)
     path = pathlib.Path(path)
-    sizes = {path: size}
+    graph = deployable(network, size)
+    beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
-        sizes[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = tile
+        _check_tile(tile, size, 2 * receptive_radius(graph) + alignment(graph))
+        beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = deployable(network, tile)
     metadata = {
         "model": network.name,
         "scale": network.scale,
@@ -76,22 +78,30 @@ def export_network(
         "collapse": dataclasses.asdict(proof),
         "version": __version__,
     }
-    ranges = _ranges(network, deployable(network, size), calibration, observer, options)
+    ranges = _ranges(network, graph, calibration, observer, options)
     if path.suffix == ".onnx":
-        _export_onnx(deployable(network, size), path, ranges, options, metadata)
+        _export_onnx(graph, path, ranges, options, metadata)
         return [path]
-    for file, each in sizes.items():
-        graph = deployable(network, each)
-        export_tflite(
-            graph,
-            file,
-            ranges=ranges,
-            options=options,
-            metadata=metadata,
-            accept=accept,
-            cross_check=cross_check,
-        )
-    return list(sizes)
+    export_tflite(
+        graph,
+        path,
+        ranges=ranges,
+        beside=beside,
+        options=options,
+        metadata=metadata,
+        accept=accept,
+        cross_check=cross_check,
+    )
+    return [path, *map(pathlib.Path, beside)]
+
+
+def _check_tile(tile: tuple[int, int], size: tuple[int, int], least: int) -> None:
+    for side, whole in zip(tile, size, strict=True):
+        if side < min(least, whole):
+            raise InputError(
+                f"a tile of {tile[1]}×{tile[0]} keeps nothing of an image of {size[1]}×{size[0]} beside the "
+                f"pixels that the network reads around it; take sides of at least {least}."
+            )
 
 
 def deployable(network: Network, size: tuple[int, int]) -> Graph:
@@ -136,10 +146,15 @@ def _ranges(
     if calibration is not None:
         some = itertools.islice(calibration, CALIBRATION_IMAGES)
         pair = native_protocol(network.channels).pair
-        images = (
-            _cropped(pair(picture, network.scale)[0], alignment(graph))[None] for picture in some
-        )
-        return calibrate(graph, images, options.scheme, observer)
+
+        def image(picture: Picture) -> np.ndarray:
+            try:
+                low, _ = pair(picture, network.scale)
+            except InputError as error:
+                raise InputError(f"{picture.name}: {error}") from error
+            return _cropped(low, alignment(graph))[None]
+
+        return calibrate(graph, map(image, some), options.scheme, observer)
     if network.ranges is None:
         raise InputError(
             f"{network.name} was trained without ranges, which a file of the precision "

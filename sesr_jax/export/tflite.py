@@ -9,6 +9,7 @@ golden pair beside the file.
 Limits: the exported size is the Graph's; one input and one output.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -40,6 +41,7 @@ def export_tflite(
     path: str | os.PathLike[str],
     *,
     ranges: Ranges | None,
+    beside: Mapping[str | os.PathLike[str], Graph] | None = None,
     options: Options | None = None,
     metadata: Mapping[str, Any] | None = None,
     accept: Callable[[pathlib.Path], None] | None = None,
@@ -47,16 +49,17 @@ def export_tflite(
 ) -> None:
     """Writes `graph` as a TFLite file (see `to_tflite`), and its golden pair (see `golden`) beside it.
 
-    Both appear whole or not at all.
+    All that it writes appears whole or not at all.
 
     Args:
       graph: the network at the size to export.
       path: of the .tflite file.
       ranges: by group of tensors of `graph`; None for a float file.
+      beside: the same network at other sizes, each with the path of a file of its own.
       options: as for `to_tflite`.
       metadata: what a reader of the bare file should know, as JSON values: `read_metadata`. How the file
         was made is added to it.
-      accept: sees the checked file under its temporary path, and may raise.
+      accept: sees each checked file under its temporary path, and may raise.
       cross_check: whether the other converter's file is made too and run on the golden input; the metadata
         tell the largest difference of its output, in codes, or in values of a float file.
 
@@ -64,10 +67,34 @@ def export_tflite(
       InputError: see `to_tflite`, `check_integer` and, of an INT8 file, `prove_codes`.
     """
     options = _resolved(options, ranges)
+    graphs: dict[str | os.PathLike[str], Graph] = {path: graph, **(beside or {})}
+    models = {
+        where: _proved(one, ranges, options, metadata or {}, cross_check)
+        for where, one in graphs.items()
+    }
+    with contextlib.ExitStack() as pending:
+        for where, model in models.items():
+            golden, temporary = (
+                pending.enter_context(replacing(file)) for file in (golden_path(where), where)
+            )
+            temporary.write_bytes(model)
+            if accept is not None:
+                accept(temporary)
+            write_golden(model, golden)
+
+
+def _proved(
+    graph: Graph,
+    ranges: Ranges | None,
+    options: Options,
+    metadata: Mapping[str, Any],
+    cross_check: bool,
+) -> bytes:
+    """The checked model, which tells how it was made."""
     model = to_tflite(graph, ranges=ranges, options=options)
     if options.integer and not options.exclude:
         check_integer(model, activations="int16" if options.precision == "int16" else "int8")
-    told = {**(metadata or {}), **_facts(graph, ranges, options)}
+    told = {**metadata, **_facts(graph, ranges, options)}
     if options.precision == "int8" and not options.exclude:
         written, carried = rewritten(graph, ranges, options)
         proof = prove_codes(
@@ -79,12 +106,7 @@ def export_tflite(
         told["codes"] = dataclasses.asdict(proof)
     if cross_check:
         told["cross_check"] = _cross_check(model, graph, ranges, options)
-    model = with_metadata(model, told)
-    with replacing(golden_path(path)) as golden, replacing(path) as temporary:
-        temporary.write_bytes(model)
-        if accept is not None:
-            accept(temporary)
-        write_golden(model, golden)
+    return with_metadata(model, told)
 
 
 def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = None) -> bytes:

@@ -2,7 +2,15 @@
 
 from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius, window_reach
 from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
-from sesr_jax.graph.tails import TAILS, Tail, host_blocks, move_pixels, with_clip, with_tail
+from sesr_jax.graph.tails import (
+    TAILS,
+    Tail,
+    host_blocks,
+    move_pixels,
+    told_blocks,
+    with_clip,
+    with_tail,
+)
 from sesr_jax.graph.trace import in_shapes, trace
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "receptive_radius",
     "resized",
     "run",
+    "told_blocks",
     "trace",
     "window_reach",
     "with_clip",

@@ -10,7 +10,7 @@ before its last depth-to-spaces, and whoever runs it moves the pixels (`move_pix
 import dataclasses
 import itertools
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +55,20 @@ def with_tail(graph: Graph, tail: Tail) -> Graph:
 def host_blocks(graph: Graph) -> tuple[int, ...]:
     """The blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
     return tuple(node.attrs["block"] for node in _trailing(graph))
+
+
+def told_blocks(told: Any) -> tuple[int, ...]:
+    """The blocks for `move_pixels` that a file's metadata tell.
+
+    Raises:
+      InputError: they are none.
+    """
+    blocks = tuple(told) if isinstance(told, list) else ()
+    if not isinstance(told, list) or not all(type(n) is int and n > 0 for n in blocks):
+        raise InputError(
+            f"the file tells host_blocks {told!r}: they must be sizes; export it again."
+        )
+    return blocks
 
 
 def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:

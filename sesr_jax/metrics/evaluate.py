@@ -44,6 +44,11 @@ def evaluate(
         yield picture.name, scores
 
 
+def drop(before: float, after: float) -> float:
+    """By how many dB the PSNR `after` is below that of `before`; none between two exact copies."""
+    return 0.0 if before == after else before - after
+
+
 def mean(scores: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
     """The mean of each score over the pictures, as the papers give it for a set.
 

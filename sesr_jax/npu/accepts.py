@@ -6,6 +6,7 @@ for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops"))
 import os
 
 from sesr_jax.errors import InputError
+from sesr_jax.npu.layers import batched
 from sesr_jax.npu.passes import lower
 from sesr_jax.npu.target import Target
 from sesr_jax.npu.tflite import layers_from_tflite
@@ -22,6 +23,8 @@ def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     except InputError as error:
         return (str(error).rstrip("."),)
     by_reason: dict[str, list[str]] = {}
+    if several := batched(layers):
+        by_reason["a batch of several images"] = several
     for layer in layers:
         if target.bits == 8 and layer.bits != 8:
             by_reason.setdefault(f"elements of {layer.bits} bits", []).append(layer.name)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.layers import Layer
+from sesr_jax.npu.layers import Layer, batched
 from sesr_jax.npu.passes import Pass, lower
 from sesr_jax.npu.schedule import Cost, schedule
 from sesr_jax.npu.target import Target
@@ -241,19 +241,16 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
     if not layers:
         raise InputError("There are no layers to estimate; pass a network with at least one.")
-    made = {layer.output for layer in layers}
+    if several := batched(layers):
+        raise InputError(
+            f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
+        )
     for layer in layers:
         if target.bits == 8 and layer.bits != 8:
             raise InputError(
                 f"Layer {layer.name!r} has {layer.bits}-bit tensors and {target.name} computes "
                 f"with {target.bits}; convert the model to full INT8, inputs and outputs included."
             )
-        for name, shape in zip(layer.inputs, layer.input_shapes, strict=True):
-            # Inside, a batch may be a map in pieces, as between space_to_batch and batch_to_space.
-            if name not in made and len(shape) == 4 and shape[0] != 1:
-                raise InputError(
-                    f"Layer {layer.name!r} has a batch of several images; trace it with a batch of 1."
-                )
     widened = [
         dataclasses.replace(layer, weight_bytes=layer.weight_bytes * target.bits // layer.bits)
         if layer.bits != target.bits

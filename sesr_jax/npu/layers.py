@@ -44,6 +44,7 @@ class Layer:
       output_shape: ``[N, H, W, C]``.
       kernel: height and width of the kernel or pooling window.
       strides: vertical and horizontal.
+      dilations: vertical and horizontal, of a convolution.
       groups: of a convolution.
       weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
       constants: elements of a constant operand, which another than a convolution has.
@@ -61,6 +62,7 @@ class Layer:
     output_shape: Shape
     kernel: tuple[int, int] = (1, 1)
     strides: tuple[int, int] = (1, 1)
+    dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     weight_bytes: int = 0
     constants: int = 0
@@ -68,6 +70,12 @@ class Layer:
     activation: str | None = None
     activation_bytes: int = 0
     bits: int = 8
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The height and width that the kernel spans, dilated."""
+        (kh, kw), (down, right) = self.kernel, self.dilations
+        return (kh - 1) * down + 1, (kw - 1) * right + 1
 
 
 def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
@@ -144,6 +152,20 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
             producer[layer.output] = len(fused)
             fused.append(layer)
     return tuple(fused)
+
+
+def batched(layers: Sequence[Layer]) -> list[str]:
+    """The layers that are given several images.
+
+    Inside, a batch may be a map in pieces, as between space_to_batch and batch_to_space.
+    """
+    made = {layer.output for layer in layers}
+    return [
+        layer.name
+        for layer in layers
+        for name, shape in zip(layer.inputs, layer.input_shapes, strict=True)
+        if name not in made and len(shape) == 4 and shape[0] != 1
+    ]
 
 
 def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:

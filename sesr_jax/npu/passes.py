@@ -171,6 +171,7 @@ def refusal(layer: Layer, target: Target) -> str:
     checks = (
         (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
         (rule.strides and not _allowed_strides(layer, rule), f"stride {layer.strides}"),
+        (not set(layer.dilations) <= set(rule.dilations), f"dilation {layer.dilations}"),
         (rule.scales and not _is_allowed_scale(scale, rule), f"a scale of {scale:g}"),
         (rule.maps and not set(shapes[0][1:3]) <= set(rule.maps), f"a map {shapes[0][1:3]}"),
         (rule.groups == "one" and groups != 1, f"{layer.groups} groups"),
@@ -347,7 +348,7 @@ def _transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
 
 def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1) -> Pass:
     _, h, w, c = shape = as_nhwc(layer.output_shape)
-    kernel = layer.kernel
+    kernel, extent = layer.kernel, max(layer.extent)
     activation = target.ops.get(layer.activation or "", target.ops.get("*"))
     if layer.activation is None:
         activation = None
@@ -375,7 +376,7 @@ def _convolve(layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales
         patch_cycles=cycles,
         vector_map=(h, w, c),
         stripe_cycles=_stripe_cycles(activation, target),
-        reach=(max(kernel) // 2, (max(kernel) - 1) // 2) if upscales == 1 else (1, 1),
+        reach=(extent // 2, (extent - 1) // 2) if upscales == 1 else (1, 1),
         upscales=upscales,
         appended=target.vector.behind_mac and cycles != target.vector.pass_cycles,
         weight_bytes=layer.weight_bytes,

@@ -234,6 +234,7 @@ class OpRule:
         out of it; it then runs on the results of a convolution that makes one of two.
       kernels: allowed heights and widths of kernels.
       strides: allowed strides, the same in both directions.
+      dilations: those of a kernel whose cost is modelled as that of one without.
       scales: allowed factors: blocks of depth_to_space, scales of resizing.
       maps: allowed heights and widths of a mean's input.
       groups: "any", "depthwise" (one, or one a channel) or "one".
@@ -254,6 +255,7 @@ class OpRule:
     joins: bool = False
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = (1,)
     scales: tuple[int, ...] = ()
     maps: tuple[int, ...] = ()
     groups: str = "any"

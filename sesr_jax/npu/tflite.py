@@ -194,6 +194,10 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         output_shape=output.shape,
         kernel=kernel,
         strides=(getattr(options, "strideH", 1), getattr(options, "strideW", 1)),
+        dilations=(
+            getattr(options, "dilationHFactor", 1),
+            getattr(options, "dilationWFactor", 1),
+        ),
         groups=groups,
         weight_bytes=weight_bytes,
         constants=elements,

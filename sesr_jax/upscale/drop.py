@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sesr_jax.data import Picture
 from sesr_jax.errors import InputError
-from sesr_jax.metrics import evaluate, mean, native_protocol
+from sesr_jax.metrics import drop, evaluate, mean, native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
 from sesr_jax.upscale.tflite import from_tflite
@@ -31,7 +31,7 @@ def quality_drop(
         return mean(evaluate(function, pictures, upscaler.scale, protocol))["psnr"]
 
     written = psnr(from_tflite(path))
-    return psnr(from_network(dataclasses.replace(network, variables=variables))) - written
+    return drop(psnr(from_network(dataclasses.replace(network, variables=variables))), written)
 
 
 def check_drop(
@@ -42,11 +42,11 @@ def check_drop(
     Raises:
       InputError: it is.
     """
-    drop = quality_drop(network, path, pictures)
-    if not drop <= bound:
+    lost = quality_drop(network, path, pictures)
+    if not lost <= bound:
         raise InputError(
-            f"the file loses {drop:.3f} dB of PSNR on {len(pictures)} images, more than the allowed "
+            f"the file loses {lost:.3f} dB of PSNR on {len(pictures)} images, more than the allowed "
             f"{bound:g} dB; calibrate on images like them, train with quantisation, or exclude the layer "
             "that suffers."
         )
-    return drop
+    return lost

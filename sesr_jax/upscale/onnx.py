@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import move_pixels, window_reach
+from sesr_jax.graph import move_pixels, told_blocks, window_reach
 from sesr_jax.upscale.reach import Sight, Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
 
@@ -26,6 +26,9 @@ _LOCAL = frozenset(
     | {"Min", "Mul", "PRelu", "QuantizeLinear", "Relu", "Sigmoid", "Sub", "Tanh"}
 )
 """Operators whose output pixel reads that one pixel of each input."""
+
+_TILED = (b"half_pixel", b"pytorch_half_pixel", b"asymmetric")
+"""Ways of resizing in which a pixel's place does not depend on the image's size."""
 
 _KEEP_SHAPE = ("Cast", "DequantizeLinear", "Identity")
 
@@ -69,8 +72,18 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
     channels, tile = _image(path, sources, targets)
     shapes = _constant_shapes(graph)
     known = sight(sources[0].name, _steps(path, graph, shapes, sources[0].name))
+    if targets[0].name not in known:
+        raise InputError(
+            f"{os.fspath(path)} gives {targets[0].name}, which does not depend on the image; export an "
+            "upscaling network."
+        )
     told = {prop.key: prop.value for prop in model.metadata_props}
-    blocks = tuple(json.loads(told.get("host_blocks", "[]")))
+    try:
+        blocks = told_blocks(json.loads(told.get("host_blocks", "[]")))
+    except ValueError as error:
+        raise InputError(
+            f"{os.fspath(path)} has damaged metadata ({error}); export it again."
+        ) from error
     scale = math.prod(blocks) / known[targets[0].name][1]
     if scale.denominator != 1:
         raise InputError(f"{os.fspath(path)} makes images ×{scale}; export an upscaling network.")
@@ -79,7 +92,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
         name=pathlib.Path(path).stem,
         scale=int(scale),
         channels=channels,
-        function=_function(session, sources[0].name, tile, blocks),
+        function=_function(path, session, tile, int(scale), blocks),
         halo=halo,
         align=align,
         tile=tile,
@@ -102,18 +115,37 @@ def _image(
             "export such a network."
         )
     _, channels, *size = shapes[0]
-    fixed = tuple(size) if all(isinstance(n, int) for n in size) else None
-    return channels, fixed
+    held = [isinstance(n, int) for n in size]
+    if held[0] != held[1]:
+        raise InputError(
+            f"{os.fspath(path)} holds one of an image's sides and not the other, {size}; export it with both "
+            "or none."
+        )
+    return channels, tuple(size) if all(held) else None
 
 
 def _function(
-    session: Any, name: str, tile: tuple[int, int] | None, blocks: Sequence[int]
+    path: str | os.PathLike[str],
+    session: Any,
+    tile: tuple[int, int] | None,
+    scale: int,
+    blocks: Sequence[int],
 ) -> Callable[[Any], np.ndarray]:
+    (source,) = session.get_inputs()
+
     def function(x: Any) -> np.ndarray:
         x = np.asarray(x, np.float32)
-        if tile is not None and x.shape[1:3] != tile:
+        n, height, width, channels = x.shape
+        if tile is not None and (height, width) != tile:
             raise InputError(f"the model takes images of {tile[1]}×{tile[0]} alone; cut tiles.")
-        (y,) = session.run(None, {name: x.transpose(0, 3, 1, 2)})
+        (y,) = session.run(None, {source.name: x.transpose(0, 3, 1, 2)})
+        large = (n, scale * height, scale * width, channels)
+        depth = math.prod(blocks) ** 2
+        if y.shape != (n, channels * depth, *(side // math.prod(blocks) for side in large[1:3])):
+            raise InputError(
+                f"{os.fspath(path)} makes {list(y.shape)} of {[n, channels, height, width]}, which is no "
+                f"image ×{scale}; export an upscaling network."
+            )
         return move_pixels(y.transpose(0, 2, 3, 1), blocks)
 
     return function
@@ -176,7 +208,11 @@ def _reach(
             return Fraction(0), one / attrs["blocksize"]
         case "SpaceToDepth":
             return Fraction(attrs["blocksize"] - 1), Fraction(attrs["blocksize"])
-        case "Resize" if len(node.input) > 2 and node.input[2] in constants:
+        case "Resize" if (
+            len(node.input) > 2
+            and node.input[2] in constants
+            and attrs.get("coordinate_transformation_mode", b"half_pixel") in _TILED
+        ):
             factors = onnx.numpy_helper.to_array(constants[node.input[2]])
             taps = Fraction(2 if attrs.get("mode") == b"cubic" else 1)
             return taps, one / Fraction(float(factors[-1])).limit_denominator(64)

@@ -14,6 +14,7 @@ from typing import Any
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
 from sesr_jax.export.flatbuffer import Operator, enum_names, operators, read, read_metadata
+from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import window_reach
 from sesr_jax.npu import layers_from_tflite
 from sesr_jax.upscale.reach import Step, halo_and_align, sight
@@ -25,6 +26,9 @@ _LOCAL = (
 )
 """Operators whose output pixel reads that one pixel of each input."""
 
+_SLACK = 0.1
+"""By as much the codes of pixels may miss 0 and 1."""
+
 _MOVES = ("RESHAPE", "TRANSPOSE")
 """What a depth_to_space may be written as, in files that say so."""
 
@@ -33,8 +37,8 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
     """The model in `path`, float or INT8, named after its file.
 
     Raises:
-      InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
-        operator whose receptive field is not known.
+      InputError: the file is missing or damaged, is no upscaler of one or three channels in [0, 1], or
+        holds an operator whose receptive field is not known.
     """
     model = TFLiteModel(path)
     _, height, width, channels = model.input_shape
@@ -45,6 +49,13 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
             f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, which is no upscaling "
             "of one image in Y or RGB; export such a network."
         )
+    for side, codes in (("input", model.input), ("output", model.output)):
+        if codes is not None and not _are_pixels(codes):
+            low, high = codes.limits
+            raise InputError(
+                f"{os.fspath(path)} has codes for an {side} from {low:g} to {high:g}, where images go from 0 "
+                "to 1; export it with such a range, or in float."
+            )
     local = _LOCAL + (_MOVES if read_metadata(path).get("tail") == "transpose" else ())
     radius, align = _geometry(read(path), local)
     return Upscaler(
@@ -57,6 +68,13 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         tile=(height, width),
         macs=sum(layer.macs for layer in layers_from_tflite(path)) / (height * width),
     )
+
+
+def _are_pixels(codes: Quantisation) -> bool:
+    """Whether they are for values from 0 to 1, or, where they are symmetric, from -1 to 1."""
+    low, high = codes.limits
+    symmetric = codes.zero_point == 0 and low < 0
+    return abs(high - 1) < _SLACK and (symmetric or abs(low) < _SLACK)
 
 
 def _geometry(model: Any, local: tuple[str, ...]) -> tuple[int, int]:
@@ -95,15 +113,16 @@ def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:
             return Fraction(options.blockSize - 1), Fraction(options.blockSize)
         case "DEPTH_TO_SPACE":
             return Fraction(0), one / options.blockSize
-        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR":
+        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR" if not options.alignCorners:
             before, after = (int(tensor.shape[1]) for tensor in (op.inputs[0], op.outputs[0]))
             return one, Fraction(before, after)
         case name if name in local:
             return Fraction(0), one
         case name:
             raise InputError(
-                f"the model holds {name}, whose receptive field is not known, so that no tile can "
-                f"equal the whole; export a network of convolutions and pointwise operators."
+                f"the model holds {name}{' with align_corners' * name.startswith('RESIZE')}, whose receptive "
+                "field is not known, so that no tile can equal the whole; export a network of convolutions "
+                "and pointwise operators."
             )
     strides = (int(options.strideH), int(options.strideW))
     # Without padding of its own, what stands before the image is a PAD's, which may be all on one side.

@@ -1,6 +1,9 @@
 """``sesr export``, ``verify`` and ``inspect``, through the real `main`."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +60,12 @@ def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, capsys):
     assert (model.input_shape, model.output_shape) == ((1, 40, 48, 1), (1, 80, 96, 1))
     command = "export", "--model", weights["sesr_m3_hw"], *for_app
     assert "model.tflite, not m3.tflite" in _refused(capsys, *command, "--out", "m3.tflite")
-    assert "one whole frame" in _refused(capsys, *command, "--out", tmp_path, "--tile", "24x24")
+    command = (*command, "--out", tmp_path / "none")
+    assert "one whole frame" in _refused(capsys, *command, "--tile", "24x24")
+    assert "leave --io int8" in _refused(capsys, *command, "--io", "int8")
+    assert "and --precision int16" in _refused(capsys, *command, "--precision", "int16")
+    assert "no trained network" in _refused(capsys, *command, "--model", "sesr_m9")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, capsys):
@@ -164,7 +172,47 @@ def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos,
     assert "no float16" in refused("--precision", "float16", "--converter", "litert")
     assert "observer" in refused(*given, "--observer", "hope")
     assert "abacus" in refused("--target", "abacus")
+    assert "without --max-drop" in refused("--check-on", photos)
+    observed = refused("--observer", "mse", model="sesr_m3_x2_qat")
+    assert "nothing to observe" in observed
     assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+def test_what_a_file_has_no_use_for_is_refused(weights, tmp_path, capsys):
+    """Rather than passed over in silence."""
+    command = ("export", "--model", weights["sesr_m3"], "--out")
+    idle = ("--precision", "float16", "--clip", "--size", "7x7", "--observer", "mse")
+    told = _refused(capsys, *command, tmp_path / "m.safetensors", *idle)
+    assert "--size, --precision, --clip, --observer: for .tflite and .onnx files alone" in told
+    told = _refused(capsys, *command, tmp_path / "m.onnx", "--max-drop", "0")
+    assert "--max-drop: for .tflite files alone" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_sigterm_leaves_no_half_written_file(weights, photos, tmp_path):
+    """The process is ended while the file waits for its check."""
+    code = (
+        "import os, signal, sys\n"
+        "from sesr_jax import upscale\n"
+        "from sesr_jax.cli.main import main\n"
+        "def check(network, path, *_):\n"
+        "    assert path.exists()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "upscale.check_drop = check\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = ["export", "--model", weights["sesr_m3_hw"], "--out", tmp_path / "m.tflite", *SIZE]
+    command += ["--precision", "float32", "--max-drop", "9", "--check-on", photos]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert "sesr export: stopped" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_that_are_none(tmp_path, capsys):

@@ -162,7 +162,7 @@ def test_upscale_in_the_fastest_tiles_of_a_target_is_upscaling(weights, photo, t
     a, *others = (read_image(tmp_path / f"{name}.png").astype(int) for name in "abc")
     assert all(np.abs(other - a).max() <= 1 for other in others)  # a code, where rounding differs
     bicubic = ["upscale", photo, tmp_path / "d.png", "--model", "bicubic_x2", *auto]
-    assert "no choice of tiles" in _refused(capsys, *bicubic)
+    assert "no network of ours" in _refused(capsys, *bicubic)
 
 
 def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
@@ -253,6 +253,7 @@ def test_bad_input_is_one_sentence(weights, photo, tmp_path, capsys):
     assert "no such file" in _refused(capsys, *upscale, "none.safetensors")
     assert "not the folder of a run" in _refused(capsys, *upscale, tmp_path)
     assert "tile" in _refused(capsys, *upscale, weights, "--tile", "9")
+    assert "for --tile auto alone" in _refused(capsys, *upscale, weights, "--target", "vs680")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(weights.read_bytes()[:-9])
     assert "not a whole safetensors file" in _refused(capsys, *upscale, cut)

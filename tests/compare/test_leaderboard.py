@@ -56,8 +56,8 @@ def test_times_are_measured_or_given(folder, capsys):
     file = folder / "frame.tflite"
     measured, resized = _rows(folder, "--model", file, "--model", "bicubic_x3", "--measure")
     assert 0 < resized["milliseconds"] < measured["milliseconds"] < 60_000
-    (given,) = _rows(folder, "--model", file, "--ms", 31.5)
-    assert given["milliseconds"] == 31.5
+    given, again = _rows(folder, "--model", file, "--model", file, "--ms", 31.5, "--ms", 20)
+    assert (given["milliseconds"], again["milliseconds"]) == (31.5, 20)
     assert np.isclose(given["psnr"], measured["psnr"])
     assert "given" in capsys.readouterr().out
 
@@ -66,7 +66,12 @@ def test_times_are_measured_or_given(folder, capsys):
     ("argv", "message"),
     [
         (("--model", "other.tflite"), "takes 24×24, where the challenge times 640×360"),
+        (
+            ("--model", "other.tflite", "--ms", "3"),
+            "takes 24×24, where the challenge times 640×360",
+        ),
         (("--model", "abpn.safetensors", "--measure"), "is no .tflite file"),
+        (("--model", "bicubic_x3", "--ms", "3", "--target", "vs680"), "--target is for estimates"),
         (("--model", "bicubic_x2"), "upscales ×2"),
         (("--model", "bicubic_x3", "--ms", "1", "--ms", "2"), "2 values for 1 models"),
     ],
@@ -75,3 +80,17 @@ def test_what_cannot_be_scored_is_named(folder, capsys, argv, message):
     paths = [str(folder / a) if a.endswith((".tflite", ".safetensors")) else a for a in argv]
     assert main(["score", "--data", str(folder / "data"), *paths]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_network_of_luma_is_timed_as_such(folder, tmp_path, capsys):
+    network.save(network.init("sesr_m3_hw", scale=3, key=jax.random.key(0), expansion=2, blocks=1),
+                 tmp_path / "y.safetensors")  # fmt: skip
+    luma, bicubic = _rows(folder, "--model", tmp_path / "y.safetensors", "--model", "bicubic_x3")
+    assert luma["by"].endswith(", luma alone")
+    assert "luma" not in bicubic["by"]
+
+
+def test_an_exact_copy_has_no_number_in_json(tmp_path):
+    write_image(tmp_path / "data" / "flat.png", np.full((66, 60, 3), 128, np.uint8))
+    (row,) = _rows(tmp_path, "--model", "bicubic_x3")
+    assert (row["psnr"], row["score"]) == (None, None)

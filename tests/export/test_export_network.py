@@ -11,6 +11,7 @@ from sesr_jax.data import embedded
 from sesr_jax.data.sources import Picture
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, deployable, export_network, read_metadata
+from sesr_jax.graph import receptive_radius
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES, calibrate, points
@@ -85,3 +86,34 @@ def test_what_no_range_can_come_from_is_refused_and_nothing_written(
     with pytest.raises(InputError, match=told):
         export_network(made, tmp_path / "m3.tflite", size=(8, 8), calibration=calibration)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tile_that_is_refused_leaves_no_whole_file(made: Network, tmp_path: pathlib.Path) -> None:
+    def refuse_tiles(path: pathlib.Path) -> None:
+        if TFLiteModel(path).input_shape == (1, 24, 24, 1):
+            raise InputError("no tiles")
+
+    options = Options(precision="float32")
+    sizes = {"size": (24, 32), "tile": (24, 24)}
+    with pytest.raises(InputError, match="no tiles"):
+        export_network(made, tmp_path / "m.tflite", **sizes, options=options, accept=refuse_tiles)  # type: ignore[arg-type]
+    (tmp_path / "m_24x24.golden.npz").mkdir()  # in the way of the last file that is written
+    with pytest.raises(InputError, match="it is a folder"):
+        export_network(made, tmp_path / "m.tflite", **sizes, options=options)  # type: ignore[arg-type]
+    assert [p.name for p in tmp_path.iterdir()] == ["m_24x24.golden.npz"]
+
+
+def test_a_tile_that_keeps_nothing_is_refused(made: Network, tmp_path: pathlib.Path) -> None:
+    least = 2 * receptive_radius(deployable(made, (24, 32))) + 1
+    options = Options(precision="float32")
+    with pytest.raises(InputError, match=f"sides of at least {least}"):
+        export_network(
+            made, tmp_path / "m.tflite", size=(24, 32), tile=(least - 1, 24), options=options
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_gives_no_range_is_named(made: Network, tmp_path: pathlib.Path) -> None:
+    dot = Picture(name="dot", hr=np.zeros((1, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=r"dot: an image of shape \(1, 9, 3\)"):
+        export_network(made, tmp_path / "m.tflite", size=(24, 32), calibration=[dot])

@@ -99,7 +99,9 @@ def test_a_kernel_set_that_cannot_run_the_file_says_why(
     assert (replay.kernels, replay.failure, replay.holds) == ("reference", "no such kernel", False)
 
 
-@pytest.mark.parametrize("damage", ["absent", "cut", "text", "no output", "pickled"])
+@pytest.mark.parametrize(
+    "damage", ["absent", "cut", "text", "no output", "pickled", "bits", "one array", "about"]
+)
 def test_a_damaged_pair_is_refused(pair: tuple[pathlib.Path, pathlib.Path], damage: str) -> None:
     path, golden = pair
     if damage == "absent":
@@ -110,6 +112,15 @@ def test_a_damaged_pair_is_refused(pair: tuple[pathlib.Path, pathlib.Path], dama
         golden.write_text("not a pair")
     elif damage == "pickled":
         _rewrite(golden, output=np.array([{}], dtype=object))
+    elif damage == "bits":
+        content = bytearray(golden.read_bytes())
+        content[60:90] = bytes(30)
+        golden.write_bytes(content)
+    elif damage == "one array":
+        with golden.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif damage == "about":
+        _rewrite(golden, about=np.array('["XNNPACK"]'))
     else:
         np.savez(golden, input=np.zeros(3))
     with pytest.raises(InputError, match=r"golden.*export the file again"):

@@ -11,6 +11,7 @@ from export_samples import Export, simulate
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, check_integer, read_metadata, to_tflite
+from sesr_jax.export.flatbuffer import with_metadata
 from sesr_jax.graph import Graph, run
 
 Exported = Callable[[str, int], Export]
@@ -89,3 +90,20 @@ def test_a_file_that_is_no_model_is_refused(
         path.write_bytes(contents[damage])
     with pytest.raises(InputError):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (b"{", "the metadata of the TFLite model are damaged"),
+        (b"[]", "is no mapping"),
+        (b'{"host_blocks": ["x"]}', "they must be sizes"),
+        (b'{"host_blocks": [5]}', "make no blocks of"),
+    ],
+)
+def test_damaged_metadata_are_refused(exported: Exported, told: bytes, message: str) -> None:
+    whole = with_metadata(exported("sesr_m3", 2).int8, {"key": "x" * 40})
+    place = whole.index(b'{"key"')
+    data = whole[:place] + told.ljust(len('{"key": "') + 40 + 2) + whole[place + 51 :]
+    with pytest.raises(InputError, match=message):
+        TFLiteModel(data)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from sesr_jax.errors import InputError
-from sesr_jax.export import Options, deployable, to_tflite
+from sesr_jax.export import Options, deployable, flatbuffer, to_tflite
 from sesr_jax.models import network
-from sesr_jax.npu import check_accepted, find_target, refusals
+from sesr_jax.npu import Layer, check_accepted, find_target, layers_from_tflite, refusal, refusals
 from sesr_jax.quant import calibrate
 
 N78 = find_target("ethos-n78-4tops")
@@ -54,3 +54,41 @@ def test_a_file_that_cannot_be_read_is_its_own_reason(tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"no model")
     (reason,) = refusals(tmp_path / "x.tflite", N78)
     assert "not a TFLite model" in reason
+
+
+def _conv(**fields):
+    shape = (1, 16, 24, 8)
+    made = {"name": "0_conv_2d", "op": "conv2d", "inputs": ("x",), "input_shapes": (shape,)}
+    return Layer(**made | {"output": "y", "output_shape": shape, "kernel": (3, 3)} | fields)
+
+
+def test_what_the_estimate_refuses_is_refused(files, tmp_path):
+    """A batch, and dilation, which Ethos-N lacks and other NPUs pay for."""
+    model = flatbuffer.read(files["sesr_m3_hw"])
+    (graph,) = model.subgraphs
+    for tensor in graph.tensors:
+        if len(tensor.shape) == 4 and tensor.shape[0] == 1 and not _length(model, tensor):
+            tensor.shape = [4, *tensor.shape[1:]]
+    path = tmp_path / "batch.tflite"
+    path.write_bytes(flatbuffer.pack(model))
+    assert any("a batch of several images" in reason for reason in refusals(path, N78))
+    for name in ("ethos-n78-4tops", "ethos-u85-2048", "bm1684x-int8"):
+        assert not refusal(_conv(), find_target(name))
+        assert refusal(_conv(dilations=(9, 9)), find_target(name)) == "dilation (9, 9)"
+    assert _conv(dilations=(9, 2)).extent == (19, 5)
+
+
+def test_the_dilation_of_a_file_is_its_layer_s(files, tmp_path):
+    model = flatbuffer.read(files["sesr_m3_hw"])
+    every = (op.builtinOptions for op in model.subgraphs[0].operators)
+    options = next(one for one in every if hasattr(one, "dilationHFactor"))
+    options.dilationHFactor = options.dilationWFactor = 2
+    (tmp_path / "m.tflite").write_bytes(flatbuffer.pack(model))
+    layers = layers_from_tflite(tmp_path / "m.tflite")
+    found = [layer.dilations for layer in layers if layer.op == "conv2d"]
+    assert found == [(2, 2)] + [(1, 1)] * (len(found) - 1)
+
+
+def _length(model, tensor):
+    data = model.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)

@@ -4,12 +4,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from sesr_jax.data import Picture, embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
-from sesr_jax.metrics import Y, evaluate, mean
+from sesr_jax.metrics import Y, drop, evaluate, mean
 from sesr_jax.models import network
 from sesr_jax.quant import RANGES
 from sesr_jax.upscale import check_drop, from_network, from_tflite, in_domain, quality_drop
@@ -32,11 +33,18 @@ def test_the_drop_is_float_less_file(exported):
         mean(evaluate(in_domain(upscaler, "y"), pictures, 2, Y))["psnr"]
         for upscaler in (from_network(made), from_tflite(path))
     )
-    drop = quality_drop(made, path, pictures)
-    assert drop == pytest.approx(float32 - file)
-    assert check_drop(made, path, pictures, drop + 1e-6) == drop
+    lost = quality_drop(made, path, pictures)
+    assert lost == pytest.approx(float32 - file)
+    assert check_drop(made, path, pictures, lost + 1e-6) == lost
     with pytest.raises(InputError, match=r"loses .* dB of PSNR on 2 images, more than .* dB; "):
-        check_drop(made, path, pictures, drop - 1e-6)
+        check_drop(made, path, pictures, lost - 1e-6)
+
+
+def test_exact_copies_lose_nothing():
+    """A flat picture may come out exactly, at an infinite PSNR, from both."""
+    assert drop(np.inf, np.inf) == 0
+    assert drop(np.inf, 40.0) == np.inf
+    assert drop(40.0, 38.5) == 1.5
 
 
 def test_a_quantised_network_is_measured_in_float(exported):

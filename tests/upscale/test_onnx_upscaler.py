@@ -125,3 +125,58 @@ def test_strides_reach_as_far_as_in_the_graph(tmp_path):
     for file in ("m.onnx", "m.tflite"):
         found = load_upscaler(tmp_path / file)
         assert (found.halo, found.align) == (receptive_radius(graph), 2), file
+
+
+def _exported(path, function, channels=1):
+    export_onnx(trace(nn.Sequential([function]), {}, (1, 8, 8, channels)), path)
+    return onnx.load(path)
+
+
+def test_resizing_that_depends_on_the_whole_image_has_no_tiles(tmp_path):
+    path = tmp_path / "m.onnx"
+    model = _exported(path, lambda x: ops.resize(x, scale=2, method="bilinear"))
+    assert from_onnx(path).scale == 2
+    (resize,) = (node for node in model.graph.node if node.op_type == "Resize")
+    (way,) = (a for a in resize.attribute if a.name == "coordinate_transformation_mode")
+    way.s = b"align_corners"
+    onnx.save(model, path)
+    with pytest.raises(InputError, match="Resize, whose receptive field"):
+        from_onnx(path)
+
+
+def test_an_output_that_is_no_larger_image_is_refused_when_it_is_seen(files, tmp_path):
+    """ONNX files of free size tell no sizes before."""
+    _, made = files
+    options = Options(precision="float32", tail="none")
+    export_network(made, tmp_path / "m.onnx", options=options, size=_SIZE)
+    model = onnx.load(tmp_path / "m.onnx")
+    del model.metadata_props[:]  # of pixels that are left to the host
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"makes \[1, 4, 41, 57\] of \[1, 1, 41, 57\]"):
+        in_domain(from_onnx(tmp_path / "m.onnx"), "y")(_Y)
+
+
+def test_one_side_alone_and_outputs_of_nothing_are_refused(files, tmp_path):
+    folder, _ = files
+    model = onnx.load(folder / "float.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 40
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="holds one of an image's sides and not the other"):
+        from_onnx(tmp_path / "m.onnx")
+    model = onnx.load(folder / "float.onnx")
+    value = onnx.numpy_helper.from_array(np.zeros((1, 1, 2, 2), np.float32), "constant")
+    model.graph.initializer.append(value)
+    model.graph.node.append(onnx.helper.make_node("Identity", ["constant"], ["nothing"]))
+    model.graph.output[0].name = "nothing"
+    for dim in model.graph.output[0].type.tensor_type.shape.dim:
+        dim.Clear()
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="does not depend on the image"):
+        from_onnx(tmp_path / "m.onnx")
+    model = onnx.load(folder / "float.onnx")
+    for told in ("[2", '["x"]'):
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, {"host_blocks": told})
+        onnx.save(model, tmp_path / "m.onnx")
+        with pytest.raises(InputError, match="export it again"):
+            from_onnx(tmp_path / "m.onnx")

@@ -3,11 +3,14 @@
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from sesr_jax import ops
 from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
-from sesr_jax.export import Options, TFLiteModel, export_network
-from sesr_jax.graph import receptive_radius
+from sesr_jax.export import Options, TFLiteModel, export_network, export_tflite
+from sesr_jax.export.flatbuffer import pack, read
+from sesr_jax.graph import receptive_radius, trace
 from sesr_jax.models import network
 from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tiled
 
@@ -67,3 +70,48 @@ def test_files_that_are_no_model(tmp_path):
         from_tflite(tmp_path / "x.tflite")
     with pytest.raises(InputError, match=r"none\.tflite"):
         from_tflite(tmp_path / "none.tflite")
+
+
+def _edited(path, out, edit):
+    """`path` with its model changed by `edit`."""
+    model = read(path)
+    edit(model.subgraphs[0])
+    out.write_bytes(pack(model))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("edge", "scale", "zero_point", "told"),
+    [
+        ("inputs", 1.0, -128, "an input from 0 to 255"),
+        ("outputs", 1 / 127.5, -128 + 127, "an output from -0.996"),
+    ],
+)
+def test_codes_that_are_no_pixels_are_refused(exported, tmp_path, edge, scale, zero_point, told):
+    """Images would become a few of them, silently."""
+
+    def edit(subgraph):
+        # The last operator moves pixels, whose codes stay what they are.
+        moved = subgraph.operators[-1].inputs if edge == "outputs" else ()
+        for index in (*getattr(subgraph, edge), *moved):
+            quantisation = subgraph.tensors[index].quantization
+            quantisation.scale, quantisation.zeroPoint = [scale], [zero_point]
+
+    path = _edited(exported[0] / "tile.tflite", tmp_path / "x.tflite", edit)
+    with pytest.raises(InputError, match=told):
+        from_tflite(path)
+
+
+def test_resizing_that_depends_on_the_whole_image_has_no_tiles(tmp_path):
+    graph = trace(
+        nn.Sequential([lambda x: ops.resize(x, scale=2, method="bilinear")]), {}, (1, 8, 8, 1)
+    )
+    export_tflite(graph, tmp_path / "m.tflite", ranges=None)
+    assert from_tflite(tmp_path / "m.tflite").scale == 2
+
+    def edit(subgraph):
+        (resize,) = subgraph.operators
+        resize.builtinOptions.alignCorners, resize.builtinOptions.halfPixelCenters = True, False
+
+    with pytest.raises(InputError, match="RESIZE_BILINEAR with align_corners"):
+        from_tflite(_edited(tmp_path / "m.tflite", tmp_path / "x.tflite", edit))
