@@ -26,7 +26,7 @@ from jax import lax
 from sesr_jax import graph as graphs
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.quant.ranges import points, range_of
-from sesr_jax.quant.scheme import INT8, Scheme
+from sesr_jax.quant.scheme import INT8, NARROWEST, Scheme
 
 Watch = Callable[[str, jax.Array], None]
 """Hears of each value that is about to be rounded to a range that is not fixed: the range's group and the
@@ -100,10 +100,13 @@ def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> ja
     Args:
       y: any shape.
       low: at most 0.
-      high: at least 0, and more than `low`.
+      high: at least 0. A range narrower than `scheme.widened` is widened, as a file's is.
       activations: "int8" or "int16", as in `Scheme`.
     """
     low, high = (_range_gradient(jnp.asarray(end, jnp.float32), y.size) for end in (low, high))
+    narrow = high - low <= NARROWEST  # of a tensor that is 0 everywhere, behind dead ReLUs
+    low = jnp.where(narrow, jnp.minimum(low, -NARROWEST / 2), low)
+    high = jnp.where(narrow, jnp.maximum(high, NARROWEST / 2), high)
     if activations == "int16":
         scale = jnp.maximum(-low, high) / 32767
         smallest, largest = jnp.float32(-32768), jnp.float32(32767)
@@ -148,7 +151,7 @@ def _rounded(node: Node, activations: str) -> Node:
 def _quantise_operand(values: jax.Array, activations: str) -> jax.Array:
     ends = lax.stop_gradient(values)
     low, high = jnp.minimum(ends.min(), 0), jnp.maximum(ends.max(), 0)
-    return quantise(values, low, jnp.where(low < high, high, 1), activations)
+    return quantise(values, low, high, activations)
 
 
 def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:

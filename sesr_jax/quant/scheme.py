@@ -47,12 +47,17 @@ INT8 = Scheme()
 """What an integer-only NPU runs."""
 
 
+NARROWEST = 1e-6
+"""The width of a range that the converter wants at least."""
+
+
 def affine(low: float, high: float, activations: str = "int8") -> tuple[float, int]:
     """The scale and zero point of the codes for the range [low, high], as a file holds them.
 
     An INT8 zero point is an integer, so that the range moves by up to half a code (TFLite's nudging).
     """
     if activations == "int16":
+        low, high = widened(low, high)
         return float(np.float32(max(-low, high)) / np.float32(32767)), 0
     scale, zero_point = exact_affine(low, high)
     return float(np.float32(scale)), zero_point
@@ -66,10 +71,10 @@ def exact_affine(low: float, high: float) -> tuple[float, int]:
 
 
 def widened(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Any, Any]:
-    """The ranges [low, high] in float64, each as wide as the converter wants it at least: 10⁻⁶."""
+    """The ranges [low, high] in float64, each as wide as `NARROWEST` at least."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    narrow = high - low <= 1e-6
+    narrow = high - low <= NARROWEST
     return (
-        np.where(narrow, np.minimum(low, -0.5e-6), low),
-        np.where(narrow, np.maximum(high, 0.5e-6), high),
+        np.where(narrow, np.minimum(low, -NARROWEST / 2), low),
+        np.where(narrow, np.maximum(high, NARROWEST / 2), high),
     )

@@ -45,6 +45,18 @@ def test_codes_are_fixed_points_and_zero_is_one_of_them(ends):
     assert fake.quantise(jnp.zeros(1), *ends) == 0
 
 
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+def test_a_tensor_that_is_zero_everywhere_stays_so(activations):
+    """As behind ReLUs that all died: its range is as wide as the file's, and not 0."""
+    y = jnp.zeros((1, 4, 4, 2))
+    rounded, back = jax.vjp(lambda *args: fake.quantise(*args, activations), y, 0.0, 0.0)
+    assert not rounded.any()
+    assert all(np.isfinite(gradient).all() for gradient in back(jnp.ones_like(rounded)))
+    scale, _ = affine(0.0, 0.0, activations)
+    (code,) = {float(x) for x in fake.quantise(jnp.full(1, 0.6 * scale), 0.0, 0.0, activations)}
+    assert code == pytest.approx(scale)
+
+
 def test_gradients_pass_inside_the_range_and_stop_outside():
     x = jnp.asarray([-3.0, -0.9, 0.2, 0.7, 3.0])
     gradient = jax.grad(lambda x: fake.quantise(x, -1.0, 1.0).sum())(x)

@@ -116,6 +116,7 @@ def test_the_log_says_what_quantising_costs(run):
 
 def test_patterns_that_match_nothing_are_refused_before_any_work(tmp_path):
     config = _config(exclude=("neck/*",))
+    config.init = "expanded.safetensors"
     with pytest.raises(InputError, match=r"'neck/\*' matches no node"):
         train.train(config, tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "checkpoints").exists()
