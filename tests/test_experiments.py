@@ -108,6 +108,13 @@ def test_variants_do_not_depend_on_their_order(parts):
     validate(made)
 
 
+@_experiments
+def test_finish_is_a_whole_number_of_calls(path):
+    config = read_config(f"{path}:finish")
+    config.init = "expanded.safetensors"
+    validate(config)
+
+
 def test_quantising_from_the_first_step_on_needs_weights():
     with pytest.raises(InputError, match=r"config\.init is empty where the first stage quantises"):
         validate(train.variant(train.base(), "qat"))

@@ -21,7 +21,8 @@ def run(argv: Sequence[str]) -> None:
         "--data",
         action="append",
         required=True,
-        help="a folder of images, or with HR and LR_bicubic/X2 …, or embedded:eval; repeatable",
+        help="a folder of images, or with HR and LR_bicubic/X2 … (which the RGB protocols read; y makes its "
+        "low resolutions itself, as papers do), or embedded:eval; repeatable",
     )
     parser.add_argument(
         "--protocol",

@@ -1,7 +1,10 @@
 """``sesr train``: one run of the training loop."""
 
 import contextlib
+import dataclasses
+import inspect
 import pathlib
+import re
 import runpy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -69,6 +72,8 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.Con
         raise InputError(f"no such config: {path}; name a file such as experiments/sesr_m5_x2.py.")
     try:
         config = runpy.run_path(path)["get_config"](*([variant] if variant else []))
+        for override in overrides:
+            _offer_option(config, override)
         values, command = flags.FlagValues(), ["sesr train", *overrides]
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=command)
         _, *unread = values(command)
@@ -86,3 +91,32 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> "ml_collections.Con
             "--config.data.train=FOLDER; write it so, or leave it out."
         )
     return config
+
+
+def _offer_option(config: "ml_collections.ConfigDict", override: str) -> None:
+    """Lets `override` set an option of the model or the optimiser that the config does not name.
+
+    Raises:
+      InputError: there is no such option.
+    """
+    match = re.match(r"--config\.(model|optim)\.options\.(\w+)", override)
+    if not match or match[2] in config[match[1]].options:
+        return
+    group, option = match[1], match[2]
+    if group == "model":
+        from sesr_jax.models import create
+
+        made = create(config.model.name, scale=config.model.scale)
+        defaults = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    else:
+        import optax
+
+        parameters = inspect.signature(getattr(optax, config.optim.name)).parameters
+        defaults = {name: one.default for name, one in parameters.items()}
+    if not isinstance(default := defaults.get(option), (bool, int, float, str)):
+        raise InputError(
+            f"{override}: {config[group].name} has no option {option!r} that a command line can set; see its "
+            "definition, or leave it out."
+        )
+    with config.unlocked():
+        config[group].options[option] = default

@@ -228,6 +228,12 @@ def folder(
             f"{root} holds nothing but low resolutions; give the folder of the originals"
         )
     low = {} if lr is None else {file.stem: file for file in list_images(lr)}
+    stems = collections.Counter(file.stem for file in files)
+    if low and (shared := [stem for stem, count in stems.items() if count > 1]):
+        raise InputError(
+            f"{root} holds {stems[shared[0]]} images named {shared[0]}, and low resolutions are found by the "
+            "name: it must be one image's; rename the others."
+        )
     pictures = []
     for file in files:
         match = low.get(f"{file.stem}x{scale}") or low.get(file.stem)

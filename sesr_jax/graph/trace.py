@@ -31,7 +31,8 @@ def trace(
     """Records the operations of ``module.apply(variables, x)`` for an `x` of `input_shape`.
 
     Args:
-      module: a network whose activations pass through `sesr_jax.ops` alone.
+      module: a network whose activations pass through `sesr_jax.ops` alone; where it has a `mode`, it is
+        traced in the one that is deployed.
       variables: its variables; expanded terms are recorded collapsed.
       input_shape: ``[N, H, W, C]``.
       dtype: of the input.
@@ -40,6 +41,8 @@ def trace(
       InputError: an operation on activations is not in `ops.OPS`, or a layer runs expanded terms; the
         message names it, the layer and the line that called it.
     """
+    if getattr(module, "mode", None) == "expanded":
+        module = module.clone(mode="collapsed")
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)
     tracer = _Tracer()

@@ -71,6 +71,7 @@ def fitted(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, n
 
     Raises:
       Misfit: they have not.
+      InputError: some are not finite.
     """
     wrong = [
         f"{name} {arrays[name].shape} and not {shape}"
@@ -84,7 +85,10 @@ def fitted(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, n
     }
     if any(problems.values()):
         raise Misfit("; ".join(f"{k}: {_some(names)}" for k, names in problems.items() if names))
-    return {name: np.asarray(arrays[name], np.float32) for name in shapes}
+    found = {name: np.asarray(arrays[name], np.float32) for name in shapes}
+    if broken := [name for name, array in found.items() if not np.isfinite(array).all()]:
+        raise InputError(f"{_some(broken)} hold weights that are not finite; take another file.")
+    return found
 
 
 def _some(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import safetensors.numpy
 from flax import linen as nn
 
@@ -142,6 +143,10 @@ def load(path: str | os.PathLike[str]) -> Network:
     if not pathlib.Path(path).is_file():
         raise InputError(f"no such file: {path}; name a .safetensors file that sesr_jax wrote.")
     arrays, metadata = read_safetensors(path)
+    if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise InputError(
+            f"{path} holds weights that are not finite ({wrong[0]}); train them again."
+        )
     if metadata.get("format") != _FORMAT:
         raise InputError(
             f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "

@@ -127,7 +127,21 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
             f"{name} does not take the options {sorted(options)}: {error}; remove the wrong one."
         ) from error
     kinds = typing.get_type_hints(type(module))
+    if getattr(module, "channels", 1) not in (1, 3):
+        raise InputError(
+            f"{name}'s option channels is {options['channels']}: it must be 1 (Y) or 3 (RGB); choose one."
+        )
     for option, value in options.items():
+        least = 0 if option == "blocks" else 1
+        if kinds[option] is int and (type(value) is not int or value < least):
+            raise InputError(
+                f"{name}'s option {option} is {value!r}: it must be a whole number from {least} on; "
+                "choose one."
+            )
+        if kinds[option] is float and type(value) not in (int, float):
+            raise InputError(
+                f"{name}'s option {option} is {value!r}: it must be a number; choose one."
+            )
         choices = typing.get_args(kinds[option])
         if typing.get_origin(kinds[option]) is typing.Literal and value not in choices:
             raise InputError(

@@ -91,7 +91,23 @@ def run(
             watch(key, y)
         return quantise(y, low, high, scheme.activations)
 
-    return graphs.run(with_quantised_weights(graph, scheme), x, seam)
+    rounded = with_quantised_weights(graph, scheme)
+    return graphs.run(_in_type_of(x, rounded), x, seam)
+
+
+def _in_type_of(x: jax.Array, graph: Graph) -> Graph:
+    """`graph` with constants that do not widen activations of 16 bits; kernels follow them by themselves."""
+
+    def cast(arg: Arg) -> Arg:
+        return arg if isinstance(arg, str) else jnp.asarray(arg).astype(x.dtype)
+
+    nodes = (
+        node
+        if node.op.startswith("conv2d")
+        else dataclasses.replace(node, args=tuple(map(cast, node.args)))
+        for node in graph.nodes
+    )
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> jax.Array:

@@ -86,6 +86,11 @@ def ablate(
       InputError: the config does not make sense, or the folder holds results of another one, or
         another process is at it.
     """
+    if "conditions" not in config:
+        raise InputError(
+            "the config has no conditions to compare: start from train.base_ablation, as "
+            "experiments/ablations/forms.py does, or use sesr train."
+        )
     validate(config)
     if config.seeds < 1 or not config.conditions:
         raise InputError(
@@ -172,7 +177,7 @@ def _train(
     score: Callable[[Any], float],
 ) -> tuple[Result, network.Network]:
     """All seeds of one condition, from the first step to the last, and the network of the best of them."""
-    seeds = range(config.seeds)
+    seeds = range(config.seed, config.seed + config.seeds)
     nets = [
         network.init(config.model.name, scale=pool.scale, key=jax.random.key(seed), **options)
         for seed in seeds
@@ -193,7 +198,7 @@ def _train(
             f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr, or leave "
             "that condition out of config.conditions."
         )
-    runs = [unstack_state(state, i).ema for i in seeds]
+    runs = [unstack_state(state, i).ema for i in range(config.seeds)]
     result = Result(
         parameters=sum(p.size for p in jax.tree.leaves(runs[0])),
         psnr=tuple(map(score, runs)),
@@ -282,5 +287,5 @@ def _page(config: ml_collections.ConfigDict, results: Mapping[str, Result]) -> r
         f"{model.name} ×{model.scale} by form",
         [report.Section("Quality", quality), report.Section("Training", [curves])],
         lead=f"{config.steps:,} steps of {data.batch} crops of {data.patch}×{data.patch} from {data.train}, "
-        f"{config.seeds} seeds, measured on {data.eval} (Y).",
+        f"{config.seeds} seeds, measured on {data.eval} (protocol {_protocol(config).name}).",
     )

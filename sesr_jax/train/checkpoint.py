@@ -109,14 +109,17 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
     """Writes the config to the run's folder, or checks that the run there is this one.
 
     Raises:
-      InputError: the folder holds a run of another config, or with another teacher.
+      InputError: the folder holds a run of another config, with another teacher, or a longer one.
     """
     path = pathlib.Path(run) / _CONFIG
     content, teacher = json.loads(config.to_json()), fingerprint(config)
-    if path.exists():
+    saved = (pathlib.Path(run) / "checkpoints").glob("[0-9]*")
+    done = max((int(step.name) for step in saved if step.name.isdecimal()), default=None)
+    if path.exists() and done is not None:  # else a start that failed, before any step
         mine, theirs = _flat(content), _flat(read_config(run).to_dict())
         stages = config.stages
-        length = f"stages[{len(stages) - 1}].steps" if stages else "steps"
+        own = bool(stages) and (len(stages) > 1 or "steps" in stages[-1])
+        length = f"stages[{len(stages) - 1}].steps" if own else "steps"
         differing = [
             f"{key} ({theirs.get(key)!r} there, {mine.get(key)!r} here)"
             for key in sorted(theirs.keys() | mine.keys())
@@ -131,6 +134,11 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
             raise InputError(
                 f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
                 "teacher; put that back, or choose another folder with --workdir."
+            )
+        if (end := plan(config)[-1].end) < done:
+            raise InputError(
+                f"{run} has done {done} steps, and {end} are asked for: it may be made longer, not shorter; "
+                "ask for as many, or choose another folder with --workdir."
             )
     before = trained_on(run) if path.exists() else None
     whole = {"format": _FORMAT, "version": __version__, "hardware": before}

@@ -188,7 +188,7 @@ def _bf16(config: ml_collections.ConfigDict) -> None:
 
 def _finish(config: ml_collections.ConfigDict) -> None:
     last = stage(
-        steps=config.steps // 8,
+        steps=max(1, config.steps // 8 // config.steps_per_call) * config.steps_per_call,
         loss="l2",
         optim={"lr": config.optim.lr / 20, "schedule": "cosine"},
         data={"patch": 2 * config.data.patch},
@@ -301,6 +301,17 @@ _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises InputError where values do not fit together, before any work is done."""
     _validate(config, "config")
+    if config.seed >= 2**32:
+        raise InputError(
+            f"config.seed is {config.seed}: random keys begin again at 2³²; choose one below it."
+        )
+    try:
+        config.to_json()
+    except TypeError as error:
+        raise InputError(
+            f"the config holds what no file can ({error}): name forms and options by text, as in "
+            'config.model.options.form = "ecb"; correct it.'
+        ) from error
     if bool(config.distill.weight) != bool(config.distill.teacher):
         raise InputError(
             f"config.distill has the weight {config.distill.weight} and the teacher "

@@ -92,6 +92,10 @@ def train(
         run or a damaged checkpoint or another process trains there, or the loss is no longer finite.
       Stopped: SIGTERM came; the state is saved.
     """
+    if "conditions" in config:
+        raise InputError(
+            "the config compares conditions, of which a run is one alone; use sesr ablate, or another config."
+        )
     validate(config)
     run = pathlib.Path(run)
     fresh = network.init(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import optax
 
@@ -54,4 +56,13 @@ def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation
             f"config.optim.options {dict(optim.options)} do not fit {optim.name}: {error}; "
             "remove the wrong one."
         ) from error
-    return optax.chain(optax.clip_by_global_norm(optim.clip), update) if optim.clip else update
+    made = optax.chain(optax.clip_by_global_norm(optim.clip), update) if optim.clip else update
+    some = {"kernel": jnp.ones(2)}
+    try:
+        jax.eval_shape(lambda: made.update(some, made.init(some), some))
+    except Exception as error:  # optax has more than optimisers, and options of any type
+        raise InputError(
+            f"config.optim.name {optim.name!r} with the options {dict(optim.options)} does no step from a "
+            f"gradient alone ({str(error).splitlines()[0]}); choose an optimiser such as amsgrad or adam."
+        ) from error
+    return made

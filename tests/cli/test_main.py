@@ -14,6 +14,7 @@ from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
+from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train.checkpoint import claim
 
@@ -308,6 +309,13 @@ def test_config_values_are_set_by_the_arguments_that_are_given(tmp_path):
     config = tmp_path / "config.py"
     config.write_text("from sesr_jax import train\ndef get_config():\n    return train.base()\n")
     assert read_config(str(config), ["--config.optim.lr=0.25"]).optim.lr == 0.25
+    options = ["--config.model.options.activation=relu", "--config.optim.options.b1=0.5"]
+    found = read_config(str(config), options)
+    assert found.model.options.to_dict() == {"activation": "relu"}
+    assert found.optim.options.to_dict() == {"b1": 0.5}
+    for wrong in ("model.options.depth=3", "optim.options.speed=3", "model.options.name=x"):
+        with pytest.raises(InputError, match=rf"{wrong}: .* has no option"):
+            read_config(str(config), [f"--config.{wrong}"])
 
 
 @pytest.mark.parametrize("size", ["640", "0x9", "axb"])

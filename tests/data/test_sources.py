@@ -57,6 +57,12 @@ def test_an_hr_image_without_its_partner_is_refused(benchmark):
         folder(benchmark, scale=2)
 
 
+def test_a_low_resolution_of_two_images_is_refused(benchmark):
+    put(benchmark / "HR" / "more" / "a.png", picture(9, 8, 3))
+    with pytest.raises(InputError, match="holds 2 images named a, and low resolutions are found"):
+        folder(benchmark, scale=2)
+
+
 @pytest.mark.parametrize("suffix", ["", "x2"])
 def test_an_explicit_folder_of_low_resolutions(tmp_path, suffix):
     put(tmp_path / "train_HR" / "0801.png", picture(8, 8, 3))

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import cost, in_shapes, run, trace
 from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.reparam import LinearConv, collapsible
+from sesr_jax.reparam.linear_conv import Mode
 
 _NETWORKS = [(name, scale) for name, variant in VARIANTS.items() for scale in variant.scales]
 
@@ -116,11 +119,21 @@ def test_taps_see_and_may_replace_every_tensor():
     np.testing.assert_array_equal(run(graph, x, lambda _, y: y * 0), 0)
 
 
+def test_a_network_that_runs_expanded_is_traced_as_it_is_deployed():
+    made = {mode: create("sesr_m3_hw", scale=2, expansion=4, mode=mode) for mode in get_args(Mode)}
+    x = jnp.zeros((1, 8, 8, 1))
+    variables = made["expanded"].init(jax.random.key(0), x)
+    first, second = (trace(module, variables, x.shape) for module in made.values())
+    assert [node.name for node in first.nodes] == [node.name for node in second.nodes]
+    for a, b in zip(first.nodes, second.nodes, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a.parameters, b.parameters)
+
+
 def test_a_layer_that_runs_its_terms_as_written_is_refused_by_name():
-    module = create("sesr_m3_hw", scale=2, expansion=4, mode="expanded")
+    module = nn.Sequential([create("sesr_m3_hw", scale=2, expansion=4, mode="expanded")])
     x = jnp.zeros((1, 8, 8, 1))
     variables = module.init(jax.random.key(0), x)
-    with pytest.raises(InputError, match=r"'head' runs its expanded terms.*mode 'collapsed'"):
+    with pytest.raises(InputError, match=r"'.*head' runs its expanded terms.*mode 'collapsed'"):
         trace(module, variables, x.shape)
 
 

@@ -130,3 +130,10 @@ def test_the_first_few_names_that_differ_are_told():
     ):
         fitted(_ARRAYS, shapes)
     assert fitted(_ARRAYS, {k: v.shape for k, v in _ARRAYS.items()}).keys() == _ARRAYS.keys()
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    shapes = {"a": (2,), "b": (2,)}
+    assert fitted({"a": np.zeros(2), "b": np.ones(2)}, shapes).keys() == shapes.keys()
+    with pytest.raises(InputError, match="b hold weights that are not finite"):
+        fitted({"a": np.zeros(2), "b": np.full(2, np.nan)}, shapes)

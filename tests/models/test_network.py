@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -88,6 +89,15 @@ def test_unknown_models_scales_and_options_are_named():
         create("sesr_m5", scale=2, depth=3)
     with pytest.raises(InputError, match=r"activation is 'gelu': it must be one of prelu, relu"):
         create("sesr_m5", scale=2, activation="gelu")
+    for option, value, told in (
+        ("features", 0, "whole number from 1 on"),
+        ("blocks", -1, "whole number from 0 on"),
+        ("expansion", "x", "whole number from 1 on"),
+        ("centre", "a", "must be a number"),
+        ("channels", 2, r"must be 1 \(Y\) or 3 \(RGB\)"),
+    ):
+        with pytest.raises(InputError, match=rf"option {option} is .*{told}"):
+            create("sesr_m5", scale=2, **{option: value})
     with pytest.raises(InputError, match=r"mode is 'colapsed': .*expanded"):
         create("fsrcnn", scale=2, mode="colapsed")
 
@@ -150,3 +160,11 @@ def test_damaged_metadata_are_refused_in_one_sentence(tmp_path, key):
     save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "v.safetensors", metadata)
     with pytest.raises(InputError, match="is damaged"):
         network.load(tmp_path / "v.safetensors")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    made = network.init("sesr_m3", scale=2, key=jax.random.key(0), **_SMALL)
+    broken = jax.tree.map(lambda p: p * np.nan, made.variables)
+    network.save(dataclasses.replace(made, variables=broken), tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"w\.safetensors holds weights that are not finite"):
+        network.load(tmp_path / "w.safetensors")

@@ -144,6 +144,14 @@ def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, ke
     assert not (tmp_path / "new").exists()
 
 
+def test_a_config_of_the_other_verb_is_refused(config, tmp_path):
+    with pytest.raises(InputError, match="use sesr ablate"):
+        train.train(config, tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="no conditions to compare"):
+        ablate(train.base(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("variant", ["paper", "cpu", "smoke"])
 def test_the_experiment_is_valid(variant):
     config = read_config(f"{_CONFIG}:{variant}")

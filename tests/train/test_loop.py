@@ -352,3 +352,51 @@ def test_rates_of_the_challenge_recipes(config):
     assert min(cycles) > 0.1
     halves = rates(12, schedule="halving", period=4, **none)
     np.testing.assert_allclose(halves, 0.5 ** (np.arange(13) // 4))
+
+
+def test_a_start_that_failed_does_not_claim_its_folder(config, tmp_path):
+    config.init = str(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match=r"no such file: .*none\.safetensors"):
+        train.train(config, tmp_path / "run", progress=False)
+    config.init = ""
+    train.train(config, tmp_path / "run", progress=False)
+
+
+def test_a_run_is_not_made_shorter_than_it_is(config, tmp_path):
+    train.train(config, tmp_path, progress=False)
+    done = config.steps
+    config.steps = config.eval_every = config.checkpoint_every = config.steps_per_call
+    assert config.steps < done
+    with pytest.raises(InputError, match=rf"has done {done} steps, and {config.steps} are asked"):
+        train.train(config, tmp_path, progress=False)
+
+
+def test_a_network_trains_in_the_mode_expanded(config, tmp_path):
+    """As the collapsed one but for rounding, and its files are the same to readers."""
+    found = {}
+    for mode in ("collapsed", "expanded"):
+        config.model.options.mode = mode
+        train.train(config, tmp_path / mode, progress=False)
+        found[mode] = network.load(tmp_path / mode / train.WEIGHTS).variables
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), *found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 2**32}, r"config\.seed is 4294967296: random keys begin again"),
+        ({"optim.name": "clip"}, r"'clip' .*does no step from a gradient alone"),
+        ({"optim.name": "lbfgs"}, r"'lbfgs' .*does no step from a gradient alone"),
+    ],
+)
+def test_values_that_no_run_can_have_are_refused(config, tmp_path, change, message):
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=message):
+        train.train(config, tmp_path / "run", progress=False)
+
+
+def test_a_form_that_no_file_can_hold_is_refused(config, tmp_path):
+    with config.unlocked():
+        config.model.options.form = lambda size: None
+    with pytest.raises(InputError, match=r"name forms and options by text"):
+        train.train(config, tmp_path / "run", progress=False)

@@ -11,7 +11,7 @@ from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import Picture
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
-from sesr_jax.quant import RANGES, Scheme, points
+from sesr_jax.quant import RANGES, Scheme, apply, calibrate, points
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import optimizer
@@ -112,6 +112,15 @@ def test_the_log_says_what_quantising_costs(run):
     (entered,) = [line for line in train.read_log(folder) if "psnr_after" in line]
     assert entered["kernel_change"] == 0
     assert entered["psnr_after"] != entered["psnr_before"]
+
+
+def test_activations_of_16_bits_train_quantised():
+    """What is added to a tensor does not widen it, as centring would."""
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4)
+    x = jnp.full((1, 8, 8, 1), 0.5, jnp.bfloat16)
+    ranges = calibrate(net.graph((1, 8, 8, 1)), [np.full((1, 8, 8, 1), 0.5)])
+    variables = {**net.variables, RANGES: {k: np.float32(v) for k, v in ranges.items()}}
+    assert apply(net.module, variables, x).dtype == jnp.bfloat16
 
 
 def test_patterns_that_match_nothing_are_refused_before_any_work(tmp_path):

@@ -291,6 +291,7 @@ def test_the_config_of_a_run_of_earlier_versions_has_one_stage(config):
 
 def test_a_longer_last_stage_is_the_same_run_and_a_longer_earlier_one_is_not(config, tmp_path):
     checkpoint.claim(tmp_path, config)
+    (tmp_path / "checkpoints" / "2").mkdir(parents=True)
     changed = _copy(config)
     changed.stages[0].steps = 6
     with pytest.raises(InputError, match=r"stages\[0\]\.steps \(None there, 6 here\)"):
