@@ -126,6 +126,12 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
         raise InputError(
             f"{name} does not take the options {sorted(options)}: {error}; remove the wrong one."
         ) from error
+    _check(name, module, options)
+    return module
+
+
+def _check(name: str, module: nn.Module, options: Mapping[str, Any]) -> None:
+    """Raises InputError where an option's value is none of its field's."""
     kinds = typing.get_type_hints(type(module))
     if getattr(module, "channels", 1) not in (1, 3):
         raise InputError(
@@ -147,4 +153,3 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
             raise InputError(
                 f"{name}'s option {option} is {value!r}: it must be one of {', '.join(choices)}; choose one."
             )
-    return module
