@@ -108,6 +108,14 @@ def test_variants_do_not_depend_on_their_order(parts):
     validate(made)
 
 
+def test_qat_goes_on_with_a_recipe_s_own_part_and_what_follows_it():
+    config = read_config(f"{_EXPERIMENTS[0].parent / 'abpn_x3.py'}:finish+qat")
+    assert [(stage.entry, stage.get("loss")) for stage in config.stages] == [
+        ("quantise", None),
+        ("none", "l2"),
+    ]
+
+
 @_experiments
 def test_finish_is_a_whole_number_of_calls(path):
     config = read_config(f"{path}:finish")

@@ -26,6 +26,7 @@ import numpy as np
 from sesr_jax import report
 from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.files import alone, replacing
 from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
@@ -116,9 +117,13 @@ def _ablate(
     done = {name: _read(folder / f"{name}.json", config) for name in options}
     scale, data = config.model.scale, config.data
     pictures = source(data.eval, scale=scale)
-    pool = make_pool(
-        source(data.train, scale=scale), scale=scale, patch=data.patch, small=data.small
-    )
+    images = source(data.train, scale=scale)
+    if (size := pool_bytes(images, scale, 1, (0, 1))) > data.device_bytes:
+        raise InputError(
+            f"{data.train} takes {size:,} bytes as pixels, more than config.data.device_bytes = "
+            f"{data.device_bytes:,}: an ablation keeps them on the device; give fewer images, or allow more."
+        )
+    pool = make_pool(images, scale=scale, patch=data.patch, small=data.small)
     score = _scorer(config, pictures)
     protocol = _protocol(config)
     anchor = mean(evaluate(bicubic(scale), pictures, scale, protocol))["psnr"]

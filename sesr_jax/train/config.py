@@ -202,8 +202,9 @@ def _distill(config: ml_collections.ConfigDict) -> None:
 
 def _qat(config: ml_collections.ConfigDict) -> None:
     # A recipe that ends so by itself goes on with that part.
-    if own := tuple(s for s in config.stages if s.entry == "quantise"):
-        config.stages = own
+    entries = [s.entry for s in config.stages]
+    if "quantise" in entries:
+        config.stages = config.stages[entries.index("quantise") :]
         return
     # A tenth of the rate: the codes follow weights that are nearly where they shall be.
     config.optim.update(schedule="cosine", lr=config.optim.lr / 10)

@@ -144,6 +144,12 @@ def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, ke
     assert not (tmp_path / "new").exists()
 
 
+def test_images_beyond_the_device_s_share_are_refused(config, photos, tmp_path):
+    config.data.update(train=str(photos), eval=str(photos), device_bytes=1)
+    with pytest.raises(InputError, match=r"more than config\.data\.device_bytes = 1"):
+        ablate(config, tmp_path)
+
+
 def test_a_config_of_the_other_verb_is_refused(config, tmp_path):
     with pytest.raises(InputError, match="use sesr ablate"):
         train.train(config, tmp_path / "run", progress=False)
