@@ -63,12 +63,11 @@ def told_blocks(told: Any) -> tuple[int, ...]:
     Raises:
       InputError: they are none.
     """
-    blocks = tuple(told) if isinstance(told, list) else ()
-    if not isinstance(told, list) or not all(type(n) is int and n > 0 for n in blocks):
+    if not isinstance(told, list) or not all(type(n) is int and n > 0 for n in told):
         raise InputError(
             f"the file tells host_blocks {told!r}: they must be sizes; export it again."
         )
-    return blocks
+    return tuple(told)
 
 
 def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:

@@ -28,7 +28,7 @@ from sesr_jax.compare import Case, int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError
 from sesr_jax.export import CALIBRATION_IMAGES
-from sesr_jax.files import replacing
+from sesr_jax.files import made, replacing
 from sesr_jax.graph import cost, in_shapes
 from sesr_jax.metrics import RGB8, native_protocol
 from sesr_jax.models import VARIANTS
@@ -80,8 +80,7 @@ def publish(
             f"{run} trained {network.title}, which is not the zoo's {name}; give it its own name by --name."
         )
     name = f"{name}_x{network.scale}"
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(folder)
     # Before anything is measured, and all of that before anything is written.
     for images in (*data, calibrate):
         source(images, network.scale)

@@ -144,6 +144,14 @@ def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, ke
     assert not (tmp_path / "new").exists()
 
 
+def test_seeds_are_counted_from_that_of_the_config(config, tmp_path):
+    config.conditions = ("dense",)
+    (_, second) = ablate(config, tmp_path / "two", lambda _: None)["dense"].psnr
+    config.update(seed=1, seeds=1)
+    (alone,) = ablate(config, tmp_path / "one", lambda _: None)["dense"].psnr
+    assert alone == pytest.approx(second, abs=1e-3)
+
+
 def test_images_beyond_the_device_s_share_are_refused(config, photos, tmp_path):
     config.data.update(train=str(photos), eval=str(photos), device_bytes=1)
     with pytest.raises(InputError, match=r"more than config\.data\.device_bytes = 1"):
