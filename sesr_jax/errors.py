@@ -1,7 +1,8 @@
-"""The one exception for what a user can put right, and the refusal that every table of names needs."""
+"""The one exception for what a user can put right, and the refusals that are needed in many places."""
 
+import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
@@ -27,6 +28,22 @@ def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
     near = difflib.get_close_matches(str(name), table, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "choose one."
     raise InputError(f"unknown {kind} {name!r}: it must be one of {', '.join(table)}; {hint}")
+
+
+@contextlib.contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """For imports of what only an extra of the package brings: `what`, as in "plots", needs it.
+
+    Raises:
+      InputError: something that is imported within is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = error.name or error
+        raise InputError(
+            f"{what}: {missing} is needed and not installed; run pip install 'sesr_jax[{extra}]'."
+        ) from error
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error: the run goes on when it is started again

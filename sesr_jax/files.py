@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,10 +24,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    if path.is_dir():
-        raise InputError(f"{path} can't be written (it is a folder); choose another place.")
+    writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -36,6 +35,25 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def writable(path: str | os.PathLike[str]) -> None:
+    """Asks, before long work, whether a file can be written at `path`; missing folders are made.
+
+    Raises:
+      InputError: it cannot.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} can't be written (it is a folder); choose another place.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{path} can't be written ({error.strerror or error}); choose another place."
+        ) from error
 
 
 def made(folder: str | os.PathLike[str]) -> pathlib.Path:

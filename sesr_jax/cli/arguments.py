@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import shutil
+import textwrap
 
 MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2"
 
@@ -10,7 +12,7 @@ def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser
     """A parser whose help ends with `example`."""
     return argparse.ArgumentParser(
         prog=f"sesr {verb}",
-        description=description,
+        description=textwrap.fill(description, shutil.get_terminal_size().columns - 2),
         epilog=f"example:\n{example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -40,16 +40,19 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax import report
     from sesr_jax.compare import Measured, finite, measure, quality_page, short_names
     from sesr_jax.compare.page import header
-    from sesr_jax.files import replacing
+    from sesr_jax.files import replacing, writable
     from sesr_jax.metrics import find_protocol, native_protocol
     from sesr_jax.upscale import load_upscaler
 
     chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [load_upscaler(model) for model in args.model]
     protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
+    for file in filter(None, (args.json, args.html)):
+        writable(file)
+    scores = [measure(u, args.data, protocol) for u in upscalers]
     measured = [
-        Measured(title=title, upscaler=u, scores=tuple(measure(u, args.data, protocol)))
-        for title, u in zip(short_names(args.model), upscalers, strict=True)
+        Measured(title=title, upscaler=u, scores=tuple(of_u))
+        for title, u, of_u in zip(short_names(args.model), upscalers, scores, strict=True)
     ]
     print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
     print(report.text_table([one.cells for one in measured], header(measured)))

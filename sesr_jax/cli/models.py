@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> None:
                         f"{figures[d][0]:.2f}" if d in figures else "–"
                         for d in ("Set5", "Set14", "B100")
                     ),
-                    "yes" if f"{name}_x{scale}" in files else "",
+                    shipped_as if (shipped_as := f"{name}_x{scale}") in files else "",
                 ]
             )
     header = [

@@ -1,7 +1,11 @@
-"""``sesr upscale``: a picture, larger."""
+"""``sesr upscale``: a picture, or a folder of them, larger."""
 
 from __future__ import annotations
 
+import argparse
+import os
+import pathlib
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,55 +15,107 @@ from sesr_jax.errors import InputError
 if TYPE_CHECKING:
     from sesr_jax.upscale import Upscaler
 
-_EXAMPLE = """  sesr upscale photo.jpg large.png --model runs/demo/train
-  sesr upscale photo.jpg large.png --model bicubic_x2
+_EXAMPLE = """  sesr upscale photo.jpg large.png
+  sesr upscale holidays large_holidays --model sesr_m5_x4
   sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops"""
+
+_PIXELS = 2**31
+_TARGET = "ethos-n78-4tops"
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, upscales, and says what was written."""
-    parser = arguments.parser("upscale", "Upscale a picture, tile by tile.", _EXAMPLE)
-    parser.add_argument("input", help="PNG, JPEG, WebP, BMP or TIFF")
-    parser.add_argument("output", help="the file to write; its suffix decides the format")
-    parser.add_argument("--model", required=True, help=arguments.MODEL)
+    parser = arguments.parser(
+        "upscale", "Upscale a picture or a folder of them, tile by tile.", _EXAMPLE
+    )
+    parser.add_argument("input", help="PNG, JPEG, WebP, BMP or TIFF, or a folder with such files")
+    parser.add_argument(
+        "output",
+        help="the file to write, whose suffix decides the format; or the folder, in which what is there "
+        "already stays",
+    )
+    parser.add_argument(
+        "--model", default="sesr_m5_x2", help=f"{arguments.MODEL}; default %(default)s"
+    )
     parser.add_argument(
         "--tile",
         type=arguments.tile,
         help="a tile's side or size, such as 400x300, or auto: the fastest on --target; default 256",
     )
-    parser.add_argument("--target", help="of --tile auto; default ethos-n78-4tops")
+    parser.add_argument("--target", help=f"of --tile auto; default {_TARGET}")
     args = parser.parse_args(argv)
 
-    from tqdm import tqdm
+    from PIL import Image
 
-    from sesr_jax.data import output_format, read_image, write_image
-    from sesr_jax.upscale import load_upscaler, upscale_photo
+    from sesr_jax.upscale import load_upscaler, picture_pairs
 
     if args.target and args.tile != "auto":
         raise InputError(
             f"--target {args.target} is for --tile auto alone; give both, or leave it out."
         )
-    output_format(args.output)
-    photo = read_image(args.input)
+    # Pillow's limit is against strangers' files; these are the user's own.
+    Image.MAX_IMAGE_PIXELS = _PIXELS
     upscaler = load_upscaler(args.model)
     if args.tile and upscaler.tile:
         height, width = upscaler.tile
         raise InputError(f"{args.model} takes tiles of {width}×{height} alone; leave --tile out.")
-    with tqdm(desc=f"{upscaler.name} ×{upscaler.scale}", unit="tile", leave=False) as bar:
+    if pathlib.Path(args.input).is_dir():
+        _all(args, upscaler, picture_pairs(args.input, args.output))
+    else:
+        print(_one(args, upscaler, args.input, args.output))
+
+
+def _all(
+    args: argparse.Namespace,
+    upscaler: Upscaler,
+    pairs: Sequence[tuple[pathlib.Path, pathlib.Path]],
+) -> None:
+    """Goes past what cannot be upscaled, and ends in a refusal then."""
+    from tqdm import tqdm
+
+    refused, there = [], 0
+    for source, target in tqdm(pairs, unit="picture", disable=None):
+        if target.exists():
+            there += 1
+            continue
+        try:
+            tqdm.write(_one(args, upscaler, source, target))
+        except InputError as error:
+            tqdm.write(f"sesr upscale: {error}", file=sys.stderr)
+            refused.append(source)
+    print(f"{len(pairs) - there - len(refused)} upscaled, {there} were there already")
+    if refused:
+        raise InputError(
+            f"{len(refused)} of {len(pairs)} pictures were not upscaled, such as {refused[0]}: the lines "
+            "above say why; mend or remove them, and the same command does the rest."
+        )
+
+
+def _one(
+    args: argparse.Namespace,
+    upscaler: Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+) -> str:
+    """Upscales one picture, and says so."""
+    from tqdm import tqdm
+
+    from sesr_jax.data import image_size
+    from sesr_jax.upscale import upscale_picture
+
+    size = image_size(source)
+    tile = args.tile or 256
+    if tile == "auto":
+        tile = _fastest_tile(args.model, upscaler, args.target or _TARGET, size)
+    name = f"{upscaler.name} ×{upscaler.scale}"
+    with tqdm(desc=name, unit="tile", leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        tile = args.tile or 256
-        if tile == "auto":
-            target = args.target or "ethos-n78-4tops"
-            tile = _fastest_tile(args.model, upscaler, target, photo.shape[:2])
-        large = upscale_photo(upscaler, photo, tile=tile, progress=progress)
-    write_image(args.output, large)
-    print(
-        f"{args.input} {photo.shape[1]}×{photo.shape[0]} → {args.output} {large.shape[1]}×{large.shape[0]}"
-    )
+        large = upscale_picture(upscaler, source, target, tile=tile, progress=progress)
+    return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}"
 
 
 def _fastest_tile(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from sesr_jax.data import source
+from sesr_jax.data import Pictures, source
 from sesr_jax.metrics import Protocol, Y, evaluate, mean
 from sesr_jax.upscale import Upscaler, in_domain
 
@@ -55,7 +55,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> Iterator[Score]:
-    """The score on each set; a bar on a terminal shows how far it is.
+    """The score on each set, measured when it is asked for; a bar on a terminal shows how far it is.
 
     Args:
       upscaler: what is measured.
@@ -66,8 +66,12 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
       InputError: there are no such images, or the upscaler does not suit the protocol.
     """
     function = in_domain(upscaler, protocol.domain)
-    for name, title in zip(data, short_names(data), strict=True):
+    sets = [source(name, upscaler.scale) for name in data]
+
+    def score(name: str, title: str, pictures: Pictures) -> Score:
         doing = f"{upscaler.name} on {name}"
-        pictures = tqdm(source(name, upscaler.scale), desc=doing, leave=False, disable=None)
-        scores = dict(evaluate(function, pictures, upscaler.scale, protocol))
-        yield Score(data=name, title=title, pictures=scores, mean=mean(scores.items()))
+        shown = tqdm(pictures, desc=doing, leave=False, disable=None)
+        scores = dict(evaluate(function, shown, upscaler.scale, protocol))
+        return Score(data=name, title=title, pictures=scores, mean=mean(scores.items()))
+
+    return map(score, data, short_names(data), sets)

@@ -1,26 +1,34 @@
 """Image files to uint8 arrays and back.
 
 Arrays are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), `uint8`, as a viewer shows them: EXIF orientation
-applied, palettes resolved, alpha dropped. Only the first frame of an animation is read, and colour
-profiles are not applied.
+applied, palettes resolved. Colour profiles are not applied.
 
-    write_image("out.png", read_image("in.jpg"))
+    write_image("out.png", read_image("in.jpg"))    # the colours alone
+    photo = read_photo("in.png")                    # with alpha, colour profile and EXIF
 """
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
 import pathlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
+from PIL import (
+    ExifTags,
+    Image,
+    ImageOps,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import replacing, writable
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +52,75 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_ALPHA = ("PNG", "TIFF", "WEBP")
+_BOTH = ("icc_profile", "exif")
+_METADATA = {"JPEG": _BOTH, "PNG": _BOTH, "TIFF": ("icc_profile",), "WEBP": _BOTH}
+"""What of it is written; Pillow does not manage EXIF in a compressed TIFF file."""
+
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels of a side, where a format has a limit that pictures meet."""
+
+_SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+_PROFILED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+"""Modes whose samples become ours as they are, so that the file's profile still tells their colours."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A picture, and what its file has beside the colours.
+
+    Attributes:
+      pixels: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
+      alpha: uint8 ``[H, W]``, 255 where the picture is opaque; None without alpha.
+      metadata: "icc_profile" and "exif", in bytes, where the file has them; without the orientation,
+        which is applied, and what depends on the size.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    metadata: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
+    """As `read_image`, with alpha and metadata; what cannot be kept is a logged warning.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with _opened(path) as (file, name):
+        if (frames := getattr(file, "n_frames", 1)) > 1:
+            _log.warning("%s has %d frames, of which the first one is read.", name, frames)
+        if any("16" in str(tile.args) for tile in getattr(file, "tile", ())):
+            _log.warning("%s has samples of 16 bits, of which the high ones are read.", name)
+        image = ImageOps.exif_transpose(file)
+        image.load()
+        metadata = {}
+        if exif := image.info.get("exif"):
+            metadata["exif"] = _resized(exif)
+        if image.mode in _PROFILED and (profile := image.info.get("icc_profile")):
+            metadata["icc_profile"] = profile
+    alpha = None
+    if image.has_transparency_data and not image.mode.startswith("I;16"):
+        alpha = np.array(image.convert("RGBA").getchannel("A"))
+    return Photo(pixels=_to_uint8(image, name), alpha=alpha, metadata=metadata)
+
+
+def _resized(exif: bytes) -> bytes:
+    """That of an image of another size: without sides and thumbnail."""
+    tags = Image.Exif()
+    tags.load(exif)
+    details = tags.get_ifd(ExifTags.IFD.Exif)
+    for size in _SIZES:
+        details.pop(size, None)
+    return tags.tobytes()
+
+
 def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     """Reads a PNG, JPEG, WebP, BMP or TIFF file, told apart by its content; or takes that for bytes.
 
     Alpha is dropped with a logged warning; the colours under it stay as they are. Samples of 16 bits
     keep their high byte; samples in float must lie in [0, 1] and are rounded to codes of 255. CMYK
-    and YCbCr become RGB by Pillow's formulas.
+    and YCbCr become RGB by Pillow's formulas. Of an animation, the first frame is read.
 
     Returns:
         uint8 ``[H, W]`` for a grey file, ``[H, W, 3]`` for any other.
@@ -60,6 +131,8 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     with _opened(path) as (file, name):
         image = ImageOps.exif_transpose(file)
         image.load()
+    if image.has_transparency_data:
+        _log.warning("%s has an alpha channel, which is dropped.", name)
     return _to_uint8(image, name)
 
 
@@ -112,19 +185,37 @@ def _opened(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image,
             yield file, name
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        kinds = ", ".join(sorted(set(FORMATS.values())))
+        raise InputError(
+            f"{name} can't be read as an image (it is damaged, or none of {kinds}); replace or "
+            "remove it"
+        ) from error
     except Exception as error:  # on damaged bytes the decoders raise nearly anything
         raise InputError(
             f"{name} can't be read as an image ({error}); replace or remove it"
         ) from error
 
 
-def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def write_image(
+    path: str | os.PathLike[str],
+    image: np.ndarray,
+    *,
+    alpha: np.ndarray | None = None,
+    metadata: Mapping[str, bytes] | None = None,
+) -> None:
     """Writes uint8 ``[H, W]`` or ``[H, W, 3]`` in the format of the path's suffix, all or nothing.
 
     Missing folders are made.
 
     PNG, BMP, TIFF and WebP are written without loss (WebP has no grey: it reads back as RGB), JPEG at
     quality 95 without chroma subsampling.
+
+    Args:
+        path: where to.
+        image: the colours.
+        alpha: uint8 ``[H, W]``; JPEG and BMP hold none, and a logged warning says so.
+        metadata: as of a `Photo`; BMP holds none, and TIFF files get the profile alone.
 
     Raises:
         InputError: the suffix is none of `FORMATS`, the array is no such image, or the file can't be
@@ -141,15 +232,45 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
             f"an array {image.dtype}{list(image.shape)} is no image to write; give uint8 [H, W] or "
             "[H, W, 3]"
         )
+    options = dict(_SAVE_OPTIONS.get(kind, {}))
+    options |= {
+        key: value for key, value in (metadata or {}).items() if key in _METADATA.get(kind, ())
+    }
+    if kind == "WEBP" and image.ndim == 2:
+        options.pop("icc_profile", None)  # that of a grey image, which is RGB there
+    if alpha is not None and kind not in _ALPHA:
+        _log.warning("%s: alpha is dropped, since %s holds none; a .png does.", path, kind)
+        alpha = None
+    picture = Image.fromarray(image)
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(alpha))
     with replacing(path) as temporary:
         try:
-            Image.fromarray(image).save(temporary, kind, **_SAVE_OPTIONS.get(kind, {}))
+            picture.save(temporary, kind, **options)
         except ValueError as error:  # a size that the format cannot hold, for one
             raise InputError(f"{path} can't be written ({error}); choose another format") from error
 
 
+def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+    """Asks before long work whether `write_image` can write an image of that height and width.
+
+    Missing folders are made.
+
+    Raises:
+      InputError: the suffix is none of `FORMATS`, the format holds no such sizes, or the file system
+        refuses.
+    """
+    longest = _LONGEST.get(output_format(path))
+    if longest and max(size) > longest:
+        raise InputError(
+            f"{path} would be {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
+            "write a .png or .tif."
+        )
+    writable(path)
+
+
 def output_format(path: str | os.PathLike[str]) -> str:
-    """The format that `write_image` will give to `path`, to ask before long work.
+    """The format that `write_image` will give to `path`.
 
     Raises:
         InputError: the suffix is none of `FORMATS`.
@@ -189,8 +310,6 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
 
 def _to_uint8(image: Image.Image, path: str) -> np.ndarray:
     """The pixels of any Pillow mode by the rules of `read_image`."""
-    if image.has_transparency_data:
-        _log.warning("%s has an alpha channel, which is dropped.", path)
     match image.mode:
         case "1" | "L" | "LA":
             return np.array(image.convert("L"))

@@ -26,7 +26,7 @@ from sesr_jax.data.colour import grey_to_rgb
 from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.pool import draw, turned
 from sesr_jax.data.sources import Pictures
-from sesr_jax.errors import InputError
+from sesr_jax.errors import needs
 
 _THREADS = 16
 
@@ -130,13 +130,8 @@ class Stream:
         Raises:
           InputError: Grain is not installed, or a picture cannot be read.
         """
-        try:
+        with needs("grain", "training on images that take more than config.data.device_bytes"):
             import grain
-        except ImportError as error:
-            raise InputError(
-                "images that do not fit on the device are read by Grain, which is not installed; run "
-                'pip install "sesr_jax[grain]", or raise config.data.device_bytes.'
-            ) from error
         size, devices = batch // part[1], jax.local_device_count()
         reader: Any = _Reader(self, seed, batch, size, part[0] * size, steps.stop)
         read = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=per_call * size)

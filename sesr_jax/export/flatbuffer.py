@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, needs
 
 Source: TypeAlias = bytes | str | os.PathLike[str]
 """A TFLite file's content, or its path."""
@@ -70,14 +70,24 @@ def content(source: Source) -> bytes:
     return data
 
 
+def tflite_schema() -> Any:
+    """The classes that are generated from TFLite's schema.
+
+    Raises:
+      InputError: they are not installed.
+    """
+    with needs("export", "reading and writing TFLite files"):
+        from ai_edge_litert import schema_py_generated
+    return schema_py_generated
+
+
 def read(source: Source) -> Any:
     """The schema's `ModelT`.
 
     Raises:
       InputError: there is no such file, it is not TFLite, or it is damaged.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     data = content(source)
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
@@ -112,8 +122,7 @@ def operators(model: Any) -> tuple[Operator, ...]:
 @functools.cache
 def enum_names(enum: str) -> dict[int, str]:
     """The names of one of the schema's enumerations by value, e.g. of "TensorType"."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     return {value: name for name, value in vars(getattr(schema, enum)).items() if name.isupper()}
 
 
@@ -136,8 +145,7 @@ def pack(model: Any) -> bytes:
 
 def with_unsigned_edges(data: bytes) -> bytes:
     """The model with UINT8 for an INT8 input or output: a QUANTIZE there adds 128 to the codes."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     model = read(data)
     (subgraph,) = model.subgraphs
     code = schema.OperatorCodeT()
@@ -166,8 +174,7 @@ def with_unsigned_edges(data: bytes) -> bytes:
 
 def with_metadata(source: Source, metadata: Mapping[str, Any]) -> bytes:
     """The model with `metadata` as JSON in the entry "sesr_jax"."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     model = read(source)
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(dict(metadata), sort_keys=True).encode(), np.uint8)

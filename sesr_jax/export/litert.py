@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata
+from sesr_jax.errors import InputError, needs
+from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata, tflite_schema
 from sesr_jax.graph import move_pixels, told_blocks
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
@@ -86,7 +86,8 @@ class TFLiteModel:
         Raises:
           InputError: there is no such file, or LiteRT cannot load it.
         """
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        with needs("export", "running TFLite files"):
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self._content = data = content(source)
         self._host_blocks = told_blocks(read_metadata(data).get("host_blocks", []))
@@ -213,8 +214,7 @@ def _registered(data: bytes) -> bytes:
     That version only adds int8, which the reference kernels execute; yet they are registered for
     version 1 alone (ai-edge-litert 2.3).
     """
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     model = read(data)
     for code in model.operatorCodes:
         if (code.builtinCode, code.version) == (schema.BuiltinOperator.DEPTH_TO_SPACE, 2):

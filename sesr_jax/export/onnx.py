@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax import __version__
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, needs
 from sesr_jax.export.checks import check_graph
 from sesr_jax.files import replacing
 from sesr_jax.graph import Arg, Graph, Node
@@ -114,13 +114,8 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
     check_graph(graph, CALLS, "ONNX")
     if ranges is not None:
         validate(graph, ranges, scheme)
-    try:
+    with needs("export", "writing ONNX files"):
         import onnx
-    except ImportError as error:
-        raise InputError(
-            "ONNX files need the package onnx, which is not installed; "
-            "run pip install 'sesr_jax[export]'."
-        ) from error
 
     writer = _Writer(graph, ranges or {}, scheme if weights_alone or ranges is not None else None)
     tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT

@@ -8,13 +8,12 @@ TensorFlow's converter has no such mode for convolutions: it folds the codes bac
 
 import numpy as np
 
-from sesr_jax.export.flatbuffer import OUTPUT_AXIS, enum_names, operators, pack, read
+from sesr_jax.export.flatbuffer import OUTPUT_AXIS, enum_names, operators, pack, read, tflite_schema
 
 
 def with_packed_weights(model: bytes) -> bytes:
     """The float TFLite model with the kernels of its convolutions as codes of 8 bits."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    schema = tflite_schema()
     found = read(model)
     (subgraph,) = found.subgraphs
     names = enum_names("TensorType")

@@ -7,6 +7,7 @@ network = find_network("runs/sesr_m5_x2")           # the folder of a run
 network = find_network("model.safetensors")         # a file
 """
 
+import difflib
 import json
 import os
 import pathlib
@@ -18,6 +19,9 @@ from sesr_jax.train import load_network
 
 FOLDER = pathlib.Path(__file__).parent
 """What is here ships: weights, and beside them what `sesr publish` says of them."""
+
+_FORMS = ("_expanded", "_qat")
+"""What follows the name of a network that is not the collapsed one in float."""
 
 
 def shipped() -> dict[str, pathlib.Path]:
@@ -44,8 +48,10 @@ def find_network(spec: str | os.PathLike[str]) -> network.Network:
         return network.load(path)
     if path.is_dir():
         return load_network(path)
-    known = ", ".join(files) or "none in this version"
+    known = [name for name in files if not name.endswith(_FORMS)]
+    near = difflib.get_close_matches(str(spec).lower(), files, n=1)
     raise InputError(
-        f"no trained network {str(spec)!r}: it must be a shipped one ({known}), the folder of a run or a "
-        ".safetensors file; train one with `sesr train`."
+        f"no trained network {str(spec)!r}: it must be a shipped one ({', '.join(known)}; also with "
+        f"{' or '.join(_FORMS)}), the folder of a run or a .safetensors file; "
+        + (f"did you mean {near[0]!r}?" if near else "train one with `sesr train`.")
     )

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, needs
 from sesr_jax.files import replacing
 
 
@@ -384,13 +384,9 @@ def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
 
 def _drawn(draw: Callable[[Any], None], height: float) -> str:
     """What `draw` puts on Matplotlib's axes, as an SVG file in which `_INK` and `_RULE` are to replace."""
-    try:
+    with needs("demo", "plots"):
         import matplotlib as mpl
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "plots need Matplotlib, which is not installed; run pip install 'sesr_jax[demo]'."
-        ) from error
 
     # Text stays text.
     style: dict[Any, Any] = {

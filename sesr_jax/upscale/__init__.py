@@ -3,6 +3,7 @@
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.onnx import from_onnx
+from sesr_jax.upscale.picture import picture_pairs, upscale_picture
 from sesr_jax.upscale.tflite import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaler import (
@@ -25,7 +26,9 @@ __all__ = [
     "in_domain",
     "load_upscaler",
     "photo_halo",
+    "picture_pairs",
     "quality_drop",
     "upscale_photo",
+    "upscale_picture",
     "upscale_tiled",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, needs
 from sesr_jax.graph import move_pixels, told_blocks, window_reach
 from sesr_jax.upscale.reach import Sight, Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
@@ -42,14 +42,9 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"no such file: {os.fspath(path)}; name an .onnx file.")
-    try:
+    with needs("export", f"running {os.fspath(path)}"):
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise InputError(
-            "ONNX files need the packages onnx and onnxruntime, which are not installed; "
-            "run pip install 'sesr_jax[export]'."
-        ) from error
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -148,6 +148,11 @@ def _in_windows(
         for length, size in zip((height, width), upscaler.tile or (1, 1), strict=True)
     ]
     filled = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    if upscaler.tile and _keeps_nothing(upscaler.tile, filled.shape[:2], halo, align):
+        raise InputError(
+            f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone, of which {halo} on "
+            f"each side only serve those inside; export it for {2 * halo + align} or more a side."
+        )
     return upscale_tiled(
         function,
         filled,
@@ -157,6 +162,12 @@ def _in_windows(
         align=align,
         progress=progress,
     )[: height * upscaler.scale, : width * upscaler.scale]
+
+
+def _keeps_nothing(tile: tuple[int, int], whole: tuple[int, ...], halo: int, align: int) -> bool:
+    return any(
+        size < length and size < 2 * halo + align for size, length in zip(tile, whole, strict=True)
+    )
 
 
 def _aligned(

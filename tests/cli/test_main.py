@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from sesr_jax.cli.main import VERBS, main
 from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.errors import InputError
+from sesr_jax.export.flatbuffer import enum_names
 from sesr_jax.models import network
 from sesr_jax.train.checkpoint import claim
 
@@ -166,6 +168,31 @@ def test_upscale_in_the_fastest_tiles_of_a_target_is_upscaling(weights, photo, t
     assert "no network of ours" in _refused(capsys, *bicubic)
 
 
+def test_upscale_of_a_folder_goes_past_what_is_damaged_and_on_another_time(photo, tmp_path, capsys):
+    source, target = tmp_path / "from", tmp_path / "to"
+    for name in ("a.png", "c.png"):
+        write_image(source / name, read_image(photo))
+    (source / "b.png").write_bytes(photo.read_bytes()[:500])
+    command = ["upscale", str(source), str(target), "--model", "bicubic_x2"]
+    assert main(command) == 2
+    printed = capsys.readouterr()
+    assert "2 upscaled, 0 were there already" in printed.out
+    assert "b.png can't be read" in printed.err
+    assert f"1 of 3 pictures were not upscaled, such as {source / 'b.png'}" in printed.err
+    before = (target / "a.png").stat().st_mtime_ns
+    write_image(source / "b.png", read_image(photo))
+    assert main(command) == 0
+    assert "1 upscaled, 2 were there already" in capsys.readouterr().out
+    assert (target / "a.png").stat().st_mtime_ns == before
+    assert all(read_image(target / f"{name}.png").shape == (200, 280, 3) for name in "abc")
+
+
+def test_upscale_of_what_is_larger_than_pillow_likes(photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)  # ours sets it, and it is put back
+    command = ["upscale", str(photo), str(tmp_path / "b.png"), "--model", "bicubic_x2"]
+    assert main(command) == 0
+
+
 def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
     out = tmp_path / "large.png"
     assert main(["upscale", str(photo), str(out), "--model", "bicubic_x3"]) == 0
@@ -238,6 +265,38 @@ def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):
     command = ["eval", "--model", str(weights), "--data", str(photo.parent)]
     assert main([*command, "--protocol", "rgb"]) == 0
     assert "protocol rgb" in capsys.readouterr().out
+
+
+def test_what_an_extra_brings_is_named_where_it_is_missing(
+    weights, photo, tmp_path, capsys, monkeypatch
+):
+    command = ["export", "--model", weights, "--size", "40x40", "--calibrate", photo.parent]
+    for name in ("m.tflite", "m.onnx"):
+        assert main([str(arg) for arg in (*command, "--out", tmp_path / name)]) == 0
+    capsys.readouterr()
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("ai_edge_litert", "tensorflow", "onnx", "onnxruntime"):
+            monkeypatch.setitem(sys.modules, name, None)
+    enum_names.cache_clear()
+    lite, onnx_file = tmp_path / "m.tflite", tmp_path / "m.onnx"
+    for argv in (
+        ("upscale", photo, tmp_path / "o.png", "--model", lite),
+        ("upscale", photo, tmp_path / "o.png", "--model", onnx_file),
+        ("inspect", lite),
+        ("verify", lite),
+        ("latency", lite),
+        (*command, "--out", tmp_path / "n.tflite"),
+        (*command, "--out", tmp_path / "n.onnx"),
+    ):
+        assert "pip install 'sesr_jax[export]'" in _refused(capsys, *argv)
+
+
+def test_eval_finds_all_sets_before_it_measures_the_first(photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sesr_jax.compare.sets.evaluate", None)  # which would be a TypeError
+    command = ["eval", "--model", "bicubic_x2", "--data", photo.parent, "--data", tmp_path / "no"]
+    assert "no is not a folder" in _refused(capsys, *command)
+    command = [*command[:5], "--json", tmp_path]
+    assert "it is a folder" in _refused(capsys, *command)
 
 
 def test_bad_input_is_one_sentence(weights, photo, tmp_path, capsys):

@@ -1,0 +1,66 @@
+"""Picture files, larger: with their alpha, colour profile and EXIF.
+
+upscale_picture(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
+"""
+
+import os
+import pathlib
+
+from sesr_jax.data import check_output, list_images, read_photo, write_image
+from sesr_jax.errors import InputError
+from sesr_jax.upscale.tiles import Progress
+from sesr_jax.upscale.upscaler import Upscaler, bicubic, upscale_photo
+
+
+def upscale_picture(
+    upscaler: Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    tile: int | tuple[int, int] | None = 256,
+    progress: Progress | None = None,
+) -> tuple[int, int]:
+    """Writes the picture `source`, larger, as `target`; alpha is upscaled bicubically.
+
+    Args:
+      upscaler: what upscales.
+      source: PNG, JPEG, WebP, BMP or TIFF.
+      target: whose suffix decides the format; missing folders are made.
+      tile: as of `upscale_photo`.
+      progress: called as ``progress(done, total)`` after each tile.
+
+    Returns:
+      The height and width written.
+
+    Raises:
+      InputError: `source` cannot be read, `target` cannot be written or is `source`, or the tile is too
+        small for the network.
+    """
+    if pathlib.Path(target).exists() and os.path.samefile(source, target):
+        raise InputError(f"{target} is the picture itself, which would be lost; name another file.")
+    photo = read_photo(source)
+    height, width = (upscaler.scale * n for n in photo.pixels.shape[:2])
+    check_output(target, (height, width))
+    large = upscale_photo(upscaler, photo.pixels, tile=tile, progress=progress)
+    alpha = None
+    if photo.alpha is not None:
+        alpha = upscale_photo(bicubic(upscaler.scale), photo.alpha)
+    write_image(target, large, alpha=alpha, metadata=photo.metadata)
+    return height, width
+
+
+def picture_pairs(
+    source: str | os.PathLike[str], target: str | os.PathLike[str]
+) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    """Each picture in the folder `source` and in those inside it, and its place under `target`.
+
+    Raises:
+      InputError: `source` holds no picture, or holds `target`, whose pictures would become larger at the
+        next time.
+    """
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    if target.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{target} lies in {source}; name a folder outside it.")
+    return [
+        (path, target / path.relative_to(source)) for path in list_images(source, recursive=True)
+    ]

@@ -1,0 +1,142 @@
+"""Picture files: what of them is kept, and what is refused before the work."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms
+
+from sesr_jax.data import read_image, read_photo, write_image
+from sesr_jax.errors import InputError
+from sesr_jax.upscale import bicubic, picture_pairs, upscale_photo, upscale_picture
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def codes(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_alpha_is_upscaled_bicubically(tmp_path, mode, suffix):
+    pixels = codes(9, 7, len(mode))
+    Image.fromarray(pixels, mode=None).save(tmp_path / "a.png")
+    assert upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / f"b{suffix}") == (18, 14)
+    large = read_photo(tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(large.alpha, upscale_photo(bicubic(2), pixels[..., -1]))
+    colours = upscale_photo(bicubic(2), pixels[..., :3] if mode == "RGBA" else pixels[..., 0])
+    if suffix == ".webp" and mode == "LA":  # it has no grey
+        colours = np.repeat(colours[..., None], 3, axis=-1)
+    seen = large.alpha > 0  # WebP does not keep colours that nobody sees
+    np.testing.assert_array_equal(large.pixels[seen], colours[seen])
+
+
+@pytest.mark.parametrize("transparency", [0, bytes([0, 128, 255])])
+def test_alpha_of_a_palette(tmp_path, transparency):
+    image = Image.frombytes("P", (3, 2), bytes([0, 1, 2, 2, 1, 0]))
+    image.putpalette(bytes([255, 0, 0, 0, 255, 0, 9, 8, 7]))
+    image.save(tmp_path / "a.png", transparency=transparency)
+    steps = [0, 255, 255] if transparency == 0 else list(transparency)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").alpha, [steps, steps[::-1]])
+
+
+def test_a_format_without_alpha_says_that_it_is_dropped(tmp_path, caplog):
+    Image.fromarray(codes(6, 5, 4)).save(tmp_path / "a.png")
+    with caplog.at_level(logging.WARNING, logger="sesr_jax"):
+        upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / "b.jpg")
+    assert "alpha is dropped" in caplog.text
+    assert read_photo(tmp_path / "b.jpg").alpha is None
+
+
+@pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif"])
+@pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.webp"])
+def test_profile_and_exif_are_kept_and_the_orientation_is_applied(tmp_path, source, target):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Model] = "a camera"
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.ExifImageWidth] = 7
+    details[ExifTags.Base.DateTimeOriginal] = "2026:01:02 03:04:05"
+    Image.fromarray(codes(9, 7, 3)).save(tmp_path / source, exif=exif, icc_profile=PROFILE)
+    upscale_picture(bicubic(2), tmp_path / source, tmp_path / target)
+    with Image.open(tmp_path / target) as large:
+        assert large.size == (18, 14)
+        assert large.info["icc_profile"] == PROFILE
+        if target == "b.tif":
+            return
+        kept = large.getexif()
+        assert kept[ExifTags.Base.Model] == "a camera"
+        assert kept.get(ExifTags.Base.Orientation, 1) == 1
+        details = kept.get_ifd(ExifTags.IFD.Exif)
+        assert details[ExifTags.Base.DateTimeOriginal] == "2026:01:02 03:04:05"
+        assert ExifTags.Base.ExifImageWidth not in details
+
+
+def test_the_profile_of_inks_is_not_that_of_the_rgb_made_of_them(tmp_path):
+    Image.fromarray(codes(6, 5, 4), "CMYK").save(tmp_path / "a.jpg", icc_profile=PROFILE)
+    assert not read_photo(tmp_path / "a.jpg").metadata
+
+
+def test_a_bmp_has_pixels_alone(tmp_path):
+    Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.png", icc_profile=PROFILE)
+    upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / "b.bmp")
+    assert not read_photo(tmp_path / "b.bmp").metadata
+
+
+def _never(done, total):
+    raise AssertionError("the work was begun")
+
+
+def test_the_picture_itself_is_no_place_to_write(tmp_path):
+    write_image(tmp_path / "a.png", codes(6, 5, 3))
+    os.symlink(tmp_path / "a.png", tmp_path / "b.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for name in ("a.png", "b.png"):
+        with pytest.raises(InputError, match=r"\.png is the picture itself"):
+            upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / name, progress=_never)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("b.webp", "would be 16400×4 pixels: .* at most 16383"),
+        ("b.gif", "must end in"),
+        ("a.png/b.png", "can't be written"),
+        ("folder.png", "it is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, target, message):
+    write_image(tmp_path / "a.png", codes(2, 8200))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(InputError, match=message):
+        upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / target, progress=_never)
+    assert {file.name for file in tmp_path.iterdir()} == {"a.png", "folder.png"}
+
+
+def test_pictures_of_a_folder_keep_their_places(tmp_path):
+    for name in ("a.png", "in/b.jpg"):
+        write_image(tmp_path / "from" / name, codes(6, 5, 3))
+    (tmp_path / "from" / "notes.txt").write_text("no picture")
+    pairs = picture_pairs(tmp_path / "from", tmp_path / "to")
+    assert pairs == [(tmp_path / "from" / n, tmp_path / "to" / n) for n in ("a.png", "in/b.jpg")]
+    for inside in (tmp_path / "from", tmp_path / "from" / "large"):
+        with pytest.raises(InputError, match="lies in"):
+            picture_pairs(tmp_path / "from", inside)
+
+
+def test_what_of_a_file_is_not_read_is_said(tmp_path, caplog):
+    frames = [Image.fromarray(codes(6, 5, 3)), Image.fromarray(255 - codes(6, 5, 3))]
+    frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
+    deep = Image.fromarray(codes(6, 5).astype(np.uint16) * 257)
+    deep.save(tmp_path / "deep.png")
+    with caplog.at_level(logging.WARNING, logger="sesr_jax"):
+        np.testing.assert_array_equal(read_photo(tmp_path / "two.png").pixels, codes(6, 5, 3))
+        np.testing.assert_array_equal(read_photo(tmp_path / "deep.png").pixels, codes(6, 5))
+        read_image(tmp_path / "two.png")
+    assert [record.getMessage().split(" has ")[1] for record in caplog.records] == [
+        "2 frames, of which the first one is read.",
+        "samples of 16 bits, of which the high ones are read.",
+    ]
