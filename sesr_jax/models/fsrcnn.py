@@ -10,6 +10,8 @@ from sesr_jax.models.layers import PReLU
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
+_he = nn.initializers.he_normal()
+
 
 class FSRCNN(nn.Module):
     """``[N, H, W, 1]`` in [0, 1] to ``[N, s·H, s·W, 1]``: FSRCNN(d, s, m) of the paper's §3.4.
@@ -37,8 +39,9 @@ class FSRCNN(nn.Module):
         layers += [("expand", self.features, 1)]
         h = x
         for name, features, size in layers:
-            h = PReLU(name=f"{name}_prelu")(conv(features, dense(size), name=name)(h))
-        # The paper draws the last kernel from N(0, 0.001²).
+            form = dense(size, start=_he)
+            h = PReLU(name=f"{name}_prelu")(conv(features, form, name=name)(h))
+        # The paper draws the last kernel from N(0, 0.001²), and the others as He et al. (2015) do.
         kernel = self.param(
             "deconv", nn.initializers.normal(1e-3), (9, 9, self.features, 1)
         ).astype(x.dtype)
