@@ -9,7 +9,10 @@ _COLABS = sorted((pathlib.Path(__file__).parents[1] / "colabs").glob("*.ipynb"))
 _colabs = pytest.mark.parametrize("path", _COLABS, ids=lambda p: p.stem)
 
 # What the cell tagged "parameters" is overruled by.
-_SMOKE = {"reparam_algebra": {"steps": 2, "seeds": 1, "forms": ("dense",)}}
+_SMOKE = {
+    "reparam_algebra": {"steps": 2, "seeds": 1, "forms": ("dense",)},
+    "upscale_photos": {"steps": 10},
+}
 
 
 def _code(path: pathlib.Path) -> list[dict]:
@@ -46,3 +49,12 @@ def test_notebooks_run(path, monkeypatch):
             overruled = True
     assert overruled
     mpl.use(backend)
+
+
+@_colabs
+def test_a_notebook_on_its_own_asks_where_the_package_is(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    install = next(cell for cell in _code(path) if "REPOSITORY" in "".join(cell["source"]))
+    with pytest.raises(AssertionError, match="REPOSITORY says where the package is"):
+        exec("".join(install["source"]), {})
