@@ -24,6 +24,7 @@ _EXTRAS = {
     "npu": ["ethos-u-vela>=4.5"],
     "tensorboard": ["tensorboardX>=2.6"],
     "tfds": ["importlib_resources", "tensorflow-cpu>=2.20", "tensorflow-datasets>=4.9.7"],
+    "video": ["av>=18"],
     "bench": ["scikit-image>=0.25"],
 }
 _EXTRAS["test"] = [
@@ -38,6 +39,7 @@ _EXTRAS["test"] = [
     *_EXTRAS["npu"],
     *_EXTRAS["tensorboard"],
     *_EXTRAS["tfds"],
+    *_EXTRAS["video"],
 ]
 _EXTRAS["all"] = sorted({package for extra in _EXTRAS.values() for package in extra})
 

@@ -80,6 +80,7 @@ _HEAVY = (
     "ethosu",
     "onnx",
     "onnxruntime",
+    "av",
 )
 
 

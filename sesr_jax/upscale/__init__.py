@@ -1,4 +1,4 @@
-"""Upscaling photos of any size: tiles, upscalers, .tflite and .onnx files."""
+"""Upscaling photos of any size, and videos: tiles, upscalers, .tflite and .onnx files."""
 
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
@@ -12,11 +12,15 @@ from sesr_jax.upscale.upscaler import (
     from_network,
     in_domain,
     photo_halo,
+    upscale_luma,
     upscale_photo,
 )
+from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, upscale_video, video_codec
 
 __all__ = [
+    "VIDEO_FORMATS",
     "Progress",
+    "UpscaledVideo",
     "Upscaler",
     "bicubic",
     "check_drop",
@@ -28,7 +32,10 @@ __all__ = [
     "photo_halo",
     "picture_pairs",
     "quality_drop",
+    "upscale_luma",
     "upscale_photo",
     "upscale_picture",
     "upscale_tiled",
+    "upscale_video",
+    "video_codec",
 ]

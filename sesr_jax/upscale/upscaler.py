@@ -128,6 +128,25 @@ def upscale_photo(
     return result if colour else result[..., 0]
 
 
+def upscale_luma(
+    upscaler: Upscaler, y: np.ndarray, *, tile: int | tuple[int, int] | None = 256
+) -> np.ndarray:
+    """A plane of Y `upscaler.scale` times as large, by a network of one channel, neither clipped nor rounded.
+
+    Args:
+      upscaler: what upscales.
+      y: float32 ``[h, w, 1]``, codes of 255 in studio range: black is 16 / 255 and white 235 / 255.
+      tile: as of `upscale_photo`.
+
+    Returns:
+      float32 ``[scale·h, scale·w, 1]``.
+
+    Raises:
+      InputError: the tile is too small for the network's halo.
+    """
+    return _in_windows(upscaler, y, upscaler.function, tile=tile, halo=upscaler.halo)
+
+
 def _in_windows(
     upscaler: Upscaler,
     image: np.ndarray,
@@ -204,7 +223,7 @@ def _upscale_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
     if upscaler.tile is not None:
         with contextlib.suppress(InputError):  # of a file that has one size
             return np.asarray(upscaler.function(y[None]))[0]
-    return _in_windows(upscaler, y, upscaler.function, tile=None, halo=upscaler.halo)
+    return upscale_luma(upscaler, y, tile=None)
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:

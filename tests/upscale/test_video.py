@@ -1,0 +1,501 @@
+"""Videos: every frame is what its planes become by themselves, and all else is what it was.
+
+Where codes are compared, both files are FFV1, which loses nothing.
+"""
+
+import dataclasses
+import logging
+import sys
+from fractions import Fraction
+
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax.data import imresize, write_image
+from sesr_jax.errors import InputError
+from sesr_jax.models import network
+from sesr_jax.upscale import Upscaler, bicubic, from_network, upscale_video, video
+
+av = pytest.importorskip("av")
+
+_CHAPTER = {
+    "id": 1,
+    "start": 100,
+    "end": 400,
+    "time_base": Fraction(1, 1000),
+    "metadata": {"title": "Act I"},
+}
+_UNEVEN = [0, 100, 150, 300, 333, 500, 600, 640]  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def small() -> Upscaler:
+    return from_network(
+        network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
+    )
+
+
+@pytest.fixture
+def lossless(monkeypatch):
+    """Makes .mkv files of FFV1."""
+    monkeypatch.setitem(video.VIDEO_FORMATS, ".mkv", "ffv1")
+
+
+def _planes(frame):
+    """The codes of each plane, in its own memory."""
+    dtype = np.dtype("u1" if frame.format.components[0].bits == 8 else "<u2")
+    return [
+        np.ndarray((p.height, p.line_size // dtype.itemsize), dtype, buffer=p)[:, : p.width]
+        for p in frame.planes
+    ]
+
+
+def _picture(shape, seed, peak):
+    """A smooth picture, as a large one of few pixels is, with codes up to the ends of the range."""
+    coarse = np.random.default_rng(seed).uniform(-0.3, 1.3, (4, 5))
+    return np.clip(np.rint(imresize(coarse, shape=shape) * peak), 0, peak)
+
+
+def _film(path, codec="libx264", fmt="yuv420p", *, size=(32, 48), times=_UNEVEN, **told):
+    """Writes a video with `times` in milliseconds; returns the planes of its frames.
+
+    `told` may hold the codec of its sound, how long the last frame lasts, a rotation, metadata, chapters,
+    and settings of the encoder.
+    """
+    sound, rotation = told.pop("sound", None), told.pop("rotation", None)
+    last = told.pop("last", 100)
+    frames = []
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream(codec, rate=10)
+        stream.height, stream.width = size
+        stream.pix_fmt = fmt
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        stream.codec_context.flags |= av.codec.context.Flags.frame_duration
+        if rotation:
+            stream.set_display_rotation(rotation)
+        target.metadata.update(told.pop("metadata", {}))
+        target.set_chapters(told.pop("chapters", []))
+        for key, value in told.items():
+            setattr(stream.codec_context, key, value)
+        if sound:
+            audio = target.add_stream(sound, rate=48000)
+            audio.metadata["language"] = "deu"
+        for index, time in enumerate(times):
+            frame = av.VideoFrame(size[1], size[0], fmt)
+            peak = (1 << frame.format.components[0].bits) - 1
+            for number, plane in enumerate(_planes(frame)):
+                plane[...] = _picture(plane.shape, 10 * index + number, peak)
+            frames.append([plane.copy() for plane in _planes(frame)])
+            frame.pts, frame.time_base, frame.duration = time, Fraction(1, 1000), 100
+            if index == len(times) - 1:
+                frame.duration = last
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+        if sound:
+            step = audio.codec_context.frame_size or 960
+            for start in range(0, 48 * times[-1], step):
+                tone = np.sin((start + np.arange(step)) * 0.06).astype(np.float32) * 0.4
+                kind = audio.codec_context.format.name
+                samples = np.stack([tone, tone]) if kind == "fltp" else tone.repeat(2)[None]
+                if kind != "fltp":
+                    samples, kind = np.rint(samples * 32767).astype(np.int16), "s16"
+                block = av.AudioFrame.from_ndarray(samples, format=kind, layout="stereo")
+                block.sample_rate, block.pts = 48000, start
+                target.mux(audio.encode(block))
+            target.mux(audio.encode(None))
+    return frames
+
+
+def _read(path):
+    """The times and planes of the frames, and the first frame."""
+    with av.open(str(path)) as source:
+        frames = list(source.decode(video=0))
+        return [f.pts * f.time_base for f in frames], [_planes(f) for f in frames], frames[0]
+
+
+def _packets(path, kind):
+    with av.open(str(path)) as source:
+        (stream,) = getattr(source.streams, kind)
+        return [(p.pts * p.time_base, bytes(p)) for p in source.demux(stream) if p.size]
+
+
+def _luma(upscaler, codes, peak=255, to_studio=lambda y: y, back=lambda y: y):
+    y = to_studio(codes / peak).astype(np.float32)[None, ..., None]
+    large = back(np.asarray(upscaler.function(y))[0, ..., 0].astype(np.float64))
+    return large * peak
+
+
+def _rounded(values, peak=255):
+    return np.clip(np.floor(values + 0.5), 0, peak)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "peak", "unit"),
+    [
+        ("yuv420p", 255, 255),
+        ("yuv422p", 255, 255),
+        ("yuv444p", 255, 255),
+        ("gray", 255, 255),
+        ("yuv420p10le", 1023, 1020),
+    ],
+)
+def test_luma_is_the_network_s_and_chroma_bicubic(tmp_path, lossless, small, fmt, peak, unit):
+    was = _film(tmp_path / "a.mkv", "ffv1", fmt, times=[0, 100, 200])
+    done = upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mkv")
+    times, large, first = _read(tmp_path / "b.mkv")
+    assert first.format.name == fmt
+    assert done == video.UpscaledVideo(frames=3, input_size=(32, 48), output_size=(64, 96))
+    assert times == [0, Fraction(1, 10), Fraction(1, 5)]
+    with av.open(str(tmp_path / "b.mkv")) as target:
+        assert target.streams.video[0].average_rate == 10
+    for (luma, *chroma), (large_luma, *large_chroma) in zip(was, large, strict=True):
+        want = _luma(small, luma, unit)
+        assert np.abs(large_luma - np.clip(want, 0, peak)).max() < 0.51
+        assert len(chroma) == len(large_chroma)
+        for plane, large_plane in zip(chroma, large_chroma, strict=True):
+            want = _rounded(imresize(plane.astype(np.float64), 2), peak)
+            np.testing.assert_array_equal(large_plane, want)
+
+
+def test_full_range_is_brought_to_the_studio_range_and_back(tmp_path, lossless, small):
+    was = _film(tmp_path / "a.mkv", "ffv1", times=[0], color_range=2)
+    upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mkv")
+    _, large, first = _read(tmp_path / "b.mkv")
+    assert first.color_range == 2
+    want = _luma(
+        small, was[0][0], 255, lambda y: (16 + 219 * y) / 255, lambda y: (255 * y - 16) / 219
+    )
+    assert np.abs(large[0][0] - np.clip(want, 0, 255)).max() < 0.51
+    studio = _luma(small, was[0][0])
+    assert np.abs(large[0][0] - np.clip(studio, 0, 255)).max() > 1  # the test can tell
+
+
+def test_tiles_and_fixed_sizes_give_the_same_frames(tmp_path, lossless, small):
+    shapes = set()
+
+    def function(x):
+        shapes.add(x.shape)
+        return small.function(x)
+
+    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    _, (whole,), _ = _upscaled(small, tmp_path, tile=None)
+    _, (tiled,), _ = _upscaled(dataclasses.replace(small, function=function), tmp_path, tile=24)
+    assert shapes == {(1, 24, 24, 1)}
+    shapes.clear()
+    fixed = dataclasses.replace(small, function=function, tile=(20, 28))
+    _, (held,), _ = _upscaled(fixed, tmp_path)
+    assert shapes == {(1, 20, 28, 1)}
+    for planes in (tiled, held):
+        for plane, want in zip(planes, whole, strict=True):
+            assert np.abs(plane.astype(int) - want).max() <= 1  # a tie that rounds either way
+
+
+def _upscaled(upscaler, folder, **options):
+    upscale_video(upscaler, folder / "a.mkv", folder / "b.mkv", **options)
+    return _read(folder / "b.mkv")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("film")
+    _film(
+        folder / "a.mp4",
+        sound="aac",
+        rotation=90,
+        metadata={"title": "Großes Kino", "comment": "x"},
+        chapters=[_CHAPTER],
+        colorspace=1,
+        color_primaries=1,
+        color_trc=1,
+        color_range=1,
+        sample_aspect_ratio=Fraction(4, 3),
+    )
+    calls = []
+    upscale_video(
+        bicubic(2), folder / "a.mp4", folder / "b.mp4", progress=lambda *args: calls.append(args)
+    )
+    return folder, calls
+
+
+def test_times_are_kept(film):
+    folder, _ = film
+    times, _, _ = _read(folder / "b.mp4")
+    assert times == [Fraction(ms, 1000) for ms in _UNEVEN]
+    with av.open(str(folder / "a.mp4")) as a, av.open(str(folder / "b.mp4")) as b:
+        assert b.streams.video[0].time_base == a.streams.video[0].time_base
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_the_last_frame_lasts_as_long(tmp_path, suffix):
+    """MP4 counts from one packet to the next in the order of decoding, and cannot tell it."""
+    _film(tmp_path / "a.mkv", "ffv1", times=[0, 100, 200], last=700)
+    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
+    with av.open(str(tmp_path / f"b{suffix}")) as target:
+        assert target.duration == 900_000  # microseconds
+
+
+def test_sound_is_copied_to_the_last_bit(film):
+    folder, _ = film
+    packets = _packets(folder / "b.mp4", "audio")
+    assert len(packets) > 20
+    assert packets == _packets(folder / "a.mp4", "audio")
+
+
+def test_tags_are_kept(film):
+    folder, _ = film
+    with av.open(str(folder / "a.mp4")) as a, av.open(str(folder / "b.mp4")) as b:
+        assert b.metadata["title"] == "Großes Kino"
+        assert b.metadata["comment"] == "x"
+        assert b.streams.audio[0].metadata["language"] == "deu"
+        assert [s.type for s in b.streams] == [s.type for s in a.streams]
+        assert b.chapters() == a.chapters()
+        assert b.chapters()[0]["metadata"] == _CHAPTER["metadata"]
+        assert b.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    first = _read(folder / "b.mp4")[2]
+    assert (first.width, first.height) == (96, 64)
+    assert first.rotation == 90
+    assert (first.colorspace, first.color_primaries, first.color_trc) == (1, 1, 1)
+    assert first.color_range == 1
+
+
+def test_nothing_is_said_where_nothing_is_lost(film, tmp_path, caplog):
+    folder, _ = film
+    upscale_video(bicubic(2), folder / "a.mp4", tmp_path / "b.mp4")
+    assert not caplog.records
+
+
+def test_progress_tells_each_frame(film):
+    _, calls = film
+    assert calls == [(n, len(_UNEVEN)) for n in range(1, len(_UNEVEN) + 1)]
+
+
+def test_h264_is_near_what_was_encoded(film):
+    """CRF 16 is lossy: by a mean of less than two codes on smooth pictures."""
+    folder, _ = film
+    for (luma, *_), (large, *_) in zip(
+        _read(folder / "a.mp4")[1], _read(folder / "b.mp4")[1], strict=True
+    ):
+        want = _luma(bicubic(2), luma)
+        assert np.abs(large - np.clip(want, 0, 255)).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".webm", ".MP4"])
+def test_every_container(tmp_path, suffix):
+    _film(tmp_path / "a.mkv", sound="libopus" if suffix == ".webm" else "aac")
+    out = tmp_path / f"b{suffix}"
+    upscale_video(bicubic(2), tmp_path / "a.mkv", out)
+    times, planes, first = _read(out)
+    assert [round(1000 * (time - times[0])) for time in times] == _UNEVEN
+    assert (first.width, first.height, len(planes)) == (96, 64, len(_UNEVEN))
+    sound = [data for _, data in _packets(out, "audio")]
+    assert sound == [data for _, data in _packets(tmp_path / "a.mkv", "audio")]
+
+
+def test_sound_that_a_container_does_not_take_is_left_out(tmp_path, caplog):
+    _film(tmp_path / "a.mkv", sound="aac", times=[0, 100])
+    with caplog.at_level(logging.WARNING):
+        upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.webm")
+    assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
+        "a.mkv: stream 1 (audio) is left out ('webm' format does not support 'aac' codec)."
+    ]
+    with av.open(str(tmp_path / "b.webm")) as target:
+        assert [s.type for s in target.streams] == ["video"]
+
+
+def test_subtitles_and_attachments_are_copied_or_left_out(tmp_path, caplog):
+    _film(tmp_path / "silent.mkv")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,400\nWords.\n")
+    with (
+        av.open(str(tmp_path / "silent.mkv")) as pictures,
+        av.open(str(tmp_path / "a.srt")) as words,
+        av.open(str(tmp_path / "a.mkv"), "w") as target,
+    ):
+        inputs = [pictures.streams.video[0], words.streams.subtitles[0]]
+        outputs = [target.add_stream_from_template(s, opaque=True) for s in inputs]
+        outputs[1].disposition = av.stream.Disposition.forced
+        target.add_attachment("font.ttf", "font/ttf", b"letters")
+        for source, stream in zip((words, pictures), reversed(outputs), strict=True):
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = stream
+                    target.mux(packet)
+    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.mkv")
+    assert _packets(tmp_path / "b.mkv", "subtitles") == [(Fraction(1, 10), b"Words.")]
+    with av.open(str(tmp_path / "b.mkv")) as target:
+        assert [each.data for each in target.streams.attachments] == [b"letters"]
+        assert target.streams.subtitles[0].disposition == av.stream.Disposition.forced
+    assert not caplog.records
+    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.mp4")
+    assert "stream 1 (subtitle) is left out" in caplog.text
+    assert "stream 2 (attachment) is left out" in caplog.text
+
+
+def test_a_network_of_rgb_sees_the_video_s_own_colours(tmp_path, lossless):
+    seen = []
+
+    def function(x):
+        seen.append(np.asarray(x))
+        return bicubic(2).function(x)
+
+    with av.open(str(tmp_path / "a.mkv"), "w") as target:
+        stream = target.add_stream("ffv1", rate=10)
+        stream.height, stream.width = 32, 48
+        stream.codec_context.colorspace = 1
+        frame = av.VideoFrame(48, 32, "yuv420p")
+        for plane, code in zip(_planes(frame), (120, 100, 150), strict=True):
+            plane[...] = code
+        frame.pts = 0
+        target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    rgb = dataclasses.replace(bicubic(2), channels=3, function=function)
+    _, (planes,), first = _upscaled(rgb, tmp_path)
+    y, u, v = (120 - 16) / 219, (100 - 128) / 224, (150 - 128) / 224
+    want = (y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u)  # BT.709
+    assert np.abs(seen[0] * 255 - np.array(want) * 255).max() < 0.6
+    assert (first.format.name, first.colorspace) == ("yuv420p", 1)
+    for plane, code in zip(planes, (120, 100, 150), strict=True):
+        assert (plane == code).all()
+
+
+def test_rgb_videos_become_bt_601(tmp_path, lossless):
+    with av.open(str(tmp_path / "a.mkv"), "w") as target:
+        stream = target.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "bgr0"
+        stream.codec_context.color_range = 2
+        colour = np.full((32, 48, 3), (200, 30, 90), np.uint8)
+        target.mux(stream.encode(av.VideoFrame.from_ndarray(colour, "rgb24")))
+        target.mux(stream.encode(None))
+    _, (planes,), first = _upscaled(bicubic(2), tmp_path)
+    assert (first.format.name, first.colorspace, first.color_range) == ("yuv444p", 6, 1)
+    for plane, code in zip(planes, (91.3, 129.2, 198.4), strict=True):
+        assert np.abs(plane - code).max() <= 1
+
+
+@pytest.mark.parametrize(("suffix", "fmt"), [(".mp4", "yuv444p"), (".webm", "yuv420p")])
+def test_odd_sides(tmp_path, caplog, suffix, fmt):
+    """H.264 gets all its chroma, at the place where it was, and VP9 keeps it subsampled."""
+    was = _film(tmp_path / "a.mkv", "ffv1", size=(15, 21), times=[0, 100])
+    with caplog.at_level(logging.WARNING):
+        done = upscale_video(bicubic(3), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
+    assert done.output_size == (45, 63)
+    _, large, first = _read(tmp_path / f"b{suffix}")
+    assert (first.height, first.width, first.format.name) == (45, 63, fmt)
+    assert ("becomes yuv444p" in caplog.text) == (fmt == "yuv444p")
+    factor = 6 if fmt == "yuv444p" else 3
+    for planes, large_planes in zip(was, large, strict=True):
+        for plane, got in zip(planes[1:], large_planes[1:], strict=True):
+            want = imresize(plane.astype(np.float64), factor)[: got.shape[0], : got.shape[1]]
+            assert np.abs(got - want.clip(0, 255)).mean() < 4  # the codecs' loss
+
+
+def test_grey_and_ten_bits_in_webm(tmp_path, caplog):
+    """VP9 knows no grey, and PyAV's encoder no ten bits."""
+    was = _film(tmp_path / "a.mkv", "ffv1", "gray10le", times=[0, 100])
+    with caplog.at_level(logging.WARNING):
+        upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.webm")
+    assert "has 10 bits a sample, of which 8 are kept" in caplog.text
+    _, ((luma, *chroma), _), first = _read(tmp_path / "b.webm")
+    assert first.format.name == "yuv420p"
+    assert all(np.abs(plane.astype(int) - 128).max() <= 2 for plane in chroma)
+    want = _luma(bicubic(2), was[0][0], 1020) / 4
+    assert np.abs(luma - np.clip(want, 0, 255)).mean() < 3  # the codec's loss
+
+
+def test_bare_streams_get_the_times_of_their_rate(tmp_path):
+    _film(tmp_path / "a.h264", times=[0, 100, 200])
+    upscale_video(bicubic(2), tmp_path / "a.h264", tmp_path / "b.mp4")
+    times, _, _ = _read(tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "a.h264")) as source:
+        step = 1 / source.streams.video[0].average_rate
+        assert all(frame.pts is None for frame in source.decode(video=0))
+    assert times == [0, step, 2 * step]
+
+
+def test_a_video_that_changes_its_size(tmp_path):
+    _film(tmp_path / "a.h264", times=[0, 100])
+    _film(tmp_path / "b.h264", times=[0, 100], size=(64, 64))
+    both = (tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes()
+    (tmp_path / "c.h264").write_bytes(both)
+    with pytest.raises(InputError, match="from 48×32 to 64×64 after 2 frames"):
+        upscale_video(bicubic(2), tmp_path / "c.h264", tmp_path / "d.mp4")
+    assert not (tmp_path / "d.mp4").exists()
+
+
+def _refused(source, target, match, upscaler=None):
+    """Refused by that sentence, with nothing left behind and what stood there still standing."""
+    before = {p: p.read_bytes() for p in source.parent.iterdir() if p.is_file()}
+    with pytest.raises(InputError, match=match):
+        upscale_video(upscaler or bicubic(2), source, target)
+    assert {p: p.read_bytes() for p in source.parent.iterdir() if p.is_file()} == before
+
+
+def test_damaged_videos(tmp_path):
+    times = range(0, 1200, 100)
+    for name in ("a.mkv", "a.mp4"):
+        _film(tmp_path / name, times=times)
+    (tmp_path / "out.mp4").write_bytes(b"old")
+    whole = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
+    _refused(tmp_path / "cut.mkv", tmp_path / "out.mp4", r"cut\.mkv is damaged.*after [5-8] frames")
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    _refused(tmp_path / "cut.mp4", tmp_path / "out.mp4", "can't be read as a video")
+    hurt = bytearray(whole)
+    middle = slice(len(whole) * 4 // 10, len(whole) * 6 // 10)
+    hurt[middle] = b"\xaa" * len(hurt[middle])
+    (tmp_path / "hurt.mp4").write_bytes(hurt)
+    _refused(tmp_path / "hurt.mp4", tmp_path / "out.mp4", r"hurt\.mp4 is damaged.*after [1-9] fr")
+
+
+def test_files_that_are_no_video(tmp_path):
+    out = tmp_path / "out.mp4"
+    _refused(tmp_path / "none.mp4", out, "is not a file")
+    (tmp_path / "text.mp4").write_text("no film")
+    _refused(tmp_path / "text.mp4", out, "can't be read as a video")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    _refused(tmp_path / "empty.mp4", out, "can't be read as a video")
+    with av.open(str(tmp_path / "tone.wav"), "w") as target:
+        stream = target.add_stream("pcm_s16le", rate=48000)
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 2000), np.int16), "s16", "stereo")
+        tone.sample_rate = 48000
+        target.mux(stream.encode(tone))
+    _refused(tmp_path / "tone.wav", out, "holds no video")
+    write_image(tmp_path / "cover.png", np.zeros((8, 8, 3), np.uint8))
+    with (
+        av.open(str(tmp_path / "cover.png")) as picture,
+        av.open(str(tmp_path / "song.mp4"), "w") as target,
+    ):
+        cover = target.add_stream_from_template(picture.streams.video[0], opaque=True)
+        cover.disposition = av.stream.Disposition.attached_pic
+        for packet in picture.demux():
+            if packet.size:
+                packet.stream = cover
+                target.mux(packet)
+    _refused(tmp_path / "song.mp4", out, "holds no video")
+
+
+def test_targets_that_cannot_be_written(tmp_path):
+    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    _refused(tmp_path / "a.mkv", tmp_path / "b.gif", r"must end in one of \.mkv, \.mov, \.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    _refused(tmp_path / "a.mkv", tmp_path / "folder.mp4", "is a folder")
+    _refused(tmp_path / "a.mkv", tmp_path / "a.mkv" / "b.mp4", "can't be written")
+
+
+def test_frames_too_large_for_the_codec(tmp_path):
+    _film(tmp_path / "wide.mkv", "ffv1", size=(2, 4100), times=[0])
+    _refused(tmp_path / "wide.mkv", tmp_path / "b.mp4", "16400×8 .*libx264", bicubic(4))
+
+
+def test_a_tile_without_room(tmp_path, small):
+    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    with pytest.raises(InputError, match="at least"):
+        upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mp4", tile=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    monkeypatch.setitem(sys.modules, "av", None)
+    _refused(tmp_path / "a.mkv", tmp_path / "b.mp4", r"pip install 'sesr_jax\[video\]'")
