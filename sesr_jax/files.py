@@ -37,6 +37,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+def distinct(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Refuses to write `target` where that is the file `source`, perhaps by another name.
+
+    Raises:
+      InputError: it is.
+    """
+    with contextlib.suppress(OSError):
+        if os.path.samefile(source, target):
+            raise InputError(
+                f"{target} is {source} itself, which would be lost; name another file."
+            )
+
+
 def writable(path: str | os.PathLike[str]) -> None:
     """Asks, before long work, whether a file can be written at `path`; missing folders are made.
 

@@ -1,4 +1,4 @@
-"""``sesr upscale``: a picture, or a folder of them, larger."""
+"""``sesr upscale``: a picture, a folder of them, or a video, larger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """  sesr upscale photo.jpg large.png
   sesr upscale holidays large_holidays --model sesr_m5_x4
+  sesr upscale clip.mp4 large.mp4
   sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops"""
 
 _PIXELS = 2**31
@@ -26,13 +27,15 @@ _TARGET = "ethos-n78-4tops"
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, upscales, and says what was written."""
     parser = arguments.parser(
-        "upscale", "Upscale a picture or a folder of them, tile by tile.", _EXAMPLE
+        "upscale", "Upscale a picture, a folder of pictures or a video, tile by tile.", _EXAMPLE
     )
-    parser.add_argument("input", help="PNG, JPEG, WebP, BMP or TIFF, or a folder with such files")
+    parser.add_argument(
+        "input", help="PNG, JPEG, WebP, BMP or TIFF, a folder with such files, or a video"
+    )
     parser.add_argument(
         "output",
-        help="the file to write, whose suffix decides the format; or the folder, in which what is there "
-        "already stays",
+        help="the file to write, whose suffix decides the format (.mkv, .mov, .mp4 and .webm are videos); or "
+        "the folder, in which what is there already stays",
     )
     parser.add_argument(
         "--model", default="sesr_m5_x2", help=f"{arguments.MODEL}; default %(default)s"
@@ -97,25 +100,34 @@ def _one(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
 ) -> str:
-    """Upscales one picture, and says so."""
+    """Upscales one picture or video, and says so."""
     from tqdm import tqdm
 
     from sesr_jax.data import image_size
-    from sesr_jax.upscale import upscale_picture
+    from sesr_jax.upscale import VIDEO_FORMATS, upscale_picture, upscale_video
 
-    size = image_size(source)
+    video = pathlib.Path(target).suffix.lower() in VIDEO_FORMATS
     tile = args.tile or 256
+    if tile == "auto" and video:
+        raise InputError(f"--tile auto is for pictures, not for {target}; leave it out.")
+    if not video:
+        size = image_size(source)
     if tile == "auto":
         tile = _fastest_tile(args.model, upscaler, args.target or _TARGET, size)
-    name = f"{upscaler.name} ×{upscaler.scale}"
-    with tqdm(desc=name, unit="tile", leave=False, disable=None) as bar:
+    name, unit = f"{upscaler.name} ×{upscaler.scale}", "frame" if video else "tile"
+    with tqdm(desc=name, unit=unit, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        large = upscale_picture(upscaler, source, target, tile=tile, progress=progress)
-    return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}"
+        if video:
+            made = upscale_video(upscaler, source, target, tile=tile, progress=progress)
+            size, large, count = made.input_size, made.output_size, f", {made.frames} frames"
+        else:
+            large = upscale_picture(upscaler, source, target, tile=tile, progress=progress)
+            count = ""
+    return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}{count}"
 
 
 def _fastest_tile(

@@ -8,6 +8,7 @@ import pathlib
 
 from sesr_jax.data import check_output, list_images, read_photo, write_image
 from sesr_jax.errors import InputError
+from sesr_jax.files import distinct
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import Upscaler, bicubic, upscale_photo
 
@@ -36,8 +37,7 @@ def upscale_picture(
       InputError: `source` cannot be read, `target` cannot be written or is `source`, or the tile is too
         small for the network.
     """
-    if pathlib.Path(target).exists() and os.path.samefile(source, target):
-        raise InputError(f"{target} is the picture itself, which would be lost; name another file.")
+    distinct(source, target)
     photo = read_photo(source)
     height, width = (upscaler.scale * n for n in photo.pixels.shape[:2])
     check_output(target, (height, width))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.errors import InputError, needs
+from sesr_jax.files import distinct, replacing
 from sesr_jax.upscale.frames import BITS, matrix_and_range, pixel_format, upscale_frame
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import Upscaler
@@ -85,10 +85,11 @@ def upscale_video(
 
     Raises:
       InputError: PyAV is not installed; the source is missing, no video, damaged, or changes its size; the
-        target's suffix is not known, its codec takes no such frames, or it can't be written; the tile is
-        too small for the network's halo.
+        target's suffix is not known, its codec takes no such frames, it can't be written or is the source;
+        the tile is too small for the network's halo.
     """
     codec = video_codec(target_path)
+    distinct(source_path, target_path)
     av = _pyav()
     first, total = _survey(av, source_path)
     size = (first.height, first.width)
@@ -142,12 +143,8 @@ def video_codec(path: str | os.PathLike[str]) -> str:
 
 
 def _pyav() -> Any:
-    try:
+    with needs("video", "reading and writing videos"):
         import av
-    except ImportError as error:
-        raise InputError(
-            "videos need the package av, which is not installed; run pip install 'sesr_jax[video]'."
-        ) from error
     return av
 
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 
+import av
 import jax
 import numpy as np
 import onnx
@@ -185,6 +186,24 @@ def test_upscale_of_a_folder_goes_past_what_is_damaged_and_on_another_time(photo
     assert "1 upscaled, 2 were there already" in capsys.readouterr().out
     assert (target / "a.png").stat().st_mtime_ns == before
     assert all(read_image(target / f"{name}.png").shape == (200, 280, 3) for name in "abc")
+
+
+def test_upscale_of_a_video(photo, tmp_path, capsys):
+    frames, clip = read_image(photo)[:32, :48], tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height = 48, 32
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames)))
+        container.mux(stream.encode(None))
+    command = ["upscale", str(clip), str(tmp_path / "large.mkv"), "--model", "bicubic_x2"]
+    assert main(command) == 0
+    assert "48×32 → " in (told := capsys.readouterr().out)
+    assert "large.mkv 96×64, 3 frames" in told
+    with av.open(str(tmp_path / "large.mkv")) as container:
+        assert [(f.width, f.height) for f in container.decode(video=0)] == [(96, 64)] * 3
+    assert "for pictures" in _refused(capsys, *command, "--tile", "auto")
+    assert "itself" in _refused(capsys, "upscale", clip, clip, "--model", "bicubic_x2")
 
 
 def test_upscale_of_what_is_larger_than_pillow_likes(photo, tmp_path, monkeypatch, capsys):
