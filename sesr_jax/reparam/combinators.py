@@ -6,6 +6,7 @@ conv = Sum((block, Identity(16))).collapse()        # one 3×3 with the short re
 
 import functools
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ class Sequential(Term):
     @property
     def facts(self) -> Facts:
         """The reaches add up, each in the pixels of the strides before it; strides multiply."""
+        _check_some(self)
         return functools.reduce(_chained, (term.facts for term in self.terms))
 
     def valid(self, x: jax.Array) -> jax.Array:
@@ -44,7 +46,8 @@ class Sequential(Term):
 
     def collapse(self) -> Conv:
         """The convolution of the kernels; every bias passes through what follows it."""
-        return functools.reduce(_compose, (term.collapse() for term in self.terms))
+        _check_some(self)
+        return functools.reduce(_compose, _collapsed(self))
 
     def settle(self, x: jax.Array, around: Reach) -> "Sequential":
         """See `Term.settle`."""
@@ -67,7 +70,7 @@ class Sum(Term):
     @property
     def facts(self) -> Facts:
         """Those of every branch, and the largest of the reaches, side by side."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         channels = {(term.in_features, term.out_features) for term in self.terms}
         if len(channels) > 1:
             raise InputError(
@@ -82,7 +85,7 @@ class Sum(Term):
 
     def collapse(self) -> Conv:
         """The sum of the kernels, each extended by zeros to the common reach."""
-        facts, convs = self.facts, [term.collapse() for term in self.terms]
+        facts, convs = self.facts, _collapsed(self)
         biases = [conv.bias for conv in convs if conv.bias is not None]
         kernel = total([_grown(conv, facts.reach) for conv in convs])
         return anchored(kernel, total(biases) if biases else None, facts)
@@ -102,7 +105,7 @@ class Concat(Term):
     @property
     def facts(self) -> Facts:
         """The outputs' channels add up."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         channels = sorted({term.in_features for term in self.terms})
         if len(channels) > 1:
             raise InputError(
@@ -118,7 +121,8 @@ class Concat(Term):
 
     def collapse(self) -> Conv:
         """The kernels side by side."""
-        return _joined([term.collapse() for term in self.terms], self.facts)
+        facts = self.facts
+        return _joined(_collapsed(self), facts)
 
     def settle(self, x: jax.Array, around: Reach) -> "Concat":
         """See `Term.settle`."""
@@ -135,7 +139,7 @@ class Grouped(Term):
     @property
     def facts(self) -> Facts:
         """The channels add up, on both sides."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         before, after = (
             sum(term.facts[side] for term in self.terms)  # type: ignore[misc]
             for side in (0, 1)
@@ -150,7 +154,7 @@ class Grouped(Term):
     def collapse(self) -> Conv:
         """The block-diagonal kernel, dense."""
         facts, convs, start = self.facts, [], 0
-        for conv in (term.collapse() for term in self.terms):
+        for conv in _collapsed(self):
             channels = (start, facts.in_features - start - conv.in_features)
             kernel = jnp.pad(conv.kernel, ((0, 0), (0, 0), channels, (0, 0)))
             convs.append(conv.replace(kernel=kernel))  # type: ignore[attr-defined]
@@ -170,6 +174,29 @@ class Grouped(Term):
             groups.append(crop(group, self.reach, term.reach))
             start += term.in_features
         return groups
+
+
+Combinator: TypeAlias = Sequential | Sum | Concat | Grouped
+
+
+def _check_some(of: Combinator) -> None:
+    """Raises InputError where there are no terms in it."""
+    if not of.terms:
+        raise InputError(
+            f"a {type(of).__name__} of no terms: it must have one at least; give it terms."
+        )
+
+
+def _collapsed(of: Combinator) -> list[Conv]:
+    """The collapse of each term; what holds no parameters takes the dtype of what does."""
+    parameters = jax.tree.leaves(of)
+    dtype = jnp.result_type(*parameters) if parameters else jnp.result_type(float)
+
+    def followed(term: Term) -> Conv:
+        conv, fixed = term.collapse(), not jax.tree.leaves(term)
+        return jax.tree.map(lambda p: p.astype(dtype), conv) if fixed else conv
+
+    return [followed(term) for term in of.terms]
 
 
 def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
@@ -198,9 +225,10 @@ def _chained(first: Facts, second: Facts) -> Facts:
     )
 
 
-def _side_by_side(terms: Sequence[Term]) -> tuple[Reach, tuple[int, int]]:
+def _side_by_side(of: Combinator) -> tuple[Reach, tuple[int, int]]:
     """The common reach and strides of branches."""
-    reaches, strides = zip(*(term.facts[2:] for term in terms), strict=True)
+    _check_some(of)
+    reaches, strides = zip(*(term.facts[2:] for term in of.terms), strict=True)
     if len(set(strides)) > 1:
         raise InputError(
             f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not "

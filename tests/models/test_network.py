@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
-from sesr_jax.reparam import FORMS
+from sesr_jax.reparam import FORMS, acnet
 
 _SMALL = {"expansion": 4}
 
@@ -78,6 +78,20 @@ def test_the_file_names_its_arrays_as_the_tree_does(tmp_path):
     names = load_file(tmp_path / "w.safetensors")
     assert "params/block_0/term/kernel" in names
     assert "params/prelu_0/slope" in names
+
+
+def test_an_image_of_integers_is_refused():
+    made = _network()
+    for image in (np.full((1, 8, 8, 1), 200, np.uint8), np.ones((1, 8, 8, 1), np.int32)):
+        with pytest.raises(InputError, match=rf"an image of {image.dtype}, .*x / 255"):
+            made.apply(image)
+
+
+def test_an_option_that_is_a_function_is_not_saved(tmp_path):
+    made = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=acnet)
+    with pytest.raises(InputError, match=r"option form is <function acnet .*one of its names"):
+        network.save(made, tmp_path / "w.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_models_scales_and_options_are_named():

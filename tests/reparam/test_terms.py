@@ -245,6 +245,48 @@ def test_terms_that_do_not_fit_are_named(term, fault):
         term.apply(jnp.zeros((1, 4, 4, 1)))
 
 
+_POINT = Conv(jnp.ones((1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("term", "fault"),
+    [
+        (Sequential(()), "a Sequential of no terms"),
+        (Sum(()), "a Sum of no terms"),
+        (Concat(()), "a Concat of no terms"),
+        (Grouped(()), "a Grouped of no terms"),
+        (Select((0, 1), 1), "the channel 1 out of 1"),
+        (Select((-1,), 1), "the channel -1 out of 1"),
+        (_POINT.replace(anchor=(1, 0)), r"the anchor \(1, 0\) of a 1×1 kernel"),
+        (_POINT.replace(anchor=(0, -1)), r"the anchor \(0, -1\)"),
+        (_POINT.replace(strides=(0, 1)), r"strides of \(0, 1\)"),
+        (Subsample(1, (1, 0)), r"strides of \(1, 0\)"),
+        (Dilated(_POINT, (0, 1)), r"rates of \(0, 1\)"),
+    ],
+)
+def test_values_out_of_their_bounds_are_named(term, fault):
+    for run in (term.collapse, lambda: term.apply(jnp.zeros((1, 4, 4, 1)))):
+        with pytest.raises(InputError, match=fault):
+            run()
+
+
+@pytest.mark.parametrize(
+    "term",
+    [Identity(4), Select((0,), 4), Grouped((Identity(2), Identity(2))), Scale(jnp.ones(4))],
+    ids=lambda term: type(term).__name__,
+)
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_an_image_of_other_channels_is_refused(term, channels):
+    with pytest.raises(InputError, match=rf"of {channels} channels for a term of 4 input channels"):
+        term.apply(jnp.zeros((1, 4, 4, channels)))
+
+
+def test_an_anchor_at_the_centre_is_none_after_the_collapse():
+    term = Conv(jnp.ones((3, 3, 1, 1)), anchor=(1, 1))
+    assert term.collapse().anchor is None
+    assert jax.tree.structure(term.collapse()) == jax.tree.structure(Sum((term,)).collapse())
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_identity_takes_the_dtype_of_its_neighbours(dtype):
     term = Sum((Conv(jnp.ones((3, 3, 2, 2), dtype)), Identity(2)))
