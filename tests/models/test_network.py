@@ -109,6 +109,7 @@ def test_unknown_models_scales_and_options_are_named():
         ("expansion", "x", "whole number from 1 on"),
         ("centre", "a", "must be a number"),
         ("channels", 2, r"must be 1 \(Y\) or 3 \(RGB\)"),
+        ("short_residual", "no", "must be True or False"),
     ):
         with pytest.raises(InputError, match=rf"option {option} is .*{told}"):
             create("sesr_m5", scale=2, **{option: value})
@@ -125,8 +126,9 @@ def test_a_form_is_chosen_by_its_name(form):
 
 
 def test_an_unknown_form_is_named():
-    with pytest.raises(InputError, match=r"unknown form 'acnot': it must be one of .*acnet"):
-        network.init("sesr_m3", scale=2, key=jax.random.key(0), form="acnot")
+    for form in ("acnot", 3):
+        with pytest.raises(InputError, match=rf"unknown form {form!r}: it must be one of .*acnet"):
+            create("sesr_m3", scale=2, form=form)
 
 
 def test_published_figures_grow_with_the_network():
