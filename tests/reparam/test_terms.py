@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -291,6 +292,30 @@ def test_an_anchor_at_the_centre_is_none_after_the_collapse():
 def test_identity_takes_the_dtype_of_its_neighbours(dtype):
     term = Sum((Conv(jnp.ones((3, 3, 2, 2), dtype)), Identity(2)))
     assert term.collapse().kernel.dtype == dtype
+
+
+def test_nnx_trains_and_collapses_a_term():
+    class Layer(nnx.Module):
+        def __init__(self, term):
+            self.term = nnx.Param(term)
+
+        def __call__(self, x):
+            return self.term.get_value().collapse().apply(x)
+
+    term, x = (
+        Sequential((Conv(jnp.ones((3, 3, 1, 2))), Scale(jnp.arange(2.0)))),
+        jnp.ones((1, 4, 4, 1)),
+    )
+    want = jax.grad(lambda term: term.apply(x).sum())(term)
+    layer = Layer(term)
+    graph, state = nnx.split(layer)
+    inside = jax.jit(jax.grad(lambda state: nnx.merge(graph, state)(x).sum()))(state)
+    outside = nnx.grad(lambda layer: layer(x).sum())(layer)
+    for gradient in (inside, outside):
+        jax.tree.map(np.testing.assert_array_equal, gradient["term"].get_value(), want)
+    deployed = nnx.merge(graph, collapse(state))
+    assert isinstance(deployed.term.get_value(), Conv)
+    np.testing.assert_array_equal(deployed(x), layer(x))
 
 
 def test_a_strided_output_lies_on_multiples_of_the_stride():
