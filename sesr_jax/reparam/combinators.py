@@ -40,9 +40,9 @@ class Sequential(Term):
         _check_some(self)
         return functools.reduce(_chained, (term.facts for term in self.terms))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
-        return functools.reduce(lambda y, term: term.valid(y), self.terms, x)
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
+        return functools.reduce(lambda y, term: term.apply_valid(y), self.terms, x)
 
     def collapse(self) -> Conv:
         """The convolution of the kernels; every bias passes through what follows it."""
@@ -57,7 +57,7 @@ class Sequential(Term):
             for later in reversed(self.terms[i + 1 :]):
                 beyond = _further(later.reach, later.facts.strides, beyond)
             settled.append(term.settle(x, beyond))
-            x = settled[-1].valid(x)
+            x = settled[-1].apply_valid(x)
         return Sequential(tuple(settled))
 
 
@@ -79,9 +79,10 @@ class Sum(Term):
             )
         return Facts(*channels.pop(), reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`; a branch that sees less gets a smaller crop."""
-        return total([term.valid(crop(x, self.reach, term.reach)) for term in self.terms])
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`; a branch that sees less gets a smaller crop."""
+        reach = self.reach
+        return total([term.apply_valid(crop(x, reach, term.reach)) for term in self.terms])
 
     def collapse(self) -> Conv:
         """The sum of the kernels, each extended by zeros to the common reach."""
@@ -92,7 +93,8 @@ class Sum(Term):
 
     def settle(self, x: jax.Array, around: Reach) -> "Sum":
         """See `Term.settle`."""
-        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        reach = self.reach
+        terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Sum(tuple(terms))
 
 
@@ -114,9 +116,10 @@ class Concat(Term):
             )
         return Facts(channels[0], sum(t.out_features for t in self.terms), reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
-        parts = [term.valid(crop(x, self.reach, term.reach)) for term in self.terms]
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
+        reach = self.reach
+        parts = [term.apply_valid(crop(x, reach, term.reach)) for term in self.terms]
         return jnp.concatenate(parts, axis=-1)
 
     def collapse(self) -> Conv:
@@ -126,7 +129,8 @@ class Concat(Term):
 
     def settle(self, x: jax.Array, around: Reach) -> "Concat":
         """See `Term.settle`."""
-        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        reach = self.reach
+        terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Concat(tuple(terms))
 
 
@@ -146,10 +150,10 @@ class Grouped(Term):
         )
         return Facts(before, after, reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         groups = zip(self.terms, self._split(x), strict=True)
-        return jnp.concatenate([term.valid(group) for term, group in groups], axis=-1)
+        return jnp.concatenate([term.apply_valid(group) for term, group in groups], axis=-1)
 
     def collapse(self) -> Conv:
         """The block-diagonal kernel, dense."""
@@ -168,10 +172,10 @@ class Grouped(Term):
 
     def _split(self, x: jax.Array) -> list[jax.Array]:
         """What each group sees of `x`."""
-        groups, start = [], 0
+        reach, groups, start = self.reach, [], 0
         for term in self.terms:
             group = x[..., start : start + term.in_features]
-            groups.append(crop(group, self.reach, term.reach))
+            groups.append(crop(group, reach, term.reach))
             start += term.in_features
         return groups
 

@@ -50,8 +50,8 @@ class Depthwise(Term):
         kh, kw, features, multiplier = self.kernel.shape
         return Facts(features, features * multiplier, reach_of(kh, kw))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         kh, kw, features, _ = self.kernel.shape
         kernel = self.kernel.reshape(kh, kw, 1, -1)
         return biased(correlate(x, kernel, groups=features), self.bias)
@@ -84,10 +84,10 @@ class FixedFilter(Term):
         features = len(self.taps[0][0])
         return Facts(features, features, reach_of(len(self.taps), len(self.taps[0])))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         kernel = self._depthwise.kernel.astype(x.dtype)
-        return Depthwise(kernel).valid(x)
+        return Depthwise(kernel).apply_valid(x)
 
     def collapse(self) -> Conv:
         """The dense kernel of zeros and taps."""
@@ -111,8 +111,8 @@ class AveragePool(Term):
         """See `Term.facts`."""
         return Facts(self.features, self.features, reach_of(*self.size))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         total = lax.reduce_window(x, 0.0, lax.add, (1, *self.size, 1), (1, 1, 1, 1), "VALID")
         return total / math.prod(self.size)
 
@@ -139,8 +139,8 @@ class Dilated(Term):
         reach = Reach(down * top, down * bottom, right * left, right * right_)
         return self.conv.facts._replace(reach=reach)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         y = correlate(x, self.conv.kernel, self.conv.strides, self.rates)
         return biased(y, self.conv.bias)
 
@@ -163,8 +163,8 @@ class Subsample(Term):
         check_steps("strides", self.strides)
         return Facts(self.features, self.features, strides=self.strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         down, right = self.strides
         return x[:, ::down, ::right]
 
@@ -195,8 +195,8 @@ class Select(Term):
             )
         return Facts(self.features, len(self.channels))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return x[..., np.asarray(self.channels)]
 
     def collapse(self) -> Conv:

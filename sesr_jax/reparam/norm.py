@@ -56,8 +56,8 @@ class BatchNorm(Term):
         check_ranks(self, scale=1, bias=1, mean=1, var=1)
         return Facts(self.scale.size, self.scale.size)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         mean, deviation = self._moments()
         return (x - mean) / deviation * self.scale + self.bias
 

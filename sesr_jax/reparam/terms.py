@@ -59,7 +59,7 @@ class Facts(NamedTuple):
 
 
 class Term:
-    """The base of all terms: they define `facts`, `valid` and `collapse`."""
+    """The base of all terms: they define `facts`, `apply_valid` and `collapse`."""
 
     @property
     def facts(self) -> Facts:
@@ -71,7 +71,7 @@ class Term:
         """
         raise NotImplementedError
 
-    def valid(self, x: jax.Array) -> jax.Array:
+    def apply_valid(self, x: jax.Array) -> jax.Array:
         """The map on an image already extended by its surroundings; the output is smaller by `reach`."""
         raise NotImplementedError
 
@@ -89,7 +89,7 @@ class Term:
         """A copy whose batch norms hold the statistics of what reaches them; see `norm`.
 
         Args:
-          x: an image extended so far that the term's `valid` reaches `around` beyond its output.
+          x: an image extended so far that the term's `apply_valid` reaches `around` beyond its output.
           around: the output pixels beyond the image, which the statistics leave out.
         """
         del x, around
@@ -122,7 +122,7 @@ class Term:
                 f"an image of {x.shape[-1]} channels for a term of {facts.in_features} input channels: "
                 "they must be equal; change one of the two."
             )
-        return self.valid(extend(x, facts.reach))
+        return self.apply_valid(extend(x, facts.reach))
 
 
 @struct.dataclass
@@ -150,8 +150,8 @@ class Conv(Term):
         kh, kw, in_features, out_features = self.kernel.shape
         return Facts(in_features, out_features, reach_of(kh, kw, self.anchor), self.strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return biased(correlate(x, self.kernel, self.strides), self.bias)
 
     def collapse(self) -> "Conv":
@@ -170,8 +170,8 @@ class Identity(Term):
         """See `Term.facts`."""
         return Facts(self.features, self.features)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return x
 
     def collapse(self) -> Conv:
@@ -192,8 +192,8 @@ class Scale(Term):
         check_ranks(self, scale=1, bias=1)
         return Facts(self.scale.size, self.scale.size)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return biased(x * self.scale, self.bias)
 
     def collapse(self) -> Conv:
@@ -223,8 +223,8 @@ class Basis(Term):
         kh, kw, in_features, out_features = self.kernels.shape[1:]
         return Facts(in_features, out_features, reach_of(kh, kw))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`; every kernel of the basis is run by itself."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`; every kernel of the basis is run by itself."""
         terms = zip(self.coefficients, self.kernels, strict=True)
         y = total([coefficient * correlate(x, kernel) for coefficient, kernel in terms])
         return biased(y, self.bias)

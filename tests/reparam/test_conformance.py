@@ -330,9 +330,9 @@ _MUTATIONS = {
     ),
     "padding each layer anew": (
         Sequential,
-        "valid",
+        "apply_valid",
         lambda self, x: terms.crop(
-            functools.reduce(lambda y, t: terms.extend(t.valid(y), t.reach), self.terms, x),
+            functools.reduce(lambda y, t: terms.extend(t.apply_valid(y), t.reach), self.terms, x),
             self.reach,
             terms.Reach(),
         ),

@@ -205,7 +205,7 @@ def test_a_bias_before_a_wide_kernel_reaches_the_border():
 def test_the_released_collapse_is_wrong_where_biases_are_not_zero():
     """Arm's code sends the delta image through layers with biases, which lands in every tap."""
     term = Sequential((Conv(jnp.ones((3, 3, 1, 2)), jnp.ones(2)), Conv(jnp.ones((1, 1, 2, 1)))))
-    taps = term.valid(jnp.pad(jnp.ones((1, 1, 1, 1)), ((0, 0), (2, 2), (2, 2), (0, 0))))
+    taps = term.apply_valid(jnp.pad(jnp.ones((1, 1, 1, 1)), ((0, 0), (2, 2), (2, 2), (0, 0))))
     assert not np.array_equal(taps[0, ::-1, ::-1, 0], term.collapse().kernel[..., 0, 0])
     np.testing.assert_array_equal(taps[0, ::-1, ::-1, 0] - 2, term.collapse().kernel[..., 0, 0])
 
