@@ -5,7 +5,8 @@ Models call nothing else on activations, so that every network can be traced int
 
 Activations are ``[N, H, W, C]``; kernels ``[kh, kw, in / groups, out]``. Array arguments are
 positional (activations or parameters); everything static is keyword-only. Each op runs under a
-`jax.jit` whose name spells the op and its static arguments. The name survives in a jaxpr, through
+`jax.jit` whose name spells the op and its static arguments (lists and NumPy's numbers are taken; what is
+of another type than the signature's raises InputError). The name survives in a jaxpr, through
 differentiation and batching, and that is all `graph.trace` needs: there is no global recorder.
 
     y = ops.relu(ops.conv2d(x, kernel, bias))
@@ -19,11 +20,13 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from sesr_jax import convolution
@@ -44,18 +47,22 @@ _ORDERED_TERMS = 400
 def _op(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Registers `function` and jits it under a name that carries its static arguments."""
     op = function.__name__
-    static = {
-        name: parameter.default
+    keywords = {
+        name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+    static = {name: parameter.default for name, parameter in keywords.items()}
 
-    @functools.cache
-    def compiled(attributes: tuple[tuple[str, Any], ...]) -> Callable[..., jax.Array]:
+    @functools.lru_cache(maxsize=None, typed=True)  # 2 and 2.0 are equal, and of two types
+    def compiled(**attributes: Any) -> Callable[..., jax.Array]:
+        for name, value in attributes.items():
+            _check(f"ops.{op}'s {name}", value, keywords[name].annotation)
+
         def named(*arrays: jax.Array) -> jax.Array:
-            return function(*arrays, **dict(attributes))
+            return function(*arrays, **attributes)
 
-        named.__name__ = f"{_PREFIX}{op}{attributes!r}"
+        named.__name__ = f"{_PREFIX}{op}{tuple(attributes.items())!r}"
         return jax.jit(named)
 
     @functools.wraps(function)
@@ -65,10 +72,47 @@ def _op(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
             raise TypeError(
                 f"ops.{op} takes the keywords {sorted(static)}; wrong or absent: {sorted(unknown)}"
             )
-        return compiled(tuple(sorted((static | attributes).items())))(*arrays)
+        given = {name: _plain(value) for name, value in attributes.items()}
+        return compiled(**dict(sorted((static | given).items())))(*arrays)
 
     OPS[op] = call
     return call
+
+
+def _plain(value: Any) -> Any:
+    """`value` in tuples and numbers of Python's own, whose `repr` can be read back.
+
+    What is of no keyword's type becomes a text, which can be looked up, and is refused.
+    """
+    if type(value) in (int, float, str):
+        return value
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    return _plain(value.tolist()) if isinstance(value, np.generic | np.ndarray) else repr(value)
+
+
+def _check(what: str, value: Any, kind: Any) -> None:
+    """Raises InputError where `value` is not of the type `kind`."""
+    if not _fits(value, kind):
+        rule = "a finite number" if kind is float else inspect.formatannotation(kind)
+        raise InputError(f"{what} is {value!r}: it must be {rule}; give it one.")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether `value` is of the type `kind`; floats may be whole numbers, and are finite."""
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        return value in inner
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if inner:  # a union
+        return any(_fits(value, one) for one in inner)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
 
 
 def parse_name(name: str) -> tuple[str, dict[str, Any]] | None:
@@ -237,6 +281,6 @@ def max_pool(
 
 
 @_op
-def mean(x: jax.Array, *, axes: Sequence[int] = (1, 2)) -> jax.Array:
+def mean(x: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
     """The mean over `axes`, which stay as dimensions of length 1."""
     return jnp.mean(x, axis=axes, keepdims=True)

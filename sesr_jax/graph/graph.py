@@ -14,15 +14,16 @@ import jax
 import numpy as np
 
 from sesr_jax import ops
+from sesr_jax.errors import look_up
 
 Arg: TypeAlias = str | jax.Array | np.ndarray
 """What a node reads: another node (or the input) by name, or a parameter, or a number that the model spells
 out, which is a NumPy array without dimensions."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """One call of an operation.
+    """One call of an operation; equal to itself alone, since arrays have no one answer.
 
     Attributes:
       name: unique in its graph, e.g. "block_0/conv2d".
@@ -49,9 +50,9 @@ class Node:
         return tuple(arg for arg in self.args if not isinstance(arg, str))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Graph:
-    """Nodes in an order in which they can run.
+    """Nodes in an order in which they can run; equal to itself alone, as they are.
 
     Attributes:
       input: the name of the input tensor.
@@ -66,8 +67,12 @@ class Graph:
     output: str
 
     def __getitem__(self, name: str) -> Node:
-        """The node of that name."""
-        return next(node for node in self.nodes if node.name == name)
+        """The node of that name.
+
+        Raises:
+          InputError: there is none.
+        """
+        return look_up("node", name, {node.name: node for node in self.nodes})
 
     def readers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read the tensor `name`."""

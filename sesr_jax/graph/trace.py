@@ -39,7 +39,8 @@ def trace(
 
     Raises:
       InputError: an operation on activations is not in `ops.OPS`, or a layer runs expanded terms; the
-        message names it, the layer and the line that called it.
+        message names it, the layer and the line that called it. Or the module does not give one image
+        that is computed from its input.
     """
     if getattr(module, "mode", None) == "expanded":
         module = module.clone(mode="collapsed")
@@ -47,7 +48,13 @@ def trace(
     closed = jax.make_jaxpr(module.apply)(variables, image)
     tracer = _Tracer()
     known = [*jax.tree.leaves(variables), INPUT]
-    (output,) = tracer.run(closed.jaxpr, closed.consts, known)
+    outputs = tracer.run(closed.jaxpr, closed.consts, known)
+    if len(outputs) != 1:
+        raise InputError(
+            f"{type(module).__name__} gives {len(outputs)} arrays: a network that is deployed gives one "
+            "image; return it alone."
+        )
+    (output,) = outputs
     if not isinstance(output, str):
         raise InputError(
             f"{type(module).__name__} ignores its input: return a value computed from it."

@@ -45,7 +45,7 @@ class ECBSR(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         convs = functools.partial(LinearConv, mode=self.mode)
-        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+        form = named(self.form)(3)
 
         def conv(h: jax.Array, features: int, name: str) -> jax.Array:
             residual = self.residual and h.shape[-1] == features

@@ -40,7 +40,7 @@ class EmbededAI(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+        form = named(self.form)(3)
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
             h = ops.relu(LinearConv(self.features, form, self.mode, name=name)(h))

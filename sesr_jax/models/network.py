@@ -28,6 +28,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors, replacing
 from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
+from sesr_jax.reparam.linear_conv import check_floats
 from sesr_jax.reparam.packing import pack, unpack
 
 _FORMAT = "1"
@@ -69,7 +70,12 @@ class Network:
         return getattr(self.module, "channels", 1)
 
     def apply(self, x: jax.Array) -> jax.Array:
-        """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``."""
+        """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``.
+
+        Raises:
+          InputError: `x` is not of floats.
+        """
+        check_floats(x)
         return quant.apply(self.module, self.variables, x, self.scheme)
 
     def collapsed(self) -> "Network":
@@ -105,7 +111,17 @@ def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
 
 
 def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
-    """Writes `network` to `path` (.safetensors) in one move; `facts` go into its metadata."""
+    """Writes `network` to `path` (.safetensors) in one move; `facts` go into its metadata.
+
+    Raises:
+      InputError: an option is a function, which a file cannot hold.
+    """
+    for option, value in network.options.items():
+        if callable(value):
+            raise InputError(
+                f"{network.name}'s option {option} is {value!r}: a file holds names alone, and no functions; "
+                "give it one of its names."
+            )
     arrays, skeleton = pack(network.variables)
     metadata = {
         "format": _FORMAT,

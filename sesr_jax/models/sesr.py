@@ -60,7 +60,7 @@ class SESR(nn.Module):
         def activate(h: jax.Array, name: str) -> jax.Array:
             return PReLU(name=name)(h) if self.activation == "prelu" else ops.relu(h)
 
-        form = named(self.form) if isinstance(self.form, str) else self.form
+        form = named(self.form)
         if form is collapsible:
             form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)

@@ -45,7 +45,7 @@ class Z6(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         conv = functools.partial(LinearConv, mode=self.mode)
-        form = (named(self.form) if isinstance(self.form, str) else self.form)(3)
+        form = named(self.form)(3)
         h = ops.relu(conv(self.features, dense(3), name="head")(x))
         for i in range(self.blocks):
             h = ops.relu(conv(self.features, form, name=f"block_{i}")(h))

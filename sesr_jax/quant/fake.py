@@ -55,7 +55,8 @@ def apply(
     if RANGES not in variables:
         return module.apply(variables, x)  # type: ignore[return-value]
     weights = {key: value for key, value in variables.items() if key != RANGES}
-    graph = graphs.trace(module, weights, x.shape, x.dtype)
+    # Codes are taken of kernels in float32, as a file's are, whatever the type that trains them.
+    graph = graphs.trace(module, weights, x.shape, jnp.promote_types(x.dtype, jnp.float32))
     return run(graph, variables[RANGES], x, scheme, watch)
 
 
@@ -96,17 +97,12 @@ def run(
 
 
 def _in_type_of(x: jax.Array, graph: Graph) -> Graph:
-    """`graph` with constants that do not widen activations of 16 bits; kernels follow them by themselves."""
+    """`graph` with parameters that do not widen activations of 16 bits."""
 
     def cast(arg: Arg) -> Arg:
         return arg if isinstance(arg, str) else jnp.asarray(arg).astype(x.dtype)
 
-    nodes = (
-        node
-        if node.op.startswith("conv2d")
-        else dataclasses.replace(node, args=tuple(map(cast, node.args)))
-        for node in graph.nodes
-    )
+    nodes = (dataclasses.replace(node, args=tuple(map(cast, node.args))) for node in graph.nodes)
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
@@ -128,9 +124,9 @@ def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> ja
         smallest, largest = jnp.float32(-32768), jnp.float32(32767)
     else:
         scale = (high - low) / 255
-        smallest = _round(jnp.clip(low / scale, -255, 0))
+        smallest = _round(_saturated(low / scale, -255, 0))
         largest = smallest + 255
-    codes = _round(jnp.clip(y.astype(jnp.float32) / scale, smallest, largest))
+    codes = _round(_saturated(y.astype(jnp.float32) / scale, smallest, largest))
     return (codes * scale).astype(y.dtype)
 
 
@@ -186,6 +182,14 @@ def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:
 def _round(x: jax.Array) -> jax.Array:
     """To the nearest integer, with the gradient of the identity."""
     return x + lax.stop_gradient(jnp.round(x) - x)
+
+
+def _saturated(x: jax.Array, smallest: Any, largest: Any) -> jax.Array:
+    """`x` limited to [smallest, largest], whose ends count as inside.
+
+    `jnp.clip` halves the gradient there, and every 0 behind a ReLU is at an end.
+    """
+    return jnp.where(x < smallest, smallest, jnp.where(x > largest, largest, x))
 
 
 def _range_gradient(end: jax.Array, values: int) -> jax.Array:

@@ -1,6 +1,8 @@
 """The reparameterisation algebra: terms, the forms that make them, their collapse, and `LinearConv`.
 
-Knows nothing of super-resolution: it works in any JAX code.
+Knows nothing of super-resolution: it works in any JAX code. In NNX, a term is the value of an `nnx.Param`:
+`jax.jit` and `jax.grad` take the state that `nnx.split` gives, and `nnx.merge` stands inside, since
+`nnx.grad` within `nnx.jit` takes no values that are trees of dataclasses.
 """
 
 from sesr_jax.reparam.combinators import Concat, Grouped, Sequential, Sum

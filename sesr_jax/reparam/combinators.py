@@ -6,6 +6,7 @@ conv = Sum((block, Identity(16))).collapse()        # one 3×3 with the short re
 
 import functools
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -36,15 +37,17 @@ class Sequential(Term):
     @property
     def facts(self) -> Facts:
         """The reaches add up, each in the pixels of the strides before it; strides multiply."""
+        _check_some(self)
         return functools.reduce(_chained, (term.facts for term in self.terms))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
-        return functools.reduce(lambda y, term: term.valid(y), self.terms, x)
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
+        return functools.reduce(lambda y, term: term.apply_valid(y), self.terms, x)
 
     def collapse(self) -> Conv:
         """The convolution of the kernels; every bias passes through what follows it."""
-        return functools.reduce(_compose, (term.collapse() for term in self.terms))
+        _check_some(self)
+        return functools.reduce(_compose, _collapsed(self))
 
     def settle(self, x: jax.Array, around: Reach) -> "Sequential":
         """See `Term.settle`."""
@@ -54,7 +57,7 @@ class Sequential(Term):
             for later in reversed(self.terms[i + 1 :]):
                 beyond = _further(later.reach, later.facts.strides, beyond)
             settled.append(term.settle(x, beyond))
-            x = settled[-1].valid(x)
+            x = settled[-1].apply_valid(x)
         return Sequential(tuple(settled))
 
 
@@ -67,7 +70,7 @@ class Sum(Term):
     @property
     def facts(self) -> Facts:
         """Those of every branch, and the largest of the reaches, side by side."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         channels = {(term.in_features, term.out_features) for term in self.terms}
         if len(channels) > 1:
             raise InputError(
@@ -76,20 +79,22 @@ class Sum(Term):
             )
         return Facts(*channels.pop(), reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`; a branch that sees less gets a smaller crop."""
-        return total([term.valid(crop(x, self.reach, term.reach)) for term in self.terms])
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`; a branch that sees less gets a smaller crop."""
+        reach = self.reach
+        return total([term.apply_valid(crop(x, reach, term.reach)) for term in self.terms])
 
     def collapse(self) -> Conv:
         """The sum of the kernels, each extended by zeros to the common reach."""
-        facts, convs = self.facts, [term.collapse() for term in self.terms]
+        facts, convs = self.facts, _collapsed(self)
         biases = [conv.bias for conv in convs if conv.bias is not None]
         kernel = total([_grown(conv, facts.reach) for conv in convs])
         return anchored(kernel, total(biases) if biases else None, facts)
 
     def settle(self, x: jax.Array, around: Reach) -> "Sum":
         """See `Term.settle`."""
-        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        reach = self.reach
+        terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Sum(tuple(terms))
 
 
@@ -102,7 +107,7 @@ class Concat(Term):
     @property
     def facts(self) -> Facts:
         """The outputs' channels add up."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         channels = sorted({term.in_features for term in self.terms})
         if len(channels) > 1:
             raise InputError(
@@ -111,18 +116,21 @@ class Concat(Term):
             )
         return Facts(channels[0], sum(t.out_features for t in self.terms), reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
-        parts = [term.valid(crop(x, self.reach, term.reach)) for term in self.terms]
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
+        reach = self.reach
+        parts = [term.apply_valid(crop(x, reach, term.reach)) for term in self.terms]
         return jnp.concatenate(parts, axis=-1)
 
     def collapse(self) -> Conv:
         """The kernels side by side."""
-        return _joined([term.collapse() for term in self.terms], self.facts)
+        facts = self.facts
+        return _joined(_collapsed(self), facts)
 
     def settle(self, x: jax.Array, around: Reach) -> "Concat":
         """See `Term.settle`."""
-        terms = (t.settle(crop(x, self.reach, t.reach), around) for t in self.terms)
+        reach = self.reach
+        terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Concat(tuple(terms))
 
 
@@ -135,22 +143,22 @@ class Grouped(Term):
     @property
     def facts(self) -> Facts:
         """The channels add up, on both sides."""
-        reach, strides = _side_by_side(self.terms)
+        reach, strides = _side_by_side(self)
         before, after = (
             sum(term.facts[side] for term in self.terms)  # type: ignore[misc]
             for side in (0, 1)
         )
         return Facts(before, after, reach, strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         groups = zip(self.terms, self._split(x), strict=True)
-        return jnp.concatenate([term.valid(group) for term, group in groups], axis=-1)
+        return jnp.concatenate([term.apply_valid(group) for term, group in groups], axis=-1)
 
     def collapse(self) -> Conv:
         """The block-diagonal kernel, dense."""
         facts, convs, start = self.facts, [], 0
-        for conv in (term.collapse() for term in self.terms):
+        for conv in _collapsed(self):
             channels = (start, facts.in_features - start - conv.in_features)
             kernel = jnp.pad(conv.kernel, ((0, 0), (0, 0), channels, (0, 0)))
             convs.append(conv.replace(kernel=kernel))  # type: ignore[attr-defined]
@@ -164,12 +172,35 @@ class Grouped(Term):
 
     def _split(self, x: jax.Array) -> list[jax.Array]:
         """What each group sees of `x`."""
-        groups, start = [], 0
+        reach, groups, start = self.reach, [], 0
         for term in self.terms:
             group = x[..., start : start + term.in_features]
-            groups.append(crop(group, self.reach, term.reach))
+            groups.append(crop(group, reach, term.reach))
             start += term.in_features
         return groups
+
+
+Combinator: TypeAlias = Sequential | Sum | Concat | Grouped
+
+
+def _check_some(of: Combinator) -> None:
+    """Raises InputError where there are no terms in it."""
+    if not of.terms:
+        raise InputError(
+            f"a {type(of).__name__} of no terms: it must have one at least; give it terms."
+        )
+
+
+def _collapsed(of: Combinator) -> list[Conv]:
+    """The collapse of each term; what holds no parameters takes the dtype of what does."""
+    parameters = jax.tree.leaves(of)
+    dtype = jnp.result_type(*parameters) if parameters else jnp.result_type(float)
+
+    def followed(term: Term) -> Conv:
+        conv, fixed = term.collapse(), not jax.tree.leaves(term)
+        return jax.tree.map(lambda p: p.astype(dtype), conv) if fixed else conv
+
+    return [followed(term) for term in of.terms]
 
 
 def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
@@ -198,9 +229,10 @@ def _chained(first: Facts, second: Facts) -> Facts:
     )
 
 
-def _side_by_side(terms: Sequence[Term]) -> tuple[Reach, tuple[int, int]]:
+def _side_by_side(of: Combinator) -> tuple[Reach, tuple[int, int]]:
     """The common reach and strides of branches."""
-    reaches, strides = zip(*(term.facts[2:] for term in terms), strict=True)
+    _check_some(of)
+    reaches, strides = zip(*(term.facts[2:] for term in of.terms), strict=True)
     if len(set(strides)) > 1:
         raise InputError(
             f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not "

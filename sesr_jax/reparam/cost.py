@@ -93,7 +93,7 @@ def pulse_response(term: Term) -> jax.Array:
     """
     reach, size = term.reach, term.in_features
     pads = ((0, 0), (reach.top + reach.bottom,) * 2, (reach.left + reach.right,) * 2, (0, 0))
-    return term.valid(jnp.pad(jnp.eye(size)[:, None, None, :], pads))
+    return term.apply_valid(jnp.pad(jnp.eye(size)[:, None, None, :], pads))
 
 
 def output_difference(

@@ -15,7 +15,20 @@ import numpy as np
 from flax import struct
 from jax import lax
 
-from sesr_jax.reparam.terms import Conv, Facts, Term, anchored, biased, correlate, dilated, reach_of
+from sesr_jax.errors import InputError
+from sesr_jax.reparam.terms import (
+    Conv,
+    Facts,
+    Reach,
+    Term,
+    anchored,
+    biased,
+    check_ranks,
+    check_steps,
+    correlate,
+    dilated,
+    reach_of,
+)
 
 
 @struct.dataclass
@@ -33,21 +46,22 @@ class Depthwise(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
-        kh, kw, features, multiplier = self.kernel.shape[-4:]
+        check_ranks(self, kernel=4, bias=1)
+        kh, kw, features, multiplier = self.kernel.shape
         return Facts(features, features * multiplier, reach_of(kh, kw))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         kh, kw, features, _ = self.kernel.shape
         kernel = self.kernel.reshape(kh, kw, 1, -1)
         return biased(correlate(x, kernel, groups=features), self.bias)
 
     def collapse(self) -> Conv:
         """The dense kernel, zero between different channels (OREPA's dwsc2full)."""
-        kh, kw, features, _ = self.kernel.shape
+        facts, (kh, kw, features, _) = self.facts, self.kernel.shape
         own = jnp.eye(features, dtype=bool)[:, :, None]
         dense = jnp.where(own, self.kernel[:, :, None], 0.0)
-        return Conv(dense.reshape(kh, kw, features, -1), self.bias)
+        return anchored(dense.reshape(kh, kw, features, -1), self.bias, facts)
 
 
 @struct.dataclass
@@ -70,10 +84,10 @@ class FixedFilter(Term):
         features = len(self.taps[0][0])
         return Facts(features, features, reach_of(len(self.taps), len(self.taps[0])))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         kernel = self._depthwise.kernel.astype(x.dtype)
-        return Depthwise(kernel).valid(x)
+        return Depthwise(kernel).apply_valid(x)
 
     def collapse(self) -> Conv:
         """The dense kernel of zeros and taps."""
@@ -97,8 +111,8 @@ class AveragePool(Term):
         """See `Term.facts`."""
         return Facts(self.features, self.features, reach_of(*self.size))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         total = lax.reduce_window(x, 0.0, lax.add, (1, *self.size, 1), (1, 1, 1, 1), "VALID")
         return total / math.prod(self.size)
 
@@ -119,19 +133,21 @@ class Dilated(Term):
     @property
     def facts(self) -> Facts:
         """The reach grows by the rates."""
+        check_steps("rates", self.rates)
         down, right = self.rates
         top, bottom, left, right_ = self.conv.reach
-        reach = type(self.conv.reach)(down * top, down * bottom, right * left, right * right_)
+        reach = Reach(down * top, down * bottom, right * left, right * right_)
         return self.conv.facts._replace(reach=reach)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         y = correlate(x, self.conv.kernel, self.conv.strides, self.rates)
         return biased(y, self.conv.bias)
 
     def collapse(self) -> Conv:
         """A kernel with zeros between the taps."""
-        return anchored(dilated(self.conv.kernel, self.rates), self.conv.bias, self.facts)
+        facts = self.facts
+        return anchored(dilated(self.conv.kernel, self.rates), self.conv.bias, facts)
 
 
 @struct.dataclass
@@ -144,16 +160,17 @@ class Subsample(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
+        check_steps("strides", self.strides)
         return Facts(self.features, self.features, strides=self.strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         down, right = self.strides
         return x[:, ::down, ::right]
 
     def collapse(self) -> Conv:
         """A strided 1×1 of the unit matrix."""
-        return Conv(_one_hot(range(self.features), self.features), strides=self.strides)
+        return anchored(_one_hot(range(self.features), self.features), None, self.facts)
 
 
 @struct.dataclass
@@ -171,15 +188,20 @@ class Select(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
+        if wrong := [c for c in self.channels if not 0 <= c < self.features]:
+            raise InputError(
+                f"Select of the channel {wrong[0]} out of {self.features}: channels are counted from 0; "
+                "choose those that the image has."
+            )
         return Facts(self.features, len(self.channels))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return x[..., np.asarray(self.channels)]
 
     def collapse(self) -> Conv:
         """A 1×1 of one-hot columns."""
-        return Conv(_one_hot(self.channels, self.features))
+        return anchored(_one_hot(self.channels, self.features), None, self.facts)
 
 
 def nearest(features: int, block: int) -> Select:

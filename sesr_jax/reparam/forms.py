@@ -44,14 +44,14 @@ KernelSize: TypeAlias = int | tuple[int, int]
 Factory: TypeAlias = Callable[[KernelSize], Form]
 """Makes a form from a kernel size, as every function of this module does."""
 
-_glorot = jax.nn.initializers.glorot_uniform()
+glorot = jax.nn.initializers.glorot_uniform()
 
 
 def dense(
     kernel_size: KernelSize,
     *,
     strides: tuple[int, int] = (1, 1),
-    start: jax.nn.initializers.Initializer = _glorot,
+    start: jax.nn.initializers.Initializer = glorot,
 ) -> Form:
     """A plain convolution: no over-parameterisation. `start` draws its kernel."""
 
@@ -252,7 +252,7 @@ def orepa(kernel_size: KernelSize, *, expansion: int = 8, conv: Factory = dense)
         *keys, last = jax.random.split(key, 7)
         wide, point = conv(kernel_size), conv(1)
         io = in_features, out_features
-        each = Depthwise(_glorot(keys[5], (*size, in_features, expansion)))
+        each = Depthwise(glorot(keys[5], (*size, in_features, expansion)))
         branches = (
             (0.25, (wide(keys[0], *io),)),
             (0.25, (point(keys[1], *io), AveragePool(size, out_features))),
@@ -295,7 +295,7 @@ def kernel_basis(kernel_size: KernelSize, *, size: int = 3) -> Form:
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         shape = (*_pair(kernel_size), in_features, out_features)
-        kernels = jnp.stack([_glorot(k, shape) for k in jax.random.split(key, size)])
+        kernels = jnp.stack([glorot(k, shape) for k in jax.random.split(key, size)])
         return Basis(kernels, jnp.full(size, 1 / size), jnp.zeros(out_features))
 
     return form
@@ -336,13 +336,13 @@ FORMS: dict[str, Callable[..., Form]] = {
 """The forms that a config can name; each takes a kernel size first."""
 
 
-def named(name: str) -> Callable[..., Form]:
-    """The entry `name` of `FORMS`.
+def named(form: Factory | str) -> Callable[..., Form]:
+    """The entry `form` of `FORMS`; a function stands for itself.
 
     Raises:
       InputError: there is none.
     """
-    return look_up("form", name, FORMS)
+    return form if callable(form) else look_up("form", form, FORMS)
 
 
 def _pair(kernel_size: KernelSize) -> tuple[int, int]:

@@ -22,9 +22,8 @@ import jax
 import jax.numpy as jnp
 
 from sesr_jax.errors import InputError
+from sesr_jax.reparam.forms import glorot
 from sesr_jax.reparam.terms import Basis
-
-_glorot = jax.nn.initializers.glorot_uniform()
 
 
 def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) -> Any:
@@ -52,7 +51,7 @@ def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) 
 
     def grow(basis: Basis) -> Basis:
         shape, dtype = basis.kernels.shape[1:], basis.kernels.dtype
-        new = jnp.stack([_glorot(k, shape, dtype) for k in jax.random.split(next(keys), added)])
+        new = jnp.stack([glorot(k, shape, dtype) for k in jax.random.split(next(keys), added)])
         grown = _pad(basis, added)
         weights = grown.coefficients
         return dataclasses.replace(

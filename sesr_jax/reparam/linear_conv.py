@@ -1,12 +1,13 @@
 """`LinearConv`: the Flax module that trains a term and runs the convolution that it equals."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.errors import InputError
 from sesr_jax.reparam.forms import Form
 from sesr_jax.reparam.norm import statistics, with_batch_statistics
 from sesr_jax.reparam.terms import Conv, Term
@@ -37,12 +38,27 @@ class LinearConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Convolves in the dtype of `x`; the collapse runs in the wider of its and the parameters'."""
+        """Convolves in the dtype of `x`; the collapse runs in the wider of its and the parameters'.
+
+        Raises:
+          InputError: `x` is not of floats, the mode is unknown, or the term has other channels.
+        """
+        check_floats(x)
+        if self.mode not in get_args(Mode):
+            raise InputError(
+                f"mode is {self.mode!r}: it must be one of {', '.join(get_args(Mode))}; choose one."
+            )
         # Linen's `param` compares shapes with the initialiser's, and a collapsed term differs.
         if self.has_variable("params", "term"):
             term: Term = self.get_variable("params", "term")
         else:
             term = self.param("term", self.form, x.shape[-1], self.features)
+        held, wanted = (term.in_features, term.out_features), (x.shape[-1], self.features)
+        if held != wanted:
+            raise InputError(
+                f"a term of {held[0]} → {held[1]} channels in a convolution of {wanted[0]} → {wanted[1]}: "
+                "they must be equal; take the variables of this module."
+            )
         wide = jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, x.dtype)), term)
         batch = self.is_mutable_collection("statistics") and not self.is_initializing()
         if batch and statistics(term):
@@ -52,6 +68,15 @@ class LinearConv(nn.Module):
             return jax.tree.map(lambda p: p.astype(x.dtype), wide).apply(x)
         conv = jax.tree.map(lambda p: p.astype(x.dtype), wide.collapse())
         return ops.conv2d(x, conv.kernel, conv.bias, strides=conv.strides, padding=_padding(conv))
+
+
+def check_floats(x: jax.Array) -> None:
+    """Raises InputError where `x` is not of floats: kernels follow its dtype."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(
+            f"an image of {x.dtype}, which would round kernels to whole numbers: it must be of floats; "
+            "convert it first, one of 8 bits by x / 255."
+        )
 
 
 def _padding(conv: Conv) -> ops.Padding:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from sesr_jax.reparam.terms import Conv, Facts, Reach, Term, crop, extend
+from sesr_jax.reparam.terms import Conv, Facts, Reach, Term, anchored, check_ranks, crop, extend
 
 Statistics = dict[str, tuple[jax.Array, jax.Array]]
 """The mean and variance of every batch norm of a tree, by its path."""
@@ -53,18 +53,19 @@ class BatchNorm(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
-        return Facts(self.scale.shape[-1], self.scale.shape[-1])
+        check_ranks(self, scale=1, bias=1, mean=1, var=1)
+        return Facts(self.scale.size, self.scale.size)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         mean, deviation = self._moments()
         return (x - mean) / deviation * self.scale + self.bias
 
     def collapse(self) -> Conv:
         """A 1×1 of the diagonal matrix γ / sqrt(σ² + eps) (DBB, Transform I)."""
-        mean, deviation = self._moments()
+        facts, (mean, deviation) = self.facts, self._moments()
         factor = self.scale / deviation
-        return Conv(jnp.diag(factor)[None, None], self.bias - mean * factor)
+        return anchored(jnp.diag(factor)[None, None], self.bias - mean * factor, facts)
 
     def settle(self, x: jax.Array, around: Reach) -> "BatchNorm":
         """See `Term.settle`."""

@@ -26,7 +26,10 @@ TERMS = {
 
 
 def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:
-    """Splits nested dicts, tuples and terms into arrays by path and a skeleton that JSON can hold."""
+    """Splits nested dicts, tuples and terms into arrays by path and a skeleton that JSON can hold.
+
+    Lists come back as tuples.
+    """
     arrays: dict[str, np.ndarray] = {}
 
     def visit(value: Any, path: str) -> Any:
@@ -35,7 +38,7 @@ def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:
             return {"term": type(value).__name__, "fields": _children(fields, path)}
         if isinstance(value, Mapping):
             return {"dict": _children(value, path)}
-        if isinstance(value, tuple):
+        if isinstance(value, tuple | list):
             return {"tuple": list(_children(dict(enumerate(value)), path).values())}
         if isinstance(value, jax.Array | np.ndarray):
             arrays[path] = np.asarray(value)

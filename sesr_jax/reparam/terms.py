@@ -25,6 +25,7 @@ from flax import struct
 from jax import lax
 
 from sesr_jax import convolution
+from sesr_jax.errors import InputError
 
 
 class Reach(NamedTuple):
@@ -58,23 +59,26 @@ class Facts(NamedTuple):
 
 
 class Term:
-    """The base of all terms: they define `facts`, `valid` and `collapse`."""
+    """The base of all terms: they define `facts`, `apply_valid` and `collapse`."""
 
     @property
     def facts(self) -> Facts:
         """The static facts.
 
         Raises:
-          InputError: the terms inside do not fit together.
+          InputError: the terms inside do not fit together, a value is out of its bounds, or an array has
+            another number of dimensions than the term says, as those of stacked terms have.
         """
         raise NotImplementedError
 
-    def valid(self, x: jax.Array) -> jax.Array:
+    def apply_valid(self, x: jax.Array) -> jax.Array:
         """The map on an image already extended by its surroundings; the output is smaller by `reach`."""
         raise NotImplementedError
 
     def collapse(self) -> "Conv":
         """The one convolution that the term equals; differentiable, and idempotent.
+
+        In float32 on a CPU, derivatives are reverse-mode alone (`jax.grad`, `jax.vjp`; see `convolution`).
 
         Raises:
           InputError: as `facts`.
@@ -85,7 +89,7 @@ class Term:
         """A copy whose batch norms hold the statistics of what reaches them; see `norm`.
 
         Args:
-          x: an image extended so far that the term's `valid` reaches `around` beyond its output.
+          x: an image extended so far that the term's `apply_valid` reaches `around` beyond its output.
           around: the output pixels beyond the image, which the statistics leave out.
         """
         del x, around
@@ -107,8 +111,18 @@ class Term:
         return self.facts.reach
 
     def apply(self, x: jax.Array) -> jax.Array:
-        """Runs the term as written: ``[N, H, W, in]`` to ``[N, ceil(H / s), ceil(W / s), out]``."""
-        return self.valid(extend(x, self.reach))
+        """Runs the term as written: ``[N, H, W, in]`` to ``[N, ceil(H / s), ceil(W / s), out]``.
+
+        Raises:
+          InputError: as `facts`, or the image has other channels.
+        """
+        facts = self.facts
+        if x.shape[-1] != facts.in_features:
+            raise InputError(
+                f"an image of {x.shape[-1]} channels for a term of {facts.in_features} input channels: "
+                "they must be equal; change one of the two."
+            )
+        return self.apply_valid(extend(x, facts.reach))
 
 
 @struct.dataclass
@@ -131,16 +145,18 @@ class Conv(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
-        kh, kw, in_features, out_features = self.kernel.shape[-4:]
+        check_ranks(self, kernel=4, bias=1)
+        check_steps("strides", self.strides)
+        kh, kw, in_features, out_features = self.kernel.shape
         return Facts(in_features, out_features, reach_of(kh, kw, self.anchor), self.strides)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return biased(correlate(x, self.kernel, self.strides), self.bias)
 
     def collapse(self) -> "Conv":
-        """Itself."""
-        return self
+        """Itself, its anchor None where it is the centre."""
+        return anchored(self.kernel, self.bias, self.facts)
 
 
 @struct.dataclass
@@ -154,8 +170,8 @@ class Identity(Term):
         """See `Term.facts`."""
         return Facts(self.features, self.features)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return x
 
     def collapse(self) -> Conv:
@@ -173,15 +189,17 @@ class Scale(Term):
     @property
     def facts(self) -> Facts:
         """See `Term.facts`."""
-        return Facts(self.scale.shape[-1], self.scale.shape[-1])
+        check_ranks(self, scale=1, bias=1)
+        return Facts(self.scale.size, self.scale.size)
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`."""
         return biased(x * self.scale, self.bias)
 
     def collapse(self) -> Conv:
         """A 1×1 of the diagonal matrix."""
-        return Conv(jnp.diag(self.scale)[None, None], self.bias)
+        facts = self.facts
+        return anchored(jnp.diag(self.scale)[None, None], self.bias, facts)
 
 
 @struct.dataclass
@@ -201,20 +219,23 @@ class Basis(Term):
     @property
     def facts(self) -> Facts:
         """Those of any one of the kernels."""
-        return Conv(self.kernels).facts
+        check_ranks(self, kernels=5, coefficients=1, bias=1)
+        kh, kw, in_features, out_features = self.kernels.shape[1:]
+        return Facts(in_features, out_features, reach_of(kh, kw))
 
-    def valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.valid`; every kernel of the basis is run by itself."""
+    def apply_valid(self, x: jax.Array) -> jax.Array:
+        """See `Term.apply_valid`; every kernel of the basis is run by itself."""
         terms = zip(self.coefficients, self.kernels, strict=True)
         y = total([coefficient * correlate(x, kernel) for coefficient, kernel in terms])
         return biased(y, self.bias)
 
     def collapse(self) -> Conv:
         """The merged kernel."""
+        facts = self.facts
         merged = jnp.tensordot(
             self.coefficients, self.kernels, axes=1, precision=lax.Precision.HIGHEST
         )
-        return Conv(merged, self.bias)
+        return anchored(merged, self.bias, facts)
 
 
 def is_term(x: Any) -> bool:
@@ -226,14 +247,46 @@ def collapse(tree: Any) -> Any:
     """A copy of `tree` with every term replaced by the `Conv` that it equals.
 
     All else (PReLU slopes, other leaves) is kept, so the module that made the tree runs the result.
+    Stacked terms, as `jax.vmap` and `nn.scan` make them, take ``jax.vmap(collapse)``.
+
+    Raises:
+      InputError: as `Term.collapse`; a term is stacked.
     """
     return jax.tree.map(lambda x: x.collapse() if is_term(x) else x, tree, is_leaf=is_term)
 
 
 def reach_of(kh: int, kw: int, anchor: tuple[int, int] | None = None) -> Reach:
-    """The reach of a kernel of that size; the anchor is the centre where it is None."""
+    """The reach of a kernel of that size; the anchor is the centre where it is None.
+
+    Raises:
+      InputError: the anchor is no tap of the kernel.
+    """
     row, column = anchor or _centre(kh, kw)
+    if not (0 <= row < kh and 0 <= column < kw):
+        raise InputError(
+            f"the anchor {(row, column)} of a {kh}×{kw} kernel: it must be one of its taps (row, column), "
+            "counted from 0; choose one."
+        )
     return Reach(row, kh - 1 - row, column, kw - 1 - column)
+
+
+def check_ranks(term: Term, **ranks: int) -> None:
+    """Raises InputError where one of the arrays of `term` has another number of dimensions."""
+    for name, rank in ranks.items():
+        array = getattr(term, name)
+        if array is not None and array.ndim != rank:
+            raise InputError(
+                f"{type(term).__name__}.{name} has the shape {array.shape}: it must have {rank} "
+                "dimensions; run and collapse stacked terms under jax.vmap."
+            )
+
+
+def check_steps(what: str, steps: tuple[int, int]) -> None:
+    """Raises InputError where strides or rates, (down, right), are below 1."""
+    if min(steps) < 1:
+        raise InputError(
+            f"{what} of {tuple(steps)} pixels: they must be 1 or more each; make them larger."
+        )
 
 
 def anchored(kernel: jax.Array, bias: jax.Array | None, facts: Facts) -> Conv:

@@ -2,7 +2,7 @@
 
 objective = make_objective(module, config)
 loss, seen = objective(variables, lr, hr, phase)
-variables = settle(updated, seen)
+variables = restored(updated, seen)
 """
 
 import dataclasses
@@ -104,15 +104,15 @@ def make_objective(module: nn.Module, config: ml_collections.ConfigDict) -> Obje
     return objective
 
 
-def settle(variables: Any, seen: Seen) -> Any:
+def restored(variables: Any, seen: Seen) -> Any:
     """The variables after an optimiser's update, with what it must not decide put right.
 
     No optimiser moves statistics and observed ranges, not even by weight decay. Learned ranges hold 0.
     """
-    settled = {**variables, "params": with_statistics(variables["params"], seen.statistics)}
+    kept = {**variables, "params": with_statistics(variables["params"], seen.statistics)}
     if RANGES in variables:
-        settled[RANGES] = {g: _union([r]) for g, r in variables[RANGES].items()} | seen.ranges
-    return settled
+        kept[RANGES] = {g: _union([r]) for g, r in variables[RANGES].items()} | seen.ranges
+    return kept
 
 
 def _union(ranges: Sequence[jax.Array]) -> jax.Array:

@@ -32,7 +32,7 @@ from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
 from sesr_jax.train.chunks import chunked, loops
 from sesr_jax.train.distill import make_target
-from sesr_jax.train.objective import Phase, make_objective, settle
+from sesr_jax.train.objective import Phase, make_objective, restored
 from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
 
 _AXIS = "batch"
@@ -88,7 +88,7 @@ def make_steps(
         found = gradient(state.variables, lr, target(lr, hr), phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.variables)
-        variables = settle(optax.apply_updates(state.variables, updates), seen)
+        variables = restored(optax.apply_updates(state.variables, updates), seen)
         ema = optax.incremental_update(variables, state.ema, 1 - config.ema)
         return TrainState(
             step=state.step + 1, variables=variables, ema=ema, opt_state=opt_state

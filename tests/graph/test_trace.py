@@ -89,6 +89,23 @@ def test_a_network_without_input_is_refused():
         trace(module, variables, (1, 4, 4, 1))
 
 
+def test_a_network_of_several_outputs_is_refused():
+    module = nn.Sequential([lambda x: (ops.relu(x), ops.sigmoid(x))])
+    with pytest.raises(InputError, match=r"Sequential gives 2 arrays: .* one image"):
+        trace(module, {}, (1, 4, 4, 1))
+
+
+def test_nodes_are_found_by_name_and_equal_themselves_alone():
+    module = nn.Sequential([lambda x: ops.mul(ops.relu(x), np.ones(3, np.float32))])
+    graph, other = (trace(module, {}, (1, 4, 4, 3)) for _ in range(2))
+    assert graph["relu"] is graph.nodes[0]
+    with pytest.raises(InputError, match=r"unknown node 'rleu': .*relu, mul; .*'relu'"):
+        graph["rleu"]
+    assert graph == graph
+    assert graph != other
+    assert graph["mul"] != other["mul"]
+
+
 def test_gradients_flow_through_a_graph_to_the_expanded_parameters():
     module = create("sesr_m3", scale=2, expansion=4)
     x = jax.random.uniform(jax.random.key(1), (1, 8, 8, 1))

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
-from sesr_jax.reparam import FORMS
+from sesr_jax.reparam import FORMS, acnet
 
 _SMALL = {"expansion": 4}
 
@@ -80,6 +80,20 @@ def test_the_file_names_its_arrays_as_the_tree_does(tmp_path):
     assert "params/prelu_0/slope" in names
 
 
+def test_an_image_of_integers_is_refused():
+    made = _network()
+    for image in (np.full((1, 8, 8, 1), 200, np.uint8), np.ones((1, 8, 8, 1), np.int32)):
+        with pytest.raises(InputError, match=rf"an image of {image.dtype}, .*x / 255"):
+            made.apply(image)
+
+
+def test_an_option_that_is_a_function_is_not_saved(tmp_path):
+    made = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=acnet)
+    with pytest.raises(InputError, match=r"option form is <function acnet .*one of its names"):
+        network.save(made, tmp_path / "w.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_models_scales_and_options_are_named():
     with pytest.raises(InputError, match=r"'sesr_m6'.*did you mean 'sesr_m"):
         create("sesr_m6", scale=2)
@@ -95,6 +109,7 @@ def test_unknown_models_scales_and_options_are_named():
         ("expansion", "x", "whole number from 1 on"),
         ("centre", "a", "must be a number"),
         ("channels", 2, r"must be 1 \(Y\) or 3 \(RGB\)"),
+        ("short_residual", "no", "must be True or False"),
     ):
         with pytest.raises(InputError, match=rf"option {option} is .*{told}"):
             create("sesr_m5", scale=2, **{option: value})
@@ -111,8 +126,9 @@ def test_a_form_is_chosen_by_its_name(form):
 
 
 def test_an_unknown_form_is_named():
-    with pytest.raises(InputError, match=r"unknown form 'acnot': it must be one of .*acnet"):
-        network.init("sesr_m3", scale=2, key=jax.random.key(0), form="acnot")
+    for form in ("acnot", 3):
+        with pytest.raises(InputError, match=rf"unknown form {form!r}: it must be one of .*acnet"):
+            create("sesr_m3", scale=2, form=form)
 
 
 def test_published_figures_grow_with_the_network():

@@ -71,6 +71,21 @@ def test_the_end_of_a_range_hears_from_what_saturates_at_it():
     assert abs(low) < abs(high)
 
 
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+def test_the_ends_of_a_range_count_as_inside(activations):
+    """Every 0 behind a ReLU is at one, and says nothing of how low the range should reach."""
+    ends = jnp.asarray([0.0, 255.0 if activations == "int8" else 32767.0])
+
+    def total(y, low, high):
+        return fake.quantise(y, low, high, activations).sum()
+
+    np.testing.assert_array_equal(jax.grad(total)(ends, *ends), 1)
+    assert jax.grad(total, 1)(jnp.zeros(100), *ends) == 0
+    # What saturates above moves with the upper end alone, a range that starts at 0 included.
+    low, high = jax.grad(total, (1, 2))(2 * ends[1:], *ends)
+    assert abs(low) < 1e-3 * high
+
+
 def test_learned_ranges_shrink_onto_values_that_waste_them():
     x = jnp.asarray(RNG.uniform(-0.1, 0.3, 4096), jnp.float32)
 
@@ -133,6 +148,24 @@ def test_codes_are_those_of_the_collapsed_kernels_and_gradients_reach_the_expand
     # Fixed ranges have none.
     assert not np.any(gradients[RANGES]["input"])
     assert np.any(gradients[RANGES]["block_0/conv2d"])
+
+
+def test_activations_of_16_bits_train_the_codes_that_are_exported(monkeypatch):
+    module, variables = _network()
+    graph = trace(module, variables, (1, 8, 8, 1))
+    ranges = calibrate(graph, [RNG.uniform(size=(1, 8, 8, 1))])
+    quantised = {**variables, RANGES: {group: jnp.asarray(r) for group, r in ranges.items()}}
+    ran = []
+    monkeypatch.setattr(fake.graphs, "run", lambda graph, x, tap: ran.append(graph) or x)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        apply(module, quantised, jnp.zeros((1, 8, 8, 1), dtype))
+    kernels = [
+        [node.args[1] for node in graph.nodes if node.op.startswith("conv2d")] for graph in ran
+    ]
+    for wide, narrow in zip(*kernels, strict=True):
+        assert (wide.dtype, narrow.dtype) == (jnp.float32, jnp.bfloat16)
+        scale = jnp.abs(wide).max((0, 1, 2)) / 127
+        np.testing.assert_array_equal(np.rint(narrow / scale), np.rint(wide / scale))
 
 
 def test_without_ranges_the_network_is_float():

@@ -208,6 +208,19 @@ def test_collapse_commutes_with_vmap_and_pmap(form):
 
 
 @forms
+def test_a_stacked_term_collapses_under_vmap_and_is_refused_elsewhere(form):
+    """The values are those of the test above."""
+    once, x = jax.eval_shape(lambda: _term(form).collapse()), jnp.zeros(_SHAPE)
+    stacked = jax.tree.map(lambda p: jnp.stack([p, p]), _term(form))
+    both = jax.eval_shape(jax.vmap(collapse), stacked)
+    assert jax.tree.structure(both) == jax.tree.structure(once)
+    jax.tree.map(lambda two, one: np.testing.assert_equal(two.shape, (2, *one.shape)), both, once)
+    for run in (collapse, lambda term: term.apply(x), lambda term: term.facts):
+        with pytest.raises(InputError, match=r"it must have \d dimensions; .* under jax\.vmap"):
+            run(stacked)
+
+
+@forms
 def test_module_runs_expanded_and_collapsed_parameters(form):
     x = image(*_SHAPE)
     variables = exact(LinearConv(4, form).init(jax.random.key(0), x))
@@ -232,6 +245,18 @@ def test_dtypes_follow_the_input_in_a_module_and_the_parameters_in_a_term(form):
                 assert floats == {jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)}
             kernel = jax.eval_shape(lambda t: t.collapse(), variables["params"]["term"]).kernel
             assert kernel.dtype in floats
+
+
+@forms
+def test_dtypes_of_a_term_and_of_its_collapse_agree(form):
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
+        term = jax.tree.map(
+            lambda p, dtype=dtype: jax.ShapeDtypeStruct(p.shape, dtype),
+            jax.eval_shape(lambda: _term(form)),
+        )
+        x = jax.ShapeDtypeStruct(_SHAPE, dtype)
+        made = jax.eval_shape(lambda t, x: (t.apply(x), t.collapse()), term, x)
+        assert {leaf.dtype for leaf in jax.tree.leaves(made)} == {jnp.dtype(dtype)}
 
 
 @pytest.mark.parametrize("name", ["ecb", "collapsible"])
@@ -305,9 +330,9 @@ _MUTATIONS = {
     ),
     "padding each layer anew": (
         Sequential,
-        "valid",
+        "apply_valid",
         lambda self, x: terms.crop(
-            functools.reduce(lambda y, t: terms.extend(t.valid(y), t.reach), self.terms, x),
+            functools.reduce(lambda y, t: terms.extend(t.apply_valid(y), t.reach), self.terms, x),
             self.reach,
             terms.Reach(),
         ),
@@ -350,6 +375,27 @@ def test_a_wrong_collapse_is_caught(mutation, monkeypatch):
     assert not any(_caught(check_law, term, image(*_SHAPE)) for term in subjects)
     monkeypatch.setattr(*mutation)
     assert any(_caught(check_law, term, image(*_SHAPE)) for term in subjects)
+
+
+@pytest.mark.parametrize("mode", ["collapsed", "expanded"])
+def test_a_module_refuses_what_its_kernels_cannot_convolve(mode):
+    x = jnp.ones(_SHAPE)
+    module = LinearConv(4, small(3), mode)
+    variables = module.init(jax.random.key(0), x)
+    for dtype in (jnp.uint8, jnp.int32, bool):
+        with pytest.raises(InputError, match=rf"an image of {jnp.dtype(dtype)}, .*x / 255"):
+            module.apply(variables, x.astype(dtype))
+    with pytest.raises(InputError, match="4 → 4 channels in a convolution of 3 → 4"):
+        module.apply(variables, x[..., :3])
+    with pytest.raises(InputError, match="4 → 4 channels in a convolution of 4 → 7"):
+        module.clone(features=7).apply(variables, x)
+
+
+def test_an_unknown_mode_is_named():
+    with pytest.raises(
+        InputError, match="mode is 'Expanded': it must be one of collapsed, expanded"
+    ):
+        LinearConv(4, dense(3), "Expanded").init(jax.random.key(0), jnp.ones(_SHAPE))
 
 
 def test_residual_needs_equal_channels():

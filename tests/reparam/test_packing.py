@@ -36,6 +36,14 @@ def test_round_trip_through_json():
     jax.tree.map(np.testing.assert_array_equal, back, _TREE)
 
 
+def test_lists_come_back_as_tuples():
+    arrays, skeleton = pack({"a": Sequential([Scale(jnp.arange(3.0))]), "b": [jnp.ones(2)]})
+    back = unpack(arrays, json.loads(json.dumps(skeleton)))
+    want = {"a": Sequential((Scale(jnp.arange(3.0)),)), "b": (jnp.ones(2),)}
+    assert jax.tree.structure(back) == jax.tree.structure(want)
+    jax.tree.map(np.testing.assert_array_equal, back, want)
+
+
 def test_every_term_has_a_name_in_files():
     terms = [t for t in Term.__subclasses__() if t.__module__.startswith(reparam.__name__)]
     assert {t.__name__ for t in terms} == packing.TERMS.keys()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -204,7 +205,7 @@ def test_a_bias_before_a_wide_kernel_reaches_the_border():
 def test_the_released_collapse_is_wrong_where_biases_are_not_zero():
     """Arm's code sends the delta image through layers with biases, which lands in every tap."""
     term = Sequential((Conv(jnp.ones((3, 3, 1, 2)), jnp.ones(2)), Conv(jnp.ones((1, 1, 2, 1)))))
-    taps = term.valid(jnp.pad(jnp.ones((1, 1, 1, 1)), ((0, 0), (2, 2), (2, 2), (0, 0))))
+    taps = term.apply_valid(jnp.pad(jnp.ones((1, 1, 1, 1)), ((0, 0), (2, 2), (2, 2), (0, 0))))
     assert not np.array_equal(taps[0, ::-1, ::-1, 0], term.collapse().kernel[..., 0, 0])
     np.testing.assert_array_equal(taps[0, ::-1, ::-1, 0] - 2, term.collapse().kernel[..., 0, 0])
 
@@ -245,10 +246,76 @@ def test_terms_that_do_not_fit_are_named(term, fault):
         term.apply(jnp.zeros((1, 4, 4, 1)))
 
 
+_POINT = Conv(jnp.ones((1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("term", "fault"),
+    [
+        (Sequential(()), "a Sequential of no terms"),
+        (Sum(()), "a Sum of no terms"),
+        (Concat(()), "a Concat of no terms"),
+        (Grouped(()), "a Grouped of no terms"),
+        (Select((0, 1), 1), "the channel 1 out of 1"),
+        (Select((-1,), 1), "the channel -1 out of 1"),
+        (_POINT.replace(anchor=(1, 0)), r"the anchor \(1, 0\) of a 1×1 kernel"),
+        (_POINT.replace(anchor=(0, -1)), r"the anchor \(0, -1\)"),
+        (_POINT.replace(strides=(0, 1)), r"strides of \(0, 1\)"),
+        (Subsample(1, (1, 0)), r"strides of \(1, 0\)"),
+        (Dilated(_POINT, (0, 1)), r"rates of \(0, 1\)"),
+    ],
+)
+def test_values_out_of_their_bounds_are_named(term, fault):
+    for run in (term.collapse, lambda: term.apply(jnp.zeros((1, 4, 4, 1)))):
+        with pytest.raises(InputError, match=fault):
+            run()
+
+
+@pytest.mark.parametrize(
+    "term",
+    [Identity(4), Select((0,), 4), Grouped((Identity(2), Identity(2))), Scale(jnp.ones(4))],
+    ids=lambda term: type(term).__name__,
+)
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_an_image_of_other_channels_is_refused(term, channels):
+    with pytest.raises(InputError, match=rf"of {channels} channels for a term of 4 input channels"):
+        term.apply(jnp.zeros((1, 4, 4, channels)))
+
+
+def test_an_anchor_at_the_centre_is_none_after_the_collapse():
+    term = Conv(jnp.ones((3, 3, 1, 1)), anchor=(1, 1))
+    assert term.collapse().anchor is None
+    assert jax.tree.structure(term.collapse()) == jax.tree.structure(Sum((term,)).collapse())
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_identity_takes_the_dtype_of_its_neighbours(dtype):
     term = Sum((Conv(jnp.ones((3, 3, 2, 2), dtype)), Identity(2)))
     assert term.collapse().kernel.dtype == dtype
+
+
+def test_nnx_trains_and_collapses_a_term():
+    class Layer(nnx.Module):
+        def __init__(self, term):
+            self.term = nnx.Param(term)
+
+        def __call__(self, x):
+            return self.term.get_value().collapse().apply(x)
+
+    term, x = (
+        Sequential((Conv(jnp.ones((3, 3, 1, 2))), Scale(jnp.arange(2.0)))),
+        jnp.ones((1, 4, 4, 1)),
+    )
+    want = jax.grad(lambda term: term.apply(x).sum())(term)
+    layer = Layer(term)
+    graph, state = nnx.split(layer)
+    inside = jax.jit(jax.grad(lambda state: nnx.merge(graph, state)(x).sum()))(state)
+    outside = nnx.grad(lambda layer: layer(x).sum())(layer)
+    for gradient in (inside, outside):
+        jax.tree.map(np.testing.assert_array_equal, gradient["term"].get_value(), want)
+    deployed = nnx.merge(graph, collapse(state))
+    assert isinstance(deployed.term.get_value(), Conv)
+    np.testing.assert_array_equal(deployed(x), layer(x))
 
 
 def test_a_strided_output_lies_on_multiples_of_the_stride():
