@@ -42,7 +42,7 @@ class Layer:
       input_shapes: ``[N, H, W, C]``, one an input.
       output: the name of the tensor written.
       output_shape: ``[N, H, W, C]``.
-      kernel: height and width of the kernel or pooling window.
+      kernel: height and width of the kernel or window: a pooling's, or 2×2 of bilinear resizing.
       strides: vertical and horizontal.
       dilations: vertical and horizontal, of a convolution.
       groups: of a convolution.
@@ -100,6 +100,8 @@ def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
         weight_bytes = node.parameters[0].size + BIAS_BYTES * node.shape[-1]
     elif op == "max_pool":
         kernel = node.attrs["window"]
+    elif op == "resize" and node.attrs["method"] == "bilinear":
+        kernel = (2, 2)
     elif op == "prelu" and node.parameters[0].size == 1:
         op = "leaky_relu"  # one slope for all channels needs no table of slopes
     return Layer(

@@ -13,6 +13,8 @@ A layer is one pass, with these exceptions, which the target's rules (`OpRule`) 
 - a transposed convolution multiplies the inserted zeros: it costs its output's pixels. A large one
   may need its zero-inserted map from a pass before it.
 - a strided convolution may need its input reordered first.
+- a pooling, a mean or a resizing on a MAC array is a depthwise convolution without weights: its cost is
+  that of its window.
 
 What the target does not run becomes a copy from DRAM to DRAM that carries a `flag`: its memory
 traffic is counted; its arithmetic, done elsewhere, is not.
@@ -416,9 +418,47 @@ def _depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
+def _pooling(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    rule = find_rule(layer, target)
+    assert rule is not None
+    _, *before, channels = as_nhwc(layer.input_shapes[0])
+    _, h, w, c = shape = as_nhwc(layer.output_shape)
+    whole = layer.op == "mean"  # of all pixels, which stripes may bring one after another
+    kernel = (before[0], before[1]) if whole else layer.kernel
+    window = 0 if whole else max(kernel) // 2
+    return (
+        Pass(
+            name=layer.name,
+            op=layer.op,
+            layer=layer.name,
+            inputs=layer.inputs,
+            output=layer.output,
+            output_shape=shape,
+            engine="mac",
+            conv=Convolution(
+                kernel=kernel,
+                output=(h, w, c),
+                channels=channels,
+                groups=channels,
+                stride=max(kernel) if whole else layer.strides[0],
+                pools=not whole,
+            ),
+            patch_cycles=rule.cycles,
+            vector_map=(h, w, c),
+            stripe_cycles=_stripe_cycles(rule, target),
+            reach=(window, window),
+            upscales=max(1, h // before[0]),
+        ),
+    )
+
+
 _ON_MAC: Mapping[str, Callable[[Layer, Target], tuple[Pass, ...]]] = {
     "conv2d": _convolution,
     "fully_connected": _convolution,
     "conv2d_transpose": _transposed,
     "depth_to_space": _depth_to_space,
+    "max_pool": _pooling,
+    "average_pool": _pooling,
+    "mean": _pooling,
+    "resize": _pooling,
 }

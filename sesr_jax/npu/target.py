@@ -81,6 +81,9 @@ class Mac:
       depthwise: channels of a depthwise convolution computed at once.
       depthwise_macs: its products a cycle, the taps padded to the largest of `tap_groups`; a
         convolution of one channel may then run as one. 0 is one tap of `depthwise` channels a pixel.
+      depthwise_pixels: of output, the fewest in whose time weights of a depthwise convolution arrive.
+      pool_macs: elements a cycle that windows of poolings take, each of which counts as no less than
+        the largest of `tap_groups`; 0 is as in a depthwise convolution.
       pixels: height and width to which output maps are padded.
       tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
         several, the fastest is taken. 0 is any number.
@@ -103,6 +106,8 @@ class Mac:
     tap_fill: tuple[int, ...] = ()
     sparse: int = 0
     depthwise_macs: int = 0
+    depthwise_pixels: int = 0
+    pool_macs: int = 0
     blocks: Blocks | None = None
     efficiency: float = 1.0
     winograd: Winograd | None = None

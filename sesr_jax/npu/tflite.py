@@ -179,6 +179,8 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         weight_bytes = weight.bytes + BIAS_BYTES * out_channels
     elif name.endswith("POOL_2D"):
         kernel = (options.filterHeight, options.filterWidth)
+    elif name == "RESIZE_BILINEAR":
+        kernel = (2, 2)
     elif op == "prelu" and sum(tensor.size for tensor in constants) == 1:
         op = "leaky_relu"
     elif op in ("add", "mul", "prelu"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
 from sesr_jax.npu import estimate, find_target, layers_from_graph, target_names
+from sesr_jax.npu.layers import ACTIVATIONS
 
 TARGET = find_target("ethos-n78-4tops")
 
@@ -166,6 +167,30 @@ def test_a_scalar_constant_is_free_and_a_vector_is_not(builder):
         b.conv(16, 3)
         reports.append(_estimate(b.graph()).seconds)
     assert reports[0] == reports[1] < reports[2]
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", target_names())
+def test_no_activation_makes_a_layer_faster(builder, name, activation):
+    b = builder(64, 64, 4)
+    b.conv(16, 1)
+    (plain,) = layers_from_graph(b.graph())
+    target = find_target(name)
+    before, after = (
+        estimate([dataclasses.replace(plain, activation=one)], target) for one in (None, activation)
+    )
+    assert after.seconds >= before.seconds
+    assert after.vector_cycles >= before.vector_cycles
+
+
+def test_an_output_that_nothing_reads_may_be_made_before_the_last(builder):
+    b = builder(32, 32, 8)
+    last = b.conv(8, 1)
+    b.add("mul", last, last, shape=b.shapes[last])
+    b.last = last
+    b.conv(8, 3)
+    for name in target_names():
+        assert _estimate(b.graph(), find_target(name)).rows[-1].write_bytes >= 32 * 32 * 8
 
 
 def test_totals_are_the_rows_sums(sesr):

@@ -1,4 +1,5 @@
 import pathlib
+import types
 
 import pytest
 
@@ -29,6 +30,28 @@ def test_rules_are_for_operations_that_exist(name, sesr):
     windowed = {rule.rsplit("_", 1)[0] for rule in find_target(name).ops if rule[-1].isdigit()}
     rules = {rule for rule in find_target(name).ops if not rule[-1].isdigit()} | windowed
     assert rules <= {*OPERATORS.values(), "interleave", "*"}
+
+
+@pytest.mark.parametrize(
+    "name", ["ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512"]
+)
+def test_the_vector_costs_of_ethos_u_are_velas(name):
+    vela = pytest.importorskip("ethosu.vela.architecture_features")
+    table = types.SimpleNamespace()
+    accelerator = next(one for one in vela.Accelerator if one.value == name)
+    vela.ArchitectureFeatures._generate_output_perf_tables(table, accelerator)
+    *_, mul, _, add, max_pool, rest = table.output_cycles_per_elem
+    look_up, relu, _ = table.activation_cycles_per_elem
+    look_up = max(look_up, rest)
+    want = {"add": add, "mul": mul, "max_pool": max_pool, "prelu": 2 * mul + rest}
+    want |= dict.fromkeys(("relu", "clip"), max(relu, rest))
+    want |= dict.fromkeys(("leaky_relu", "sigmoid", "tanh"), look_up)
+    target = find_target(name)
+    found = {
+        op: rule.cycles / target.vector.lanes for op, rule in target.ops.items() if rule.cycles
+    }
+    assert found == dict.fromkeys(found, rest) | want
+    assert target.vector.pass_cycles / target.vector.lanes == rest
 
 
 def test_a_new_target_is_one_file(tmp_path, sesr):
