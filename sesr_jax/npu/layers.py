@@ -46,7 +46,8 @@ class Layer:
       strides: vertical and horizontal.
       dilations: vertical and horizontal, of a convolution.
       groups: of a convolution.
-      weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
+      weight_bytes: of all constants: kernel, bias of 4 bytes a channel, slopes, constant operands.
+      weight_bits: of an element of them, but for the bias.
       constants: elements of a constant operand, which another than a convolution has.
       macs: multiply-accumulates.
       activation: the absorbed activation's op.
@@ -65,6 +66,7 @@ class Layer:
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     weight_bytes: int = 0
+    weight_bits: int = 8
     constants: int = 0
     macs: int = 0
     activation: str | None = None

@@ -165,6 +165,8 @@ def refusal(layer: Layer, target: Target) -> str:
         return f"a {sides} window ({', '.join(windows)})" if windows else "an unsupported operation"
     if rule.engine == "refused":
         return rule.note or "an unsupported operation"
+    if target.bits == 8 and layer.bits != 8:
+        return f"elements of {layer.bits} bits"
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)
     channels = [shape[3] for shape in (*shapes, output)]

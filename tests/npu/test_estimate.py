@@ -126,7 +126,8 @@ def test_a_target_of_floats_moves_twice_the_bytes(builder):
     int8, f16 = (
         _estimate(_chain(builder), find_target(f"bm1684x-{kind}")) for kind in ("int8", "f16")
     )
-    assert f16.dram_bytes == 2 * int8.dram_bytes
+    biases = 4 * 4 * 16  # of 4 bytes in both
+    assert f16.dram_bytes == 2 * int8.dram_bytes - biases
     assert f16.seconds > int8.seconds
 
 
@@ -156,6 +157,19 @@ def test_prelu_is_counted_and_flagged(builder):
     assert row.op == "prelu"
     assert row.dram_bytes >= 2 * 64 * 64 * 16
     assert "NOT SUPPORTED" in report.to_text()
+
+
+def test_what_does_not_run_uses_nothing(builder):
+    b = builder(64, 64, 16)
+    b.conv(16, 3)
+    b.conv(16, 4)  # a kernel that Ethos-N lacks
+    report = _estimate(b.graph())
+    run, flagged = report.rows
+    assert flagged.flag
+    assert (flagged.utilisation, run.utilisation > 0) == (0, True)
+    peak = report.seconds * TARGET.clock_hz * TARGET.mac.macs_per_cycle
+    assert report.utilisation == pytest.approx(run.macs / peak)
+    assert report.macs == run.macs + flagged.macs
 
 
 def test_a_scalar_constant_is_free_and_a_vector_is_not(builder):
