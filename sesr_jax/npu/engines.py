@@ -81,7 +81,7 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     rate = _pixels_per_cycle(target)
     depthwise: float = taps * ceil_div(channels, mac.depthwise)
     if mac.depthwise_macs:
-        padded = round_up(taps, max(mac.tap_groups)) * round_up(channels, mac.depthwise)
+        padded = round_up(taps, max(1, *mac.tap_groups)) * round_up(channels, mac.depthwise)
         depthwise = padded * rate / mac.depthwise_macs
     if work.pools and mac.pool_macs:
         window = max(taps, *mac.tap_groups)

@@ -243,5 +243,17 @@ def _integers(array: Any) -> tuple[int, ...]:
     return () if array is None else tuple(int(n) for n in array)
 
 
+def is_builtin(name: str) -> bool:
+    """Whether TFLite has an operator of that name in lower case; False where it cannot be known.
+
+    That takes the schema, and so the extra "export".
+    """
+    try:
+        names = flatbuffer.enum_names("BuiltinOperator").values()
+    except ImportError:
+        return False
+    return name.upper() in names
+
+
 def _length(array: Any) -> int:
     return 0 if array is None else len(array)
