@@ -90,7 +90,7 @@ _COLUMNS = (
     "vector_mcycles",
     "read_mb",
     "write_mb",
-    "sram_kb",
+    "sram_kib",
     "ms",
     "utilisation",
     "bound",
@@ -107,7 +107,7 @@ class Report:
 
     Attributes:
       target: the NPU.
-      activation_saving: the compression that was assumed.
+      activation_saving: the compression that was assumed; 0 where the target does not compress.
       rows: one a pass, in the order in which they run.
     """
 
@@ -169,7 +169,7 @@ class Report:
         return tuple(row for row in self.rows if row.flag)
 
     def to_csv(self) -> str:
-        """One line a pass, with a header; megabytes are 10⁶ bytes."""
+        """One line a pass, with a header; megabytes are 10⁶ bytes, kibibytes 1024."""
         return "".join(
             ",".join(cell.replace(",", ";") for cell in line) + "\n"
             for line in (_COLUMNS, *self._cells())
@@ -190,7 +190,7 @@ class Report:
             f"{self.target.name}, activation saving {self.activation_saving:g}: "
             f"{self.seconds * 1e3:.3f} ms, {self.fps:.1f} FPS, {self.macs / 1e9:.3f} GMAC, "
             f"{self.mac_cycles / 1e6:.3f} Mcycles MAC, {self.dram_bytes / 1e6:.2f} MB DRAM, "
-            f"{self.peak_sram_bytes / 1024:.0f} KB SRAM, utilisation {self.utilisation:.1%}{energy}"
+            f"{self.peak_sram_bytes / 1024:.0f} KiB SRAM, utilisation {self.utilisation:.1%}{energy}"
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -259,13 +259,14 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
             )
     if target.bits != 8:
         layers = [_of_floats(layer, target.bits) for layer in layers]
+    saving = activation_saving if target.compresses else 0.0
     passes = lower(layers, target)
-    costs = schedule(passes, target, saving=activation_saving)
+    costs = schedule(passes, target, saving=saving)
     together = Counter(cost.cascade for cost in costs if not cost.conversion)
     rows = tuple(
         _row(passes[cost.index], cost, target, fused=together[cost.cascade] > 1) for cost in costs
     )
-    return Report(target=target, activation_saving=activation_saving, rows=rows)
+    return Report(target=target, activation_saving=saving, rows=rows)
 
 
 def _of_floats(layer: Layer, bits: int) -> Layer:

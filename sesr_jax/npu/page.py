@@ -32,7 +32,7 @@ class Rated:
     psnr: float | None = None
 
 
-SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KB", "use", "mJ", "not run")
+SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KiB", "use", "mJ", "not run")
 """The header of `summary_row`."""
 
 
@@ -143,7 +143,7 @@ _HEADER = (
     "schedule",
     "GMAC",
     "DRAM MB",
-    "SRAM KB",
+    "SRAM KiB",
     "use",
     "bound by",
     "ms",

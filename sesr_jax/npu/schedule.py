@@ -85,7 +85,7 @@ def schedule(passes: Sequence[Pass], target: Target, *, saving: float) -> list[C
       target: the NPU.
       saving: the share that compression saves of tensors between passes.
     """
-    search = _Search(passes, target, saving if target.memory.cells else 0.0)
+    search = _Search(passes, target, saving if target.compresses else 0.0)
     n = len(passes)
     cycles = [math.inf] * n + [0.0]
     chosen: dict[int, _Run] = {}

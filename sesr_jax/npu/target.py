@@ -335,6 +335,11 @@ class Target:
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
 
     @property
+    def compresses(self) -> bool:
+        """Whether tensors between layers can be compressed."""
+        return bool(self.memory.cells)
+
+    @property
     def streams(self) -> bool:
         """Whether the array works straight from and to DRAM (`Blocks`)."""
         return self.mac.blocks is not None

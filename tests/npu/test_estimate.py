@@ -141,6 +141,14 @@ def test_compression_saves_intermediate_tensors_and_no_others(sesr):
     assert full.seconds > half.seconds > tenth.seconds
 
 
+def test_a_target_that_does_not_compress_says_so(sesr):
+    report = _estimate(sesr(2, 2, 32, 32), find_target("vs680"), activation_saving=0.5)
+    assert report.activation_saving == 0
+    assert "activation saving 0:" in report.summary()
+    assert "KiB SRAM" in report.summary()
+    assert "sram_kib" in report.to_csv().splitlines()[0].split(",")
+
+
 def test_sesr_m5_runs_near_the_papers_figures(sesr):
     # 27.22 ms and 282 MB (Bhardwaj et al. 2022), by an estimator and a compression that they do not print.
     report = _estimate(sesr(5, 2, 1080, 1920), activation_saving=0.5)
