@@ -170,13 +170,16 @@ def refusal(layer: Layer, target: Target) -> str:
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)
     channels = [shape[3] for shape in (*shapes, output)]
-    scale = max(output[1] / shapes[0][1], shapes[0][1] / output[1])
+    scales = _scales(layer)
     groups = 1 if layer.groups == 1 else -1 if layer.groups == channels[0] == channels[-1] else 0
     checks = (
         (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
         (rule.strides and not _allowed_strides(layer, rule), f"stride {layer.strides}"),
         (not set(layer.dilations) <= set(rule.dilations), f"dilation {layer.dilations}"),
-        (rule.scales and not _is_allowed_scale(scale, rule), f"a scale of {scale:g}"),
+        (
+            rule.scales and not all(_is_allowed_scale(scale, rule) for scale in scales),
+            f"a scale of {'×'.join(f'{scale:g}' for scale in dict.fromkeys(scales))}",
+        ),
         (rule.maps and not set(shapes[0][1:3]) <= set(rule.maps), f"a map {shapes[0][1:3]}"),
         (rule.groups == "one" and groups != 1, f"{layer.groups} groups"),
         (rule.groups == "depthwise" and not groups, f"{layer.groups} groups"),
@@ -192,6 +195,14 @@ def refusal(layer: Layer, target: Target) -> str:
 
 def _allowed_strides(layer: Layer, rule: OpRule) -> bool:
     return layer.strides[0] == layer.strides[1] and layer.strides[0] in rule.strides
+
+
+def _scales(layer: Layer) -> tuple[float, float]:
+    """By what the height and the width grow; by what they shrink, of a space_to_depth."""
+    before, after = as_nhwc(layer.input_shapes[0])[1:3], as_nhwc(layer.output_shape)[1:3]
+    if layer.op == "space_to_depth":
+        before, after = after, before
+    return after[0] / before[0], after[1] / before[1]
 
 
 def _is_allowed_scale(scale: float, rule: OpRule) -> bool:
