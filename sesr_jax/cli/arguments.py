@@ -1,6 +1,7 @@
 """What the verbs' argument parsers share."""
 
 import argparse
+import math
 import re
 import shutil
 import textwrap
@@ -25,6 +26,23 @@ def size(text: str) -> tuple[int, int]:
             f"{text!r} is not a size; write width x height, such as 640x360"
         )
     return int(match[2]), int(match[1])
+
+
+def finite(text: str) -> float:
+    """A number, and neither nan nor inf."""
+    try:
+        if math.isfinite(number := float(text)):
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no finite number; write one, such as 0.2")
+
+
+def share(text: str) -> float:
+    """A share in [0, 1)."""
+    if not 0 <= (number := finite(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must lie in [0, 1); write such as 0.5")
+    return number
 
 
 def tile(text: str) -> str | tuple[int, int]:

@@ -89,7 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--converter", choices=get_args(Converter), help="default jax2tf")
     add("--cross-check", action="store_true", help="compare with the other converter's file")
     add("--target", help="refuse what that NPU does not run; see sesr latency")
-    add("--max-drop", type=float, metavar="DB", help="refuse a file that loses more PSNR than that")
+    add(
+        "--max-drop",
+        type=arguments.finite,
+        metavar="DB",
+        help="refuse a file that loses more PSNR than that",
+    )
     add("--check-on", help="on these images; default embedded:eval")
     add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
     return parser
@@ -126,6 +131,9 @@ _FOR = {
 }
 """The files that an option is for."""
 
+_INTEGER = ("int8", "int16")
+"""The precisions whose files have ranges."""
+
 _DEFAULTS: dict[str, Any] = {
     "size": (360, 640),
     "tile": None,
@@ -154,6 +162,13 @@ def _refuse_idle(given: argparse.Namespace) -> None:
             raise InputError(
                 f"{flags}: for {' and '.join(suffixes)} files alone, not {given.out}; leave it out."
             )
+    precision = getattr(given, "precision", _DEFAULTS["precision"])
+    integer = [o for o in ("calibrate", "observer") if o in given and precision not in _INTEGER]
+    if idle := integer + ["io"] * ("io" in given and precision != "int8"):
+        raise InputError(
+            f"{', '.join(f'--{option}' for option in idle)}: a file of {precision} has no use for it; leave "
+            "it out."
+        )
     if "check_on" in given and "max_drop" not in given:
         raise InputError(
             f"--check-on {given.check_on} checks nothing without --max-drop; give both, or leave it out."

@@ -3,8 +3,13 @@
 import argparse
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sesr_jax.cli import arguments
+from sesr_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from sesr_jax.npu import Target
 
 _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
   sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
@@ -27,14 +32,11 @@ def run(argv: Sequence[str]) -> None:
         nargs="+",
         help="models of the zoo (weights do not matter), or any INT8 .tflite files",
     )
-    parser.add_argument(
-        "--scale", type=int, default=2, help="of a model of the zoo; default %(default)s"
-    )
+    parser.add_argument("--scale", type=int, help="of a model of the zoo; default 2")
     parser.add_argument(
         "--size",
         type=arguments.size,
-        default=(1080, 1920),
-        help="input of a model of the zoo; 1920x1080",
+        help="input of a model of the zoo, or the frame of --tile; 1920x1080",
     )
     parser.add_argument(
         "--target",
@@ -42,7 +44,10 @@ def run(argv: Sequence[str]) -> None:
         help="a target's name or .toml file; repeatable; ethos-n78-4tops by default",
     )
     parser.add_argument(
-        "--saving", type=float, default=0.0, help="share that activation compression saves"
+        "--saving",
+        type=arguments.share,
+        default=0.0,
+        help="share that activation compression saves, where the target compresses",
     )
     parser.add_argument(
         "--tile",
@@ -64,7 +69,6 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
 
-    from sesr_jax.errors import InputError
     from sesr_jax.files import replacing
     from sesr_jax.npu import advice, best_tiling, estimate, find_target, latency_page
     from sesr_jax.npu.compilers import compile_model
@@ -76,14 +80,16 @@ def run(argv: Sequence[str]) -> None:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     if args.compile and not all(model.endswith(".tflite") for model in args.model):
         raise InputError("--compile wants .tflite files; write one with `sesr export`.")
+    _refuse_idle(args, targets)
+    size, scale = args.size or (1080, 1920), args.scale or 2
     if args.psnr and len(args.psnr) != len(args.model):
         raise InputError(
             f"--psnr has {len(args.psnr)} values for {len(args.model)} models; give one for each."
         )
-    quality = args.psnr or [_published(model, args.scale) for model in args.model]
+    quality = args.psnr or [_published(model, scale) for model in args.model]
     rated = []
     for model, psnr in zip(args.model, quality, strict=True):
-        layers, halo, align = _layers(model, args.scale, args.size, bool(args.tile))
+        layers, halo, align = _layers(model, scale, size, bool(args.tile))
         for target in targets:
             report = estimate(layers, target, activation_saving=args.saving)
             tiling = None
@@ -91,7 +97,7 @@ def run(argv: Sequence[str]) -> None:
                 tiling = best_tiling(
                     layers,
                     target,
-                    frame=args.size,
+                    frame=size,
                     halo=halo,
                     align=align,
                     activation_saving=args.saving,
@@ -117,6 +123,22 @@ def run(argv: Sequence[str]) -> None:
     if args.html:
         write(latency_page(rated), args.html)
         print(f"page: {args.html}")
+
+
+def _refuse_idle(args: argparse.Namespace, targets: "Sequence[Target]") -> None:
+    """What would be passed over in silence."""
+    if args.saving and not any(target.compresses for target in targets):
+        names = ", ".join(target.name for target in targets)
+        raise InputError(
+            f"--saving {args.saving:g}: {names} compresses no activations; leave it out."
+        )
+    if all(model.endswith(".tflite") for model in args.model):
+        idle = ["--scale"] * (args.scale is not None)
+        idle += ["--size"] * (args.size is not None and not args.tile)
+        if idle:
+            raise InputError(
+                f"{', '.join(idle)}: for models of the zoo, as a .tflite file has its own; leave it out."
+            )
 
 
 def _decibels(text: str) -> list[float]:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import keyword
 import logging
+import os
 import signal
 import sys
 import threading
@@ -32,7 +33,21 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a verb and gives its exit status: 0, or 2 after one sentence about bad input."""
+    """Runs a verb and gives its exit status: 0, or 2 after one sentence about bad input.
+
+    Where the output's reader has gone, as `head` goes, the verb ends there in silence.
+    """
+    try:
+        status = _main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE  # as a shell counts it
+    return status
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help"):

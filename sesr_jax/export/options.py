@@ -55,11 +55,11 @@ class Options:
             )
         if self.io == "uint8" and self.precision != "int8":
             raise InputError(
-                f"a {self.precision} file has no pixels of uint8; take the precision int8, or leave io out."
+                f"a file of {self.precision} has no pixels of uint8; take int8, or leave io out."
             )
         if self.exclude and self.precision not in ("int8", "int16"):
             raise InputError(
-                f"a {self.precision} file has nothing to exclude {', '.join(self.exclude)} from; "
+                f"a file of {self.precision} has nothing to exclude {', '.join(self.exclude)} from; "
                 "exclude layers of int8 and int16 alone."
             )
         if self.precision == "int16" and self.tail == "depth_to_space":

@@ -26,8 +26,6 @@ def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     if several := batched(layers):
         by_reason["a batch of several images"] = several
     for layer in layers:
-        if target.bits == 8 and layer.bits != 8:
-            by_reason.setdefault(f"elements of {layer.bits} bits", []).append(layer.name)
         for one in lower([layer], target):
             name = layer.name if one.op != layer.activation else f"{one.op} after {layer.name}"
             if one.flag:

@@ -66,7 +66,9 @@ def in_blocks(target: Target, work: Convolution, rows: int) -> BlockWork:
     deep = ceil_div(channels, depth)
     whole = [side * work.stride // work.upscales for side in (height, width)]
     fetched = min(in_h, whole[0]) * min(in_w, whole[1])
-    again = work.upscales**2 * _parts(work, spec.kernel)
+    # Parts of a kernel that is no larger than its stride read different pixels.
+    parts = _parts(work, spec.kernel) if max(work.kernel) > work.stride else 1
+    again = work.upscales**2 * parts
     last = min(block_h, height) * min(block_w, width) * depth
     first = fetched * min(in_depth, round_up(work.channels, granule))
     return BlockWork(

@@ -29,6 +29,7 @@ class Convolution:
       fast: whether Winograd's method is possible: unit stride, no zeros inserted.
       stride: of its steps over the input.
       upscales: how many rows of output a row of input makes, where it is transposed.
+      pools: whether it is a pooling, which runs as a depthwise convolution without weights.
     """
 
     kernel: tuple[int, int]
@@ -38,6 +39,7 @@ class Convolution:
     fast: bool = False
     stride: int = 1
     upscales: int = 1
+    pools: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -65,8 +67,8 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
 
     The array takes whole patches of pixels and whole groups of input and output channels:
     ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
-    has 1/g of them. A depthwise one leaves most of them idle. An array that works in blocks fits them to
-    stripes of `rows`.
+    has 1/g of them. A depthwise one leaves most of them idle, and so does a pooling. An array that works
+    in blocks fits them to stripes of `rows`.
     """
     mac = target.mac
     height, width, channels = work.output
@@ -79,10 +81,14 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     rate = _pixels_per_cycle(target)
     depthwise: float = taps * ceil_div(channels, mac.depthwise)
     if mac.depthwise_macs:
-        padded = round_up(taps, max(mac.tap_groups)) * round_up(channels, mac.depthwise)
+        padded = round_up(taps, max(1, *mac.tap_groups)) * round_up(channels, mac.depthwise)
         depthwise = padded * rate / mac.depthwise_macs
-    if work.depthwise:
+    if work.pools and mac.pool_macs:
+        window = max(taps, *mac.tap_groups)
+        depthwise = window * round_up(channels, mac.depthwise) * rate / mac.pool_macs
+    if work.depthwise or work.pools:
         groups = depthwise
+        pixels = pixels if work.pools else max(pixels, mac.depthwise_pixels)
     else:
         inputs = work.channels // work.groups
         outputs = ceil_div(channels // work.groups, lanes) * lanes / mac.outputs

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.layers import Layer, batched
+from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, batched
 from sesr_jax.npu.passes import Pass, lower
 from sesr_jax.npu.schedule import Cost, schedule
 from sesr_jax.npu.target import Target
@@ -33,15 +33,15 @@ class Row:
       schedule: "alone"; in a cascade "stripes", or "on chip" where its whole map lies there.
       stripes: into which its map is cut.
       algorithm: of the MAC array: "direct", "winograd", or "" where it rests.
-      macs: multiply-accumulates of the layer.
+      macs: multiply-accumulates of the layer, also where the target cannot run it.
       mac_cycles: of the MAC array, without its overhead a stripe.
       vector_cycles: of the vector engine, likewise.
       read_bytes: from DRAM, weights among them.
       write_bytes: to DRAM.
       cycles: that the pass takes.
       bound: the longest part: "mac", "vector", "read", "write", or "serial" transfers.
-      utilisation: the share of the array's peak that the layer's own MACs take; Winograd's method
-        can bring it above 1.
+      utilisation: the share of the array's peak that the layer's own MACs take, 0 where they do not run;
+        Winograd's method can bring it above 1.
       sram_bytes: in use while it runs.
       joules: None where the target gives no energies.
       flag: why the target cannot run it; "" if it can.
@@ -67,6 +67,11 @@ class Row:
     flag: str
 
     @property
+    def macs_run(self) -> int:
+        """Multiply-accumulates that the target runs: none where it cannot."""
+        return 0 if self.flag else self.macs
+
+    @property
     def dram_bytes(self) -> int:
         """Both ways."""
         return self.read_bytes + self.write_bytes
@@ -85,7 +90,7 @@ _COLUMNS = (
     "vector_mcycles",
     "read_mb",
     "write_mb",
-    "sram_kb",
+    "sram_kib",
     "ms",
     "utilisation",
     "bound",
@@ -102,7 +107,7 @@ class Report:
 
     Attributes:
       target: the NPU.
-      activation_saving: the compression that was assumed.
+      activation_saving: the compression that was assumed; 0 where the target does not compress.
       rows: one a pass, in the order in which they run.
     """
 
@@ -147,9 +152,10 @@ class Report:
 
     @property
     def utilisation(self) -> float:
-        """The share of the array's peak that the network's own MACs take; above 1 by Winograd."""
+        """The share of the array's peak that the MACs take which it runs; above 1 by Winograd."""
         peak = self.target.clock_hz * self.target.mac.macs_per_cycle
-        return self.macs * self.fps / peak if self.macs else 0.0
+        run = sum(row.macs_run for row in self.rows)
+        return run * self.fps / peak if run else 0.0
 
     @property
     def joules(self) -> float | None:
@@ -163,7 +169,7 @@ class Report:
         return tuple(row for row in self.rows if row.flag)
 
     def to_csv(self) -> str:
-        """One line a pass, with a header; megabytes are 10⁶ bytes."""
+        """One line a pass, with a header; megabytes are 10⁶ bytes, kibibytes 1024."""
         return "".join(
             ",".join(cell.replace(",", ";") for cell in line) + "\n"
             for line in (_COLUMNS, *self._cells())
@@ -184,7 +190,7 @@ class Report:
             f"{self.target.name}, activation saving {self.activation_saving:g}: "
             f"{self.seconds * 1e3:.3f} ms, {self.fps:.1f} FPS, {self.macs / 1e9:.3f} GMAC, "
             f"{self.mac_cycles / 1e6:.3f} Mcycles MAC, {self.dram_bytes / 1e6:.2f} MB DRAM, "
-            f"{self.peak_sram_bytes / 1024:.0f} KB SRAM, utilisation {self.utilisation:.1%}{energy}"
+            f"{self.peak_sram_bytes / 1024:.0f} KiB SRAM, utilisation {self.utilisation:.1%}{energy}"
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -228,14 +234,14 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
 
     Args:
       layers: in an order in which they can run, of one image. A target of floats takes layers of any
-        width of elements as its own.
+        width of elements as its own, biases apart; one of INT8 flags those of others.
       target: the NPU.
       activation_saving: the share, in [0, 1), that the compression of intermediate tensors saves, where
         the target compresses.
 
     Raises:
-      InputError: no layers, several images, elements that the target does not compute with, or a
-        saving outside its range.
+      InputError: no layers, several images, convolutions of elements that the target does not compute
+        with, or a saving outside its range.
     """
     if not 0 <= activation_saving < 1:
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
@@ -246,32 +252,43 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
             f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
         )
     for layer in layers:
-        if target.bits == 8 and layer.bits != 8:
+        if target.bits == 8 and layer.bits != 8 and layer.op in CONVOLUTIONS:
             raise InputError(
                 f"Layer {layer.name!r} has {layer.bits}-bit tensors and {target.name} computes "
                 f"with {target.bits}; convert the model to full INT8, inputs and outputs included."
             )
-    widened = [
-        dataclasses.replace(layer, weight_bytes=layer.weight_bytes * target.bits // layer.bits)
-        if layer.bits != target.bits
-        else layer
-        for layer in layers
-    ]
-    passes = lower(widened, target)
-    costs = schedule(passes, target, saving=activation_saving)
+    if target.bits != 8:
+        layers = [_of_floats(layer, target.bits) for layer in layers]
+    saving = activation_saving if target.compresses else 0.0
+    passes = lower(layers, target)
+    costs = schedule(passes, target, saving=saving)
     together = Counter(cost.cascade for cost in costs if not cost.conversion)
     rows = tuple(
         _row(passes[cost.index], cost, target, fused=together[cost.cascade] > 1) for cost in costs
     )
-    return Report(target=target, activation_saving=activation_saving, rows=rows)
+    return Report(target=target, activation_saving=saving, rows=rows)
+
+
+def _of_floats(layer: Layer, bits: int) -> Layer:
+    """The layer with constants of `bits`; biases keep their 4 bytes."""
+    channels = layer.output_shape[-1]
+    biases = BIAS_BYTES * channels if layer.op in CONVOLUTIONS else 0
+    others = max(0, layer.weight_bytes - biases)
+    return dataclasses.replace(
+        layer,
+        weight_bytes=biases + others * bits // layer.weight_bits,
+        activation_bytes=channels * bits // 8 if layer.activation_bytes else 0,
+    )
 
 
 def _row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
     macs = 0 if cost.conversion else p.macs
+    flag = "" if cost.conversion else p.flag
+    run = 0 if flag else macs
     joules = None
     if target.energy is not None:
         bytes_moved = cost.read_bytes + cost.write_bytes
-        joules = 1e-12 * (macs * target.energy.mac + bytes_moved * target.energy.dram_byte)
+        joules = 1e-12 * (run * target.energy.mac + bytes_moved * target.energy.dram_byte)
     # What binds is what the pass would be shorter without.
     bound = max(cost.parts, key=cost.parts.__getitem__, default="serial")
     schedule_name = "alone"
@@ -295,8 +312,8 @@ def _row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
         write_bytes=cost.write_bytes,
         cycles=cost.cycles,
         bound=bound,
-        utilisation=macs / (cost.cycles * target.mac.macs_per_cycle) if cost.cycles else 0.0,
+        utilisation=run / (cost.cycles * target.mac.macs_per_cycle) if cost.cycles else 0.0,
         sram_bytes=cost.sram_bytes,
         joules=joules,
-        flag="" if cost.conversion else p.flag,
+        flag=flag,
     )

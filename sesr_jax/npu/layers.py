@@ -42,11 +42,12 @@ class Layer:
       input_shapes: ``[N, H, W, C]``, one an input.
       output: the name of the tensor written.
       output_shape: ``[N, H, W, C]``.
-      kernel: height and width of the kernel or pooling window.
+      kernel: height and width of the kernel or window: a pooling's, or 2×2 of bilinear resizing.
       strides: vertical and horizontal.
       dilations: vertical and horizontal, of a convolution.
       groups: of a convolution.
-      weight_bytes: of all constants: kernel, int32 bias, slopes, constant operands.
+      weight_bytes: of all constants: kernel, bias of 4 bytes a channel, slopes, constant operands.
+      weight_bits: of an element of them, but for the bias.
       constants: elements of a constant operand, which another than a convolution has.
       macs: multiply-accumulates.
       activation: the absorbed activation's op.
@@ -65,6 +66,7 @@ class Layer:
     dilations: tuple[int, int] = (1, 1)
     groups: int = 1
     weight_bytes: int = 0
+    weight_bits: int = 8
     constants: int = 0
     macs: int = 0
     activation: str | None = None
@@ -100,6 +102,8 @@ def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
         weight_bytes = node.parameters[0].size + BIAS_BYTES * node.shape[-1]
     elif op == "max_pool":
         kernel = node.attrs["window"]
+    elif op == "resize" and node.attrs["method"] == "bilinear":
+        kernel = (2, 2)
     elif op == "prelu" and node.parameters[0].size == 1:
         op = "leaky_relu"  # one slope for all channels needs no table of slopes
     return Layer(

@@ -32,7 +32,7 @@ class Rated:
     psnr: float | None = None
 
 
-SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KB", "use", "mJ", "not run")
+SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KiB", "use", "mJ", "not run")
 """The header of `summary_row`."""
 
 
@@ -143,7 +143,7 @@ _HEADER = (
     "schedule",
     "GMAC",
     "DRAM MB",
-    "SRAM KB",
+    "SRAM KiB",
     "use",
     "bound by",
     "ms",
@@ -166,11 +166,11 @@ def _cells(row: Row, clock: float) -> list[str]:
 
 
 def _roofline(report: Report) -> Scatter:
-    """Each pass with arithmetic: its rate over its arithmetic a byte, under the target's roof."""
+    """Each pass that computes: its rate over its arithmetic a byte, under the target's roof."""
     target = report.target
     places: dict[tuple[float, float], list[str]] = {}
     for i, row in enumerate(report.rows):
-        if row.macs and row.cycles:
+        if row.macs_run and row.cycles:
             rate = row.macs / row.cycles * target.clock_hz / 1e9
             places.setdefault((row.macs / max(row.dram_bytes, 1), rate), []).append(str(i))
     points = {", ".join(names): place for place, names in places.items()}

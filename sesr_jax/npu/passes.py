@@ -13,6 +13,8 @@ A layer is one pass, with these exceptions, which the target's rules (`OpRule`) 
 - a transposed convolution multiplies the inserted zeros: it costs its output's pixels. A large one
   may need its zero-inserted map from a pass before it.
 - a strided convolution may need its input reordered first.
+- a pooling, a mean or a resizing on a MAC array is a depthwise convolution without weights: its cost is
+  that of its window.
 
 What the target does not run becomes a copy from DRAM to DRAM that carries a `flag`: its memory
 traffic is counted; its arithmetic, done elsewhere, is not.
@@ -25,7 +27,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sesr_jax.npu.engines import Convolution, ceil_div
 from sesr_jax.npu.layers import Layer, Map4, as_nhwc
-from sesr_jax.npu.target import OpRule, Target
+from sesr_jax.npu.target import ON_MAC, OpRule, Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,16 +165,21 @@ def refusal(layer: Layer, target: Target) -> str:
         return f"a {sides} window ({', '.join(windows)})" if windows else "an unsupported operation"
     if rule.engine == "refused":
         return rule.note or "an unsupported operation"
+    if target.bits == 8 and layer.bits != 8:
+        return f"elements of {layer.bits} bits"
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)
     channels = [shape[3] for shape in (*shapes, output)]
-    scale = max(output[1] / shapes[0][1], shapes[0][1] / output[1])
+    scales = _scales(layer)
     groups = 1 if layer.groups == 1 else -1 if layer.groups == channels[0] == channels[-1] else 0
     checks = (
         (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
         (rule.strides and not _allowed_strides(layer, rule), f"stride {layer.strides}"),
         (not set(layer.dilations) <= set(rule.dilations), f"dilation {layer.dilations}"),
-        (rule.scales and not _is_allowed_scale(scale, rule), f"a scale of {scale:g}"),
+        (
+            rule.scales and not all(_is_allowed_scale(scale, rule) for scale in scales),
+            f"a scale of {'×'.join(f'{scale:g}' for scale in dict.fromkeys(scales))}",
+        ),
         (rule.maps and not set(shapes[0][1:3]) <= set(rule.maps), f"a map {shapes[0][1:3]}"),
         (rule.groups == "one" and groups != 1, f"{layer.groups} groups"),
         (rule.groups == "depthwise" and not groups, f"{layer.groups} groups"),
@@ -188,6 +195,14 @@ def refusal(layer: Layer, target: Target) -> str:
 
 def _allowed_strides(layer: Layer, rule: OpRule) -> bool:
     return layer.strides[0] == layer.strides[1] and layer.strides[0] in rule.strides
+
+
+def _scales(layer: Layer) -> tuple[float, float]:
+    """By what the height and the width grow; by what they shrink, of a space_to_depth."""
+    before, after = as_nhwc(layer.input_shapes[0])[1:3], as_nhwc(layer.output_shape)[1:3]
+    if layer.op == "space_to_depth":
+        before, after = after, before
+    return after[0] / before[0], after[1] / before[1]
 
 
 def _is_allowed_scale(scale: float, rule: OpRule) -> bool:
@@ -416,9 +431,48 @@ def _depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
+def _pooling(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    rule = find_rule(layer, target)
+    assert rule is not None
+    _, *before, channels = as_nhwc(layer.input_shapes[0])
+    _, h, w, c = shape = as_nhwc(layer.output_shape)
+    whole = layer.op == "mean"  # of all pixels, which stripes may bring one after another
+    kernel = (before[0], before[1]) if whole else layer.kernel
+    window = 0 if whole else max(kernel) // 2
+    return (
+        Pass(
+            name=layer.name,
+            op=layer.op,
+            layer=layer.name,
+            inputs=layer.inputs,
+            output=layer.output,
+            output_shape=shape,
+            engine="mac",
+            conv=Convolution(
+                kernel=kernel,
+                output=(h, w, c),
+                channels=channels,
+                groups=channels,
+                stride=max(kernel) if whole else layer.strides[0],
+                pools=not whole,
+            ),
+            patch_cycles=rule.cycles,
+            vector_map=(h, w, c),
+            stripe_cycles=_stripe_cycles(rule, target),
+            reach=(window, window),
+            upscales=max(1, h // before[0]),
+        ),
+    )
+
+
 _ON_MAC: Mapping[str, Callable[[Layer, Target], tuple[Pass, ...]]] = {
     "conv2d": _convolution,
     "fully_connected": _convolution,
     "conv2d_transpose": _transposed,
     "depth_to_space": _depth_to_space,
+    "max_pool": _pooling,
+    "average_pool": _pooling,
+    "mean": _pooling,
+    "resize": _pooling,
 }
+assert _ON_MAC.keys() == ON_MAC

@@ -85,7 +85,7 @@ def schedule(passes: Sequence[Pass], target: Target, *, saving: float) -> list[C
       target: the NPU.
       saving: the share that compression saves of tensors between passes.
     """
-    search = _Search(passes, target, saving if target.memory.cells else 0.0)
+    search = _Search(passes, target, saving if target.compresses else 0.0)
     n = len(passes)
     cycles = [math.inf] * n + [0.0]
     chosen: dict[int, _Run] = {}
@@ -426,7 +426,8 @@ class _Cascade:
         times = striped.times(step.cuts, loads=step.loads, stores=False)
         stripe = striped.output_stripe(step.cuts)
         fits = np.flatnonzero(self._fits(i, step) & self._flows(p, stripe))
-        done = [name for name in self.live if self.search.readers[name][-1] == i]
+        readers = self.search.readers
+        done = [name for name in self.live if name in readers and readers[name][-1] == i]
         read = sum(self.live.pop(name)[2] for name in done)
         held = np.where(self._whole(p, stripe), 0, self.held + read + step.others)
         self.live[p.output] = (*stripe, step.output)

@@ -3,26 +3,52 @@
     target = find_target("ethos-n78-4tops")          # by its file's name
     target = find_target("mine/next_chip.toml")      # or any file
 
-A file fills the dataclasses below. ``[sources]`` says where each figure comes from, by its dotted name
-or by that of a table that holds it; a figure without a source is refused, and one that nobody has
-published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file what this one leaves
+A file fills the dataclasses below. ``[sources]`` says where each figure of the file comes from, by its
+dotted name or by that of a table that holds it; a figure without a source is refused, and one that nobody
+has published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file what this one leaves
 out, sources included; that file may be like another.
 
 Units: bytes, hertz, cycles of the target's clock. A new target is one file.
 """
 
 import dataclasses
+import difflib
 import functools
 import os
 import pathlib
 import tomllib
 import types
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from sesr_jax.errors import InputError
+from sesr_jax.npu.tflite import OPERATORS, is_builtin
 
 _FOLDER = pathlib.Path(__file__).parent / "targets"
+
+ON_MAC = frozenset(
+    {
+        *("conv2d", "conv2d_transpose", "fully_connected", "depth_to_space"),
+        *("max_pool", "average_pool", "mean", "resize"),
+    }
+)
+"""The operations that a rule may give to the MAC array."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """What a figure must be beside its type: in words, and whether it is."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+_POSITIVE = _Rule("above 0", lambda value: value > 0)
+_SOME = _Rule("no empty list", bool)
+_Count = Annotated[int, _POSITIVE]
+_Rate = Annotated[float, _POSITIVE]
+_Share = Annotated[float, _Rule("above 0 and at most 1", lambda value: 0 < value <= 1)]
+_Scale = Annotated[int, _Rule("above 1", lambda value: value > 1)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,8 +61,8 @@ class Winograd:
       transform_cycles: for the transform of one sub-filter of one input channel, a block of outputs.
     """
 
-    macs: int
-    block_pixels: int
+    macs: _Count
+    block_pixels: _Count
     transform_cycles: float
 
 
@@ -59,14 +85,14 @@ class Blocks:
       port_bytes: a cycle, from and to the chip's memory: before the first block and after the last.
     """
 
-    micro: tuple[tuple[int, int, int], ...]
-    largest: int
-    input_bytes: int
-    sum_bytes: int
-    kernel: int
+    micro: Annotated[tuple[tuple[_Count, _Count, _Count], ...], _SOME]
+    largest: _Count
+    input_bytes: _Count
+    sum_bytes: _Count
+    kernel: _Count
     scale_cycles: float
-    weight_share: float
-    port_bytes: int
+    weight_share: _Share
+    port_bytes: _Count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +107,9 @@ class Mac:
       depthwise: channels of a depthwise convolution computed at once.
       depthwise_macs: its products a cycle, the taps padded to the largest of `tap_groups`; a
         convolution of one channel may then run as one. 0 is one tap of `depthwise` channels a pixel.
+      depthwise_pixels: of output, the fewest in whose time weights of a depthwise convolution arrive.
+      pool_macs: elements a cycle that windows of poolings take, each of which counts as no less than
+        the largest of `tap_groups`; 0 is as in a depthwise convolution.
       pixels: height and width to which output maps are padded.
       tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
         several, the fastest is taken. 0 is any number.
@@ -93,18 +122,20 @@ class Mac:
       winograd: None where the array has no such mode.
     """
 
-    macs_per_cycle: int
-    inputs: int
-    outputs: int
-    depthwise: int
-    pixels: tuple[int, int]
+    macs_per_cycle: _Count
+    inputs: _Count
+    outputs: _Count
+    depthwise: _Count
+    pixels: tuple[_Count, _Count]
     input_step: int = 0
-    tap_groups: tuple[int, ...] = (1,)
-    tap_fill: tuple[int, ...] = ()
+    tap_groups: Annotated[tuple[int, ...], _SOME] = (1,)
+    tap_fill: tuple[_Count, ...] = ()
     sparse: int = 0
     depthwise_macs: int = 0
+    depthwise_pixels: int = 0
+    pool_macs: int = 0
     blocks: Blocks | None = None
-    efficiency: float = 1.0
+    efficiency: _Share = 1.0
     winograd: Winograd | None = None
 
 
@@ -127,14 +158,14 @@ class Vector:
       program_bytes: on-chip memory that each kernel in use takes.
     """
 
-    lanes: int
-    patch: tuple[int, int]
+    lanes: _Count
+    patch: tuple[_Count, _Count]
     behind_mac: bool = False
     pass_cycles: float = 0
-    blocks: tuple[tuple[int, int], ...] = ((1, 1),)
+    blocks: Annotated[tuple[tuple[_Count, _Count], ...], _SOME] = ((1, 1),)
     default_block: int = 0
     block_cycles: float = 0
-    calls: tuple[int, ...] = (1,)
+    calls: tuple[_Count, ...] = (1,)
     call_cycles: float = 0
     program_bytes: int = 0
 
@@ -164,18 +195,18 @@ class Memory:
         which a copy makes before it.
     """
 
-    sram_bytes: int
-    dram_bytes_per_cycle: float
+    sram_bytes: _Count
+    dram_bytes_per_cycle: _Rate
     duplex: bool = False
     read_bytes_per_cycle: float = 0
-    sram_brick: tuple[int, int, int] = (1, 1, 1)
-    dram_brick: tuple[int, int, int] = (1, 1, 1)
-    sram_granule: int = 1
+    sram_brick: tuple[_Count, _Count, _Count] = (1, 1, 1)
+    dram_brick: tuple[_Count, _Count, _Count] = (1, 1, 1)
+    sram_granule: _Count = 1
     burst_bytes: int = 0
     border: int = 1
     transfer_cycles: float = 0
     transfer_minimum_cycles: float = 0
-    cells: tuple[tuple[int, int, int], ...] = ()
+    cells: tuple[tuple[_Count, _Count, _Count], ...] = ()
     converts_input: bool = False
 
 
@@ -195,10 +226,10 @@ class Stripes:
       byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
     """
 
-    cascades: int
+    cascades: _Count
     columns: bool
     depths: bool
-    base: tuple[int, int]
+    base: tuple[_Count, _Count]
     cycles: float = 0
     minimum_cycles: float = 0
     layer_cycles: float = 0
@@ -246,7 +277,7 @@ class OpRule:
       operands: the most activations read at once; 0 is any number.
     """
 
-    engine: str
+    engine: Literal["mac", "vector", "copy", "none", "refused"]
     note: str = ""
     cycles: float = 0
     stripe_cycles: float | None = None
@@ -256,12 +287,12 @@ class OpRule:
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     dilations: tuple[int, ...] = (1,)
-    scales: tuple[int, ...] = ()
+    scales: tuple[_Scale, ...] = ()
     maps: tuple[int, ...] = ()
-    groups: str = "any"
+    groups: Literal["any", "depthwise", "one"] = "any"
     strided_by: str = ""
     inline_kernel: int = 0
-    channel_multiple: int = 1
+    channel_multiple: _Count = 1
     broadcasts: bool = True
     operands: int = 0
 
@@ -287,8 +318,8 @@ class Target:
 
     name: str
     title: str
-    bits: int
-    clock_hz: float
+    bits: Literal[8, 16]
+    clock_hz: _Rate
     mac: Mac
     vector: Vector
     memory: Memory
@@ -302,6 +333,11 @@ class Target:
     def tops(self) -> float:
         """Peak operations (two a MAC) a second, in 10¹²."""
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
+
+    @property
+    def compresses(self) -> bool:
+        """Whether tensors between layers can be compressed."""
+        return bool(self.memory.cells)
 
     @property
     def streams(self) -> bool:
@@ -348,20 +384,22 @@ def _shipped(name: str) -> Target:
 def _load(path: pathlib.Path) -> Target:
     table = _table(path, ())
     target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
-    _check_sources(target, table, str(path))
+    _check_words(target, str(path))
     return target
 
 
-def _table(path: pathlib.Path, before: tuple[str, ...]) -> dict[str, Any]:
+def _table(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[str, Any]:
     """A file's tables, with what it takes from the one that it is like."""
     table = _read(path)
+    _check_sources(table, str(path))
     like = table.pop("like", None)
     if like is None:
         return table
-    if like not in target_names() or like in before:
-        others = ", ".join(name for name in target_names() if name not in before)
-        raise InputError(f"{path}: like is {like!r}; name one of {others}.")
-    return _merged(_table(_FOLDER / f"{like}.toml", (*before, path.stem)), table)
+    before = (*before, path.resolve())
+    others = [name for name in target_names() if (_FOLDER / f"{name}.toml").resolve() not in before]
+    if like not in others:
+        raise InputError(f"{path}: like is {like!r}; name one of {', '.join(others)}.")
+    return _merged(_table(_FOLDER / f"{like}.toml", before), table)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -387,6 +425,16 @@ def _build(kind: Any, value: Any, file: str, name: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, file, name)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        built, rule = _build(arguments[0], value, file, name), arguments[1]
+        if not rule.holds(built):
+            raise InputError(f"{file}: {name} is {value!r}; it must be {rule.text}.")
+        return built
+    if origin is Literal:
+        if (type(value), value) not in [(type(word), word) for word in arguments]:
+            words = ", ".join(map(repr, arguments))
+            raise InputError(f"{file}: {name} is {value!r}; it must be one of {words}.")
+        return value
     if origin is types.UnionType:
         return _build(arguments[0], value, file, name)
     if origin is tuple and isinstance(value, list):
@@ -403,16 +451,16 @@ def _build(kind: Any, value: Any, file: str, name: str) -> Any:
         kind in (str, bool) and type(value) is kind
     ):
         return value
-    raise InputError(
-        f"{file}: {name} is {value!r}, which is no {kind if origin else kind.__name__}; see the files "
-        "that ship."
-    )
+    wanted = "table" if origin else kind.__name__
+    if origin is tuple:
+        wanted = "list" if Ellipsis in arguments else f"list of {len(arguments)}"
+    raise InputError(f"{file}: {name} is {value!r}, which is no {wanted}; see the files that ship.")
 
 
 def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
     if not isinstance(value, dict):
         raise InputError(f"{file}: {name} must be a table; see the files that ship.")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     prefix = f"{name}." if name else ""
     for field in dataclasses.fields(kind):
         required = field.default is dataclasses.MISSING
@@ -426,11 +474,13 @@ def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
     return kind(**{key: _build(hints[key], v, file, prefix + key) for key, v in value.items()})
 
 
-def _check_sources(target: Target, table: dict[str, Any], file: str) -> None:
-    for name in ("bits", "clock_hz", *_leaves(table)):
+def _check_sources(table: dict[str, Any], file: str) -> None:
+    """Checks that the file itself says where its figures come from."""
+    sources = table.get("sources", {})
+    for name in _leaves(table):
         parts = name.split(".")
         prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
-        if not any(prefix in target.sources for prefix in prefixes):
+        if not any(prefix in sources for prefix in prefixes):
             raise InputError(
                 f'{file}: [sources] says nothing of {name}; name where it comes from, or "assumed".'
             )
@@ -438,7 +488,62 @@ def _check_sources(target: Target, table: dict[str, Any], file: str) -> None:
 
 def _leaves(table: dict[str, Any]) -> list[str]:
     """The dotted names of the figures in a file's tables."""
-    names = []
-    for key in ("mac", "vector", "memory", "stripes", "ops", "energy"):
-        names += [f"{key}.{name}" for name in table.get(key, {})]
+    names: list[str] = [name for name in ("bits", "clock_hz") if name in table]
+    for key in _TABLES:
+        if isinstance(table.get(key), dict):
+            names += [f"{key}.{name}" for name in table[key]]
     return names
+
+
+_TABLES = ("mac", "vector", "memory", "stripes", "ops", "energy")
+
+
+def _check_words(target: Target, file: str) -> None:
+    """Checks what the figures say of each other.
+
+    Raises:
+      InputError: an operation, a source's figure or a block is none.
+    """
+    for name, rule in target.ops.items():
+        operation = name.rsplit("_", 1)[0] if name[-1].isdigit() else name
+        known = (*OPERATORS.values(), "interleave", "*")
+        near = difflib.get_close_matches(operation, known, n=1, cutoff=0.8)
+        if operation not in known and near and not is_builtin(operation):
+            raise InputError(f"{file}: ops.{name} is no operation; did you mean {near[0]!r}?")
+        if rule.engine == "mac" and operation not in ON_MAC:
+            raise InputError(
+                f"{file}: ops.{name}.engine is 'mac', which runs {', '.join(sorted(ON_MAC))} alone; "
+                'take "vector".'
+            )
+        if rule.strided_by and rule.strided_by not in target.ops:
+            raise InputError(
+                f"{file}: ops.{name}.strided_by is {rule.strided_by!r}; it must be one of "
+                f"{', '.join(target.ops)}."
+            )
+    vector, figures = target.vector, _figures(target)
+    if len(vector.calls) != len(vector.blocks) or vector.default_block >= len(vector.blocks):
+        raise InputError(
+            f"{file}: vector.calls and vector.default_block must fit the {len(vector.blocks)} of "
+            "vector.blocks; see the files that ship."
+        )
+    if len(target.mac.tap_fill) not in (0, 2):
+        raise InputError(
+            f"{file}: mac.tap_fill is {list(target.mac.tap_fill)}; it must be two numbers, or none."
+        )
+    if unknown := target.sources.keys() - figures:
+        raise InputError(
+            f"{file}: [sources] has {min(unknown)!r}, which is no figure of the target; name one, or a "
+            "table."
+        )
+
+
+def _figures(target: Target) -> set[str]:
+    """The dotted names of all that may have a source."""
+    found = {"bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
+    for prefix, kind in (
+        *(("mac", Mac), ("mac.winograd", Winograd), ("mac.blocks", Blocks), ("vector", Vector)),
+        *(("memory", Memory), ("stripes", Stripes), ("energy", Energy)),
+        *((f"ops.{name}", OpRule) for name in target.ops),
+    ):
+        found |= {f"{prefix}.{field.name}" for field in dataclasses.fields(kind)}
+    return found

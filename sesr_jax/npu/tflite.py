@@ -4,7 +4,8 @@
 
 Shapes must be static. Operators outside `OPERATORS` come through under their own names in lower case,
 with their tensors' sizes, so that an estimate can count their traffic and flag them. An operator with
-several outputs is a layer for each.
+several outputs is a layer for each. Constants that the file unpacks by a DEQUANTIZE, as those of float16
+files, are their readers' own.
 """
 
 import dataclasses
@@ -116,8 +117,13 @@ def _layers(model: Any) -> tuple[Layer, ...]:
         return _tensor(model, found, index[id(found)])
 
     layers: list[Layer] = []
+    unpacked: dict[str, _Tensor] = {}
     for i, operator in enumerate(flatbuffer.operators(model)):
         read = [tensor(found) for found in operator.inputs if found is not None]
+        read = [unpacked.get(one.name, one) for one in read]
+        if operator.name == "DEQUANTIZE" and read[0].constant:
+            unpacked[tensor(operator.outputs[0]).name] = read[0]
+            continue
         for number, found in enumerate(operator.outputs):
             label = f"{i}_{operator.name.lower()}" + (f"/{number}" if number else "")
             layer = _layer(operator.name, label, operator.options, read, tensor(found))
@@ -138,9 +144,11 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
     """
     label = (tensor.name or b"").decode("utf-8", "replace")
     shape = _integers(tensor.shape)
-    if min((*shape, *_integers(tensor.shapeSignature)), default=1) < 0:
+    signature = _integers(tensor.shapeSignature) or shape
+    # A free batch, as Keras leaves it, is the one image of the shape.
+    if min((*shape, *signature[1:]), default=1) < 0:
         raise InputError(
-            f"Tensor {label!r} has the dynamic shape {shape}; convert the model with a fixed "
+            f"Tensor {label!r} has the dynamic shape {signature}; convert the model with a fixed "
             "input size."
         )
     if not 1 <= math.prod(shape) <= _MAX_ELEMENTS:
@@ -163,10 +171,12 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
     if op == "clip" and len(data) > 1:
         op = name.lower()  # of two activations: not a bound
     kernel, groups, macs, weight_bytes, elements = (1, 1), 1, 0, 0, 0
+    weight_bits = max((tensor.bits for tensor in constants), default=8)
     if name == "FULLY_CONNECTED":
         outputs, inputs = read[1].shape
         macs = output.size * inputs
         weight_bytes = read[1].bytes + BIAS_BYTES * outputs
+        weight_bits = read[1].bits
     elif name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
         weight = read[1]
         out_channels, kh, kw, depth = weight.shape  # OHWI
@@ -177,8 +187,11 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         groups = channels // depth
         macs = kh * kw * depth * output.size
         weight_bytes = weight.bytes + BIAS_BYTES * out_channels
+        weight_bits = weight.bits
     elif name.endswith("POOL_2D"):
         kernel = (options.filterHeight, options.filterWidth)
+    elif name == "RESIZE_BILINEAR":
+        kernel = (2, 2)
     elif op == "prelu" and sum(tensor.size for tensor in constants) == 1:
         op = "leaky_relu"
     elif op in ("add", "mul", "prelu"):
@@ -200,6 +213,7 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         ),
         groups=groups,
         weight_bytes=weight_bytes,
+        weight_bits=weight_bits,
         constants=elements,
         macs=macs,
         bits=max(tensor.bits for tensor in [*data, output]),
@@ -227,6 +241,18 @@ def _with_activation(layer: Layer, function: int) -> list[Layer]:
 def _integers(array: Any) -> tuple[int, ...]:
     """A vector of the schema; an absent one is None."""
     return () if array is None else tuple(int(n) for n in array)
+
+
+def is_builtin(name: str) -> bool:
+    """Whether TFLite has an operator of that name in lower case; False where it cannot be known.
+
+    That takes the schema, and so the extra "export".
+    """
+    try:
+        names = flatbuffer.enum_names("BuiltinOperator").values()
+    except ImportError:
+        return False
+    return name.upper() in names
 
 
 def _length(array: Any) -> int:

@@ -186,6 +186,9 @@ def test_what_a_file_has_no_use_for_is_refused(weights, tmp_path, capsys):
     assert "--size, --precision, --clip, --observer: for .tflite and .onnx files alone" in told
     told = _refused(capsys, *command, tmp_path / "m.onnx", "--max-drop", "0")
     assert "--max-drop: for .tflite files alone" in told
+    idle = ("--precision", "float32", "--observer", "mse", "--io", "int8")
+    told = _refused(capsys, *command, tmp_path / "m.tflite", *idle)
+    assert "--observer, --io: a file of float32 has no use for it" in told
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import signal
+import subprocess
 import sys
 
 import av
@@ -100,6 +102,42 @@ def test_latency_compares_models_and_targets_on_a_page(capsys, tmp_path):
     assert "front on roofline" in page.read_text("utf-8")
     capsys.readouterr()
     assert "--csv" in _refused(capsys, *command, "--target", "roofline", "--csv", page)
+
+
+def test_latency_refuses_what_it_would_pass_over(capsys):
+    saved = ("latency", "sesr_m3_hw", "--size", "64x48", "--saving", "0.5", "--target", "vs680")
+    assert "--saving 0.5: vs680 compresses no activations" in _refused(capsys, *saved)
+    assert main([*saved, "--target", "ethos-n78-4tops"]) == 0
+    capsys.readouterr()
+    assert "--size: for models of the zoo" in _refused(
+        capsys, "latency", "x.tflite", "--size", "64x48"
+    )
+    assert "--scale: for models" in _refused(capsys, "latency", "x.tflite", "--scale", "2")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("latency", "sesr_m5", "--saving", "1.0"), "argument --saving: '1.0' must lie in [0, 1)"),
+        (("latency", "sesr_m5", "--saving", "nan"), "argument --saving: 'nan' is no finite number"),
+        (("export", "--max-drop", "nan"), "argument --max-drop: 'nan' is no finite number"),
+        (("export", "--max-drop", "much"), "argument --max-drop: 'much' is no finite number"),
+    ],
+)
+def test_numbers_that_are_none(argv, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_ends_a_verb_in_silence():
+    command = "import sys; from sesr_jax.cli.main import main; sys.exit(main(['models']))"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", command], **pipes) as verb:
+        verb.stdout.close()
+        assert verb.stderr.read() == b""
+        assert verb.wait() == 128 + signal.SIGPIPE
 
 
 def test_latency_cuts_a_frame_into_tiles(capsys):

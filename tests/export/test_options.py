@@ -14,7 +14,7 @@ from sesr_jax.export import Options
         ({"converter": "toco"}, "converter 'toco' is unknown"),
         ({"converter": "litert", "precision": "float16"}, "litert makes no float16 files"),
         ({"exclude": ("tail/*",), "precision": "float32"}, r"nothing to exclude tail/\* from"),
-        ({"io": "uint8", "precision": "float32"}, "no pixels of uint8"),
+        ({"io": "uint8", "precision": "float32"}, "a file of float32 has no pixels of uint8"),
         ({"precision": "int16", "tail": "depth_to_space"}, "no DEPTH_TO_SPACE of 16 bits"),
     ],
 )

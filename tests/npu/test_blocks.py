@@ -36,6 +36,11 @@ def test_every_byte_is_read_at_least_once(shape, channels, side):
     assert in_blocks(TARGET, _conv(side, shape, channels), shape[0]).reads >= 1
 
 
+def test_a_mean_reads_its_input_once():
+    conv = _conv(64, (1, 1, 64), 64, groups=64, stride=64)
+    assert in_blocks(TARGET, conv, 1).reads == 1
+
+
 def test_a_kernel_beyond_the_largest_reads_the_input_for_each_of_its_parts():
     small, large = (
         in_blocks(TARGET, _conv(side, (64, 64, 16), 16), 64).reads

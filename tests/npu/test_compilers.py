@@ -95,6 +95,13 @@ def test_what_vela_refuses_is_its_last_line(model):
         compile_model(model, nowhere)
 
 
+@needs_vela
+def test_what_vela_must_be_told_is_in_the_target_s_file(model):
+    target = dataclasses.replace(TARGET, compiler={"name": "vela"})
+    with pytest.raises(InputError, match=r"\[compiler\] has no accelerator"):
+        compile_model(model, target)
+
+
 def test_without_vela_the_extra_is_named(model, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"sesr_jax\[npu\]"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
 from sesr_jax.npu import estimate, find_target, layers_from_graph, target_names
+from sesr_jax.npu.layers import ACTIVATIONS
 
 TARGET = find_target("ethos-n78-4tops")
 
@@ -125,7 +126,8 @@ def test_a_target_of_floats_moves_twice_the_bytes(builder):
     int8, f16 = (
         _estimate(_chain(builder), find_target(f"bm1684x-{kind}")) for kind in ("int8", "f16")
     )
-    assert f16.dram_bytes == 2 * int8.dram_bytes
+    biases = 4 * 4 * 16  # of 4 bytes in both
+    assert f16.dram_bytes == 2 * int8.dram_bytes - biases
     assert f16.seconds > int8.seconds
 
 
@@ -137,6 +139,14 @@ def test_compression_saves_intermediate_tensors_and_no_others(sesr):
     assert full.dram_bytes > half.dram_bytes > tenth.dram_bytes > ends
     assert half.dram_bytes - ends == pytest.approx((full.dram_bytes - ends) / 2, rel=0.06)
     assert full.seconds > half.seconds > tenth.seconds
+
+
+def test_a_target_that_does_not_compress_says_so(sesr):
+    report = _estimate(sesr(2, 2, 32, 32), find_target("vs680"), activation_saving=0.5)
+    assert report.activation_saving == 0
+    assert "activation saving 0:" in report.summary()
+    assert "KiB SRAM" in report.summary()
+    assert "sram_kib" in report.to_csv().splitlines()[0].split(",")
 
 
 def test_sesr_m5_runs_near_the_papers_figures(sesr):
@@ -157,6 +167,19 @@ def test_prelu_is_counted_and_flagged(builder):
     assert "NOT SUPPORTED" in report.to_text()
 
 
+def test_what_does_not_run_uses_nothing(builder):
+    b = builder(64, 64, 16)
+    b.conv(16, 3)
+    b.conv(16, 4)  # a kernel that Ethos-N lacks
+    report = _estimate(b.graph())
+    run, flagged = report.rows
+    assert flagged.flag
+    assert (flagged.utilisation, run.utilisation > 0) == (0, True)
+    peak = report.seconds * TARGET.clock_hz * TARGET.mac.macs_per_cycle
+    assert report.utilisation == pytest.approx(run.macs / peak)
+    assert report.macs == run.macs + flagged.macs
+
+
 def test_a_scalar_constant_is_free_and_a_vector_is_not(builder):
     plain, scalar, vector = builder(64, 64, 16), builder(64, 64, 16), builder(64, 64, 16)
     for b, size in ((scalar, ()), (vector, (16,))):
@@ -166,6 +189,30 @@ def test_a_scalar_constant_is_free_and_a_vector_is_not(builder):
         b.conv(16, 3)
         reports.append(_estimate(b.graph()).seconds)
     assert reports[0] == reports[1] < reports[2]
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", target_names())
+def test_no_activation_makes_a_layer_faster(builder, name, activation):
+    b = builder(64, 64, 4)
+    b.conv(16, 1)
+    (plain,) = layers_from_graph(b.graph())
+    target = find_target(name)
+    before, after = (
+        estimate([dataclasses.replace(plain, activation=one)], target) for one in (None, activation)
+    )
+    assert after.seconds >= before.seconds
+    assert after.vector_cycles >= before.vector_cycles
+
+
+def test_an_output_that_nothing_reads_may_be_made_before_the_last(builder):
+    b = builder(32, 32, 8)
+    last = b.conv(8, 1)
+    b.add("mul", last, last, shape=b.shapes[last])
+    b.last = last
+    b.conv(8, 3)
+    for name in target_names():
+        assert _estimate(b.graph(), find_target(name)).rows[-1].write_bytes >= 32 * 32 * 8
 
 
 def test_totals_are_the_rows_sums(sesr):

@@ -61,6 +61,58 @@ def test_what_costs_nothing_is_no_pass_and_its_readers_read_its_inputs():
     assert copy.engine == "copy"
 
 
+# Vela 5.2.0's cycles of AVERAGE_POOL_2D 3×3 on [1, 64, 64, 32].
+POOLS = {
+    "ethos-u55-128": 296276,
+    "ethos-u55-256": 149532,
+    "ethos-u65-256": 149065,
+    "ethos-u65-512": 74798,
+    "ethos-u85-512": 75664,
+    "ethos-u85-2048": 20268,
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pooling_costs_its_window(name):
+    shape = (1, 64, 64, 32)
+    small, large = (
+        estimate([_layer("average_pool", shape, shape, kernel=kernel)], find_target(name))
+        for kernel in ((3, 3), (6, 6))
+    )
+    assert small.rows[0].mac_cycles == pytest.approx(POOLS[name], rel=0.1)
+    assert large.rows[0].mac_cycles == 4 * small.rows[0].mac_cycles
+
+
+# Likewise of MEAN on [1, 16, 16, 64].
+MEANS = {
+    "ethos-u55-128": 22436,
+    "ethos-u55-256": 22596,
+    "ethos-u65-256": 22180,
+    "ethos-u65-512": 11340,
+    "ethos-u85-512": 11325,
+    "ethos-u85-2048": 6176,
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_mean_costs_its_map(name):
+    target = find_target(name)
+    small, large = (
+        estimate([_layer("mean", (1, side, side, 64), (1, 64))], target) for side in (16, 64)
+    )
+    assert small.rows[0].mac_cycles == pytest.approx(MEANS[name], rel=0.35)
+    assert large.rows[0].mac_cycles == 16 * small.rows[0].mac_cycles
+
+
+def test_bilinear_resizing_costs_more_than_nearest():
+    shape, target = (1, 16, 16, 32), find_target("ethos-u65-512")
+    nearest, bilinear = (
+        estimate([_layer("resize", shape, (1, 32, 32, 32), kernel=(k, k))], target) for k in (1, 2)
+    )
+    assert bilinear.seconds >= nearest.seconds
+    assert bilinear.rows[0].mac_cycles > 0
+
+
 def _layer(op, *shapes, **fields):
     *inputs, output = shapes
     names = tuple(f"x{i}" for i in range(len(inputs)))
@@ -84,6 +136,9 @@ UNSUPPORTED = [
     _layer("conv2d_transpose", MAP, (1, 48, 48, 1), kernel=(9, 9), strides=(3, 3)),
     _layer("depth_to_space", (1, 16, 16, 9), (1, 48, 48, 1)),
     _layer("resize", MAP, (1, 48, 48, 16)),
+    _layer("resize", MAP, (1, 32, 48, 16)),
+    _layer("resize", MAP, (1, 32, 16, 16)),
+    _layer("resize", MAP, (1, 8, 8, 16)),
     _layer("add", MAP, (1, 16, 16, 1), MAP),
     _layer("mul", MAP, MAP, MAP),
     _layer("interleaved", MAP, MAP),

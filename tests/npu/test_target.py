@@ -1,4 +1,5 @@
 import pathlib
+import types
 
 import pytest
 
@@ -31,6 +32,28 @@ def test_rules_are_for_operations_that_exist(name, sesr):
     assert rules <= {*OPERATORS.values(), "interleave", "*"}
 
 
+@pytest.mark.parametrize(
+    "name", ["ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512"]
+)
+def test_the_vector_costs_of_ethos_u_are_velas(name):
+    vela = pytest.importorskip("ethosu.vela.architecture_features")
+    table = types.SimpleNamespace()
+    accelerator = next(one for one in vela.Accelerator if one.value == name)
+    vela.ArchitectureFeatures._generate_output_perf_tables(table, accelerator)
+    *_, mul, _, add, max_pool, rest = table.output_cycles_per_elem
+    look_up, relu, _ = table.activation_cycles_per_elem
+    look_up = max(look_up, rest)
+    want = {"add": add, "mul": mul, "max_pool": max_pool, "prelu": 2 * mul + rest}
+    want |= dict.fromkeys(("relu", "clip"), max(relu, rest))
+    want |= dict.fromkeys(("leaky_relu", "sigmoid", "tanh"), look_up)
+    target = find_target(name)
+    found = {
+        op: rule.cycles / target.vector.lanes for op, rule in target.ops.items() if rule.cycles
+    }
+    assert found == dict.fromkeys(found, rest) | want
+    assert target.vector.pass_cycles / target.vector.lanes == rest
+
+
 def test_a_new_target_is_one_file(tmp_path, sesr):
     file = tmp_path / "next_chip.toml"
     file.write_text(
@@ -58,8 +81,50 @@ def _changed(tmp_path, old: str, new: str) -> pathlib.Path:
         ("lanes = 1\n", "lanes = 1\nlains = 2\n", "vector.lains is no figure"),
         ("macs_per_cycle = 2048", "macs_per_cycle = -1", "mac.macs_per_cycle is -1"),
         ("macs_per_cycle = 2048", "macs_per_cycle = true", "mac.macs_per_cycle is True"),
-        ("pixels = [1, 1]", "pixels = [1]", "mac.pixels"),
+        ("pixels = [1, 1]", "pixels = [1]", "mac.pixels is [1], which is no list of 2;"),
         ("pixels = [1, 1]", "pixels = [1, 1]\nwinograd = 3", "mac.winograd must be a table"),
+        (
+            "macs_per_cycle = 2048",
+            "macs_per_cycle = 0",
+            "mac.macs_per_cycle is 0; it must be above 0",
+        ),
+        ("inputs = 1", "inputs = 0", "mac.inputs is 0; it must be above 0"),
+        ("pixels = [1, 1]", "pixels = [0, 1]", "mac.pixels is 0; it must be above 0"),
+        ("pixels = [1, 1]", "pixels = [1, 1]\nefficiency = 0", "mac.efficiency is 0; it must be"),
+        ("pixels = [1, 1]", "pixels = [1, 1]\nefficiency = 2.0", "above 0 and at most 1"),
+        ("tap_groups = [0]", "tap_groups = []", "mac.tap_groups is []; it must be no empty list"),
+        ("tap_groups = [0]", "tap_fill = [1]", "mac.tap_fill is [1]; it must be two numbers"),
+        ("lanes = 1", "lanes = 0", "vector.lanes is 0; it must be above 0"),
+        ("lanes = 1", "lanes = 1\ncalls = [1, 1]", "must fit the 1 of vector.blocks"),
+        ("lanes = 1", "lanes = 1\ndefault_block = 1", "must fit the 1 of vector.blocks"),
+        ("dram_bytes_per_cycle = 16", "dram_bytes_per_cycle = 0", "it must be above 0"),
+        ("sram_bytes = 1_048_576", "sram_bytes = 0", "memory.sram_bytes is 0"),
+        ("cascades = 1000", "cascades = 0", "stripes.cascades is 0"),
+        ("base = [8, 8]", "base = [0, 8]", "stripes.base is 0"),
+        ("clock_hz = 1e9", "clock_hz = 0", "clock_hz is 0; it must be above 0"),
+        ("bits = 8", "bits = 4", "bits is 4; it must be one of 8, 16"),
+        ("bits = 8", "bits = 8.0", "bits is 8.0; it must be one of 8, 16"),
+        (
+            'conv2d = { engine = "mac" }',
+            'conv2d = { engine = "magic" }',
+            "it must be one of 'mac',",
+        ),
+        ('conv2d = { engine = "mac" }', 'conv2dd = { engine = "mac" }', "did you mean 'conv2d'?"),
+        ("conv2d = {", 'conv2d = { groups = "some",', "ops.conv2d.groups is 'some'"),
+        ("conv2d = {", 'conv2d = { strided_by = "nope",', "ops.conv2d.strided_by is 'nope'"),
+        ("conv2d = {", "conv2d = { channel_multiple = 0,", "ops.conv2d.channel_multiple is 0"),
+        ("conv2d = {", 'depth_to_space = { engine = "mac", scales = [1] }\nconv2d = {', "above 1"),
+        (
+            'reshape = { engine = "none" }',
+            'add = { engine = "mac" }',
+            "ops.add.engine is 'mac', which",
+        ),
+        ('"*" = { engine = "vector"', '"*" = { engine = "mac"', "ops.*.engine is 'mac', which"),
+        (
+            'mac = "assumed: 4 TOPS"',
+            'mac = "x"\n"mac.macs" = "x"',
+            "[sources] has 'mac.macs', which",
+        ),
         ('memory = "assumed: 1 MB, 16 GB/s"\n', "", "[sources] says nothing of memory"),
         ('mac = "assumed: 4 TOPS"\n', "", "[sources] says nothing of mac"),
         ("title = ", "title = = ", "no target file"),
@@ -71,6 +136,28 @@ def test_a_wrong_file_is_refused_in_one_sentence(tmp_path, old, new, said):
         find_target(_changed(tmp_path, old, new))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_file_changes_has_a_source_of_its_own(tmp_path):
+    file = tmp_path / "mine.toml"
+    text = 'like = "ethos-u65-512"\ntitle = "mine"\n[mac]\nmacs_per_cycle = 1024\n'
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"\[sources\] says nothing of mac.macs_per_cycle"):
+        find_target(file)
+    file.write_text(f'{text}[sources]\nmac = "assumed"\n', encoding="utf-8")
+    assert find_target(file).mac.macs_per_cycle == 1024
+
+
+def test_a_file_may_be_named_as_one_that_ships(tmp_path):
+    file = tmp_path / "ethos-u65-512.toml"
+    file.write_text('like = "ethos-u65-256"\ntitle = "mine"\n', encoding="utf-8")
+    assert find_target(file).mac == find_target("ethos-u65-256").mac
+
+
+def test_an_operator_of_others_may_have_a_rule(tmp_path):
+    for name in ("elu", "softmax", "my_operator", "max_pool_3x3"):
+        rule = f'{name} = {{ engine = "vector" }}\nconv2d = '
+        assert name in find_target(_changed(tmp_path, "conv2d = ", rule)).ops
 
 
 def test_what_is_no_target_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Layers of .tflite files; the only tests here that import TensorFlow."""
 
+import dataclasses
 import pathlib
 import warnings
 
@@ -25,7 +26,7 @@ TARGET = find_target("ethos-n78-4tops")
 HEIGHT, WIDTH = 24, 32
 
 
-def _convert(*, int8: bool, batch: int | None = 1) -> bytes:
+def _convert(*, int8: bool = False, float16: bool = False, batch: int | None = 1) -> bytes:
     """SESR of two blocks as TensorFlow's own converter writes it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's import and converter are full of them
@@ -51,6 +52,9 @@ def _convert(*, int8: bool, batch: int | None = 1) -> bytes:
             converter.representative_dataset = lambda: ([image] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
+        if float16:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
 
 
@@ -176,10 +180,55 @@ def test_float_tensors_are_refused_by_an_int8_npu(file):
         estimate(layers, TARGET)
 
 
-def test_dynamic_shapes_are_refused(file):
-    file.write_bytes(_convert(int8=False, batch=None))
-    with pytest.raises(InputError, match="dynamic"):
+def test_constants_that_are_unpacked_are_their_readers(file):
+    file.write_bytes(_convert(float16=True))
+    layers = layers_from_tflite(file)
+    assert [layer.op for layer in layers].count("quantize") == 0
+    convolutions = [layer for layer in layers if layer.op == "conv2d"]
+    assert {(layer.weight_bits, layer.bits) for layer in convolutions} == {(16, 32)}
+    assert convolutions[1].weight_bytes == 2 * 9 * 16 * 16 + 4 * 16
+    f16 = find_target("bm1684x-f16")
+    assert not any(refusal(layer, f16) for layer in layers)
+    # Codes of 8 bits, of 16, and floats are the same kernels there.
+    for bits in (8, 32):
+        others = [
+            dataclasses.replace(
+                layer,
+                bits=16,
+                weight_bits=bits,
+                weight_bytes=9 * 16 * 16 * bits // 8 + 4 * 16,
+            )
+            for layer in convolutions[1:2]
+        ]
+        assert estimate(others, f16).dram_bytes == estimate(convolutions[1:2], f16).dram_bytes
+
+
+def test_a_free_batch_is_one_image(model, file):
+    file.write_bytes(_signed(model, (-1, HEIGHT, WIDTH, 1)))
+    assert layers_from_tflite(file)[0].input_shapes == ((1, HEIGHT, WIDTH, 1),)
+
+
+def test_dynamic_shapes_are_refused(model, file):
+    file.write_bytes(_signed(model, (1, -1, WIDTH, 1)))
+    with pytest.raises(InputError, match=r"dynamic shape \(1, -1, 32, 1\)"):
         layers_from_tflite(file)
+
+
+def _signed(model: bytes, signature: tuple[int, ...]) -> bytes:
+    parsed = flatbuffer.read(model)
+    (graph,) = parsed.subgraphs
+    graph.tensors[graph.inputs[0]].shapeSignature = list(signature)
+    return flatbuffer.pack(parsed)
+
+
+def test_an_operator_of_other_elements_is_flagged(model, file):
+    parsed = flatbuffer.read(_with_depth_to_space_as(model, "ARG_MAX"))
+    (graph,) = parsed.subgraphs
+    graph.tensors[graph.outputs[0]].type = 2  # int32
+    file.write_bytes(flatbuffer.pack(parsed))
+    for name in ("ethos-n78-4tops", "roofline"):
+        (row,) = estimate(layers_from_tflite(file), find_target(name)).flagged
+        assert row.op == "arg_max"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 not a model", b"\0\0\0\0TFL3"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import npu
+from sesr_jax.npu import estimate, find_target
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,11 @@ def test_published_figures_agree(figure):
         return
     assert abs(seconds) < (0.5 if figure.source == "SESR paper" else 0.25)
     assert megabytes is None or abs(megabytes) < 0.2
+
+
+@pytest.mark.parametrize("name", ["bm1684x-int8", "bm1684x-f16"])
+def test_what_an_efficiency_was_fitted_to_comes_out_as_its_source_says(name):
+    target = find_target(name)
+    for network, size in (("sesr_m5_x2", (1080, 1920)), ("realesr_general_x4", (480, 640))):
+        seconds = estimate(npu.network(network, *size), target).seconds
+        assert f"{seconds * 1e3:.1f} ms here" in target.sources["mac.efficiency"]

@@ -83,7 +83,7 @@ class Compiled:
         lines = [
             text_table(rows, header, "<<>>>><"),
             f"{self.compiler} for {self.target}: {self.seconds * 1e3:.3f} ms, "
-            f"{self.dram_bytes / 1e6:.2f} MB DRAM, {self.sram_bytes / 1024:.0f} KB SRAM",
+            f"{self.dram_bytes / 1e6:.2f} MB DRAM, {self.sram_bytes / 1024:.0f} KiB SRAM",
         ]
         if self.on_host:
             total = self.seconds + self.host_seconds

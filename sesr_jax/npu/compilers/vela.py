@@ -68,6 +68,11 @@ def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
 def _run(path: pathlib.Path, target: Target, folder: str) -> str:
     """Compiles the file into `folder`; what Vela prints."""
     options = target.compiler or {}
+    for name in ("accelerator", "system", "memory"):
+        if name not in options:
+            raise InputError(
+                f"{target.name}: [compiler] has no {name}, which Vela wants; see ethos-u65-512.toml."
+            )
     command = [sys.executable, "-m", "ethosu.vela", str(path), "--output-dir", folder]
     command += ["--accelerator-config", options["accelerator"], "--config", "Arm/vela.ini"]
     command += ["--system-config", options["system"], "--memory-mode", options["memory"]]
