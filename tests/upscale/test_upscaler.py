@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -85,3 +87,10 @@ def test_names(tmp_path, small):
     assert load_upscaler(tmp_path / "w.safetensors").name == "sesr_m3"
     with pytest.raises(InputError, match="no trained network 'bicubic'"):
         load_upscaler("bicubic")
+
+
+def test_a_model_of_one_small_size_is_to_be_exported_larger():
+    small = dataclasses.replace(bicubic(2), tile=(16, 20), halo=9)
+    with pytest.raises(InputError, match=r"takes 20×16 pixels alone, .* export it for 19 or more"):
+        upscale_photo(small, np.zeros((40, 40), np.uint8))
+    assert upscale_photo(small, np.zeros((16, 18), np.uint8)).shape == (32, 36)
