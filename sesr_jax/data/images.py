@@ -90,7 +90,7 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
     with _opened(path) as (file, name):
         if (frames := getattr(file, "n_frames", 1)) > 1:
             _log.warning("%s has %d frames, of which the first one is read.", name, frames)
-        if any("16" in str(tile.args) for tile in getattr(file, "tile", ())):
+        if file.format != "BMP" and _is_deep(file):  # whose 16 bits are those of a pixel
             _log.warning("%s has samples of 16 bits, of which the high ones are read.", name)
         image = ImageOps.exif_transpose(file)
         image.load()
@@ -103,6 +103,11 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
     if image.has_transparency_data and not image.mode.startswith("I;16"):
         alpha = np.array(image.convert("RGBA").getchannel("A"))
     return Photo(pixels=_to_uint8(image, name), alpha=alpha, metadata=metadata)
+
+
+def _is_deep(file: Image.Image) -> bool:
+    """Whether Pillow's decoder reads samples of 16 bits, such as "RGB;16B", though the mode be "RGB"."""
+    return any(";16" in str(tile.args) for tile in getattr(file, "tile", ()))
 
 
 def _resized(exif: bytes) -> bytes:

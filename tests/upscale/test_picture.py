@@ -140,3 +140,13 @@ def test_what_of_a_file_is_not_read_is_said(tmp_path, caplog):
         "2 frames, of which the first one is read.",
         "samples of 16 bits, of which the high ones are read.",
     ]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".png", ".webp", ".jpg"])
+def test_nothing_is_said_of_a_file_that_is_read_whole(tmp_path, caplog, suffix):
+    """Whatever the length of its rows: 54 pixels are 164 bytes in a BMP file."""
+    with caplog.at_level(logging.WARNING, logger="sesr_jax"):
+        for width in (53, 54, 160):
+            Image.fromarray(codes(16, width, 3)).save(tmp_path / f"a{suffix}")
+            read_photo(tmp_path / f"a{suffix}")
+    assert not caplog.records
