@@ -96,7 +96,10 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
         image.load()
         metadata = {}
         if exif := image.info.get("exif"):
-            metadata["exif"] = _resized(exif)
+            try:
+                metadata["exif"] = _resized(exif)
+            except Exception:  # Pillow raises nearly anything on damaged bytes
+                _log.warning("%s has damaged EXIF, which is dropped.", name)
         if image.mode in _PROFILED and (profile := image.info.get("icc_profile")):
             metadata["icc_profile"] = profile
     alpha = None

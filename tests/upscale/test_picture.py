@@ -150,3 +150,11 @@ def test_nothing_is_said_of_a_file_that_is_read_whole(tmp_path, caplog, suffix):
             Image.fromarray(codes(16, width, 3)).save(tmp_path / f"a{suffix}")
             read_photo(tmp_path / f"a{suffix}")
     assert not caplog.records
+
+
+def test_damaged_exif_is_dropped_and_the_picture_is_upscaled(tmp_path, caplog):
+    Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0garbage")
+    with caplog.at_level(logging.WARNING, logger="sesr_jax"):
+        assert upscale_picture(bicubic(2), tmp_path / "a.jpg", tmp_path / "b.jpg") == (12, 10)
+    assert "a.jpg has damaged EXIF, which is dropped." in caplog.text
+    assert not read_photo(tmp_path / "b.jpg").metadata
