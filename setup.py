@@ -33,6 +33,7 @@ _EXTRAS["test"] = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "setuptools>=77",  # the tests build the wheel without fetching it
     *_EXTRAS["demo"],
     *_EXTRAS["export"],
     *_EXTRAS["grain"],
