@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from benchmarks.npu import zoo
 from sesr_jax.files import replacing
 from sesr_jax.metrics.challenge import FRAME, Entry, challenge_entries
-from sesr_jax.npu import Layer, Target, estimate, find_target
+from sesr_jax.npu import Layer, estimate
 from sesr_jax.report import text_table
+from sesr_jax.targets import Target, find_target
 
 _EXACT = ("xlsr", "abpn")
 _RESIZING = "along"

@@ -24,8 +24,9 @@ import jax
 from sesr_jax.files import replacing
 from sesr_jax.graph import in_shapes
 from sesr_jax.models.network import init
-from sesr_jax.npu import Layer, Report, estimate, find_target, layers_from_graph
+from sesr_jax.npu import Layer, Report, estimate, layers_from_graph
 from sesr_jax.report import text_table
+from sesr_jax.targets import find_target
 
 _REFERENCE = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "npu"
 _BIAS = 4

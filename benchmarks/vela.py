@@ -35,11 +35,12 @@ from sesr_jax.export import export_tflite
 from sesr_jax.files import replacing
 from sesr_jax.graph import Graph, Node
 from sesr_jax.models import network
-from sesr_jax.npu import estimate, find_target, layers_from_tflite
+from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.npu.compilers import compile_model
 from sesr_jax.npu.layers import CONVOLUTIONS
 from sesr_jax.quant import points
 from sesr_jax.report import text_table
+from sesr_jax.targets import find_target
 
 TARGETS = ("ethos-u55-256", "ethos-u65-512", "ethos-u85-512", "ethos-u85-2048")
 FITTED = ("sesr_m5_hw ×2 400×300", "sesr_xl_hw ×2 400×300", "plain_3_72_4_5 ×1 112×46")

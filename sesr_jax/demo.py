@@ -16,8 +16,9 @@ from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_network, prove_collapse
 from sesr_jax.files import replacing
 from sesr_jax.metrics import Y, evaluate, mean
-from sesr_jax.npu import Report, estimate, find_target, layers_from_graph
+from sesr_jax.npu import Report, estimate, layers_from_graph
 from sesr_jax.report import Compare, Page, Paragraph, Plot, Section, Table, text_table, write
+from sesr_jax.targets import find_target
 from sesr_jax.upscale import Upscaler, bicubic, from_network, from_tflite, in_domain, upscale_photo
 
 _TARGET = "ethos-n78-4tops"

@@ -16,6 +16,7 @@ _ROOT = _PACKAGE.parent
 _FLOORS = (
     ("errors",),
     ("files",),
+    ("targets",),
     ("convolution",),
     ("ops",),
     ("report",),
@@ -29,8 +30,8 @@ _FLOORS = (
     ("train",),
     ("pretrained",),
     ("export",),
-    ("npu",),
     ("upscale",),
+    ("npu",),
     ("compare",),
     ("publish",),
     ("demo",),
@@ -128,3 +129,19 @@ def test_nothing_is_pickled():
         text = path.read_text("utf-8")
         assert "import pickle" not in text
         assert "allow_pickle=True" not in text
+
+
+def test_upscaling_a_photo_does_not_import_the_simulator(tmp_path):
+    script = (
+        "import sys\n"
+        "from PIL import Image\n"
+        "from sesr_jax.cli.main import main\n"
+        "Image.new('L', (8, 8)).save('a.png')\n"
+        "assert main(['upscale', 'a.png', 'b.png', '--model', 'bicubic_x2']) == 0\n"
+        "assert Image.open('b.png').size == (16, 16)\n"
+        "print(*(name for name in sys.modules if name.startswith(('sesr_jax.npu', 'sesr_jax.targets'))))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert not ran.stdout.splitlines()[-1]

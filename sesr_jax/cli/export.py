@@ -189,7 +189,8 @@ def _write_deployable(network: Network, args: argparse.Namespace) -> None:
     """A TFLite or ONNX file."""
     from sesr_jax.data import source
     from sesr_jax.export import Options, export_network, golden_path, read_metadata
-    from sesr_jax.npu import check_accepted, find_target
+    from sesr_jax.npu import check_accepted
+    from sesr_jax.targets import find_target
     from sesr_jax.upscale import check_drop
 
     target = None if args.target is None else find_target(args.target)

@@ -19,8 +19,9 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.export.describe import COLUMNS, describe
-    from sesr_jax.npu import find_target, refusals, target_names
+    from sesr_jax.npu import refusals
     from sesr_jax.report import text_table
+    from sesr_jax.targets import find_target, target_names
 
     description = describe(args.file)
     for name, fact in description.facts.items():

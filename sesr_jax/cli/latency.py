@@ -9,7 +9,7 @@ from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from sesr_jax.npu import Target
+    from sesr_jax.targets import Target
 
 _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
   sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
@@ -70,10 +70,11 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.files import replacing
-    from sesr_jax.npu import advice, best_tiling, estimate, find_target, latency_page
+    from sesr_jax.npu import advice, best_tiling, estimate, latency_page
     from sesr_jax.npu.compilers import compile_model
     from sesr_jax.npu.page import SUMMARY, Rated, summary_row
     from sesr_jax.report import text_table, write
+    from sesr_jax.targets import find_target
 
     targets = [find_target(name) for name in args.target or ["ethos-n78-4tops"]]
     if args.csv and len(targets) * len(args.model) > 1:

@@ -39,8 +39,8 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.errors import InputError
     from sesr_jax.files import replacing
     from sesr_jax.metrics import score
-    from sesr_jax.npu import find_target
     from sesr_jax.report import text_table
+    from sesr_jax.targets import find_target
 
     if args.ms and (len(args.ms) != len(args.model) or args.measure):
         raise InputError(

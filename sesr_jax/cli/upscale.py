@@ -134,8 +134,9 @@ def _fastest_tile(
     model: str, upscaler: Upscaler, target: str, size: tuple[int, int]
 ) -> tuple[int, int]:
     """The tile in which the target takes the least time for a photo of `size`; it is told."""
-    from sesr_jax.npu import best_tiling, find_target, layers_from_graph
+    from sesr_jax.npu import best_tiling, layers_from_graph
     from sesr_jax.pretrained import find_network
+    from sesr_jax.targets import find_target
     from sesr_jax.upscale import photo_halo
 
     if model.endswith((".tflite", ".onnx")) or model.startswith("bicubic_x"):

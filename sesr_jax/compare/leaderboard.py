@@ -24,9 +24,10 @@ from sesr_jax.graph import Graph, in_shapes, trace
 from sesr_jax.metrics import MOBILE_AI, equal_time, score
 from sesr_jax.metrics.challenge import FRAME, SCALE, challenge_entries
 from sesr_jax.models.network import Network
-from sesr_jax.npu import Layer, Target, estimate, layers_from_graph, layers_from_tflite
+from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import points
+from sesr_jax.targets import Target
 from sesr_jax.upscale import load_upscaler
 
 BICUBIC = f"bicubic_x{SCALE}"

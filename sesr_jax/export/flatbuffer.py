@@ -9,6 +9,7 @@ Limits: one subgraph, which is all that a feed-forward network has.
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -117,6 +118,16 @@ def operators(model: Any) -> tuple[Operator, ...]:
             )
         )
     return tuple(found)
+
+
+def macs(operator: Operator) -> int:
+    """Returns the multiply-accumulates of one operator, a transposed convolution's at its output's pixels."""
+    if operator.name != "FULLY_CONNECTED" and operator.name not in OUTPUT_AXIS:
+        return 0
+    _, *kernel = map(int, operator.inputs[1].shape)
+    if operator.name == "DEPTHWISE_CONV_2D":  # its kernel is [1, H, W, channels of output]
+        kernel = kernel[:2]
+    return math.prod(kernel) * sum(math.prod(map(int, out.shape)) for out in operator.outputs)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from sesr_jax.graph.tails import (
     with_clip,
     with_tail,
 )
+from sesr_jax.graph.tiles import count_tiles, tile_step
 from sesr_jax.graph.trace import in_shapes, trace
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Tail",
     "alignment",
     "cost",
+    "count_tiles",
     "host_blocks",
     "in_shapes",
     "macs",
@@ -29,6 +31,7 @@ __all__ = [
     "receptive_radius",
     "resized",
     "run",
+    "tile_step",
     "told_blocks",
     "trace",
     "window_reach",

@@ -6,31 +6,24 @@ from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
 from sesr_jax.npu.page import Rated, latency_page
 from sesr_jax.npu.passes import refusal
-from sesr_jax.npu.target import OpRule, Target, find_target, target_names
-from sesr_jax.npu.tflite import OPERATORS, layers_from_tflite
-from sesr_jax.npu.tiling import Tiling, best_tiling, window_step
+from sesr_jax.npu.tflite_layers import layers_from_tflite
+from sesr_jax.npu.tiling import Tiling, best_tiling
 
 __all__ = [
-    "OPERATORS",
     "Idea",
     "Layer",
-    "OpRule",
     "Rated",
     "Report",
     "Row",
-    "Target",
     "Tiling",
     "advice",
     "at_size",
     "best_tiling",
     "check_accepted",
     "estimate",
-    "find_target",
     "latency_page",
     "layers_from_graph",
     "layers_from_tflite",
     "refusal",
     "refusals",
-    "target_names",
-    "window_step",
 ]

@@ -8,8 +8,8 @@ import os
 from sesr_jax.errors import InputError
 from sesr_jax.npu.layers import batched
 from sesr_jax.npu.passes import lower
-from sesr_jax.npu.target import Target
-from sesr_jax.npu.tflite import layers_from_tflite
+from sesr_jax.npu.tflite_layers import layers_from_tflite
+from sesr_jax.targets import Target
 
 
 def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sesr_jax.npu.estimate import estimate
 from sesr_jax.npu.layers import Layer
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from sesr_jax.npu.engines import (
     round_up,
     tap_group,
 )
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sesr_jax.npu.target import Mac, Target
+from sesr_jax.targets import Mac, Target
 
 Map = tuple[int, int, int]
 Block = tuple[int, int]

@@ -4,7 +4,7 @@
     print(report.to_text())
 
 How layers become passes is in `npu.passes`, how passes are cut, chained and timed in `npu.stripes` and
-`npu.schedule`, and what the NPU is in its file (`npu.target`). Passes follow each other. How close the
+`npu.schedule`, and what the NPU is in its file (`sesr_jax.targets`). Passes follow each other. How close the
 figures are to vendors' own estimators is what ``python -m benchmarks.npu`` measures.
 """
 
@@ -17,8 +17,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, batched
 from sesr_jax.npu.passes import Pass, lower
 from sesr_jax.npu.schedule import Cost, schedule
-from sesr_jax.npu.target import Target
 from sesr_jax.report import text_table
+from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

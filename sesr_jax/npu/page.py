@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from sesr_jax.npu.advice import Idea
 from sesr_jax.npu.estimate import Report, Row
-from sesr_jax.npu.target import Target
 from sesr_jax.npu.tiling import Tiling
 from sesr_jax.report import Bars, Block, Page, Paragraph, Scatter, Section, Table
+from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sesr_jax.npu.engines import Convolution, ceil_div
 from sesr_jax.npu.layers import Layer, Map4, as_nhwc
-from sesr_jax.npu.target import ON_MAC, OpRule, Target
+from sesr_jax.targets import ON_MAC, OpRule, Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ import numpy as np
 from sesr_jax.npu.engines import mac_cycles
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.stripes import Array, Cuts, StripedPass, dram_bytes, transfer_cycles
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import numpy as np
 from sesr_jax.npu.blocks import BlockWork, in_blocks
 from sesr_jax.npu.engines import Convolution, mac_cycles, round_up, vector_cycles
 from sesr_jax.npu.passes import Pass
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 Array: TypeAlias = np.ndarray
 _Number: TypeAlias = np.ndarray | float

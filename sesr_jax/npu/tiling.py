@@ -14,11 +14,12 @@ import math
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
+from sesr_jax.graph import count_tiles
 from sesr_jax.npu.engines import mac_cycles, vector_cycles
 from sesr_jax.npu.estimate import Report, estimate
 from sesr_jax.npu.layers import Layer, at_size
 from sesr_jax.npu.passes import lower
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 _COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 """Windows along one axis."""
@@ -78,30 +79,6 @@ class Tiling:
         return "\n".join(lines)
 
 
-def windows(length: int, size: int, halo: int, align: int = 1) -> int:
-    """How many windows of `size` cover `length` where each keeps all but a halo on inner sides.
-
-    Raises:
-      InputError: a window keeps nothing.
-    """
-    return 1 if size >= length else 1 + math.ceil((length - size) / window_step(size, halo, align))
-
-
-def window_step(size: int, halo: int, align: int = 1) -> int:
-    """How far apart windows of `size` start that keep all but a halo on inner sides.
-
-    Raises:
-      InputError: a window keeps nothing.
-    """
-    step = (size - 2 * halo) // align * align
-    if step < 1:
-        raise InputError(
-            f"a tile of {size} pixels with a halo of {halo} on each side keeps nothing at an alignment "
-            f"of {align}; take one of at least {2 * halo + align}."
-        )
-    return step
-
-
 def best_tiling(
     layers: Sequence[Layer],
     target: Target,
@@ -124,7 +101,7 @@ def best_tiling(
       tile: the size of the windows where it is given and not searched.
 
     Raises:
-      InputError: as `estimate` and `windows`; the frame or the tile is no multiple of `align`.
+      InputError: as `estimate` and `count_tiles`; the frame or the tile is no multiple of `align`.
     """
     if any(length % align for length in frame):
         raise InputError(
@@ -135,7 +112,7 @@ def best_tiling(
 
     def tiling(size: tuple[int, int]) -> Tiling:
         size = (min(size[0], frame[0]), min(size[1], frame[1]))
-        counts = [windows(n, s, halo, align) for n, s in zip(frame, size, strict=True)]
+        counts = [count_tiles(n, s, halo, align) for n, s in zip(frame, size, strict=True)]
         report = whole
         if size != frame:
             report = estimate(at_size(layers, *size), target, activation_saving=activation_saving)
@@ -174,7 +151,7 @@ def _sizes(length: int, halo: int, align: int) -> list[tuple[int, int]]:
         if (size - 2 * halo) // align < 1:
             break
         size = min(size, length)
-        found[size] = windows(length, size, halo, align)
+        found[size] = count_tiles(length, size, halo, align)
     return list(found.items())
 
 

@@ -2,9 +2,9 @@
 
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
-from sesr_jax.upscale.onnx import from_onnx
+from sesr_jax.upscale.onnx_upscaler import from_onnx
 from sesr_jax.upscale.picture import picture_pairs, upscale_picture
-from sesr_jax.upscale.tflite import from_tflite
+from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaler import (
     Upscaler,

@@ -9,7 +9,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.metrics import drop, evaluate, mean, native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
-from sesr_jax.upscale.tflite import from_tflite
+from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.upscaler import Upscaler, from_network, in_domain
 
 

@@ -3,8 +3,8 @@
 import os
 
 from sesr_jax.pretrained import find_network
-from sesr_jax.upscale.onnx import from_onnx
-from sesr_jax.upscale.tflite import from_tflite
+from sesr_jax.upscale.onnx_upscaler import from_onnx
+from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu import window_step
+from sesr_jax.graph import tile_step
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after each window."""
@@ -95,7 +95,7 @@ def _windows(length: int, size: int, halo: int, align: int) -> list[_Window]:
     size = min(size, length)
     if size == length:
         return [_Window(0, length, 0, length)]
-    step = window_step(size, halo, align)
+    step = tile_step(size, halo, align)
     if length % align or size % align:
         raise InputError(
             f"an image of {length} in tiles of {size} pixels does not fit this network, which takes "

@@ -11,8 +11,9 @@ from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_tflite
 from sesr_jax.metrics import score
 from sesr_jax.models import network
-from sesr_jax.npu import estimate, find_target, layers_from_tflite
+from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.quant import points
+from sesr_jax.targets import find_target
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import pytest
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, deployable, flatbuffer, to_tflite
 from sesr_jax.models import network
-from sesr_jax.npu import Layer, check_accepted, find_target, layers_from_tflite, refusal, refusals
+from sesr_jax.npu import Layer, check_accepted, layers_from_tflite, refusal, refusals
 from sesr_jax.quant import calibrate
+from sesr_jax.targets import find_target
 
 N78 = find_target("ethos-n78-4tops")
 

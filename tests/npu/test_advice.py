@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sesr_jax.npu import Rated, advice, estimate, find_target, latency_page, layers_from_graph
+from sesr_jax.npu import Rated, advice, estimate, latency_page, layers_from_graph
 from sesr_jax.report import html
+from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-n78-4tops")
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sesr_jax.npu import estimate, find_target, layers_from_graph
+from sesr_jax.npu import estimate, layers_from_graph
 from sesr_jax.npu.blocks import choose_block, in_blocks
 from sesr_jax.npu.engines import Convolution, direct_cycles, tap_group
+from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-u85-2048")
 SPEC = TARGET.mac.blocks

@@ -9,8 +9,9 @@ import pytest
 from benchmarks import vela as benchmark
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_tflite
-from sesr_jax.npu import estimate, find_target, layers_from_tflite, target_names
+from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.npu.compilers import COMPILERS, compile_model, tpu_mlir
+from sesr_jax.targets import find_target, target_names
 
 TARGET = find_target("ethos-u85-2048")
 needs_vela = pytest.mark.skipif(

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesr_jax.npu import find_target, target_names
 from sesr_jax.npu.engines import (
     Convolution,
     direct_cycles,
@@ -14,6 +13,7 @@ from sesr_jax.npu.engines import (
     vector_cycles,
     winograd_cycles,
 )
+from sesr_jax.targets import find_target, target_names
 
 TARGET = find_target("ethos-n78-4tops")
 LARGEST, SMALLEST = (16, 16), (8, 8)

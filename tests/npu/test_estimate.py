@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu import estimate, find_target, layers_from_graph, target_names
+from sesr_jax.npu import estimate, layers_from_graph
 from sesr_jax.npu.layers import ACTIVATIONS
+from sesr_jax.targets import find_target, target_names
 
 TARGET = find_target("ethos-n78-4tops")
 
@@ -268,3 +269,23 @@ def test_what_is_assumed_of_a_target_is_said(builder):
     assert "Assumed or fitted in bm1684x-int8" in said
     assert "mac.efficiency" in said
     assert "Assumed" not in _estimate(_chain(builder)).to_text()
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_target_that_ships_estimates_a_network(name, sesr):
+    target = find_target(name)
+    assert (target.name, bool(target.title)) == (name, True)
+    report = estimate(layers_from_graph(sesr(2, 2, 32, 32)), target)
+    assert report.seconds > 0
+    assert report.peak_sram_bytes <= target.memory.sram_bytes
+
+
+def test_a_new_target_is_one_file(tmp_path, sesr):
+    file = tmp_path / "next_chip.toml"
+    file.write_text(
+        'like = "ethos-n78-4tops"\ntitle = "next"\nclock_hz = 2e9\n[sources]\nclock_hz = "assumed"\n'
+    )
+    fast, slow = find_target(file), find_target("ethos-n78-4tops")
+    layers = layers_from_graph(sesr(2, 2, 32, 32))
+    assert fast.name == "next_chip"
+    assert estimate(layers, slow).seconds == 2 * estimate(layers, fast).seconds

@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesr_jax.npu import estimate, find_target, layers_from_graph
+from sesr_jax.npu import estimate, layers_from_graph
 from sesr_jax.npu.page import _roofline, pareto_front
+from sesr_jax.targets import find_target
 
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1)
 

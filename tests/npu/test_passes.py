@@ -3,8 +3,9 @@ import math
 
 import pytest
 
-from sesr_jax.npu import Layer, estimate, find_target, layers_from_graph, refusal
+from sesr_jax.npu import Layer, estimate, layers_from_graph, refusal
 from sesr_jax.npu.passes import lower
+from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-n78-4tops")
 

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import flatbuffer
-from sesr_jax.npu import (
-    OPERATORS,
-    estimate,
-    find_target,
-    layers_from_graph,
-    layers_from_tflite,
-    refusal,
-    target_names,
-)
+from sesr_jax.npu import estimate, layers_from_graph, layers_from_tflite, refusal
 from sesr_jax.ops import OPS
+from sesr_jax.targets import OPERATORS, find_target, target_names
 
 TARGET = find_target("ethos-n78-4tops")
 HEIGHT, WIDTH = 24, 32

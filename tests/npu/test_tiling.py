@@ -5,9 +5,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import receptive_radius
-from sesr_jax.npu import at_size, best_tiling, estimate, find_target, layers_from_graph
-from sesr_jax.npu.tiling import windows
+from sesr_jax.graph import count_tiles, receptive_radius
+from sesr_jax.npu import at_size, best_tiling, estimate, layers_from_graph
+from sesr_jax.targets import find_target
 from sesr_jax.upscale.tiles import _windows
 
 TARGET = find_target("ethos-n78-4tops")
@@ -17,12 +17,12 @@ TARGET = find_target("ethos-n78-4tops")
 def test_windows_are_those_that_the_upscaler_runs(length, size, halo, align):
     length, size = align * length, align * size
     assume(size >= length or size - 2 * halo >= align)
-    assert windows(length, size, halo, align) == len(_windows(length, size, halo, align))
+    assert count_tiles(length, size, halo, align) == len(_windows(length, size, halo, align))
 
 
 def test_a_window_of_nothing_but_halo_is_refused():
     with pytest.raises(InputError, match="at least 19"):
-        windows(100, 18, 9)
+        count_tiles(100, 18, 9)
 
 
 @given(st.integers(1, 12), st.integers(1, 12))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import npu
-from sesr_jax.npu import estimate, find_target
+from sesr_jax.npu import estimate
+from sesr_jax.targets import find_target
 
 
 @pytest.fixture(scope="module")

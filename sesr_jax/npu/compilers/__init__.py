@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from sesr_jax.errors import InputError
 from sesr_jax.npu.compilers import tpu_mlir, vela
 from sesr_jax.npu.compilers.result import Compiled, Operator
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compiled]] = {
     "vela": vela.compile_tflite

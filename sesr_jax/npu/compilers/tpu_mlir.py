@@ -14,7 +14,7 @@ import pathlib
 import shlex
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.target import Target
+from sesr_jax.targets import Target
 
 
 def commands(

@@ -23,8 +23,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.npu.compilers.result import Compiled, Operator
 from sesr_jax.npu.estimate import Report, estimate
 from sesr_jax.npu.layers import Layer
-from sesr_jax.npu.target import Target
-from sesr_jax.npu.tflite import layers_from_tflite
+from sesr_jax.npu.tflite_layers import layers_from_tflite
+from sesr_jax.targets import Target
 
 _TIMEOUT = 600  # seconds; a frame of 4K takes a few
 

@@ -13,10 +13,9 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
-from sesr_jax.export.flatbuffer import Operator, enum_names, operators, read, read_metadata
+from sesr_jax.export.flatbuffer import Operator, enum_names, macs, operators, read, read_metadata
 from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import window_reach
-from sesr_jax.npu import layers_from_tflite
 from sesr_jax.upscale.reach import Step, halo_and_align, sight
 from sesr_jax.upscale.upscaler import Upscaler
 
@@ -57,7 +56,8 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
                 "to 1; export it with such a range, or in float."
             )
     local = _LOCAL + (_MOVES if read_metadata(path).get("tail") == "transpose" else ())
-    radius, align = _geometry(read(path), local)
+    content = read(path)
+    radius, align = _geometry(content, local)
     return Upscaler(
         name=pathlib.Path(path).stem,
         scale=model.scale,
@@ -66,7 +66,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         halo=radius,
         align=align,
         tile=(height, width),
-        macs=sum(layer.macs for layer in layers_from_tflite(path)) / (height * width),
+        macs=sum(map(macs, operators(content))) / (height * width),
     )
 
 

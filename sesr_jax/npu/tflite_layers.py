@@ -11,62 +11,12 @@ files, are their readers' own.
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import flatbuffer
 from sesr_jax.npu.layers import BIAS_BYTES, Layer, Shape, fuse_activations
-
-OPERATORS: Mapping[str, str] = MappingProxyType(
-    {
-        "ADD": "add",
-        "AVERAGE_POOL_2D": "average_pool",
-        "BATCH_TO_SPACE_ND": "batch_to_space",
-        "CAST": "quantize",
-        "CONCATENATION": "concat",
-        "CONV_2D": "conv2d",
-        "DEPTH_TO_SPACE": "depth_to_space",
-        "DEPTHWISE_CONV_2D": "conv2d",
-        "DEQUANTIZE": "quantize",
-        "EXPAND_DIMS": "reshape",
-        "FULLY_CONNECTED": "fully_connected",
-        "LEAKY_RELU": "leaky_relu",
-        "LOGISTIC": "sigmoid",
-        "MAX_POOL_2D": "max_pool",
-        "MAXIMUM": "clip",
-        "MEAN": "mean",
-        "MINIMUM": "clip",
-        "MIRROR_PAD": "pad",
-        "MUL": "mul",
-        "PACK": "concat",
-        "PAD": "pad",
-        "PADV2": "pad",
-        "PRELU": "prelu",
-        "QUANTIZE": "quantize",
-        "RELU": "relu",
-        "RELU6": "clip",
-        "RELU_0_TO_1": "clip",
-        "RELU_N1_TO_1": "clip",
-        "RESHAPE": "reshape",
-        "RESIZE_BILINEAR": "resize",
-        "RESIZE_NEAREST_NEIGHBOR": "resize",
-        "SLICE": "slice",
-        "SPACE_TO_BATCH_ND": "space_to_batch",
-        "SPACE_TO_DEPTH": "space_to_depth",
-        "SPLIT": "slice",
-        "SPLIT_V": "slice",
-        "SQUEEZE": "reshape",
-        "STRIDED_SLICE": "slice",
-        "SUB": "add",
-        "TANH": "tanh",
-        "TRANSPOSE": "transpose",
-        "TRANSPOSE_CONV": "conv2d_transpose",
-        "UNPACK": "slice",
-    }
-)
-"""The operation of a `Layer` for each builtin operator, by which a target's rules go."""
+from sesr_jax.targets import OPERATORS
 
 _BITS = {"INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16, "FLOAT16": 16}
 """Bits of an element; what is not listed is taken as 32."""
@@ -126,7 +76,7 @@ def _layers(model: Any) -> tuple[Layer, ...]:
             continue
         for number, found in enumerate(operator.outputs):
             label = f"{i}_{operator.name.lower()}" + (f"/{number}" if number else "")
-            layer = _layer(operator.name, label, operator.options, read, tensor(found))
+            layer = _layer(operator, label, read, tensor(found))
             layers += _with_activation(
                 layer, getattr(operator.options, "fusedActivationFunction", 0)
             )
@@ -164,17 +114,19 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
     )
 
 
-def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Tensor) -> Layer:
+def _layer(
+    operator: flatbuffer.Operator, label: str, read: list[_Tensor], output: _Tensor
+) -> Layer:
+    name, options = operator.name, operator.options
     data = [tensor for tensor in read if not tensor.constant]
     constants = [tensor for tensor in read if tensor.constant]
     op = OPERATORS.get(name, name.lower())
     if op == "clip" and len(data) > 1:
         op = name.lower()  # of two activations: not a bound
-    kernel, groups, macs, weight_bytes, elements = (1, 1), 1, 0, 0, 0
+    kernel, groups, weight_bytes, elements = (1, 1), 1, 0, 0
     weight_bits = max((tensor.bits for tensor in constants), default=8)
     if name == "FULLY_CONNECTED":
-        outputs, inputs = read[1].shape
-        macs = output.size * inputs
+        outputs, _ = read[1].shape
         weight_bytes = read[1].bytes + BIAS_BYTES * outputs
         weight_bits = read[1].bits
     elif name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
@@ -185,7 +137,6 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         if name == "DEPTHWISE_CONV_2D":  # 1HWO
             out_channels, depth = depth, 1
         groups = channels // depth
-        macs = kh * kw * depth * output.size
         weight_bytes = weight.bytes + BIAS_BYTES * out_channels
         weight_bits = weight.bits
     elif name.endswith("POOL_2D"):
@@ -215,7 +166,7 @@ def _layer(name: str, label: str, options: Any, read: list[_Tensor], output: _Te
         weight_bytes=weight_bytes,
         weight_bits=weight_bits,
         constants=elements,
-        macs=macs,
+        macs=flatbuffer.macs(operator),
         bits=max(tensor.bits for tensor in [*data, output]),
     )
 
@@ -241,18 +192,6 @@ def _with_activation(layer: Layer, function: int) -> list[Layer]:
 def _integers(array: Any) -> tuple[int, ...]:
     """A vector of the schema; an absent one is None."""
     return () if array is None else tuple(int(n) for n in array)
-
-
-def is_builtin(name: str) -> bool:
-    """Whether TFLite has an operator of that name in lower case; False where it cannot be known.
-
-    That takes the schema, and so the extra "export".
-    """
-    try:
-        names = flatbuffer.enum_names("BuiltinOperator").values()
-    except ImportError:
-        return False
-    return name.upper() in names
 
 
 def _length(array: Any) -> int:

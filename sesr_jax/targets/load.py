@@ -1,0 +1,222 @@
+"""Reading the TOML files of targets, and the checks that they pass."""
+
+import dataclasses
+import difflib
+import functools
+import os
+import pathlib
+import tomllib
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from sesr_jax.errors import InputError
+from sesr_jax.targets.operations import ALIKE, ON_MAC, OPERATORS, PASSES
+from sesr_jax.targets.target import (
+    Blocks,
+    Energy,
+    Mac,
+    Memory,
+    OpRule,
+    Stripes,
+    Target,
+    Vector,
+    Winograd,
+)
+
+_FOLDER = pathlib.Path(__file__).parent
+
+
+def target_names() -> tuple[str, ...]:
+    """The targets that ship."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def find_target(name: str | os.PathLike[str]) -> Target:
+    """The target of that name, or of that .toml file.
+
+    Raises:
+      InputError: there is none, or its file is wrong.
+    """
+    path = pathlib.Path(name)
+    if path.suffix == ".toml":
+        return _load(path)
+    if str(name) not in target_names():
+        raise InputError(
+            f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(target_names())}, or give a "
+            ".toml file."
+        )
+    return _shipped(str(name))
+
+
+@functools.cache
+def _shipped(name: str) -> Target:
+    return _load(_FOLDER / f"{name}.toml")
+
+
+def _load(path: pathlib.Path) -> Target:
+    table = _table(path, ())
+    target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
+    _check_words(target, str(path))
+    return target
+
+
+def _table(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[str, Any]:
+    """A file's tables, with what it takes from the one that it is like."""
+    table = _read(path)
+    _check_sources(table, str(path))
+    like = table.pop("like", None)
+    if like is None:
+        return table
+    before = (*before, path.resolve())
+    others = [name for name in target_names() if (_FOLDER / f"{name}.toml").resolve() not in before]
+    if like not in others:
+        raise InputError(f"{path}: like is {like!r}; name one of {', '.join(others)}.")
+    return _merged(_table(_FOLDER / f"{like}.toml", before), table)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} is no target file ({error}); see those that ship.") from error
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, table by table; an operation's rule is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged[key] = base[key] | value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _build(kind: Any, value: Any, file: str, name: str) -> Any:
+    """`value`, out of a TOML file, as a `kind`: a dataclass, tuple, mapping, number, word or flag."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, file, name)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        built, rule = _build(arguments[0], value, file, name), arguments[1]
+        if not rule.holds(built):
+            raise InputError(f"{file}: {name} is {value!r}; it must be {rule.text}.")
+        return built
+    if origin is Literal:
+        if (type(value), value) not in [(type(word), word) for word in arguments]:
+            words = ", ".join(map(repr, arguments))
+            raise InputError(f"{file}: {name} is {value!r}; it must be one of {words}.")
+        return value
+    if origin is types.UnionType:
+        return _build(arguments[0], value, file, name)
+    if origin is tuple and isinstance(value, list):
+        parts = arguments if Ellipsis not in arguments else arguments[:1] * len(value)
+        if len(parts) == len(value):
+            return tuple(_build(part, v, file, name) for part, v in zip(parts, value, strict=True))
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
+        return types.MappingProxyType(
+            {key: _build(arguments[1], v, file, f"{name}.{key}") for key, v in value.items()}
+        )
+    elif kind is float and type(value) in (int, float) and 0 <= value < float("inf"):
+        return float(value)
+    elif (kind is int and type(value) is int and value >= 0) or (
+        kind in (str, bool) and type(value) is kind
+    ):
+        return value
+    wanted = "table" if origin else kind.__name__
+    if origin is tuple:
+        wanted = "list" if Ellipsis in arguments else f"list of {len(arguments)}"
+    raise InputError(f"{file}: {name} is {value!r}, which is no {wanted}; see the files that ship.")
+
+
+def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: {name} must be a table; see the files that ship.")
+    hints = get_type_hints(kind, include_extras=True)
+    prefix = f"{name}." if name else ""
+    for field in dataclasses.fields(kind):
+        required = field.default is dataclasses.MISSING
+        if required and field.name not in value:
+            raise InputError(f"{file}: {prefix}{field.name} is missing; see the files that ship.")
+    if unknown := value.keys() - hints.keys():
+        raise InputError(
+            f"{file}: {prefix}{min(unknown)} is no figure of a target; it must be one of "
+            f"{', '.join(hints)}."
+        )
+    return kind(**{key: _build(hints[key], v, file, prefix + key) for key, v in value.items()})
+
+
+def _check_sources(table: dict[str, Any], file: str) -> None:
+    """Checks that the file itself says where its figures come from."""
+    sources = table.get("sources", {})
+    for name in _leaves(table):
+        parts = name.split(".")
+        prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+        if not any(prefix in sources for prefix in prefixes):
+            raise InputError(
+                f'{file}: [sources] says nothing of {name}; name where it comes from, or "assumed".'
+            )
+
+
+def _leaves(table: dict[str, Any]) -> list[str]:
+    """The dotted names of the figures in a file's tables."""
+    names: list[str] = [name for name in ("bits", "clock_hz") if name in table]
+    for key in _TABLES:
+        if isinstance(table.get(key), dict):
+            names += [f"{key}.{name}" for name in table[key]]
+    return names
+
+
+_TABLES = ("mac", "vector", "memory", "stripes", "ops", "energy")
+
+
+def _check_words(target: Target, file: str) -> None:
+    """Checks what the figures say of each other.
+
+    Raises:
+      InputError: an operation, a source's figure or a block is none.
+    """
+    for name, rule in target.ops.items():
+        operation = name.rsplit("_", 1)[0] if name[-1].isdigit() else name
+        known = (*OPERATORS.values(), *PASSES, "*")
+        near = difflib.get_close_matches(operation, known, n=1, cutoff=0.8)
+        if operation not in known and near and operation not in ALIKE:
+            raise InputError(f"{file}: ops.{name} is no operation; did you mean {near[0]!r}?")
+        if rule.engine == "mac" and operation not in ON_MAC:
+            raise InputError(
+                f"{file}: ops.{name}.engine is 'mac', which runs {', '.join(sorted(ON_MAC))} alone; "
+                'take "vector".'
+            )
+        if rule.strided_by and rule.strided_by not in target.ops:
+            raise InputError(
+                f"{file}: ops.{name}.strided_by is {rule.strided_by!r}; it must be one of "
+                f"{', '.join(target.ops)}."
+            )
+    vector, figures = target.vector, _figures(target)
+    if len(vector.calls) != len(vector.blocks) or vector.default_block >= len(vector.blocks):
+        raise InputError(
+            f"{file}: vector.calls and vector.default_block must fit the {len(vector.blocks)} of "
+            "vector.blocks; see the files that ship."
+        )
+    if len(target.mac.tap_fill) not in (0, 2):
+        raise InputError(
+            f"{file}: mac.tap_fill is {list(target.mac.tap_fill)}; it must be two numbers, or none."
+        )
+    if unknown := target.sources.keys() - figures:
+        raise InputError(
+            f"{file}: [sources] has {min(unknown)!r}, which is no figure of the target; name one, or a "
+            "table."
+        )
+
+
+def _figures(target: Target) -> set[str]:
+    """The dotted names of all that may have a source."""
+    found = {"bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
+    for prefix, kind in (
+        *(("mac", Mac), ("mac.winograd", Winograd), ("mac.blocks", Blocks), ("vector", Vector)),
+        *(("memory", Memory), ("stripes", Stripes), ("energy", Energy)),
+        *((f"ops.{name}", OpRule) for name in target.ops),
+    ):
+        found |= {f"{prefix}.{field.name}" for field in dataclasses.fields(kind)}
+    return found
