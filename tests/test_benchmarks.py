@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sesr_jax.models import create
 from sesr_jax.reparam import Conv
@@ -22,6 +23,7 @@ _SMOKE = {
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
     "steps": "--model sesr_m3 --batch 2 --patch 16 --repetitions 1",
+    "unchanged": ". --only scanned",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
 }
 
@@ -67,6 +69,32 @@ def test_latency_estimates_stand_beside_vela(tmp_path):
     (row,) = results["ethos-u65-512"]
     assert row["ours"] == pytest.approx(row["theirs"], rel=0.2)
     assert "rank correlation" in printed
+
+
+def test_a_checkout_trains_as_itself(tmp_path):
+    results, printed = _run("unchanged", tmp_path)
+    assert results == {"scanned": []}
+    assert "scanned: the same" in printed
+
+
+@pytest.mark.parametrize("changed", ["weights", "log", "result", "nothing"])
+def test_what_differs_between_two_trainings_is_named(tmp_path, changed):
+    from benchmarks.unchanged import compare_runs
+
+    folders = tmp_path / "here", tmp_path / "there"
+    for folder, value in zip(folders, (1.0, 2.0), strict=True):
+        weight, loss, psnr = (
+            value if changed == what else 3.0 for what in ("weights", "log", "result")
+        )
+        folder.mkdir()
+        save_file({"w": np.float32([weight])}, folder / "model.safetensors")
+        (folder / "dense.json").write_text(json.dumps({"result": {"psnr": [psnr]}}))
+        line = {"step": 2, "loss": loss, "steps_per_second": value}
+        (folder / "log.jsonl").write_text(json.dumps(line))
+    found = compare_runs(*folders)
+    assert len(found) == (changed != "nothing")
+    names = {"weights": "model.safetensors", "log": "log", "result": "dense.json"}
+    assert all(names[changed] in words for words in found)
 
 
 def test_kernels_stand_beside_the_reference(tmp_path):
