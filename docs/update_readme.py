@@ -6,7 +6,6 @@ The zoo is as `sesr models` counts it, and results are those of the facts beside
 python docs/update_readme.py [runs/demo]
 """
 
-import ast
 import contextlib
 import io
 import pathlib
@@ -15,10 +14,10 @@ import sys
 from typing import Any
 
 from sesr_jax.cli.main import main
-from sesr_jax.cli.train import read_config
 from sesr_jax.files import replacing
 from sesr_jax.pretrained import cards
 from sesr_jax.publish import COLUMNS, recipe, results, results_table
+from sesr_jax.recipes import FAMILIES, RECIPES
 from sesr_jax.report import markdown_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -37,17 +36,17 @@ def shipped() -> str:
 
 
 def experiments() -> str:
-    """Every config: what it is and, where its network ships, how that was trained and what it reaches."""
+    """Every recipe: what it is and, where its network ships, how that was trained and what it reaches."""
     rows = []
-    for path in sorted((ROOT / "experiments").glob("*.py")):
-        about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        model = read_config(str(path)).model
+    files = {name: family.__file__ for family in FAMILIES for name in family.RECIPES}
+    for name, file in sorted(files.items()):
+        model = RECIPES[name].get_config().model
         wanted = (model.name, model.scale, model.options.to_dict())
-        rows.append([f"[{path.stem}]({path.name})", about.partition("\n")[0]])
+        rows.append([f"[{name}](../{pathlib.Path(file).relative_to(ROOT)})", RECIPES[name].title])
         facts = next((facts for facts in cards() if _identity(facts) == wanted), None)
         rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
     sets = " / ".join(COLUMNS)
-    header = ["config", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]
+    header = ["recipe", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]
     return f"\n{markdown_table(rows, header)}\n"
 
 

@@ -28,6 +28,7 @@ _FLOORS = (
     ("data",),
     ("metrics",),
     ("train",),
+    ("recipes",),
     ("pretrained",),
     ("export",),
     ("upscale",),

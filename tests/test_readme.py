@@ -6,6 +6,8 @@ import runpy
 
 import pytest
 
+from sesr_jax.recipes import RECIPES
+
 _ROOT = pathlib.Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text("utf-8")
 
@@ -27,9 +29,9 @@ def test_an_experiment_is_known_by_all_of_its_network(monkeypatch):
     make = _UPDATE["experiments"]
     monkeypatch.setitem(make.__globals__, "cards", lambda: (facts,))
     rows = [line for line in make().splitlines() if line.startswith("| [")]
-    assert len(rows) == len(list((_ROOT / "experiments").glob("*.py")))
+    assert len(rows) == len(RECIPES)
     (row,) = [row for row in rows if "not trained" not in row]
-    assert row.startswith("| [sesr_m5_rgb_x3](sesr_m5_rgb_x3.py) |")
+    assert row.startswith("| [sesr_m5_rgb_x3](../sesr_jax/recipes/sesr.py) |")
     assert "[mine](../sesr_jax/pretrained/mine.md)" in row
 
 

@@ -4,10 +4,9 @@ import pathlib
 from collections.abc import Sequence
 
 from sesr_jax.cli import arguments
-from sesr_jax.cli.train import read_config
 
-_EXAMPLE = """  sesr ablate --config experiments/ablations/forms.py:cpu --workdir runs/forms
-  sesr ablate --config experiments/ablations/forms.py:smoke --workdir runs/smoke     (a minute)
+_EXAMPLE = """  sesr ablate --config forms:cpu --workdir runs/forms
+  sesr ablate --config forms:smoke --workdir runs/smoke     (a minute)
 
 The same command resumes. --config.conditions="('dense','ecb+residual')" chooses among the forms."""
 
@@ -19,18 +18,17 @@ def run(argv: Sequence[str]) -> None:
         "Train one network with several forms and seeds, all else equal, and compare them.",
         _EXAMPLE,
     )
-    parser.add_argument(
-        "--config", required=True, help="a config file, with :variant where it has any"
-    )
+    parser.add_argument("--config", required=True, help=arguments.CONFIG)
     parser.add_argument(
         "--workdir", required=True, type=pathlib.Path, help="the folder of the results"
     )
     args, overrides = parser.parse_known_args(argv)
-    config = read_config(args.config, overrides)
 
+    from sesr_jax.recipes import read_config
     from sesr_jax.report import text_table
     from sesr_jax.train.ablation import PAGE, ablate, table
 
+    config = read_config(args.config, overrides)
     results = ablate(config, args.workdir)
     print(text_table(*table(results)))
     print(f"page: {args.workdir / PAGE}")

@@ -6,6 +6,8 @@ import re
 import shutil
 import textwrap
 
+CONFIG = "a recipe (see sesr recipes) or a config file, with :variant"
+
 MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2"
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "reparam": "count what a network costs expanded, collapsed and between",
     "ablate": "train one network with several forms and seeds, and compare",
     "publish": "write a run's weights to ship, with a card of what they reach",
+    "recipes": "list the training recipes, or describe one",
     "models": "list the zoo with parameters, MACs and published figures",
     "demo": "train, collapse, export and rate a small network on photos, in minutes",
 }

@@ -90,7 +90,7 @@ def ablate(
     if "conditions" not in config:
         raise InputError(
             "the config has no conditions to compare: start from train.base_ablation, as "
-            "experiments/ablations/forms.py does, or use sesr train."
+            "the recipe forms does, or use sesr train."
         )
     validate(config)
     if config.seeds < 1 or not config.conditions:

@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 
 from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
-from sesr_jax.cli.train import read_config
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import enum_names
 from sesr_jax.models import network
+from sesr_jax.recipes import read_config
 from sesr_jax.train.checkpoint import claim
 
 

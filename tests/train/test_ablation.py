@@ -2,7 +2,6 @@
 
 import functools
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +10,13 @@ import pytest
 
 from sesr_jax import train
 from sesr_jax.cli.main import main
-from sesr_jax.cli.train import read_config
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import Picture, source
 from sesr_jax.errors import InputError
 from sesr_jax.files import alone
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.models import network
+from sesr_jax.recipes import read_config
 from sesr_jax.reparam import FORMS
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, table
@@ -26,7 +25,7 @@ from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state, stack_states, unstack_state
 from sesr_jax.train.step import make_steps
 
-_CONFIG = pathlib.Path(__file__).parents[2] / "experiments" / "ablations" / "forms.py"
+_CONFIG = "forms"
 _SEEDS = (3, 1)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from sesr_jax import train
-from sesr_jax.cli.train import read_config
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import read_safetensors
 from sesr_jax.models import network
+from sesr_jax.recipes import read_config
 from sesr_jax.train import processes
 
 _CONFIG = """

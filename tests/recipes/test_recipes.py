@@ -1,6 +1,5 @@
-"""Every experiment runs, in its smoke variant, through the real command."""
+"""Every recipe is valid in all its variants, and some run, in the smoke variant, through the real command."""
 
-import ast
 import itertools
 import pathlib
 import re
@@ -10,28 +9,24 @@ import pytest
 
 from sesr_jax import train
 from sesr_jax.cli.main import main
-from sesr_jax.cli.train import read_config
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.models.abpn import RESIDUALS
+from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, read_config
 from sesr_jax.train.config import validate
 from sesr_jax.train.stages import plan
 
-_EXPERIMENTS = sorted((pathlib.Path(__file__).parents[1] / "experiments").glob("*.py"))
-_experiments = pytest.mark.parametrize("path", _EXPERIMENTS, ids=lambda p: p.stem)
+_ROOT = pathlib.Path(__file__).parents[2]
+_recipes = pytest.mark.parametrize("name", RECIPES)
 
 
-def _model_and_scale(stem: str) -> tuple[str, int]:
-    """A file is named after its model, what is special in the recipe, if anything, and the scale."""
-    name, scale = stem.rsplit("_x", 1)
+def _model_and_scale(recipe: str) -> tuple[str, int]:
+    """A recipe is named after its model, what is special in it, if anything, and the scale."""
+    name, scale = recipe.rsplit("_x", 1)
     return max((m for m in VARIANTS if f"{name}_".startswith(f"{m}_")), key=len), int(scale)
 
 
-def test_there_are_experiments():
-    assert len(_EXPERIMENTS) >= 5
-
-
-@_experiments
+@_recipes
 @pytest.mark.parametrize(
     "variant",
     [
@@ -44,11 +39,11 @@ def test_there_are_experiments():
         "qat+smoke",
     ],
 )
-def test_configs_are_valid_and_name_their_file(path, variant):
-    config = read_config(f"{path}:{variant}")
+def test_configs_are_valid_and_of_the_model_that_they_are_named_after(name, variant):
+    config = read_config(f"{name}:{variant}")
     config.init = "expanded.safetensors"  # from which "qat" goes on
     validate(config)
-    assert (config.model.name, config.model.scale) == _model_and_scale(path.stem)
+    assert (config.model.name, config.model.scale) == _model_and_scale(name)
 
 
 def _channels(name: str) -> int:
@@ -60,7 +55,7 @@ def test_the_comparison_of_mobile_networks_is_one_recipe():
     names = ["sesr_m5", *(name for name in VARIANTS if _channels(name) == 3)]
     recipes = set()
     for variant in [*names, *(f"abpn.{residual}" for residual in RESIDUALS)]:
-        content = read_config(f"{_EXPERIMENTS[0].parent / 'mobile_ai' / 'equal.py'}:{variant}")
+        content = read_config(f"mobile_ai_equal:{variant}")
         validate(content)
         config = content.to_dict()
         model = config.pop("model")
@@ -69,12 +64,67 @@ def test_the_comparison_of_mobile_networks_is_one_recipe():
         assert variant in (model["name"], f"{model['name']}.{getattr(made, 'residual', '')}")
         recipes.add(str(config))
     assert len(recipes) == 1
+    with pytest.raises(InputError, match="mobile_ai_equal:xlsr"):
+        read_config("mobile_ai_equal")
 
 
-@_experiments
-def test_docstrings_give_the_command(path):
-    text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
-    assert re.search(rf"sesr train --config experiments/{path.name} --workdir", text)
+def test_names_are_of_one_recipe_each_and_all_are_described():
+    assert len(RECIPES) == sum(len(family.RECIPES) for family in FAMILIES)
+    assert not RECIPES.keys() & COMPARISONS.keys()
+    for recipe in (*RECIPES.values(), *COMPARISONS.values()):
+        assert recipe.title.endswith("."), recipe
+    assert len({recipe.title for recipe in RECIPES.values()}) == len(RECIPES)
+
+
+def test_the_command_lists_recipes_and_tells_one(capsys):
+    assert main(["recipes"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert listed == [*RECIPES, *COMPARISONS]
+    assert main(["recipes", "sesr_m5_x2"]) == 0
+    assert "32.84 dB on Set14" in capsys.readouterr().out
+    assert main(["recipes", "sesr_m6_x2"]) == 2
+    assert "sesr_m5_x2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("experiments/sesr_m5_x2.py:cpu", "sesr_m5_x2:cpu"),
+        ("../a/experiments/xlsr_x3.py", "xlsr_x3"),
+        ("experiments/ablations/forms.py:smoke", "forms:smoke"),
+        ("experiments/mobile_ai/equal.py:abpn.none+qat", "mobile_ai_equal:abpn.none+qat"),
+    ],
+)
+def test_the_paths_of_earlier_versions_name_their_recipes(former, name):
+    assert read_config(former).to_dict() == read_config(name).to_dict()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["sesr_m5_x2.py", "sesr_m6_x2", "experiments/sesr_m6_x2.py", "other/sesr_m5_x2.py", ""]
+)
+def test_what_is_neither_a_recipe_nor_a_file_is_refused(wrong):
+    with pytest.raises(InputError, match=re.escape(wrong or "''")):
+        read_config(wrong)
+
+
+def test_a_file_holds_one_config_or_several_by_name(tmp_path):
+    one, several = tmp_path / "one.py", tmp_path / "several.py"
+    one.write_text(
+        "from sesr_jax import train\n"
+        "def get_config(variant='paper'): return train.variant(train.base(), variant)\n"
+    )
+    several.write_text(
+        "from sesr_jax.recipes.recipe import config_for, recipes\n"
+        "def wide(): return config_for('sesr_m3', 4, features=24)\n"
+        "def narrow(): return config_for('sesr_m3', 4, features=8)\n"
+        "RECIPES = recipes(wide, narrow)\n"
+    )
+    assert read_config(f"{one}:smoke").to_dict() == train.variant(train.base(), "smoke").to_dict()
+    assert read_config(f"{several}:narrow").model.options.features == 8
+    assert read_config(f"{several}:wide+smoke").steps == read_config(f"{one}:smoke").steps
+    for wrong in (several, f"{several}:medium", f"{several}:cpu+wide"):
+        with pytest.raises(InputError, match="wide, narrow"):
+            read_config(str(wrong))
 
 
 @pytest.mark.parametrize(
@@ -109,16 +159,16 @@ def test_variants_do_not_depend_on_their_order(parts):
 
 
 def test_qat_goes_on_with_a_recipe_s_own_part_and_what_follows_it():
-    config = read_config(f"{_EXPERIMENTS[0].parent / 'abpn_x3.py'}:finish+qat")
+    config = read_config("abpn_x3:finish+qat")
     assert [(stage.entry, stage.get("loss")) for stage in config.stages] == [
         ("quantise", None),
         ("none", "l2"),
     ]
 
 
-@_experiments
-def test_finish_is_a_whole_number_of_calls(path):
-    config = read_config(f"{path}:finish")
+@_recipes
+def test_finish_is_a_whole_number_of_calls(name):
+    config = read_config(f"{name}:finish")
     config.init = "expanded.safetensors"
     validate(config)
 
@@ -143,7 +193,7 @@ def _differing(a, b, path=""):
 
 def test_the_commands_that_compare_recipes_are_valid_and_as_long_as_each_other():
     """In pixels."""
-    text = (_EXPERIMENTS[0].parent / "recipes" / "README.md").read_text("utf-8")
+    text = (_ROOT / "experiments" / "recipes" / "README.md").read_text("utf-8")
     block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1].replace("\\\n", " ")
     *commands, last = map(shlex.split, block.splitlines())
     runs, lengths = [], set()
@@ -151,31 +201,29 @@ def test_the_commands_that_compare_recipes_are_valid_and_as_long_as_each_other()
         assert command[:3] == ["sesr", "train", "--config"]
         overrides, (flag, run) = command[4:-2], command[-2:]
         assert flag == "--workdir"
-        config = read_config(str(_EXPERIMENTS[0].parents[1] / command[3]), overrides)
+        config = read_config(command[3], overrides)
         validate(config)
         stages = [stage.config for stage in plan(config)]
         lengths.add(sum(s.steps * s.data.batch * s.data.patch**2 for s in stages))
         runs.append(run)
         if config.distill.weight:
-            assert (_EXPERIMENTS[0].parents[1] / config.distill.teacher).is_file()
+            assert (_ROOT / config.distill.teacher).is_file()
     assert len(lengths) == 1
     assert last[:2] == ["sesr", "eval"]
     assert last[3::2][: len(runs)] == runs
     assert len(set(runs)) == len(runs) == text.count("sesr train --config")
 
 
-@pytest.mark.parametrize("stem", ["sesr_m5_hw_x2", "fsrcnn_x2", "xlsr_x3"])
-def test_smoke_variants_train_through_the_command(stem, tmp_path, capsys):
-    (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
-    assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0
+@pytest.mark.parametrize("name", ["sesr_m5_hw_x2", "fsrcnn_x2", "xlsr_x3"])
+def test_smoke_variants_train_through_the_command(name, tmp_path, capsys):
+    assert main(["train", "--quiet", "--config", f"{name}:smoke", "--workdir", str(tmp_path)]) == 0
     assert str(tmp_path / train.WEIGHTS) in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("stem", ["sesr_m5_basis_x2"])
-def test_smoke_variants_run_every_stage(stem, tmp_path):
-    (path,) = [p for p in _EXPERIMENTS if p.stem == stem]
-    assert main(["train", "--quiet", "--config", f"{path}:smoke", "--workdir", str(tmp_path)]) == 0
+@pytest.mark.parametrize("name", ["sesr_m5_basis_x2"])
+def test_smoke_variants_run_every_stage(name, tmp_path):
+    assert main(["train", "--quiet", "--config", f"{name}:smoke", "--workdir", str(tmp_path)]) == 0
     lines = list(train.read_log(tmp_path))
-    count = len(read_config(str(path)).stages)
+    count = len(read_config(name).stages)
     assert [line["stage"] for line in lines if "stage_psnr" in line] == list(range(count))
     assert (tmp_path / "stages.html").exists()

@@ -1,0 +1,33 @@
+"""``sesr recipes``: the training configs that ship."""
+
+from collections.abc import Sequence
+
+from sesr_jax.cli import arguments
+
+_EXAMPLE = """  sesr recipes
+  sesr recipes sesr_m5_basis_x2"""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Parses `argv` and prints a list, or all that is said of one recipe."""
+    parser = arguments.parser(
+        "recipes",
+        "List the recipes that `sesr train` and `sesr ablate` take by name, or describe one.",
+        _EXAMPLE,
+    )
+    parser.add_argument("name", nargs="?", help="of one recipe")
+    args = parser.parse_args(argv)
+
+    from sesr_jax.errors import look_up
+    from sesr_jax.recipes import COMPARISONS, RECIPES
+    from sesr_jax.report import text_table
+
+    shipped = {**RECIPES, **COMPARISONS}
+    if args.name:
+        print(look_up("recipe", args.name, shipped).about)
+    else:
+        print(
+            text_table(
+                [[n, recipe.title] for n, recipe in shipped.items()], ["recipe", "what it is"], "<<"
+            )
+        )

@@ -1,0 +1,92 @@
+"""Comparisons: several networks, or one network several ways, by one recipe of one length."""
+
+import inspect
+
+import ml_collections
+
+from sesr_jax import train
+from sesr_jax.errors import InputError
+from sesr_jax.recipes.recipe import Recipe, config_for
+from sesr_jax.reparam import FORMS
+from sesr_jax.train.ablation import base_ablation
+
+
+def forms(variant: str = "paper") -> ml_collections.ConfigDict:
+    """SESR-M5 ×2 with every form of the table: what a convolution trains as, all else equal.
+
+        sesr ablate --config forms --workdir runs/forms --config.data.train=FOLDER
+
+    A tenth of the published training, 5 seeds per form; an accelerator trains the seeds together. Variants:
+    "cpu" is a short training on embedded photos, a minute or a few per form on two cores but for "orepa",
+    which takes more than half an hour; experiments/ablations has its table. "smoke" is a few steps of two
+    forms.
+
+    "dense" is the plain network ("VGG" in the paper's comparison), "collapsible" without short residuals is
+    an ExpandNet of SESR's block, "collapsible+residual" is SESR. Forms with an identity of their own, such as
+    "repvgg", stand without a second one.
+    """
+    config = base_ablation()
+    config.model.update(name="sesr_m5", scale=2)
+    config.conditions = ("collapsible+residual", "dense+residual", *FORMS)
+    if variant == "paper":
+        config.seeds = 5
+        config.update(steps=48_000)
+    elif variant == "cpu":
+        config.data.update(patch=24, batch=8)
+        config.optim.update(lr=1e-3, schedule="cosine")
+        config.update(steps=1500, steps_per_call=50, eval_every=1500, checkpoint_every=1500)
+    elif variant == "smoke":
+        config.seeds = 2
+        config.conditions = ("dense", "collapsible+residual")
+        config.data.update(patch=16, batch=4)
+        config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
+    else:
+        raise InputError(f"unknown variant {variant!r}: it must be one of paper, cpu, smoke.")
+    return config
+
+
+def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
+    r"""The networks of the Mobile AI challenges by one recipe of one length, to be compared; RGB, ×3.
+
+        for model in xlsr abpn tinysrnet along embededai mju_gogogo z6 sesr_m5 \
+                quicksrnet_small quicksrnet_medium quicksrnet_large; do
+            sesr train --config mobile_ai_equal:$model --workdir runs/$model --config.data.train=FOLDER
+            sesr train --config mobile_ai_equal:$model+qat --workdir runs/${model}_qat \
+                --config.data.train=FOLDER --config.init=runs/$model/expanded.safetensors --config.steps=2000
+        done
+        sesr compare --model runs/xlsr --qat runs/xlsr_qat --model runs/abpn --qat runs/abpn_qat … \
+            --data Set5 --data Set14 --data B100 --calibrate FOLDER --out runs/mobile_ai
+
+    "abpn.image", "abpn.feature" and "abpn.none" are ABPN with another residual: the authors (Du et al., CVPR
+    Workshops 2021) lose 1.93 dB to INT8 without one, 0.78 dB with that of features and 0.13 dB with one of
+    the image.
+
+    20,000 steps of 8 crops of 24×24: L1, Adam, 1e-3 behind a warm-up and falling to zero by a cosine,
+    averaged weights. With the second config's steps four to ten minutes per network on one core,
+    QuickSRNet-Large 38. It is not how the teams trained, which their own recipes follow. The results are in
+    experiments/mobile_ai.
+    """
+    model, _, variant = variant.partition("+")
+    model, _, residual = model.partition(".")
+    if not model:
+        raise InputError(
+            "mobile_ai_equal trains one network of several: name it, as in mobile_ai_equal:xlsr."
+        )
+    config = config_for(model, 3)
+    if model.startswith("sesr"):
+        config.model.options.update(channels=3, activation="relu")
+    if residual:
+        config.model.options.residual = residual
+    config.optim.name = "adam"
+    train.variant(config, "cpu")
+    config.data.update(patch=24, batch=8)
+    config.optim.warmup = 1_000  # ABPN's last rectifiers else die at once
+    config.update(steps=20_000, eval_every=10_000, checkpoint_every=2_500)
+    return train.variant(config, variant) if variant else config
+
+
+COMPARISONS = {
+    make.__name__: Recipe(about=inspect.getdoc(make) or "", get_config=make)
+    for make in (forms, mobile_ai_equal)
+}
+"""By name."""
