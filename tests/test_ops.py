@@ -1,5 +1,8 @@
 """What every operation does with its keywords; what each computes is tested by those who read it."""
 
+import math
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,10 @@ import pytest
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
+from sesr_jax.export import jax2tf, onnx
+from sesr_jax.ops.spec import interpolated, one_tap
+from sesr_jax.quant import integer
+from sesr_jax.targets import OPERATORS
 
 X = jnp.arange(64.0).reshape(1, 4, 4, 4)
 KERNEL = jnp.ones((3, 3, 4, 4))
@@ -71,3 +78,72 @@ def test_a_keyword_of_another_type_is_named(op, keyword, value, rule):
 def test_an_unknown_keyword_is_named():
     with pytest.raises(TypeError, match=r"ops\.relu takes .*\['low'\]"):
         ops.relu(X, low=1.0)
+
+
+_LACKING: dict[str, set[str]] = {}
+"""By interpreter, the operations that it does not compute, each refused by name."""
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "operations"),
+    [
+        ("specifications", ops.SPECS),
+        ("quant.integer", integer.KERNELS),
+        ("export.jax2tf", jax2tf.PIECES),
+        ("export.onnx", onnx.CALLS),
+    ],
+)
+def test_every_interpreter_has_every_operation(interpreter, operations):
+    """A line here names what an interpreter lacks."""
+    assert ops.OPS.keys() - operations.keys() == _LACKING.get(interpreter, set())
+    assert not operations.keys() - ops.OPS.keys()
+
+
+def test_what_has_no_integer_kernel_says_why():
+    without = {op for op, spec in ops.SPECS.items() if spec.no_int8}
+    assert without == ops.OPS.keys() - integer.KERNELS.keys()
+
+
+@pytest.mark.parametrize("op", ops.OPS)
+def test_specifications_are_whole(op):
+    spec = ops.SPECS[op]
+    assert op in OPERATORS.values() or spec.no_int8
+    if isinstance(spec.ranges, tuple):
+        low, high = spec.ranges
+        assert low <= 0 < high
+    # A convolution's kernel and a pooling's window are what their pixels read.
+    assert (spec.taps is not one_tap) == (spec.kind in ("convolution", "pooling") or op == "resize")
+
+
+def _interpolation(size, larger, half_pixel, method):
+    """The weights of the input's pixels in each output pixel, by their places."""
+    step = Fraction(size, larger)
+    places = [
+        (o + Fraction(1, 2)) * step - Fraction(1, 2) if half_pixel else o * step
+        for o in range(larger)
+    ]
+    if method == "nearest":
+        return [({math.floor(p + Fraction(1, 2) * half_pixel)}) for p in places]
+    reach = {"linear": 1, "cubic": 2}[method]
+    return [{i for i in range(-9, size + 9) if abs(i - p) < reach} for p in places]
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize(
+    ("size", "larger"), [(6, 12), (6, 18), (4, 16), (6, 9), (8, 4), (9, 6), (6, 6)]
+)
+def test_an_interpolation_looks_where_its_weights_are(size, larger, method, half_pixel):
+    taps = 4 if method == "cubic" else 2
+    look = interpolated(
+        Fraction(size, larger), taps, half_pixel=half_pixel, nearest=method == "nearest"
+    )
+    own = np.arange(larger)
+    low, high = look.reads(own, own)
+    expected = _interpolation(size, larger, half_pixel, method)
+    ends = np.array([(min(read), max(read)) for read in expected])
+    slack = method == "cubic"  # a pixel in the very place of another reads that one alone
+    assert (low <= ends[:, 0]).all()
+    assert (low + slack >= ends[:, 0]).all()
+    assert (high >= ends[:, 1]).all()
+    assert (high - slack <= ends[:, 1]).all()

@@ -21,9 +21,9 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import enum_names, operators, pack, read
 from sesr_jax.graph import Graph, Node
+from sesr_jax.ops import SPECS
 from sesr_jax.quant import Range, Ranges, Scheme, points
 
-_WITHOUT_KERNEL = ("concat", "sigmoid", "space_to_depth")
 _BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "TRANSPOSE_CONV": 3}
 
 
@@ -38,7 +38,7 @@ def expressible(graph: Graph, ranges: Ranges, scheme: Scheme) -> tuple[Graph, di
     for node in graph.nodes:
         if not set(node.inputs) <= group.keys() or scheme.excludes(node.name):
             nodes.append(node)  # it runs in float
-        elif node.op in _WITHOUT_KERNEL or node.attrs.get("method") == "bilinear":
+        elif SPECS[node.op].no_int16 or node.attrs.get("method") == "bilinear":
             raise InputError(
                 f"{node.name!r} is a {node.op}, which TFLite does not run well with 16 bits; exclude it, "
                 "or export int8."

@@ -13,6 +13,7 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Graph, Node
+from sesr_jax.ops import SPECS
 
 _POINTWISE = {"add", "mul", "concat", "relu", "prelu", "leaky_relu", "clip", "sigmoid"}
 
@@ -38,7 +39,7 @@ class Cost:
 
 def macs(node: Node) -> int:
     """Multiply-accumulates of one node."""
-    if node.op not in ("conv2d", "conv2d_transpose"):
+    if SPECS[node.op].kind != "convolution":
         return 0
     kh, kw, in_features, _ = node.parameters[0].shape
     return kh * kw * in_features * math.prod(node.shape)

@@ -78,6 +78,12 @@ class Graph:
         """The nodes that read the tensor `name`."""
         return tuple(node for node in self.nodes if name in node.inputs)
 
+    def call(self, node: Node) -> ops.Call:
+        """The call of `node`'s operation, as a `Spec` reads it."""
+        shapes = self.shapes
+        known = (shapes[arg] if isinstance(arg, str) else tuple(arg.shape) for arg in node.args)
+        return ops.Call(shapes=tuple(known), attrs=node.attrs)
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor by name, the input's among them."""

@@ -157,6 +157,6 @@ def _where(equation: Any) -> str:
     """The innermost line outside the libraries that led to the equation."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
-        if not any(part in frame.file_name for part in ("site-packages", "sesr_jax/ops.py")):
+        if not any(part in frame.file_name for part in ("site-packages", "sesr_jax/ops/")):
             return f"{frame.file_name}:{frame.line_num}"
     return "at an unknown place"

@@ -17,15 +17,18 @@ from collections.abc import Iterable, Sequence
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node, macs
+from sesr_jax.ops import SPECS
 from sesr_jax.quant import without_absorbed
 
 Shape = tuple[int, ...]
 Map4 = tuple[int, int, int, int]
 
-CONVOLUTIONS = frozenset({"conv2d", "conv2d_transpose", "fully_connected"})
+CONVOLUTIONS = frozenset(
+    {"fully_connected"} | {op for op, spec in SPECS.items() if spec.kind == "convolution"}
+)
 """The operations that a MAC array multiplies weights in."""
 
-ACTIVATIONS = frozenset({"relu", "clip", "leaky_relu", "prelu", "sigmoid", "tanh"})
+ACTIVATIONS = frozenset({"tanh"} | {op for op, spec in SPECS.items() if spec.activation})
 """The operations that a convolution's layer absorbs; a target may not (`npu.passes`)."""
 
 BIAS_BYTES = 4  # int32, one an output channel, in every INT8 scheme that we export
@@ -86,36 +89,27 @@ def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
     A clip that the ends of a range perform is no layer.
     """
     graph = without_absorbed(graph)
-    shapes = graph.shapes
-    layers = [_layer(node, [shapes[name] for name in node.inputs]) for node in graph.nodes]
+    layers = [_read_node(node, graph) for node in graph.nodes]
     return fuse_activations(layers, outputs=[graph.output])
 
 
-def _layer(node: Node, input_shapes: Sequence[Shape]) -> Layer:
-    op = node.op
-    kernel: Shape = (1, 1)
-    groups = 1
+def _read_node(node: Node, graph: Graph) -> Layer:
+    op, shapes = node.op, graph.shapes
     weight_bytes = sum(parameter.size for parameter in node.parameters)
-    if op in ("conv2d", "conv2d_transpose"):
-        kernel = node.parameters[0].shape[:2]
-        groups = node.attrs.get("groups", 1)
+    if op in CONVOLUTIONS:
         weight_bytes = node.parameters[0].size + BIAS_BYTES * node.shape[-1]
-    elif op == "max_pool":
-        kernel = node.attrs["window"]
-    elif op == "resize" and node.attrs["method"] == "bilinear":
-        kernel = (2, 2)
     elif op == "prelu" and node.parameters[0].size == 1:
         op = "leaky_relu"  # one slope for all channels needs no table of slopes
     return Layer(
         name=node.name,
         op=op,
         inputs=node.inputs,
-        input_shapes=tuple(input_shapes),
+        input_shapes=tuple(shapes[name] for name in node.inputs),
         output=node.name,
         output_shape=node.shape,
-        kernel=(kernel[0], kernel[1]),
+        kernel=SPECS[node.op].taps(graph.call(node)),
         strides=node.attrs.get("strides", (1, 1)),
-        groups=groups,
+        groups=node.attrs.get("groups", 1),
         weight_bytes=0 if op == "leaky_relu" else weight_bytes,
         constants=0 if op in CONVOLUTIONS else weight_bytes,
         macs=macs(node),

@@ -24,6 +24,7 @@ from flax import linen as nn
 from jax import lax
 
 from sesr_jax import graph as graphs
+from sesr_jax import ops
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.quant.ranges import points, range_of
 from sesr_jax.quant.scheme import INT8, NARROWEST, Scheme
@@ -148,7 +149,7 @@ def _rounded(node: Node, activations: str) -> Node:
     def rounded(index: int, arg: Arg) -> Arg:
         if isinstance(arg, str):
             return arg
-        if node.op in ("conv2d", "conv2d_transpose"):
+        if ops.SPECS[node.op].kind == "convolution":
             return quantise_weights(jnp.asarray(arg), axis=-1) if index == 1 else arg
         if activations == "float":
             return arg

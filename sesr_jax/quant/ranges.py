@@ -26,6 +26,7 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Arg, Graph, Node
+from sesr_jax.ops import SPECS
 from sesr_jax.quant.scheme import INT8, Scheme
 
 Range: TypeAlias = tuple[float, float]
@@ -35,14 +36,6 @@ Ranges: TypeAlias = Mapping[str, Range]
 """By the name of a group of tensors: one entry for each value of `Points.group`."""
 
 IMAGE: Range = (0.0, 1.0)
-SIGMOID: Range = (0.0, 255 / 256)
-"""TFLite's LOGISTIC writes scale 1/256, zero point -128, and no other."""
-
-_PASSING = {"concat", "slice", "depth_to_space", "space_to_depth", "resize", "max_pool", "clip"}
-"""Operations that runtimes want with one scale at input and output."""
-
-_FUSING = {"conv2d", "conv2d_transpose", "add", "mul"}
-"""Operations that runtimes write after a following ReLU."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,9 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
     if scheme.activations == "float":
         return Points(group={}, fixed={}, absorbed=frozenset())
     pinned: dict[str, Range] = {graph.input: IMAGE}
-    pinned |= {node.name: SIGMOID for node in graph.nodes if node.op == "sigmoid"}
+    for node in graph.nodes:
+        if isinstance(fixed_range := SPECS[node.op].ranges, tuple):
+            pinned[node.name] = fixed_range
     for node in graph.nodes:
         pinned |= _shifted(node, pinned)
     group = _groups(graph, set(pinned))
@@ -140,7 +135,7 @@ def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
     group = {graph.input: graph.input}
     for node in graph.nodes:
         group[node.name] = node.name
-        if node.op in _PASSING:
+        if _shares_range(node):
             joined = {group[name] for name in node.inputs}
             # Wider company would cost the image its codes; the runtime requantises it instead.
             joined = joined - pinned if len(joined) > 1 else joined
@@ -155,7 +150,7 @@ def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
     unclipped: set[str] = set()
     for node in graph.nodes:
         if node.name in members and node is not clip:
-            inside = members.intersection(node.inputs) if node.op in _PASSING else set()
+            inside = members.intersection(node.inputs) if _shares_range(node) else set()
             if not inside or inside & unclipped:
                 unclipped.add(node.name)
     return graph.output in unclipped or _read_outside(graph, unclipped, members)
@@ -165,10 +160,14 @@ def _read_outside(graph: Graph, tensors: Iterable[str], members: set[str]) -> bo
     return any(r.name not in members for name in tensors for r in graph.readers(name))
 
 
+def _shares_range(node: Node) -> bool:
+    return SPECS[node.op].ranges == "shared"
+
+
 def _fuses(graph: Graph, relu: Node) -> bool:
     (source,) = relu.inputs
-    fusing = {node.name for node in graph.nodes if node.op in _FUSING}
-    return source in fusing and source != graph.output and graph.readers(source) == (relu,)
+    before_relu = {node.name for node in graph.nodes if SPECS[node.op].before_relu}
+    return source in before_relu and source != graph.output and graph.readers(source) == (relu,)
 
 
 def range_of(group: str, ranges: Mapping[str, Any]) -> Any:

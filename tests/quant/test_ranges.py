@@ -13,8 +13,8 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
+from sesr_jax.ops import SPECS
 from sesr_jax.quant import affine, points, validate
-from sesr_jax.quant.ranges import SIGMOID
 
 KERNEL = jnp.ones((3, 3, 4, 4)) / 36
 
@@ -74,7 +74,7 @@ def test_concatenated_tensors_share_one_range_but_never_widen_the_image_or_a_sig
     assert {found.group[n] for n in ("conv2d", "mul", "concat")} == {"conv2d"}
     assert found.group["sigmoid"] == "sigmoid"
     assert found.group["input"] == "input"
-    assert found.fixed["sigmoid"] == SIGMOID
+    assert found.fixed["sigmoid"] == SPECS["sigmoid"].ranges
 
 
 def test_copies_of_the_image_have_its_range() -> None:

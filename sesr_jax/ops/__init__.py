@@ -1,0 +1,63 @@
+"""The closed set of tensor operations that a deployable network may use.
+
+Models call nothing else on activations, so that every network can be traced into a
+`sesr_jax.graph.Graph` and from there be counted, quantised, exported and simulated.
+
+Activations are ``[N, H, W, C]``; kernels ``[kh, kw, in / groups, out]``. Array arguments are
+positional (activations or parameters); everything static is keyword-only. Each operation
+runs under a `jax.jit` whose name spells the operation and its static arguments. (Lists and NumPy's numbers
+are taken; a value of another type than the signature's raises InputError.) The name survives in a jaxpr,
+through differentiation and batching, and that is all `graph.trace` needs: there is no global recorder.
+
+    y = ops.relu(ops.conv2d(x, kernel, bias))
+
+A new operation is a function in one of this package's files with its `Spec`, and a kernel in each
+interpreter; docs/adding_an_operation.md has the steps, and `tests/test_ops.py` names what is missing.
+"""
+
+from sesr_jax.ops.convolutions import conv2d, conv2d_transpose
+from sesr_jax.ops.moving import concat, depth_to_space, resize, slice, space_to_depth  # noqa: A004
+from sesr_jax.ops.pointwise import add, clip, leaky_relu, mul, prelu, relu, sigmoid
+from sesr_jax.ops.pooling import max_pool, mean
+from sesr_jax.ops.registry import OPS, SPECS, Padding, parse_name
+from sesr_jax.ops.spec import (
+    Call,
+    Look,
+    Looks,
+    Spec,
+    befores,
+    interpolated,
+    spread_window,
+    window,
+)
+
+__all__ = [
+    "OPS",
+    "SPECS",
+    "Call",
+    "Look",
+    "Looks",
+    "Padding",
+    "Spec",
+    "add",
+    "befores",
+    "clip",
+    "concat",
+    "conv2d",
+    "conv2d_transpose",
+    "depth_to_space",
+    "interpolated",
+    "leaky_relu",
+    "max_pool",
+    "mean",
+    "mul",
+    "parse_name",
+    "prelu",
+    "relu",
+    "resize",
+    "sigmoid",
+    "slice",
+    "space_to_depth",
+    "spread_window",
+    "window",
+]

@@ -1,0 +1,81 @@
+"""Convolutions, whose weights a MAC array multiplies."""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from sesr_jax import convolution
+from sesr_jax.ops.registry import Padding, operation
+from sesr_jax.ops.spec import Call, Looks, Spec, befores, spread_window, window
+
+# Sums no longer than this are added in an order that does not depend on the image's size by XLA's CPU
+# backend. Float64 is the dtype of proofs: a tile must equal its part of the whole image to the last bit.
+_ORDERED_TERMS = 400
+
+
+def kernel_taps(call: Call) -> tuple[int, int]:
+    """The height and width of the kernel."""
+    return call.shapes[1][0], call.shapes[1][1]
+
+
+def _windows(call: Call) -> Looks:
+    padding = befores(call.attrs.get("padding", "SAME"))
+    down, right = map(window, kernel_taps(call), call.attrs["strides"], padding)
+    return down, right
+
+
+def _spread_windows(call: Call) -> Looks:
+    down, right = map(spread_window, kernel_taps(call), call.attrs["strides"])
+    return down, right
+
+
+@operation(Spec(kind="convolution", look=_windows, taps=kernel_taps, before_relu=True))
+def conv2d(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding = "SAME",
+    groups: int = 1,
+) -> jax.Array:
+    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``."""
+    correlate = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+    if convolution.applies(x, strides=strides, padding=padding, groups=groups):
+        y = convolution.convolve(x, kernel, padding, groups)
+        return y if bias is None else y + bias
+    channels = _ORDERED_TERMS // math.prod(kernel.shape[:2])
+    if x.dtype == jnp.float64 and groups == 1 and kernel.shape[2] > channels > 0:
+        starts = list(range(channels, kernel.shape[2], channels))
+        parts = zip(jnp.split(x, starts, -1), jnp.split(kernel, starts, 2), strict=True)
+        y = functools.reduce(jnp.add, itertools.starmap(correlate, parts))
+    else:
+        y = correlate(x, kernel)
+    return y if bias is None else y + bias
+
+
+@operation(Spec(kind="convolution", look=_spread_windows, taps=kernel_taps, before_relu=True))
+def conv2d_transpose(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    strides: tuple[int, int],
+) -> jax.Array:
+    """Transposed convolution with TensorFlow's "SAME" padding: ``[N, H·s, W·s, out]``.
+
+    `kernel` is ``[kh, kw, in, out]``: the input's zero-inserted map is correlated with it.
+    """
+    return lax.conv_transpose(
+        x, kernel, strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ) + (0 if bias is None else bias)

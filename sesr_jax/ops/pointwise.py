@@ -1,0 +1,59 @@
+"""Calculations on each element: sums, products and activations."""
+
+import jax
+import jax.numpy as jnp
+
+from sesr_jax.ops.registry import operation
+from sesr_jax.ops.spec import Spec
+
+_LOGISTIC = (0.0, 255 / 256)
+"""The kernel of LOGISTIC writes the scale 1/256 and the zero point -128, and no other."""
+
+
+@operation(Spec(kind="pointwise", before_relu=True))
+def add(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise sum, broadcast over channels."""
+    return x + y
+
+
+@operation(Spec(kind="pointwise", before_relu=True))
+def mul(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise product, broadcast over channels."""
+    return x * y
+
+
+@operation(Spec(kind="pointwise", activation=True))
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0), with gradient 0 at 0."""
+    return jax.nn.relu(x)
+
+
+@operation(Spec(kind="pointwise", activation=True))
+def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
+    """x where positive, slope · x elsewhere; one slope per channel, ``[C]`` (He et al. 2015, eq. 1)."""
+    return jnp.where(x > 0, x, slope * x)
+
+
+@operation(Spec(kind="pointwise", activation=True))
+def leaky_relu(x: jax.Array, *, slope: float) -> jax.Array:
+    """x where positive, slope · x elsewhere."""
+    return jnp.where(x > 0, x, slope * x)
+
+
+@operation(Spec(kind="pointwise", ranges="shared", activation=True))
+def clip(x: jax.Array, *, low: float, high: float) -> jax.Array:
+    """x limited to [low, high]."""
+    return jnp.clip(x, low, high)
+
+
+@operation(
+    Spec(
+        kind="pointwise",
+        ranges=_LOGISTIC,
+        activation=True,
+        no_int16="no converter writes LOGISTIC with 16 bits",
+    )
+)
+def sigmoid(x: jax.Array) -> jax.Array:
+    """1 / (1 + exp(-x))."""
+    return jax.nn.sigmoid(x)
