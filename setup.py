@@ -66,6 +66,7 @@ setup(
         "pillow>=11",
         "safetensors>=0.5",
         "tqdm>=4.66",
+        "typing_extensions>=4.4",
     ],
     extras_require=_EXTRAS,
     entry_points={"console_scripts": ["sesr=sesr_jax.cli.main:main"]},

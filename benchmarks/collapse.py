@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.timing import interleaved
 from sesr_jax import train
 from sesr_jax.data.pool import Pool, make_pool
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.files import replacing
 from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     image = (photo_like((1, 256, 256, 3))[0] * 255).astype("uint8")
-    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=args.patch)
+    pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=args.patch)
     forms = args.form or list(FORMS)
     results: dict[str, Any] = {}
     if args.only != "modes":

@@ -192,10 +192,10 @@ def _image() -> Any:
 
 def _pool(args: argparse.Namespace) -> Any:
     from sesr_jax.data.pool import make_pool
-    from sesr_jax.data.sources import Picture
+    from sesr_jax.data.sources import ImagePair
 
     side = max(512, 2 * args.patch)
-    picture = Picture(name="generated", hr=_image()[:side, :side])
+    picture = ImagePair(name="generated", hr=_image()[:side, :side])
     return make_pool([picture], scale=2, patch=args.patch)
 
 

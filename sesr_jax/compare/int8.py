@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure
-from sesr_jax.data import Picture
+from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
 from sesr_jax.files import made
@@ -89,7 +89,7 @@ class Row:
 def int8_cost(
     cases: Sequence[Case],
     data: Sequence[str],
-    calibration: Sequence[Picture],
+    calibration: Sequence[ImagePair],
     folder: str | os.PathLike[str],
 ) -> list[Row]:
     """The rows of all `cases`; writes their files and a page to `folder`.
@@ -124,7 +124,7 @@ def int8_cost(
 
 def int8_files(
     case: Case,
-    calibration: Sequence[Picture],
+    calibration: Sequence[ImagePair],
     folder: pathlib.Path,
     observers: Sequence[str] = tuple(OBSERVERS),
 ) -> dict[str, pathlib.Path]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from sesr_jax.data import Pictures, source
+from sesr_jax.data import ImageSet, source
 from sesr_jax.metrics import Protocol, Y, evaluate, mean
 from sesr_jax.upscale import Upscaler, in_domain
 
@@ -68,7 +68,7 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
     function = in_domain(upscaler, protocol.domain)
     sets = [source(name, upscaler.scale) for name in data]
 
-    def score(name: str, title: str, pictures: Pictures) -> Score:
+    def score(name: str, title: str, pictures: ImageSet) -> Score:
         doing = f"{upscaler.name} on {name}"
         shown = tqdm(pictures, desc=doing, leave=False, disable=None)
         scores = dict(evaluate(function, shown, upscaler.scale, protocol))

@@ -1,6 +1,7 @@
-"""Images: files, colour, MATLAB's resizing, and the sources that pictures come from."""
+"""Images: files, colour, MATLAB's resizing, sources of images, and feeds that give them to training."""
 
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
+from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
 from sesr_jax.data.images import (
     Photo,
     check_output,
@@ -12,14 +13,18 @@ from sesr_jax.data.images import (
 )
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.resize import contributions, imresize, low_resolution, modcrop
-from sesr_jax.data.sources import Picture, Pictures, Source, embedded, folder, source, tfds
+from sesr_jax.data.sources import ImagePair, ImageSet, Source, embedded, folder, source, tfds
 
 __all__ = [
+    "Batch",
+    "Feed",
+    "ImagePair",
+    "ImageSet",
     "Photo",
-    "Picture",
-    "Pictures",
     "Pool",
+    "PoolFeed",
     "Source",
+    "StreamFeed",
     "check_output",
     "contributions",
     "embedded",
@@ -30,6 +35,7 @@ __all__ = [
     "low_resolution",
     "make_pool",
     "modcrop",
+    "plan_feed",
     "read_image",
     "read_photo",
     "rgb_to_y",

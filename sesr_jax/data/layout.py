@@ -26,23 +26,23 @@ class Layout(Generic[T]):
     """The pictures that are cropped, shard by shard, and their positions, counted row by row.
 
     Attributes:
-      held: the pictures, in whatever form they were looked at.
+      images: those that are cropped, in whatever form they were looked at.
       sizes: ``[pictures, 2]``, height and width in LR pixels.
       positions: ``[pictures]``, the number of crop positions in each picture and all before it.
       edges: ``[shards + 1]``, the number of crop positions before each shard, and at last of all.
     """
 
-    held: list[T]
+    images: list[T]
     sizes: np.ndarray
     positions: np.ndarray
     edges: np.ndarray
 
 
-def deal(pictures: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
-    """The shards of that part, (index, count); their pictures come in turn."""
+def deal(images: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
+    """Returns the shards of that part, (index, count); shard i has every `shards`-th image from i on."""
     index, count = part
-    held = shards // count
-    return [pictures[shard::shards] for shard in range(index * held, (index + 1) * held)]
+    own = shards // count
+    return [images[shard::shards] for shard in range(index * own, (index + 1) * own)]
 
 
 def lay_out(
@@ -68,34 +68,34 @@ def lay_out(
       InputError: a picture is smaller than a crop (and `small` is "error"), or a shard has no other.
     """
     crop = patch * scale
-    held: list[T] = []
+    images: list[T] = []
     sizes: list[tuple[int, int]] = []
     skipped: list[str] = []
     ends = [0]
     for shard in shards:
-        for picture in shard:
-            name, (height, width) = look(picture)
+        for image in shard:
+            name, (height, width) = look(image)
             if min(height, width) < crop:
                 if small == "error":
                     raise InputError(_too_small(name, (height, width), crop, where))
                 skipped.append(name)
                 continue
-            held.append(picture)
+            images.append(image)
             sizes.append((height // scale, width // scale))
-        if len(held) == ends[-1]:
+        if len(images) == ends[-1]:
             each = f"each of the {len(shards)} shards needs one"
             raise InputError(
                 f"no image of {len(skipped)} is as large as the crop of {crop} pixels: "
                 f"{each if len(shards) > 1 else 'there must be one'}; "
                 f"take a smaller {where}, larger images or fewer config.data.shards."
             )
-        ends.append(len(held))
+        ends.append(len(images))
     if skipped:
         _log.info("left out %d images smaller than a crop, such as %s", len(skipped), skipped[0])
     found = np.array(sizes, np.int64)
     positions = np.cumsum((found - patch + 1).prod(axis=1))
     edges = np.concatenate([[0], positions])[ends]
-    return Layout(held=held, sizes=found, positions=positions, edges=edges)
+    return Layout(images=images, sizes=found, positions=positions, edges=edges)
 
 
 def _too_small(name: str, size: Sequence[int], crop: int, where: str) -> str:

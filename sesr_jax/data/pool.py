@@ -21,7 +21,7 @@ from jax import lax
 from sesr_jax.data.colour import grey_to_rgb
 from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.resize import modcrop
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 
 
@@ -30,7 +30,7 @@ class Pool:
     """Pixels of all pictures, and where each picture lies.
 
     Attributes:
-      lr: ``[pixels, 3]`` uint8.
+      lr: ``[pixels, 3]`` uint8; None where high resolutions alone are wanted.
       hr: ``[pixels · scale², 3]`` uint8.
       starts: ``[pictures]``, the first LR pixel of each; the first HR pixel is scale² times it.
       widths: ``[pictures]``, in LR pixels.
@@ -41,7 +41,7 @@ class Pool:
       shards: of the whole set.
     """
 
-    lr: jax.Array
+    lr: jax.Array | None
     hr: jax.Array
     starts: jax.Array
     widths: jax.Array
@@ -53,31 +53,33 @@ class Pool:
 
 
 def make_pool(
-    pictures: Sequence[Picture],
+    images: Sequence[ImagePair],
     *,
     scale: int,
     patch: int,
     small: Literal["error", "skip"] = "error",
     shards: int = 1,
     part: tuple[int, int] = (0, 1),
+    with_lr: bool = True,
 ) -> Pool:
-    """Puts `pictures` on the device.
+    """Puts `images` on the device.
 
     Args:
-      pictures: the training set; where a picture has no low resolution, the bicubic one is made.
+      images: the training set; where an image has no low resolution, the bicubic one is made.
       scale: the upscaling factor.
       patch: the side of an LR crop, in pixels.
       small: what to do about pictures that are smaller than a crop.
       shards: that the set is dealt out in.
-      part: (index, count): of `count` equal parts of the shards, hold this one; other pictures are not read.
+      part: (index, count): of `count` equal parts of the shards, hold this one; other images are not read.
+      with_lr: whether low resolutions are kept; without, `sample` gives None in their place.
 
     Raises:
       InputError: a picture is smaller than the crop (and `small` is "error"), a shard has none, or there
         are too many pixels to index.
     """
     layout = lay_out(
-        deal(pictures, shards, part),
-        lambda picture: (picture.name, picture.hr.shape[:2]),
+        deal(images, shards, part),
+        lambda image: (image.name, image.hr.shape[:2]),
         scale=scale,
         patch=patch,
         small=small,
@@ -88,13 +90,15 @@ def make_pool(
             f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
         )
     starts = ends - layout.sizes.prod(axis=1)
-    lr, hr = (np.empty((int(ends[-1]) * area, 3), np.uint8) for area in (1, scale**2))
-    for picture, start, end in zip(layout.held, starts, ends, strict=True):
-        lr[start:end] = grey_to_rgb(picture.low_resolution(scale)).reshape(-1, 3)
-        large = grey_to_rgb(modcrop(picture.hr, scale))
-        hr[start * scale**2 : end * scale**2] = large.reshape(-1, 3)
+    hr = np.empty((int(ends[-1]) * scale**2, 3), np.uint8)
+    lr = np.empty((int(ends[-1]), 3), np.uint8) if with_lr else None
+    for image, start, end in zip(layout.images, starts, ends, strict=True):
+        if lr is not None:
+            lr[start:end] = grey_to_rgb(image.low_resolution(scale)).reshape(-1, 3)
+        cropped = grey_to_rgb(modcrop(image.hr, scale))
+        hr[start * scale**2 : end * scale**2] = cropped.reshape(-1, 3)
     return Pool(
-        lr=jnp.asarray(lr),
+        lr=None if lr is None else jnp.asarray(lr),
         hr=jnp.asarray(hr),
         starts=jnp.asarray(starts, jnp.int32),
         widths=jnp.asarray(layout.sizes[:, 1], jnp.int32),
@@ -108,8 +112,8 @@ def make_pool(
 
 def sample(
     pool: Pool, key: jax.Array, batch: int, *, share: tuple[Any, int] = (0, 1)
-) -> tuple[jax.Array, jax.Array]:
-    """Random crops with random flips and quarter turns.
+) -> tuple[Any, jax.Array]:
+    """Returns random crops with random flips and quarter turns.
 
     Args:
       pool: the training set.
@@ -118,18 +122,19 @@ def sample(
       share: (index, count): this device takes that part of the batch, which comes from shards in `pool`.
 
     Returns:
-      LR ``[batch / count, p, p, 3]`` and HR ``[batch / count, s·p, s·p, 3]``, float32 in [0, 1].
+      LR ``[batch / count, p, p, 3]`` (None where the pool has none) and HR ``[batch / count, s·p, s·p, 3]``,
+      float32 in [0, 1].
     """
     index, count = share
     ranks, turns = draw(key, batch, pool.edges, pool.shards)
     size = batch // count
     ranks, turns = (lax.dynamic_slice_in_dim(x, index * size, size) for x in (ranks, turns))
     lr, hr = jax.vmap(_crop, in_axes=(None, 0))(pool, ranks)
-    return turned(lr, turns), turned(hr, turns)
+    return apply_symmetries(lr, turns), apply_symmetries(hr, turns)
 
 
 def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax.Array, jax.Array]:
-    """The positions, counted over all pictures that are held, and the symmetries of a batch's crops."""
+    """Returns the positions (counted over all images held here) and the symmetries of a batch's crops."""
     where, symmetry = jax.random.split(key)
     # Which of the shards held here a crop is from; for those that others hold it is anything.
     shard = jnp.arange(batch) * shards // batch % (len(edges) - 1)
@@ -137,31 +142,33 @@ def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax
     return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
 
 
-def dimmed(
-    crops: tuple[jax.Array, jax.Array],
+def scale_intensities(
+    crops: tuple[Any, jax.Array],
     key: jax.Array,
     batch: int,
     intensities: Sequence[float],
     *,
     share: tuple[Any, int] = (0, 1),
-) -> tuple[jax.Array, jax.Array]:
-    """LR and HR of a share of a batch, each pair times one of `intensities`; arguments as of `sample`."""
+) -> tuple[Any, jax.Array]:
+    """Multiplies each pair of crops by one of `intensities`, drawn evenly; other arguments as of `sample`."""
     if tuple(intensities) == (1.0,):
         return crops
     # A third key beside those that `draw` makes of this one.
     factors = jax.random.choice(jax.random.fold_in(key, 2), jnp.asarray(intensities), (batch,))
     size = batch // share[1]
     mine = lax.dynamic_slice_in_dim(factors, share[0] * size, size)[:, None, None, None]
-    return crops[0] * mine, crops[1] * mine
+    return jax.tree.map(lambda images: images * mine, crops)
 
 
-def turned(crops: jax.Array, turns: jax.Array) -> jax.Array:
-    """Crops uint8 ``[N, p, p, C]`` under their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
+def apply_symmetries(crops: Any, turns: jax.Array) -> Any:
+    """Turns crops uint8 ``[N, p, p, C]`` by their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
+    if crops is None:
+        return None
     return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255
 
 
-def _crop(pool: Pool, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The crop at position `rank` of all positions of all pictures, counted row by row."""
+def _crop(pool: Pool, rank: jax.Array) -> tuple[Any, jax.Array]:
+    """Returns the crop at position `rank` of all positions of all pictures, counted row by row."""
     picture = jnp.searchsorted(pool.positions, rank, side="right")
     rank = rank - jnp.where(picture > 0, pool.positions[picture - 1], 0)
     width = pool.widths[picture]
@@ -174,7 +181,7 @@ def _crop(pool: Pool, rank: jax.Array) -> tuple[jax.Array, jax.Array]:
             starts
         )
 
-    return rows(pool.lr, 1), rows(pool.hr, pool.scale)
+    return None if pool.lr is None else rows(pool.lr, 1), rows(pool.hr, pool.scale)
 
 
 def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Where pictures come from: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
 
-A source is a `Sequence` of `Picture`: it knows its length and reads a picture only when asked for it,
+A source is a `Sequence` of `ImagePair`: it knows its length and reads a picture only when asked for it,
 so that a set larger than memory can be iterated, and iterated again.
 
     for picture in source("Set5", scale=2):
@@ -41,7 +41,7 @@ _EMBEDDED = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
+class ImagePair:
     """One image of a set.
 
     Attributes:
@@ -71,7 +71,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source(Sequence[Picture]):
+class Source(Sequence[ImagePair]):
     """Pictures that are read when they are indexed; a slice is a source again.
 
     Attributes:
@@ -96,18 +96,18 @@ class Source(Sequence[Picture]):
         return image_size(self.files[index][1])
 
     @overload
-    def __getitem__(self, index: int) -> Picture: ...
+    def __getitem__(self, index: int) -> ImagePair: ...
     @overload
     def __getitem__(self, index: slice) -> "Source": ...
-    def __getitem__(self, index: int | slice) -> "Picture | Source":
+    def __getitem__(self, index: int | slice) -> "ImagePair | Source":
         if isinstance(index, slice):
             return Source(self.files[index])
         name, hr, lr = self.files[index]
-        return Picture(name=name, hr=read_image(hr), lr=None if lr is None else read_image(lr))
+        return ImagePair(name=name, hr=read_image(hr), lr=None if lr is None else read_image(lr))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TfdsSource(Sequence[Picture]):
+class TfdsSource(Sequence[ImagePair]):
     """Pictures of a data set that TensorFlow Datasets has prepared; as `Source`.
 
     Attributes:
@@ -124,15 +124,15 @@ class TfdsSource(Sequence[Picture]):
         return len(self.indices)
 
     @overload
-    def __getitem__(self, index: int) -> Picture: ...
+    def __getitem__(self, index: int) -> ImagePair: ...
     @overload
     def __getitem__(self, index: slice) -> "TfdsSource": ...
-    def __getitem__(self, index: int | slice) -> "Picture | TfdsSource":
+    def __getitem__(self, index: int | slice) -> "ImagePair | TfdsSource":
         if isinstance(index, slice):
             return dataclasses.replace(self, indices=self.indices[index])
         example = self.examples[self.indices[index]]
         lr = read_image(example["lr"]) if "lr" in example else None
-        return Picture(name=self.name(index), hr=read_image(_large(example)), lr=lr)
+        return ImagePair(name=self.name(index), hr=read_image(_large(example)), lr=lr)
 
     def name(self, index: int) -> str:
         """The example's place in the data set."""
@@ -147,7 +147,7 @@ def _large(example: dict[str, bytes]) -> bytes:
     return example["hr"] if "hr" in example else example["image"]
 
 
-Pictures = Source | TfdsSource
+ImageSet = Source | TfdsSource
 """What `source` gives."""
 
 
@@ -271,7 +271,7 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in files))
 
 
-def source(spec: str, scale: int | None = None) -> Pictures:
+def source(spec: str, scale: int | None = None) -> ImageSet:
     """The source that a command line or a config names.
 
     ``embedded:train``, ``embedded:eval``, ``tfds:div2k/bicubic_x2`` (``…:validation``), or a folder.

@@ -24,8 +24,8 @@ from flax import struct
 from sesr_jax.data import resize
 from sesr_jax.data.colour import grey_to_rgb
 from sesr_jax.data.layout import deal, lay_out
-from sesr_jax.data.pool import draw, turned
-from sesr_jax.data.sources import Pictures
+from sesr_jax.data.pool import apply_symmetries, draw
+from sesr_jax.data.sources import ImageSet
 from sesr_jax.errors import needs
 
 _THREADS = 16
@@ -51,10 +51,11 @@ class Crops:
     first: Any
 
 
-def unpack(crops: Crops, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """LR and HR of one step, on one of the devices, as `pool.sample` gives them."""
-    lr, hr, turns = (x[step - crops.first] for x in (crops.lr, crops.hr, crops.turns))
-    return turned(lr, turns), turned(hr, turns)
+def unpack(crops: Crops, step: jax.Array) -> tuple[Any, jax.Array]:
+    """Returns LR and HR of one step, on one of the devices, as `pool.sample` gives them."""
+    parts = crops.lr, crops.hr, crops.turns
+    lr, hr, turns = jax.tree.map(lambda x: x[step - crops.first], parts)
+    return apply_symmetries(lr, turns), apply_symmetries(hr, turns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,20 +63,21 @@ class Stream:
     """Pictures in their files, and where their crops can lie.
 
     Attributes:
-      held: which of `pictures` are cropped, shard by shard.
-      widths: of each of `held`, in LR pixels.
-      positions: the number of crop positions in each of `held` and all before it.
+      indices: which of `images` are cropped, shard by shard.
+      widths: of each of them, in LR pixels.
+      positions: the number of crop positions in each of them and all before it.
       edges: as `Pool.edges`.
     """
 
-    pictures: Pictures
-    held: np.ndarray
+    images: ImageSet
+    indices: np.ndarray
     widths: np.ndarray
     positions: np.ndarray
     edges: np.ndarray
     scale: int
     patch: int
     shards: int
+    with_lr: bool = True
 
     def draw(self, key: jax.Array, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """As `pool.draw`, without waiting for the device."""
@@ -91,16 +93,18 @@ class Stream:
         ranks = ((words[:, 0] << np.uint64(32)) + words[:, 1]) % spans
         return ranks.astype(np.int64) + self.edges[shard], (words[:, 2] % 8).astype(np.int32)
 
-    def crop(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """The LR and HR crop at that position, uint8."""
+    def crop(self, rank: int) -> tuple[np.ndarray | None, np.ndarray]:
+        """Reads the LR crop (None where none is wanted) and the HR crop at that position, uint8."""
         index = int(np.searchsorted(self.positions, rank, side="right"))
         rank = int(rank) - (int(self.positions[index - 1]) if index else 0)
         y, x = divmod(rank, int(self.widths[index]) - self.patch + 1)
-        picture, s, p = self.pictures[int(self.held[index])], self.scale, self.patch
-        hr = grey_to_rgb(resize.modcrop(picture.hr, s))
+        image, s, p = self.images[int(self.indices[index])], self.scale, self.patch
+        hr = grey_to_rgb(resize.modcrop(image.hr, s))
         crop = hr[s * y : s * (y + p), s * x : s * (x + p)]
-        if picture.lr is not None:
-            return grey_to_rgb(picture.low_resolution(s))[y : y + p, x : x + p], crop
+        if not self.with_lr:
+            return None, crop
+        if image.lr is not None:
+            return grey_to_rgb(image.low_resolution(s))[y : y + p, x : x + p], crop
         top, left = max(y - _MARGIN, 0), max(x - _MARGIN, 0)
         part = hr[s * top : s * (y + p + _MARGIN), s * left : s * (x + p + _MARGIN)]
         low = resize.low_resolution(part, s)
@@ -108,12 +112,14 @@ class Stream:
 
     def sample(
         self, key: jax.Array, batch: int, *, share: tuple[int, int] = (0, 1)
-    ) -> tuple[jax.Array, jax.Array]:
-        """As `pool.sample`, read here and now."""
+    ) -> tuple[Any, jax.Array]:
+        """Does what `pool.sample` does, reading the images here and now."""
         size = batch // share[1]
         ranks, turns = (x[share[0] * size :][:size] for x in self.draw(key, batch))
         lr, hr = zip(*map(self.crop, ranks), strict=True)
-        return tuple(turned(jnp.asarray(np.stack(x)), jnp.asarray(turns)) for x in (lr, hr))  # type: ignore[return-value]
+        stacked = np.stack(lr) if self.with_lr else None, np.stack(hr)
+        lr, hr = jax.tree.map(lambda x: apply_symmetries(x, jnp.asarray(turns)), stacked)
+        return lr, hr
 
     def calls(
         self, *, seed: int, batch: int, steps: range, per_call: int, part: tuple[int, int] = (0, 1)
@@ -142,45 +148,49 @@ class Stream:
                 key: np.moveaxis(x.reshape(per_call, devices, -1, *x.shape[1:]), 1, 0)
                 for key, x in group.items()
             }
-            yield Crops(first=np.full(devices, first, np.int32), **parts)
+            yield Crops(first=np.full(devices, first, np.int32), **{"lr": None, **parts})
 
 
 def make_stream(
-    pictures: Pictures,
+    images: ImageSet,
     *,
     scale: int,
     patch: int,
     small: Literal["error", "skip"] = "error",
     shards: int = 1,
     part: tuple[int, int] = (0, 1),
+    with_lr: bool = True,
     where: str = "config.data.patch",
 ) -> Stream:
-    """Finds out where crops can lie, from the pictures' headers; arguments as `make_pool` and `lay_out`."""
+    """Finds out where crops can lie, from the images' headers; arguments as `make_pool` and `lay_out`."""
     layout = lay_out(
-        deal(range(len(pictures)), shards, part),
-        lambda index: (pictures.name(index), pictures.size(index)),
+        deal(range(len(images)), shards, part),
+        lambda index: (images.name(index), images.size(index)),
         scale=scale,
         patch=patch,
         small=small,
         where=where,
     )
     return Stream(
-        pictures=pictures,
-        held=np.array(layout.held),
+        images=images,
+        indices=np.array(layout.images),
         widths=layout.sizes[:, 1],
         positions=layout.positions,
         edges=layout.edges,
         scale=scale,
         patch=patch,
         shards=shards,
+        with_lr=with_lr,
     )
 
 
-def pool_bytes(pictures: Pictures, scale: int, shards: int, part: tuple[int, int]) -> int:
-    """What that part of the pictures takes as a pool, by their sizes alone."""
-    indices = [index for shard in deal(range(len(pictures)), shards, part) for index in shard]
-    lr = sum((n // scale) * (m // scale) for n, m in map(pictures.size, indices))
-    return 3 * lr * (1 + scale**2)
+def pool_bytes(
+    images: ImageSet, scale: int, shards: int, part: tuple[int, int], *, with_lr: bool = True
+) -> int:
+    """Returns what that part of the images takes as a pool, by their sizes alone."""
+    indices = [index for shard in deal(range(len(images)), shards, part) for index in shard]
+    lr = sum((n // scale) * (m // scale) for n, m in map(images.size, indices))
+    return 3 * lr * (with_lr + scale**2)
 
 
 class _Reader:
@@ -200,7 +210,8 @@ class _Reader:
         step, place = divmod(index, self._size)
         ranks, turns = self._drawn(step)
         lr, hr = self._stream.crop(ranks[self._offset + place])
-        return {"lr": lr, "hr": hr, "turns": turns[self._offset + place]}
+        pair = {"hr": hr} if lr is None else {"lr": lr, "hr": hr}
+        return {**pair, "turns": turns[self._offset + place]}
 
     def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         with _on_host():

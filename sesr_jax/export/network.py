@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax import __version__
-from sesr_jax.data import Picture
+from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
@@ -32,7 +32,7 @@ def export_network(
     *,
     size: tuple[int, int],
     tile: tuple[int, int] | None = None,
-    calibration: Iterable[Picture] | None = None,
+    calibration: Iterable[ImagePair] | None = None,
     observer: str = "min_max",
     options: Options = Options(),  # noqa: B008  (frozen)
     accept: Callable[[pathlib.Path], None] | None = None,
@@ -137,7 +137,7 @@ def _export_onnx(
 def _ranges(
     network: Network,
     graph: Graph,
-    calibration: Iterable[Picture] | None,
+    calibration: Iterable[ImagePair] | None,
     observer: str,
     options: Options,
 ) -> dict[str, Range] | None:
@@ -147,7 +147,7 @@ def _ranges(
         some = itertools.islice(calibration, CALIBRATION_IMAGES)
         pair = native_protocol(network.channels).pair
 
-        def image(picture: Picture) -> np.ndarray:
+        def image(picture: ImagePair) -> np.ndarray:
             try:
                 low, _ = pair(picture, network.scale)
             except InputError as error:

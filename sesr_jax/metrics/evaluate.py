@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.data.resize import imresize
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.protocol import Protocol
 
@@ -28,7 +28,7 @@ def bicubic(scale: int) -> Upscaler:
 
 
 def evaluate(
-    upscaler: Upscaler, pictures: Iterable[Picture], scale: int, protocol: Protocol
+    upscaler: Upscaler, pictures: Iterable[ImagePair], scale: int, protocol: Protocol
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Yields each picture's name and its scores, ``{"psnr": dB, "ssim": …}``, as they are made.
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from sesr_jax.data.colour import grey_to_rgb, rgb_to_y
 from sesr_jax.data.resize import low_resolution, modcrop
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.metrics.quality import WINDOW, psnr, ssim
 
@@ -60,7 +60,7 @@ class Protocol:
                 f'protocol {self.name}: domain "rgb" holds no bare luma; set grey="rgb"'
             )
 
-    def pair(self, picture: Picture, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    def pair(self, picture: ImagePair, scale: int) -> tuple[np.ndarray, np.ndarray]:
         """The upscaler's input, float32 ``[h, w, C]``, and the reference, float64 ``[H, W, C]``.
 
         C is 1 in the domain "y" and 3 in "rgb"; H = scale · h, W = scale · w; values in [0, 1], but for

@@ -9,7 +9,7 @@ import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sesr_jax.data.terms import terms
+from sesr_jax.data.licences import find_licence
 from sesr_jax.metrics import RGB, RGB8, Protocol, Y, native_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network
@@ -210,7 +210,7 @@ def _step(facts: Facts, leg: Facts) -> str:
 
 def _data(facts: Facts) -> str:
     rows = [
-        [use, data, "–" if images is None else images, terms(data)]
+        [use, data, "–" if images is None else images, find_licence(data)]
         for use, sets in facts["data"].items()
         for data, images in sets.items()
     ]

@@ -25,7 +25,7 @@ import numpy as np
 
 from sesr_jax import report
 from sesr_jax.data.pool import Pool, make_pool
-from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.files import alone, replacing
@@ -215,7 +215,7 @@ def _train(
 
 
 def _scorer(
-    config: ml_collections.ConfigDict, pictures: Sequence[Picture]
+    config: ml_collections.ConfigDict, pictures: Sequence[ImagePair]
 ) -> Callable[[Any], float]:
     """Mean PSNR as a function of the expanded variables; compiled once for all conditions."""
     scale = config.model.scale

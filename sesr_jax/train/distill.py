@@ -60,9 +60,9 @@ def self_ensemble(upscale: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Ar
     """`upscale` of square images, averaged over the eight symmetries of the square, as one batch."""
 
     def averaged(x: jax.Array) -> jax.Array:
-        turned = jnp.concatenate([_turned(x, symmetry) for symmetry in range(8)])
+        turned = jnp.concatenate([_turn(x, symmetry) for symmetry in range(8)])
         images = jnp.split(upscale(turned), 8)
-        return sum(_turned_back(y, symmetry) for symmetry, y in enumerate(images)) / 8  # type: ignore[return-value]
+        return sum(_turn_back(y, symmetry) for symmetry, y in enumerate(images)) / 8  # type: ignore[return-value]
 
     return averaged
 
@@ -84,16 +84,16 @@ def fingerprint(config: ml_collections.ConfigDict) -> str | None:
         ) from error
 
 
-def _turned(x: jax.Array, symmetry: int) -> jax.Array:
+def _turn(x: jax.Array, symmetry: int) -> jax.Array:
     """One of the eight symmetries, from 0 to 7, of ``[N, p, p, C]``: flips, then a transposition."""
-    x = jnp.flip(x, _flipped(symmetry))
+    x = jnp.flip(x, _flip_axes(symmetry))
     return x.swapaxes(1, 2) if symmetry & 4 else x
 
 
-def _turned_back(x: jax.Array, symmetry: int) -> jax.Array:
+def _turn_back(x: jax.Array, symmetry: int) -> jax.Array:
     x = x.swapaxes(1, 2) if symmetry & 4 else x
-    return jnp.flip(x, _flipped(symmetry))
+    return jnp.flip(x, _flip_axes(symmetry))
 
 
-def _flipped(symmetry: int) -> tuple[int, ...]:
+def _flip_axes(symmetry: int) -> tuple[int, ...]:
     return tuple(axis for axis in (1, 2) if symmetry & axis)

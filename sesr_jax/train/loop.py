@@ -28,7 +28,7 @@ from tqdm import tqdm
 from sesr_jax import quant, reparam
 from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import alone
@@ -353,7 +353,7 @@ def _shapes(tree: Any) -> tuple[Any, Any]:
     return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 
-def _evaluator(net: network.Network, stage: Stage, pictures: Iterable[Picture]) -> Evaluator:
+def _evaluator(net: network.Network, stage: Stage, pictures: Iterable[ImagePair]) -> Evaluator:
     """Mean PSNR and SSIM on `pictures` as a function of the variables.
 
     Images whose sides the network cannot take are filled up with their last pixels, and cut off again.

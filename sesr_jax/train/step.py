@@ -25,7 +25,7 @@ from flax import linen as nn
 from jax import lax
 
 from sesr_jax.data.colour import to_channels
-from sesr_jax.data.pool import Pool, dimmed, sample
+from sesr_jax.data.pool import Pool, sample, scale_intensities
 from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
@@ -83,7 +83,7 @@ def make_steps(
             if isinstance(data, Pool)
             else unpack(data, state.step)
         )
-        crops = dimmed(crops, key, batch, config.data.intensities, share=share)
+        crops = scale_intensities(crops, key, batch, config.data.intensities, share=share)
         lr, hr = (to_channels(x, channels) for x in crops)
         found = gradient(state.variables, lr, target(lr, hr), phase)
         (loss, seen), grads = lax.pmean(found, _AXIS)

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
-from sesr_jax.data import Picture
+from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import drop, evaluate, mean, native_protocol
 from sesr_jax.models.network import Network
@@ -14,7 +14,7 @@ from sesr_jax.upscale.upscaler import Upscaler, from_network, in_domain
 
 
 def quality_drop(
-    network: Network, path: str | os.PathLike[str], pictures: Sequence[Picture]
+    network: Network, path: str | os.PathLike[str], pictures: Sequence[ImagePair]
 ) -> float:
     """The mean PSNR of `network` in float, less that of the TFLite file `path`, in dB.
 
@@ -35,7 +35,7 @@ def quality_drop(
 
 
 def check_drop(
-    network: Network, path: str | os.PathLike[str], pictures: Sequence[Picture], bound: float
+    network: Network, path: str | os.PathLike[str], pictures: Sequence[ImagePair], bound: float
 ) -> float:
     """`quality_drop`, which must not be more than `bound`.
 

@@ -11,7 +11,7 @@ import pytest
 from sesr_jax.cli.main import main
 from sesr_jax.compare import Case, int8_cost, measure, table
 from sesr_jax.data import write_image
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.quant import OBSERVERS, RANGES, points
@@ -43,7 +43,7 @@ def folder(tmp_path):
 
 
 def test_every_form_is_measured_against_float(net, trained, folder, tmp_path):
-    pictures = [Picture(name="generated", hr=_PHOTO)]
+    pictures = [ImagePair(name="generated", hr=_PHOTO)]
     rows = int8_cost([Case(network=net, trained=trained)], [folder], pictures, tmp_path / "out")
     assert [row.form for row in rows] == ["float", *(f"PTQ, {o}" for o in OBSERVERS), "QAT"]
     (anchor,) = measure(from_network(net), [folder])

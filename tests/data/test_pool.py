@@ -3,14 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax.data import Picture, imresize, make_pool, sample
-from sesr_jax.data.pool import _crop, _turn, dimmed
+from sesr_jax.data import ImagePair, imresize, make_pool, sample
+from sesr_jax.data.pool import _crop, _turn, scale_intensities
 from sesr_jax.errors import InputError
 
 
-def _picture(name: str, height: int, width: int, channels: int | None = 3) -> Picture:
+def _picture(name: str, height: int, width: int, channels: int | None = 3) -> ImagePair:
     shape = (height, width) if channels is None else (height, width, channels)
-    return Picture(
+    return ImagePair(
         name=name, hr=np.random.default_rng(height * width).integers(0, 256, shape, np.uint8)
     )
 
@@ -55,7 +55,7 @@ def test_the_eight_symmetries_are_distinct_and_keep_the_pixels():
 def test_low_and_high_are_turned_alike():
     flat = np.repeat(np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8), 2, 0), 2, 1)
     low = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    pool = make_pool([Picture(name="a", hr=flat, lr=low)], scale=2, patch=8)
+    pool = make_pool([ImagePair(name="a", hr=flat, lr=low)], scale=2, patch=8)
     lr, hr = sample(pool, jax.random.key(0), 16)
     np.testing.assert_array_equal(hr[:, ::2, ::2], lr)
     assert len({np.asarray(x).tobytes() for x in lr}) > 4
@@ -70,23 +70,25 @@ def test_shares_of_a_batch_make_up_the_batch():
         np.testing.assert_array_equal(np.concatenate(got), want)
 
 
-def test_a_batch_is_dimmed_pair_by_pair_and_alike_in_shares():
+def test_a_batch_is_scaled_pair_by_pair_and_alike_in_shares():
     levels, key = (1.0, 0.7, 0.5), jax.random.key(5)
     pairs = jnp.full((300, 2, 2, 3), 0.8), jnp.full((300, 4, 4, 3), 0.6)
-    lr, hr = dimmed(pairs, key, 300, levels)
+    lr, hr = scale_intensities(pairs, key, 300, levels)
     factors = np.asarray(lr[:, 0, 0, 0] / 0.8)
     assert np.unique(factors.round(5), return_counts=True)[1] == pytest.approx([100] * 3, abs=41)
     for x, value in ((lr, 0.8), (hr, 0.6)):
         want = np.broadcast_to(value * factors[:, None, None, None], x.shape)
         np.testing.assert_allclose(x, want, rtol=1e-6)
     parts = [[x[150 * i :][:150] for x in pairs] for i in range(2)]
-    shares = [dimmed(part, key, 300, levels, share=(i, 2))[0] for i, part in enumerate(parts)]
+    shares = [
+        scale_intensities(part, key, 300, levels, share=(i, 2))[0] for i, part in enumerate(parts)
+    ]
     np.testing.assert_array_equal(np.concatenate(shares), lr)
 
 
-def test_a_batch_that_is_not_dimmed_is_the_same_arrays():
+def test_a_batch_that_is_not_scaled_is_the_same_arrays():
     crops = jnp.ones((2, 4, 4, 3)), jnp.ones((2, 8, 8, 3))
-    kept = dimmed(crops, jax.random.key(0), 2, [1.0])
+    kept = scale_intensities(crops, jax.random.key(0), 2, [1.0])
     assert all(a is b for a, b in zip(kept, crops, strict=True))
 
 
@@ -128,7 +130,7 @@ def test_parts_of_the_shards_make_up_the_batch_of_all(devices):
 def test_every_shard_gives_its_part_of_a_batch():
     """Shades tell the pictures apart: the first and third are of one shard."""
     shades = [np.full((16, 16, 3), 60 * i, np.uint8) for i in range(4)]
-    pictures = [Picture(name=str(i), hr=shade) for i, shade in enumerate(shades)]
+    pictures = [ImagePair(name=str(i), hr=shade) for i, shade in enumerate(shades)]
     lr, _ = sample(make_pool(pictures, scale=2, patch=4, shards=2), jax.random.key(0), 32)
     seen = np.rint(lr[:, 0, 0, 0] * 255 / 60)
     assert set(seen[:16]) == {0, 2}

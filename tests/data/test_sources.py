@@ -8,7 +8,7 @@ import pytest
 from sesr_jax.data import sources
 from sesr_jax.data.images import write_image
 from sesr_jax.data.resize import low_resolution
-from sesr_jax.data.sources import Picture, embedded, folder, source
+from sesr_jax.data.sources import ImagePair, embedded, folder, source
 from sesr_jax.errors import InputError
 
 
@@ -144,7 +144,7 @@ def test_every_shared_set_can_be_read(shared):
 
 def test_a_picture_too_small_for_the_scale():
     with pytest.raises(InputError, match="smaller"):
-        Picture(name="dot", hr=picture(3, 3)).low_resolution(4)
+        ImagePair(name="dot", hr=picture(3, 3)).low_resolution(4)
 
 
 def test_names_keep_the_suffix_where_two_files_differ_in_nothing_else(tmp_path):

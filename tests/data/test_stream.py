@@ -54,8 +54,8 @@ def test_batches_are_those_of_the_pool_from_any_step_and_in_any_process(photos, 
     ranks, turns = draw(key, 4, pool.edges, shards)
     lows, highs = jax.vmap(lambda rank: _crop(pool, rank))(ranks)
     for index in range(2):
-        held = (index, 2) if shards > 1 else (0, 1)
-        stream = _stream(photos, shards=shards, part=held)
+        mine = (index, 2) if shards > 1 else (0, 1)
+        stream = _stream(photos, shards=shards, part=mine)
         calls = stream.calls(seed=5, batch=4, steps=range(4, 8), per_call=2, part=(index, 2))
         _, second = calls
         assert second.lr.shape == (1, 2, 2, 8, 8, 3)
@@ -76,6 +76,19 @@ def test_a_sample_is_the_pools(photos):
     part = make_stream(folder(photos), part=(1, 2), **options)
     want, _ = stream.sample(key, 8, share=(1, 2))
     np.testing.assert_array_equal(part.sample(key, 8, share=(1, 2))[0], want)
+
+
+def test_high_resolutions_alone_are_those_of_the_pairs(photos):
+    """From a pool and from files, at the same positions and with the same symmetries."""
+    key, options = jax.random.key(3), {"scale": 2, "patch": 8}
+    pairs = make_pool(folder(photos), **options)
+    pool = make_pool(folder(photos), **options, with_lr=False)
+    stream = make_stream(folder(photos), **options, with_lr=False)
+    _, want = sample(pairs, key, 6)
+    for lr, hr in (sample(pool, key, 6), stream.sample(key, 6)):
+        assert lr is None
+        np.testing.assert_array_equal(hr, want)
+    assert pool_bytes(folder(photos), 2, 1, (0, 1), with_lr=False) == pool.hr.nbytes
 
 
 def test_more_positions_than_an_int32_holds_are_drawn_evenly(photos):
@@ -102,7 +115,7 @@ def test_a_picture_smaller_than_the_crop_is_named_or_skipped(photos, caplog):
     with pytest.raises(InputError, match="c is 57×50, smaller than the crop of 52 pixels"):
         make_stream(folder(photos), scale=2, patch=26)
     with caplog.at_level("INFO", logger="sesr_jax"):
-        assert len(make_stream(folder(photos), scale=2, patch=26, small="skip").held) == 2
+        assert len(make_stream(folder(photos), scale=2, patch=26, small="skip").indices) == 2
     assert "left out 1" in caplog.text
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.data import embedded
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, deployable, export_network, read_metadata
 from sesr_jax.graph import receptive_radius
@@ -67,8 +67,8 @@ def test_trained_ranges_are_the_file_s(made: Network, tmp_path: pathlib.Path) ->
     assert found["input"] == [0, 1]
 
 
-def _grey(*shape: int) -> Picture:
-    return Picture(name="grey", hr=np.full(shape, 99, np.uint8))
+def _grey(*shape: int) -> ImagePair:
+    return ImagePair(name="grey", hr=np.full(shape, 99, np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def _grey(*shape: int) -> Picture:
     ],
 )
 def test_what_no_range_can_come_from_is_refused_and_nothing_written(
-    made: Network, tmp_path: pathlib.Path, calibration: list[Picture] | None, told: str
+    made: Network, tmp_path: pathlib.Path, calibration: list[ImagePair] | None, told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
         export_network(made, tmp_path / "m3.tflite", size=(8, 8), calibration=calibration)
@@ -114,6 +114,6 @@ def test_a_tile_that_keeps_nothing_is_refused(made: Network, tmp_path: pathlib.P
 
 
 def test_a_picture_that_gives_no_range_is_named(made: Network, tmp_path: pathlib.Path) -> None:
-    dot = Picture(name="dot", hr=np.zeros((1, 9, 3), np.uint8))
+    dot = ImagePair(name="dot", hr=np.zeros((1, 9, 3), np.uint8))
     with pytest.raises(InputError, match=r"dot: an image of shape \(1, 9, 3\)"):
         export_network(made, tmp_path / "m.tflite", size=(24, 32), calibration=[dot])

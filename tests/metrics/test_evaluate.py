@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Y
@@ -56,16 +56,16 @@ def test_bicubic_beats_nearest_in_every_protocol(protocol):
 
 
 def test_one_picture_at_a_time():
-    picture = Picture(name="a", hr=np.zeros((32, 32), np.uint8))
+    picture = ImagePair(name="a", hr=np.zeros((32, 32), np.uint8))
     endless = evaluate(bicubic(2), itertools.repeat(picture), 2, Y)
     assert next(endless) == ("a", {"psnr": math.inf, "ssim": 1})
 
 
 def test_errors_name_the_picture():
-    dot = Picture(name="dot", hr=np.zeros((3, 3), np.uint8))
+    dot = ImagePair(name="dot", hr=np.zeros((3, 3), np.uint8))
     with pytest.raises(InputError, match=r"^dot: .*smaller"):
         next(evaluate(bicubic(4), [dot], 4, RGB))
-    flat = Picture(name="flat", hr=np.zeros((32, 32), np.uint8))
+    flat = ImagePair(name="flat", hr=np.zeros((32, 32), np.uint8))
     with pytest.raises(InputError, match=r"^flat: .*upscaler for scale 2"):
         next(evaluate(bicubic(3), [flat], 2, RGB))
 

@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.resize import imresize, low_resolution
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y
 
@@ -17,8 +17,8 @@ def codes(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-COLOUR = Picture(name="colour", hr=codes(50, 41, 3))
-GREY = Picture(name="grey", hr=codes(50, 41))
+COLOUR = ImagePair(name="colour", hr=codes(50, 41, 3))
+GREY = ImagePair(name="grey", hr=codes(50, 41))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -120,4 +120,4 @@ def test_bad_input():
     with pytest.raises(InputError, match="at least 11"):
         Y.score(reference, reference, 5)
     with pytest.raises(InputError, match="smaller"):
-        Y.pair(Picture(name="dot", hr=codes(3, 3)), 4)
+        Y.pair(ImagePair(name="dot", hr=codes(3, 3)), 4)

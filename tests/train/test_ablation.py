@@ -11,7 +11,7 @@ import pytest
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.data.pool import make_pool
-from sesr_jax.data.sources import Picture, source
+from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.errors import InputError
 from sesr_jax.files import alone
 from sesr_jax.metrics import Y, evaluate, mean
@@ -49,7 +49,7 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch, tmp_path)
     # Batch norms freeze after the first of the two steps.
     config.update(steps=2, steps_per_call=2, batch_statistics=0.5)
     image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
-    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+    pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
     options = {"form": form, "blocks": 1, "features": 4}
     nets = [network.init("sesr_m3", scale=2, key=jax.random.key(s), **options) for s in _SEEDS]
     network.save(nets[0], tmp_path / "teacher.safetensors")

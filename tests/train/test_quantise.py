@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax import train
 from sesr_jax.data.pool import make_pool
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.quant import RANGES, Scheme, apply, calibrate, points
@@ -41,7 +41,7 @@ def _net(config: ml_collections.ConfigDict) -> network.Network:
 def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
     """The ranges before the first step and after each."""
     image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
-    pool = make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+    pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
     (stage,), net, tx = plan(config), _net(config), optimizer(config)
     groups = points(net.graph((1, 8, 8, 1))).group.values()
     started = {group: np.asarray([-0.5, 0.75], np.float32) for group in groups}

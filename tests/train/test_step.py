@@ -9,8 +9,8 @@ from jax import lax
 
 from sesr_jax import train
 from sesr_jax.data.colour import to_channels
-from sesr_jax.data.pool import Pool, dimmed, make_pool, sample
-from sesr_jax.data.sources import Picture
+from sesr_jax.data.pool import Pool, make_pool, sample, scale_intensities
+from sesr_jax.data.sources import ImagePair
 from sesr_jax.models import network
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.objective import Phase, make_objective
@@ -33,7 +33,7 @@ def config() -> ml_collections.ConfigDict:
 @pytest.fixture(scope="module")
 def pool() -> Pool:
     image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
-    return make_pool([Picture(name="generated", hr=image)], scale=2, patch=12)
+    return make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def _crops(config, pool):
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     pairs = sample(pool, key, config.data.batch)
     return (
-        to_channels(x, 1) for x in dimmed(pairs, key, config.data.batch, config.data.intensities)
+        to_channels(x, 1)
+        for x in scale_intensities(pairs, key, config.data.batch, config.data.intensities)
     )
 
 

@@ -1,11 +1,11 @@
-"""Under what terms the sources of well-known data sets offer them, for whoever states what a network saw.
+"""The licences of well-known data sets, for whoever states what a network was trained on.
 
-print(terms("CID22"))
+    print(find_licence("CID22"))
 
-What a source says of its own set, not advice; "none stated" means that the source is silent.
+A licence is what the source says of its own set; "none stated" means that the source is silent.
 """
 
-TERMS = {
+LICENCES = {
     "B100": "none stated",
     "CID22": "CC BY-SA 4.0",
     "DIV2K": "academic research only",
@@ -22,6 +22,6 @@ TERMS = {
 """By the name of a set's folder."""
 
 
-def terms(name: str) -> str:
-    """The terms of the set called `name`."""
-    return TERMS.get(name, "not known here; ask its source")
+def find_licence(name: str) -> str:
+    """Returns the licence of the set called `name`."""
+    return LICENCES.get(name, "not known here; ask its source")

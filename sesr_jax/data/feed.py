@@ -1,0 +1,230 @@
+"""A feed gives training steps their crops: from images on the device, or from images in their files.
+
+    read = plan_feed(source("embedded:train"), scale=2, channels=1, patch=64, batch=32)
+    feed = read()                                   # a `PoolFeed`, or a `StreamFeed` for what is too large
+    for data in feed.calls(range(0, 1000), 100):    # what 100 steps read, on the host
+        batch = feed.draw(data, key, step)          # one step's crops, inside the compiled step
+
+A feed is two functions. `Feed.calls` runs on the host and gives the arrays that some steps read; `Feed.draw`
+is pure, runs inside the compiled step on each device, and gives that device's share of the step's batch. A
+batch depends on the key alone, whatever the number of devices or processes.
+"""
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import jax
+import numpy as np
+from flax import struct
+from jax import lax
+from typing_extensions import override
+
+from sesr_jax.data.colour import to_channels
+from sesr_jax.data.pool import Pool, make_pool, sample, scale_intensities
+from sesr_jax.data.sources import ImageSet
+from sesr_jax.data.stream import Stream, make_stream, pool_bytes, unpack
+from sesr_jax.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_POOL = 3 * 2**31
+"""In bytes: what the pool's indices reach."""
+
+Share = tuple[Any, int]
+"""(index, count): which of `count` equal parts of a batch; the index may be traced."""
+
+
+@struct.dataclass
+class Batch:
+    """The crops of one step, or a device's share of them; floats in [0, 1].
+
+    Attributes:
+      lr: ``[N, p, p, C]``; None where the feed gives high resolutions alone.
+      hr: ``[N, s·p, s·p, C]``.
+      keys: ``[N]``, a random key for each crop, for whatever a trainer draws at random.
+    """
+
+    lr: Any
+    hr: Any
+    keys: Any = None
+
+
+class Feed(Protocol):
+    """What gives training steps their crops.
+
+    Attributes:
+      batch: crops per step, over all devices.
+      data_axis: the axis of devices in what `calls` gives; None where every device reads all of it.
+    """
+
+    batch: int
+    data_axis: ClassVar[int | None]
+
+    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
+        """Yields what `steps` read, `per_call` of them at a time, as a pytree of arrays."""
+        ...
+
+    def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
+        """Returns a share of the batch of one step, from what `calls` gave for it; a pure function."""
+        ...
+
+    def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
+        """Returns a share of `count` random crops, read here and now."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PoolFeed(Feed):
+    """Draws crops from images that lie on the device.
+
+    Attributes:
+      pool: the images.
+      batch: crops per step, over all devices.
+      channels: 1 for luma, 3 for RGB.
+      intensities: each pair of crops is multiplied by one of them, drawn evenly.
+    """
+
+    pool: Pool
+    batch: int
+    channels: int = 1
+    intensities: Sequence[float] = (1.0,)
+    data_axis: ClassVar[None] = None
+
+    @override
+    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
+        return itertools.repeat(replicate(self.pool), len(steps) // per_call)
+
+    @override
+    def draw(self, data: Pool, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
+        crops = sample(data, key, self.batch, share=share)
+        return _finish(crops, key, self.batch, self.intensities, self.channels, share)
+
+    @override
+    def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
+        crops = sample(self.pool, key, count, share=share)
+        return _finish(crops, key, count, (1.0,), self.channels, share)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class StreamFeed(Feed):
+    """Reads crops from files, ahead of the steps; attributes as of `PoolFeed`.
+
+    Attributes:
+      seed: that of the run, since crops are drawn on the host.
+    """
+
+    stream: Stream
+    batch: int
+    seed: int
+    channels: int = 1
+    intensities: Sequence[float] = (1.0,)
+    data_axis: ClassVar[int] = 0
+
+    @override
+    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
+        part = jax.process_index(), jax.process_count()
+        return self.stream.calls(
+            seed=self.seed, batch=self.batch, steps=steps, per_call=per_call, part=part
+        )
+
+    @override
+    def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
+        return _finish(unpack(data, step), key, self.batch, self.intensities, self.channels, share)
+
+    @override
+    def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
+        crops = self.stream.sample(key, count, share=share)
+        return _finish(crops, key, count, (1.0,), self.channels, share)
+
+
+def plan_feed(
+    images: ImageSet,
+    *,
+    scale: int,
+    channels: int,
+    patch: int,
+    batch: int,
+    seed: int = 0,
+    small: Literal["error", "skip"] = "error",
+    intensities: Sequence[float] = (1.0,),
+    shards: int = 1,
+    device_bytes: int = 4 * 2**30,
+    with_lr: bool = True,
+    where: str | None = None,
+) -> Callable[[], Feed]:
+    """Decides from the images' headers where they are kept, and returns a function that reads them.
+
+    Images that take more than `device_bytes` as pixels stay in their files.
+
+    Args:
+      images: the training set.
+      scale: the upscaling factor.
+      channels: 1 for luma, 3 for RGB.
+      patch: the side of an LR crop.
+      batch: crops per step, over all devices.
+      seed: of the run.
+      small: what to do about images that are smaller than a crop.
+      intensities: as of `PoolFeed`.
+      shards: that the set is dealt out in; with several, each process holds its own alone.
+      device_bytes: how much is kept on the device.
+      with_lr: whether steps get low resolutions; without, they make their own.
+      where: what the user sets the crop's side by, where images that are too small are to be refused now.
+
+    Raises:
+      InputError: the processes cannot share the shards, or (with `where`) an image is too small.
+    """
+    part = (0, 1) if shards == 1 else (jax.process_index(), jax.process_count())
+    if shards % part[1]:
+        raise InputError(
+            f"config.data.shards is {shards}: it must be 1 or a multiple of the {part[1]} processes."
+        )
+    options: dict[str, Any] = {"scale": scale, "shards": shards, "part": part}
+    options |= {"patch": patch, "small": small, "with_lr": with_lr}
+    if where is not None:
+        make_stream(images, **options, where=where)
+    size = pool_bytes(images, scale, shards, part, with_lr=with_lr)
+    streamed = size > min(device_bytes, _LARGEST_POOL)
+    _log.info(
+        "%d images take %.3g MB as pixels: they are %s",
+        *(len(images), size / 1e6),
+        "read from their files, crop by crop" if streamed else "kept on the device",
+    )
+    shared: dict[str, Any] = {"batch": batch, "channels": channels, "intensities": intensities}
+
+    def read() -> Feed:
+        if streamed:
+            return StreamFeed(stream=make_stream(images, **options), seed=seed, **shared)
+        return PoolFeed(pool=make_pool(images, **options), **shared)
+
+    return read
+
+
+def replicate(tree: Any) -> Any:
+    """Copies `tree` to all devices of this process, where a compiled step would else do so in every call."""
+    if jax.device_count() == 1:
+        return tree
+    here = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
+    return jax.device_put(tree, jax.sharding.NamedSharding(here, jax.sharding.PartitionSpec()))
+
+
+def _finish(
+    crops: tuple[Any, jax.Array],
+    key: jax.Array,
+    batch: int,
+    intensities: Sequence[float],
+    channels: int,
+    share: Share,
+) -> Batch:
+    """Brings crops of RGB to the network's channels, and gives each a key of its own."""
+    lr, hr = scale_intensities(crops, key, batch, intensities, share=share)
+    # The numbers 0 to 2 are for where crops lie, their symmetries and their intensities.
+    keys = jax.random.split(jax.random.fold_in(key, 3), batch)
+    size = batch // share[1]
+    return Batch(
+        lr=None if lr is None else to_channels(lr, channels),
+        hr=to_channels(hr, channels),
+        keys=lax.dynamic_slice_in_dim(keys, share[0] * size, size),
+    )
