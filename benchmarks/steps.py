@@ -243,9 +243,9 @@ def _ours_quantised(args: argparse.Namespace) -> Functions:
 
 def _ours_before(args: argparse.Namespace) -> Functions:
     """Our collapsed step by the convolutions that XLA chooses, a whole batch at once."""
-    from sesr_jax import convolution
+    from sesr_jax.train import cpu
 
-    convolution.applies = lambda *_, **__: False  # in this process alone
+    cpu.is_fast = lambda _: False  # in this process alone
     return _ours(args)
 
 
@@ -423,7 +423,7 @@ def _our_parts(args: argparse.Namespace) -> Functions:
 
     from sesr_jax.models import create
     from sesr_jax.reparam import collapse
-    from sesr_jax.train.chunks import chunked
+    from sesr_jax.train.cpu import make_gradient, with_fast_convolutions
     from sesr_jax.train.objective import Phase, make_objective
     from sesr_jax.train.optim import optimizer
 
@@ -436,15 +436,13 @@ def _our_parts(args: argparse.Namespace) -> Functions:
         jax.random.uniform(jax.random.key(s), (args.batch, s * args.patch, s * args.patch, 1))
         for s in (1, 2)
     )
-    whole = jax.value_and_grad(objective, has_aux=True)
+    fast = with_fast_convolutions(lambda v: objective(v, lr, hr, phase)[0])
+    in_chunks = make_gradient(objective, module, jnp.dtype(args.dtype))
     parts = {
         "collapse": (lambda v: collapse(v["params"]), (variables,)),
         "forward": (lambda v: objective(v, lr, hr, phase)[0], (variables,)),
-        "forward, backward": (lambda v: whole(v, lr, hr, phase)[1], (variables,)),
-        "forward, backward, in chunks": (
-            lambda v: chunked(whole, module, jnp.dtype(args.dtype))(v, lr, hr, phase)[1],
-            (variables,),
-        ),
+        "forward, backward": (jax.grad(fast), (variables,)),
+        "forward, backward, in chunks": (lambda v: in_chunks(v, lr, hr, phase)[1], (variables,)),
         "AMSGrad": (lambda v, s: tx.update(v, s, v), (variables, state)),
     }
     return {name: _compiled(*part) for name, part in parts.items()} | _our_crops(args)
@@ -463,11 +461,11 @@ def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
     import jax.numpy as jnp
     from jax import lax
 
-    from sesr_jax import convolution
+    from sesr_jax.train import convolution
 
     def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if ours:
-            return convolution.convolve(x, kernel, "SAME")
+            return convolution.convolve(x, kernel, ((size // 2,) * 2,) * 2)
         return lax.conv_general_dilated(
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )

@@ -17,7 +17,6 @@ _FLOORS = (
     ("errors",),
     ("files",),
     ("targets",),
-    ("convolution",),
     ("ops",),
     ("report",),
     ("reparam",),

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from sesr_jax import convolution
 from sesr_jax.ops.registry import Padding, operation
 from sesr_jax.ops.spec import Call, Looks, Spec, befores, spread_window, window
 
@@ -51,9 +50,6 @@ def conv2d(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
-    if convolution.applies(x, strides=strides, padding=padding, groups=groups):
-        y = convolution.convolve(x, kernel, padding, groups)
-        return y if bias is None else y + bias
     channels = _ORDERED_TERMS // math.prod(kernel.shape[:2])
     if x.dtype == jnp.float64 and groups == 1 and kernel.shape[2] > channels > 0:
         starts = list(range(channels, kernel.shape[2], channels))

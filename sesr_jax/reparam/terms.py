@@ -24,7 +24,6 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from sesr_jax import convolution
 from sesr_jax.errors import InputError
 
 
@@ -76,9 +75,7 @@ class Term:
         raise NotImplementedError
 
     def collapse(self) -> "Conv":
-        """The one convolution that the term equals; differentiable, and idempotent.
-
-        In float32 on a CPU, derivatives are reverse-mode alone (`jax.grad`, `jax.vjp`; see `convolution`).
+        """The one convolution that the term equals; differentiable in both modes, and idempotent.
 
         Raises:
           InputError: as `facts`.
@@ -316,9 +313,6 @@ def correlate(
     """A "VALID" convolution at the accelerator's full precision, since the law is about equality."""
     dtype = jnp.result_type(x, kernel)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
-    plain = dilation == (1, 1)
-    if plain and convolution.applies(x, strides=strides, padding="VALID", groups=groups):
-        return convolution.convolve(x, kernel, "VALID", groups)
     return lax.conv_general_dilated(
         x,
         kernel,

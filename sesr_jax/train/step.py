@@ -30,7 +30,7 @@ from sesr_jax.data.stream import Crops, unpack
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import statistics
-from sesr_jax.train.chunks import chunked, loops
+from sesr_jax.train.cpu import is_fast_in_loops, make_gradient, runs_together
 from sesr_jax.train.distill import make_target
 from sesr_jax.train.objective import Phase, make_objective, restored
 from sesr_jax.train.state import RUNS, TrainState, stack_states, unstack_state
@@ -71,8 +71,7 @@ def make_steps(
     channels = getattr(module, "channels", 1)
     target = make_target(config, channels)
     objective = make_objective(module, config)
-    gradient = jax.value_and_grad(objective, has_aux=True)
-    gradient = chunked(gradient, module, jnp.dtype(config.dtype))
+    gradient = make_gradient(objective, module, jnp.dtype(config.dtype))
 
     def step(
         state: TrainState, data: Pool | Crops, seed: jax.Array, rank: jax.Array, phase: Phase
@@ -94,8 +93,7 @@ def make_steps(
             step=state.step + 1, variables=variables, ema=ema, opt_state=opt_state
         ), loss
 
-    # On a CPU, convolutions with a kernel a run are slower together than one after another.
-    together = seeds is not None and jax.default_backend() != "cpu"
+    together = seeds is not None and runs_together()
 
     def steps(
         state: TrainState,
@@ -134,7 +132,9 @@ def make_steps(
     def fast(phase: Phase, variables: Any) -> bool:
         lr = jax.ShapeDtypeStruct((1, 8, 8, channels), jnp.float32)
         hr = jax.eval_shape(module.apply, variables, lr)
-        return loops(lambda v, x, y: objective(v, x, target(x, y), phase), variables, lr, hr)
+        return is_fast_in_loops(
+            lambda v, x, y: objective(v, x, target(x, y), phase), variables, lr, hr
+        )
 
     looped: dict[Phase, bool] = {}
 

@@ -197,6 +197,55 @@ def test_gradients_through_the_collapse_are_those_of_the_term(form):
     jax.tree.map(np.testing.assert_array_equal, collapsed, expanded)
 
 
+@pytest.mark.parametrize("name", ["dense 2×4", "dbb", "ecb", "kernel_basis, residual", "grouped"])
+def test_forward_mode_transposes_reverse_mode(name):
+    """⟨w, J v⟩ = ⟨Jᵀ w, v⟩, in both modes, for the parameters and the image together; exactly."""
+    form, x = TABLE[name], image(*_SHAPE)
+    variables = exact(LinearConv(4, form).init(jax.random.key(0), x))
+    tangents = jax.tree.map(lambda p: image(*p.shape, seed=1), (variables, x))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def both(mode, *tangents):
+        run = LinearConv(4, form, mode).apply
+        y, forward = jax.jvp(run, (variables, x), tangents)
+        weights = image(*y.shape, seed=3)
+        backward = jax.vjp(run, variables, x)[1](weights)
+        products = jax.tree.map(jnp.vdot, backward, tangents)
+        return jnp.vdot(weights, forward), sum(jax.tree.leaves(products))
+
+    for mode in ("collapsed", "expanded"):
+        forward, backward = both(mode, *tangents)
+        assert forward == backward
+
+
+@pytest.mark.parametrize("mode", ["collapsed", "expanded"])
+def test_products_with_the_hessian_agree_in_every_order_of_the_modes(mode):
+    module, x = LinearConv(4, TABLE["collapsible"], mode), image(*_SHAPE) / 8
+    variables = module.init(jax.random.key(0), x)
+    tangents = jax.tree.map(jnp.ones_like, variables)
+
+    @jax.jit
+    @jax.grad
+    def gradient(variables):
+        return jnp.mean(jnp.sin(module.apply(variables, x)))
+
+    def along(variables):
+        return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient(variables), tangents)))
+
+    def step(size):
+        return gradient(jax.tree.map(lambda p: p + size, variables))
+
+    _, forward = jax.jit(lambda v: jax.jvp(gradient, (v,), (tangents,)))(variables)
+    differences = jax.tree.map(lambda a, b: (a - b) / 0.02, step(0.01), step(-0.01))
+    for a, b, c in zip(
+        *map(jax.tree.leaves, (forward, jax.jit(jax.grad(along))(variables), differences)),
+        strict=True,
+    ):
+        largest = float(jnp.abs(a).max())
+        np.testing.assert_allclose(b, a, atol=1e-4 * largest)
+        np.testing.assert_allclose(c, a, atol=3e-2 * largest)
+
+
 @forms
 def test_collapse_commutes_with_vmap_and_pmap(form):
     term, other = (exact(_term(form), seed) for seed in (0, 1))

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax import convolution, train
+from sesr_jax import train
 from sesr_jax.models import create
-from sesr_jax.train.chunks import chunked
+from sesr_jax.train import convolution
+from sesr_jax.train.cpu import make_gradient, with_fast_convolutions
 from sesr_jax.train.objective import Phase, make_objective
 
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="chunks are for CPUs")
@@ -17,14 +18,18 @@ _PHASE = Phase(by_batch=False, moving=False)
 
 @pytest.fixture(autouse=True)
 def _small_caches(monkeypatch):
-    monkeypatch.setattr(convolution, "_VALUES", 24 * 24 * 4)
+    monkeypatch.setattr(convolution, "_CHUNK_VALUES", 24 * 24 * 4)
 
 
 def _gradients(model="sesr_m3", **options):
     """The gradient of a whole batch and in chunks, and what makes their arguments but for the phase."""
     config = train.base()
     module = create(model, scale=2, **options)
-    whole = jax.value_and_grad(make_objective(module, config), has_aux=True)
+    objective = make_objective(module, config)
+
+    def whole(variables, lr, hr, phase):
+        loss = with_fast_convolutions(lambda *args: objective(*args, phase))
+        return jax.value_and_grad(loss, has_aux=True)(variables, lr, hr)
 
     def arguments(key):
         keys = jax.random.split(key, 3)
@@ -32,7 +37,7 @@ def _gradients(model="sesr_m3", **options):
         hr = jax.random.uniform(keys[2], (2, 48, 48, 1))
         return module.init(keys[0], lr[:, :8, :8]), lr, hr
 
-    return whole, chunked(whole, module, jnp.float32), arguments
+    return whole, make_gradient(objective, module, jnp.float32), arguments
 
 
 def _loops(gradient, arguments):
