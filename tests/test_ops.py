@@ -136,7 +136,7 @@ def _interpolation(size, larger, half_pixel, method):
 def test_an_interpolation_looks_where_its_weights_are(size, larger, method, half_pixel):
     taps = 4 if method == "cubic" else 2
     look = interpolated(
-        Fraction(size, larger), taps, half_pixel=half_pixel, nearest=method == "nearest"
+        Fraction(size, larger), taps=taps, half_pixel=half_pixel, nearest=method == "nearest"
     )
     own = np.arange(larger)
     low, high = look.reads(own, own)

@@ -167,19 +167,21 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
     from sesr_jax.upscale import from_tflite
 
     if model.endswith(".tflite"):
-        upscaler = from_tflite(model) if tiled else None
-        geometry = (upscaler.halo, upscaler.align) if upscaler else (0, 1)
+        geometry = (0, 1)
+        if tiled:
+            looks = from_tflite(model).extent
+            geometry = (looks.halo_of(model), looks.align)
         return layers_from_tflite(model), *geometry
 
     import jax
 
-    from sesr_jax.graph import alignment, in_shapes, receptive_radius
+    from sesr_jax.graph import extent, in_shapes
     from sesr_jax.models import network
 
     def trace():  # type: ignore[no-untyped-def]
         fresh = network.init(model, scale=scale, key=jax.random.key(0))
         graph = fresh.graph((1, *size, fresh.channels))
-        geometry = (receptive_radius(graph), alignment(graph)) if tiled else (0, 1)
-        return layers_from_graph(graph), *geometry
+        looks = extent(graph)
+        return layers_from_graph(graph), looks.halo_of(model) if tiled else 0, looks.align
 
     return in_shapes(trace)

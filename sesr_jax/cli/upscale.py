@@ -7,7 +7,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
@@ -43,9 +43,16 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--tile",
         type=arguments.tile,
-        help="a tile's side or size, such as 400x300, or auto: the fastest on --target; default 256",
+        help="a tile's side or size, such as 400x300, or auto: the fastest on --target; default 256, "
+        "or the whole image where the network looks at all of it",
     )
     parser.add_argument("--target", help=f"of --tile auto; default {_TARGET}")
+    parser.add_argument(
+        "--halo",
+        type=int,
+        help="take tiles also of a network that looks at the whole image, as though it looked so many pixels "
+        "far; the difference from the whole image is measured and printed",
+    )
     args = parser.parse_args(argv)
 
     from PIL import Image
@@ -103,17 +110,30 @@ def _one(
     """Upscales one picture or video, and says so."""
     from tqdm import tqdm
 
-    from sesr_jax.data import image_size
-    from sesr_jax.upscale import VIDEO_FORMATS, upscale_picture, upscale_video
+    from sesr_jax.data import image_size, read_photo
+    from sesr_jax.upscale import (
+        VIDEO_FORMATS,
+        measure_tiling_error,
+        upscale_picture,
+        upscale_video,
+        with_assumed_halo,
+    )
 
     video = pathlib.Path(target).suffix.lower() in VIDEO_FORMATS
-    tile = args.tile or 256
+    tile: Any = args.tile or "default"
     if tile == "auto" and video:
         raise InputError(f"--tile auto is for pictures, not for {target}; leave it out.")
     if not video:
         size = image_size(source)
     if tile == "auto":
         tile = _fastest_tile(args.model, upscaler, args.target or _TARGET, size)
+    difference = ""
+    if args.halo is not None:
+        if video:
+            raise InputError(f"--halo {args.halo} is for images, not for {target}; leave it out.")
+        pixels = read_photo(source).pixels
+        difference = f"; {measure_tiling_error(upscaler, pixels, args.halo, tile=tile)}"
+        upscaler = with_assumed_halo(upscaler, args.halo)
     name, unit = f"{upscaler.name} ×{upscaler.scale}", "frame" if video else "tile"
     with tqdm(desc=name, unit=unit, leave=False, disable=None) as bar:
 
@@ -127,7 +147,7 @@ def _one(
         else:
             large = upscale_picture(upscaler, source, target, tile=tile, progress=progress)
             count = ""
-    return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}{count}"
+    return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}{count}{difference}"
 
 
 def _fastest_tile(
@@ -144,7 +164,7 @@ def _fastest_tile(
             f"{model} is no network of ours, whose tiles are chosen by its layers; leave --tile auto out."
         )
     network = find_network(model).collapsed()
-    align = upscaler.align
+    align = upscaler.extent.align
     height, width = (n + -n % align for n in size)
     layers = layers_from_graph(network.graph((1, height, width, network.channels)))
     halo = photo_halo(upscaler)

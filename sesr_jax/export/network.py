@@ -17,7 +17,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.graph import Graph, alignment, host_blocks, receptive_radius
+from sesr_jax.graph import Graph, extent, host_blocks
 from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
@@ -68,7 +68,8 @@ def export_network(
     graph = deployable(network, size)
     beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
-        _check_tile(tile, size, 2 * receptive_radius(graph) + alignment(graph))
+        looks = extent(graph)
+        _check_tile(tile, size, 2 * looks.halo_of(network.name) + looks.align)
         beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = deployable(network, tile)
     metadata = {
         "model": network.name,
@@ -145,14 +146,14 @@ def _ranges(
         return None
     if calibration is not None:
         some = itertools.islice(calibration, CALIBRATION_IMAGES)
-        pair = native_protocol(network.channels).pair
+        pair, align = native_protocol(network.channels).pair, extent(graph).align
 
         def image(picture: ImagePair) -> np.ndarray:
             try:
                 low, _ = pair(picture, network.scale)
             except InputError as error:
                 raise InputError(f"{picture.name}: {error}") from error
-            return _cropped(low, alignment(graph))[None]
+            return _cropped(low, align)[None]
 
         return calibrate(graph, map(image, some), options.scheme, observer)
     if network.ranges is None:

@@ -1,6 +1,7 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
-from sesr_jax.graph.cost import Cost, alignment, cost, macs, receptive_radius, window_reach
+from sesr_jax.graph.cost import Cost, cost, macs
+from sesr_jax.graph.extent import Distances, Extent, Step, extent, measure_extent, pixel_distances
 from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
 from sesr_jax.graph.tails import (
     TAILS,
@@ -18,23 +19,26 @@ __all__ = [
     "TAILS",
     "Arg",
     "Cost",
+    "Distances",
+    "Extent",
     "Graph",
     "Node",
+    "Step",
     "Tail",
-    "alignment",
     "cost",
     "count_tiles",
+    "extent",
     "host_blocks",
     "in_shapes",
     "macs",
+    "measure_extent",
     "move_pixels",
-    "receptive_radius",
+    "pixel_distances",
     "resized",
     "run",
     "tile_step",
     "told_blocks",
     "trace",
-    "window_reach",
     "with_clip",
     "with_tail",
 ]

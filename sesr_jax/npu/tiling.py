@@ -95,8 +95,8 @@ def best_tiling(
       layers: of the network, at any size.
       target: the NPU.
       frame: height and width of the input.
-      halo: the network's receptive radius (`graph.receptive_radius`).
-      align: the multiple at which windows may start (`graph.alignment`).
+      halo: of the network (`graph.extent`).
+      align: the multiple at which windows may start (`graph.extent`).
       activation_saving: as in `estimate`.
       tile: the size of the windows where it is given and not searched.
 

@@ -32,7 +32,7 @@ def _larger_pixels(call: Call) -> Looks:
 
 def _between_pixels(call: Call) -> Looks:
     step, nearest = Fraction(1, call.attrs["scale"]), call.attrs["method"] == "nearest"
-    look = interpolated(step, 2, nearest=nearest)
+    look = interpolated(step, nearest=nearest)
     return look, look
 
 

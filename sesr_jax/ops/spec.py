@@ -99,7 +99,7 @@ def spread_window(side: int, stride: int, before: int | None = None) -> Look:
 
 
 def interpolated(
-    step: Fraction, taps: int, *, half_pixel: bool = True, nearest: bool = False
+    step: Fraction, *, taps: int = 2, half_pixel: bool = True, nearest: bool = False
 ) -> Look:
     """The look of a resizing.
 
@@ -160,3 +160,8 @@ class Spec:
     activation: bool = False
     no_int8: str | None = None
     no_int16: str | None = None
+
+    @property
+    def is_per_pixel(self) -> bool:
+        """Whether every call reads the pixel in its output's own place, and no other."""
+        return self.look is at_its_own_pixel

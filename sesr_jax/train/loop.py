@@ -32,7 +32,7 @@ from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.files import alone
-from sesr_jax.graph import alignment, trace
+from sesr_jax.graph import extent, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import native_protocol
 from sesr_jax.models import network
@@ -359,7 +359,7 @@ def _evaluator(net: network.Network, stage: Stage, pictures: Iterable[ImagePair]
     Images whose sides the network cannot take are filled up with their last pixels, and cut off again.
     """
     chosen, protocol = scheme(stage.config), native_protocol(net.channels)
-    align = alignment(net.graph((1, _TRACED, _TRACED, net.channels)))
+    align = extent(net.graph((1, _TRACED, _TRACED, net.channels))).align
 
     @jax.jit
     def upscale(variables: Any, x: jax.Array) -> jax.Array:

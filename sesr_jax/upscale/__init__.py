@@ -1,5 +1,6 @@
 """Upscaling photos of any size, and videos: tiles, upscalers, .tflite and .onnx files."""
 
+from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
@@ -7,6 +8,7 @@ from sesr_jax.upscale.picture import picture_pairs, upscale_picture
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaler import (
+    Tile,
     Upscaler,
     bicubic,
     from_network,
@@ -20,6 +22,8 @@ from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, upscale_video, 
 __all__ = [
     "VIDEO_FORMATS",
     "Progress",
+    "Tile",
+    "TilingError",
     "UpscaledVideo",
     "Upscaler",
     "bicubic",
@@ -29,6 +33,7 @@ __all__ = [
     "from_tflite",
     "in_domain",
     "load_upscaler",
+    "measure_tiling_error",
     "photo_halo",
     "picture_pairs",
     "quality_drop",
@@ -38,4 +43,5 @@ __all__ = [
     "upscale_tiled",
     "upscale_video",
     "video_codec",
+    "with_assumed_halo",
 ]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.data.resize import imresize
-from sesr_jax.upscale.upscaler import Upscaler, upscale_luma, upscale_photo
+from sesr_jax.upscale.upscaler import Tile, Upscaler, upscale_luma, upscale_photo
 
 _SAMPLING = {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1), "gray": (1, 1)}
 """By pixel format: the rows and columns of luma that share a sample of chroma."""
@@ -60,9 +60,7 @@ def matrix_and_range(frame: Any) -> tuple[int, int]:
     return frame.colorspace, _FULL if frame.format.name.startswith("yuvj") else frame.color_range
 
 
-def upscale_frame(
-    av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: int | tuple[int, int] | None
-) -> Any:
+def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: Tile) -> Any:
     """`frame`, `upscaler.scale` times as large, of the pixel format `name` (one of `BITS`).
 
     Raises:
@@ -102,7 +100,7 @@ def _large_luma(
     *,
     bits: int,
     full: bool,
-    tile: int | tuple[int, int] | None,
+    tile: Tile,
 ) -> np.ndarray:
     """Codes ``[h, w]`` of Y to codes ``[scale·h, scale·w]``, by way of studio range, which networks know."""
     peak, unit = (1 << bits) - 1, 255 << (bits - 8)

@@ -10,22 +10,44 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from sesr_jax.errors import InputError, needs
-from sesr_jax.graph import move_pixels, told_blocks, window_reach
-from sesr_jax.upscale.reach import Sight, Step, halo_and_align, sight
+from sesr_jax.graph import (
+    Distances,
+    Step,
+    measure_extent,
+    move_pixels,
+    pixel_distances,
+    told_blocks,
+)
+from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
 
-_LOCAL = frozenset(
-    {"Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Identity", "LeakyRelu", "Max"}
-    | {"Min", "Mul", "PRelu", "QuantizeLinear", "Relu", "Sigmoid", "Sub", "Tanh"}
-)
-"""Operators whose output pixel reads that one pixel of each input."""
+_OPERATIONS = {
+    "Add": "add",
+    "Clip": "clip",
+    "Concat": "concat",
+    "Div": "mul",
+    "GlobalAveragePool": "mean",
+    "LeakyRelu": "leaky_relu",
+    "Max": "clip",
+    "Min": "clip",
+    "Mul": "mul",
+    "PRelu": "prelu",
+    "ReduceMean": "mean",
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Sub": "add",
+}
+"""The operation that looks as an operator does, for those whose attributes do not matter."""
+
+_LOCAL = ("Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Tanh")
+"""Other operators whose output pixel reads that one pixel of each input."""
 
 _TILED = (b"half_pixel", b"pytorch_half_pixel", b"asymmetric")
 """Ways of resizing in which a pixel's place does not depend on the image's size."""
@@ -66,10 +88,12 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
     sources, targets, graph = session.get_inputs(), session.get_outputs(), model.graph
     channels, tile = _image(path, sources, targets)
     shapes = _constant_shapes(graph)
-    known = sight(sources[0].name, _steps(path, graph, shapes, sources[0].name))
-    if targets[0].name not in known:
+    source, target = sources[0].name, targets[0].name
+    steps = list(_steps(path, graph, shapes, source))
+    known = [pixel_distances(source, steps, axis) for axis in (0, 1)]
+    if target not in known[0]:
         raise InputError(
-            f"{os.fspath(path)} gives {targets[0].name}, which does not depend on the image; export an "
+            f"{os.fspath(path)} gives {target}, which does not depend on the image; export an "
             "upscaling network."
         )
     told = {prop.key: prop.value for prop in model.metadata_props}
@@ -79,17 +103,15 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
         raise InputError(
             f"{os.fspath(path)} has damaged metadata ({error}); export it again."
         ) from error
-    scale = math.prod(blocks) / known[targets[0].name][1]
+    scale = math.prod(blocks) / (known[0][target] or Fraction(1))
     if scale.denominator != 1:
         raise InputError(f"{os.fspath(path)} makes images ×{scale}; export an upscaling network.")
-    halo, align = halo_and_align(known, targets[0].name)
     return Upscaler(
         name=pathlib.Path(path).stem,
         scale=int(scale),
         channels=channels,
         function=_function(path, session, tile, int(scale), blocks),
-        halo=halo,
-        align=align,
+        extent=measure_extent(source, steps, target),
         tile=tile,
         macs=_macs(graph, shapes, known),
     )
@@ -166,66 +188,89 @@ def _steps(
     for node in graph.node:
         if reading.intersection(node.input):
             reading.update(node.output)
-            reach, factor = _reach(path, node, shapes, constants)
-            yield Step(inputs=node.input, outputs=node.output, reach=reach, factor=factor)
+            looks = _looks(path, node, shapes, constants)
+            yield Step(name=node.op_type, inputs=node.input, outputs=node.output, looks=looks)
 
 
-def _reach(
+def _looks(
     path: str | os.PathLike[str],
     node: Any,
     shapes: Mapping[str, tuple[int, ...]],
     constants: Mapping[str, Any],
-) -> tuple[Fraction, Fraction]:
-    """How far an output pixel reads, in pixels of the input, and how many of them its own step is."""
+) -> Looks:
+    """Which pixels of its input an operator reads for an output pixel, along height and width."""
     import onnx
 
-    one = Fraction(1)
     attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    strides = attrs.get("strides", (1, 1))
-    stride = max(strides)
-
-    def reach(window: Iterable[int]) -> Fraction:
-        befores: Sequence[int | None] = attrs.get("pads", (0, 0))[:2]
-        if attrs.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
-            befores = (None, None)
-        return Fraction(max(map(window_reach, window, strides, befores)))
-
-    match node.op_type:
-        case "Conv" if node.input[1] in shapes:
+    name = node.op_type
+    match name:
+        case "Conv" | "ConvTranspose" if node.input[1] in shapes:
             sides = zip(shapes[node.input[1]][2:], attrs.get("dilations", (1, 1)), strict=True)
-            return reach((side - 1) * apart + 1 for side, apart in sides), Fraction(stride)
-        case "ConvTranspose" if node.input[1] in shapes:
-            half = max(-(-side // 2) for side in shapes[node.input[1]][2:])
-            return Fraction(half, stride), one / stride
+            make = window if name == "Conv" else spread_window
+            return _windows(make, [(side - 1) * apart + 1 for side, apart in sides], attrs)
         case "MaxPool" | "AveragePool":
-            return reach(attrs["kernel_shape"]), Fraction(stride)
+            return _windows(window, attrs["kernel_shape"], attrs)
         case "DepthToSpace":
-            return Fraction(0), one / attrs["blocksize"]
+            return (spread_window(attrs["blocksize"], attrs["blocksize"]),) * 2
         case "SpaceToDepth":
-            return Fraction(attrs["blocksize"] - 1), Fraction(attrs["blocksize"])
+            return (window(attrs["blocksize"], attrs["blocksize"]),) * 2
         case "Resize" if (
             len(node.input) > 2
             and node.input[2] in constants
             and attrs.get("coordinate_transformation_mode", b"half_pixel") in _TILED
         ):
             factors = onnx.numpy_helper.to_array(constants[node.input[2]])
-            taps = Fraction(2 if attrs.get("mode") == b"cubic" else 1)
-            return taps, one / Fraction(float(factors[-1])).limit_denominator(64)
-        case name if name in _LOCAL:
-            return Fraction(0), one
-        case name:
-            raise InputError(
-                f"{os.fspath(path)} holds {name}, whose receptive field is not known, so that no tile can "
-                "equal the whole; export a network of convolutions and pointwise operators."
-            )
-
-
-def _macs(graph: Any, shapes: Mapping[str, tuple[int, ...]], known: Sight) -> float:
-    """Multiply-accumulates for each pixel of the image, at output pixels as in `graph.macs`."""
-    return float(
-        sum(
-            math.prod(shapes[node.input[1]]) / known[node.output[0]][1] ** 2
-            for node in graph.node
-            if node.op_type in ("Conv", "ConvTranspose") and node.output[0] in known
-        )
+            down, right = (_resized(float(factor), attrs) for factor in factors[-2:])
+            return down, right
+    spec = SPECS.get(_OPERATIONS.get(name, ""))
+    if name in _LOCAL or (spec and spec.is_per_pixel):
+        return Look(), Look()
+    if spec and spec.kind == "statistics":
+        return None
+    raise InputError(
+        f"{os.fspath(path)} holds {name}, whose receptive field is not known, so that no tile can "
+        "equal the whole; export a network of convolutions and pointwise operators."
     )
+
+
+def _windows(
+    make: Callable[[int, int, int | None], Look], sides: Sequence[int], attrs: Mapping[str, Any]
+) -> Looks:
+    """The looks of an operator's windows by its strides and padding."""
+    strides = attrs.get("strides", (1, 1))
+    befores: Sequence[int | None] = attrs.get("pads", (0, 0))[:2]
+    match attrs.get("auto_pad", b"NOTSET"):
+        case b"SAME_UPPER":
+            befores = (None, None)
+        case b"SAME_LOWER":
+            befores = [(max(n - s, 0) + 1) // 2 for n, s in zip(sides, strides, strict=True)]
+    down, right = map(make, sides, strides, befores)
+    return down, right
+
+
+def _resized(factor: float, attrs: Mapping[str, Any]) -> Look:
+    """The look of a Resize along one axis; of "nearest" the pixels on both sides, whichever it rounds to."""
+    half_pixel = attrs.get("coordinate_transformation_mode", b"half_pixel") != b"asymmetric"
+    step, mode = 1 / Fraction(factor).limit_denominator(64), attrs.get("mode", b"nearest")
+    if mode == b"nearest":
+        # Rounding down the place of a half pixel is rounding its own place to the nearest, ties down.
+        whole = step.numerator == 1 and (
+            attrs.get("nearest_mode", b"round_prefer_floor") == b"floor"
+            if not half_pixel
+            else attrs.get("nearest_mode", b"round_prefer_floor").startswith(b"round_prefer")
+        )
+        return interpolated(step, half_pixel=half_pixel, nearest=whole)
+    return interpolated(step, taps=4 if mode == b"cubic" else 2, half_pixel=half_pixel)
+
+
+def _macs(graph: Any, shapes: Mapping[str, tuple[int, ...]], known: Sequence[Distances]) -> float:
+    """Returns the multiply-accumulates for each pixel of the image, at output pixels as in `graph.macs`.
+
+    A convolution of a global mean adds nothing to them.
+    """
+    total = Fraction(0)
+    for node in graph.node:
+        down, right = (distances.get(node.output[0]) for distances in known)
+        if node.op_type in ("Conv", "ConvTranspose") and down and right:
+            total += math.prod(shapes[node.input[1]]) / (down * right)
+    return float(total)

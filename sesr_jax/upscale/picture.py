@@ -10,7 +10,7 @@ from sesr_jax.data import check_output, list_images, read_photo, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.files import distinct
 from sesr_jax.upscale.tiles import Progress
-from sesr_jax.upscale.upscaler import Upscaler, bicubic, upscale_photo
+from sesr_jax.upscale.upscaler import Tile, Upscaler, bicubic, upscale_photo
 
 
 def upscale_picture(
@@ -18,7 +18,7 @@ def upscale_picture(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    tile: int | tuple[int, int] | None = 256,
+    tile: Tile = "default",
     progress: Progress | None = None,
 ) -> tuple[int, int]:
     """Writes the picture `source`, larger, as `target`; alpha is upscaled bicubically.

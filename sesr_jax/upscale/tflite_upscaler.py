@@ -7,7 +7,7 @@ The file runs at the size that it was exported for, so a photo is cut into tiles
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,15 +15,13 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
 from sesr_jax.export.flatbuffer import Operator, enum_names, macs, operators, read, read_metadata
 from sesr_jax.export.litert import Quantisation
-from sesr_jax.graph import window_reach
-from sesr_jax.upscale.reach import Step, halo_and_align, sight
+from sesr_jax.graph import Extent, Step, measure_extent
+from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
+from sesr_jax.targets import OPERATORS
 from sesr_jax.upscale.upscaler import Upscaler
 
-_LOCAL = (
-    *("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "CONCATENATION", "QUANTIZE", "DEQUANTIZE", "CAST"),
-    *("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH"),
-)
-"""Operators whose output pixel reads that one pixel of each input."""
+_LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
+"""Operators without an operation of ours whose output pixel reads that one pixel of each input."""
 
 _SLACK = 0.1
 """By as much the codes of pixels may miss 0 and 1."""
@@ -55,16 +53,14 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
                 f"{os.fspath(path)} has codes for an {side} from {low:g} to {high:g}, where images go from 0 "
                 "to 1; export it with such a range, or in float."
             )
-    local = _LOCAL + (_MOVES if read_metadata(path).get("tail") == "transpose" else ())
     content = read(path)
-    radius, align = _geometry(content, local)
+    moves = _MOVES if read_metadata(path).get("tail") == "transpose" else ()
     return Upscaler(
         name=pathlib.Path(path).stem,
         scale=model.scale,
         channels=channels,
         function=model,
-        halo=radius,
-        align=align,
+        extent=_extent(content, (*_LOCAL, *moves)),
         tile=(height, width),
         macs=sum(map(macs, operators(content))) / (height * width),
     )
@@ -77,55 +73,78 @@ def _are_pixels(codes: Quantisation) -> bool:
     return abs(high - 1) < _SLACK and (symmetric or abs(low) < _SLACK)
 
 
-def _geometry(model: Any, local: tuple[str, ...]) -> tuple[int, int]:
-    """The receptive radius in input pixels, and the multiple at which windows must start."""
+def _extent(model: Any, local: tuple[str, ...]) -> Extent:
+    """How far the model looks, where the operators `local` read one pixel each."""
     (subgraph,) = model.subgraphs
     source, target = (id(subgraph.tensors[i[0]]) for i in (subgraph.inputs, subgraph.outputs))
 
     def steps() -> Iterator[Step]:
         reading = {source}
-        for op in operators(model):
-            inputs, outputs = ([id(tensor) for tensor in side] for side in (op.inputs, op.outputs))
+        for operator in operators(model):
+            inputs, outputs = (
+                [id(one) for one in side] for side in (operator.inputs, operator.outputs)
+            )
             if reading.intersection(inputs):
                 reading.update(outputs)
-                reach, factor = _reach(op, local)
-                yield Step(inputs=inputs, outputs=outputs, reach=reach, factor=factor)
+                looks = (Look(), Look()) if operator.name in local else _looks(operator)
+                yield Step(name=operator.name, inputs=inputs, outputs=outputs, looks=looks)
 
-    return halo_and_align(sight(source, steps()), target)
+    return measure_extent(source, steps(), target)
 
 
-def _reach(op: Operator, local: tuple[str, ...]) -> tuple[Fraction, Fraction]:
-    """How far an output pixel reads, in pixels of the input, and how many of them its own step is."""
-    one, options = Fraction(1), op.options
-    match op.name:
+def _looks(operator: Operator) -> Looks:
+    """Which pixels of its input an operator reads for an output pixel, along height and width."""
+    options, name = operator.options, operator.name
+    match name:
         case "CONV_2D" | "DEPTHWISE_CONV_2D":
             apart = (options.dilationHFactor, options.dilationWFactor)
-            window = [
-                (int(n) - 1) * d + 1 for n, d in zip(op.inputs[1].shape[1:3], apart, strict=True)
-            ]
+            taps = operator.inputs[1].shape[1:3]
+            sides = [(int(n) - 1) * d + 1 for n, d in zip(taps, apart, strict=True)]
+            return _windows(sides, options)
         case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
-            window = [options.filterHeight, options.filterWidth]
+            return _windows([options.filterHeight, options.filterWidth], options)
         case "TRANSPOSE_CONV":
-            sides = max(-(-int(n) // 2) for n in op.inputs[1].shape[1:3])
-            stride = max(options.strideH, options.strideW)
-            return Fraction(sides, stride), one / stride
-        case "SPACE_TO_DEPTH":
-            return Fraction(options.blockSize - 1), Fraction(options.blockSize)
-        case "DEPTH_TO_SPACE":
-            return Fraction(0), one / options.blockSize
-        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR" if not options.alignCorners:
-            before, after = (int(tensor.shape[1]) for tensor in (op.inputs[0], op.outputs[0]))
-            return one, Fraction(before, after)
-        case name if name in local:
-            return Fraction(0), one
-        case name:
-            raise InputError(
-                f"the model holds {name}{' with align_corners' * name.startswith('RESIZE')}, whose receptive "
-                "field is not known, so that no tile can equal the whole; export a network of convolutions "
-                "and pointwise operators."
+            height, width = map(int, operator.inputs[1].shape[1:3])
+            cut = _before(options)
+            return (
+                spread_window(height, options.strideH, cut),
+                spread_window(width, options.strideW, cut),
             )
-    strides = (int(options.strideH), int(options.strideW))
-    # Without padding of its own, what stands before the image is a PAD's, which may be all on one side.
-    padding = {"before": 0} if enum_names("Padding")[options.padding] == "VALID" else {}
-    reach = max(window_reach(*axis, **padding) for axis in zip(window, strides, strict=True))
-    return Fraction(reach), Fraction(max(strides))
+        case "SPACE_TO_DEPTH":
+            return (window(options.blockSize, options.blockSize),) * 2
+        case "DEPTH_TO_SPACE":
+            return (spread_window(options.blockSize, options.blockSize),) * 2
+        case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR" if not options.alignCorners:
+            sizes = (tensor.shape[1:3] for tensor in (operator.inputs[0], operator.outputs[0]))
+            down, right = (
+                interpolated(
+                    Fraction(int(before), int(after)),
+                    half_pixel=options.halfPixelCenters,
+                    nearest=name == "RESIZE_NEAREST_NEIGHBOR",
+                )
+                for before, after in zip(*sizes, strict=True)
+            )
+            return down, right
+    spec = SPECS.get(OPERATORS.get(name, ""))
+    if spec and spec.is_per_pixel:
+        return Look(), Look()
+    if spec and spec.kind == "statistics":
+        return None
+    raise InputError(
+        f"the model holds {name}{' with align_corners' * name.startswith('RESIZE')}, whose receptive field "
+        "is not known, so that no tile can equal the whole; export a network of convolutions and pointwise "
+        "operators."
+    )
+
+
+def _windows(sides: Sequence[int], options: Any) -> Looks:
+    before = _before(options)
+    return (
+        window(sides[0], int(options.strideH), before),
+        window(sides[1], int(options.strideW), before),
+    )
+
+
+def _before(options: Any) -> int | None:
+    """How many pixels are padded or cut off at the start; None for "SAME"."""
+    return 0 if enum_names("Padding")[options.padding] == "VALID" else None

@@ -2,7 +2,7 @@
 
     graph = network.graph((1, 240, 240, 1))
     y = upscale_tiled(
-        jax.jit(network.apply), image, scale=2, tile=512, halo=receptive_radius(graph)
+        jax.jit(network.apply), image, scale=2, tile=512, halo=extent(graph).halo
     )
 
 Windows of one size cover the image, so that there is one compilation. Each reaches `halo` pixels
@@ -45,8 +45,8 @@ def upscale_tiled(
       image: ``[H, W, C]``.
       scale: the upscaling factor.
       tile: the windows' height and width, halo included; an image that is smaller is one window.
-      halo: the input pixels on each side that an output pixel may depend on (`receptive_radius`).
-      align: the multiple at which windows may start (`alignment`).
+      halo: the input pixels on each side that an output pixel may depend on (`graph.extent`).
+      align: the multiple at which windows may start (`graph.extent`).
       progress: hears of each finished window.
 
     Returns:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -18,12 +18,18 @@ import numpy as np
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.resize import imresize
 from sesr_jax.errors import InputError
-from sesr_jax.graph import alignment, cost, receptive_radius
+from sesr_jax.graph import Extent, cost, extent
 from sesr_jax.models.network import Network
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 
 _CUBIC_HALO = 2
 _TRACED = 240  # pixels; a multiple of every stride and block in use
+
+Tile: TypeAlias = int | tuple[int, int] | Literal["default"] | None
+"""The side of a tile in input pixels, or its height and width, halo included; None for the whole image at
+once; "default" for 256, or for the whole image where the network looks at all of it."""
+
+_DEFAULT_TILE = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,8 +41,7 @@ class Upscaler:
       scale: the upscaling factor.
       channels: 1 for Y in studio range, 3 for RGB.
       function: ``[1, h, w, channels]`` float32 in [0, 1] to ``[1, scale·h, scale·w, channels]``.
-      halo: the input pixels on each side that an output pixel depends on.
-      align: the multiple that `h` and `w` must be.
+      extent: how far it looks, and the multiple that `h` and `w` must be.
       tile: the only (h, w) that `function` takes; None where it takes any.
       macs: multiply-accumulates for each pixel of the input; None where nobody counts them.
     """
@@ -45,23 +50,22 @@ class Upscaler:
     scale: int
     channels: int
     function: Callable[[Any], Any]
-    halo: int
-    align: int = 1
+    extent: Extent
     tile: tuple[int, int] | None = None
     macs: float | None = None
 
 
 def photo_halo(upscaler: Upscaler) -> int:
-    """The input pixels on each side that a pixel of an upscaled photo depends on, its colours included."""
-    return max(upscaler.halo, _CUBIC_HALO)
+    """Returns how many input pixels on each side a pixel of an upscaled photo depends on, with its colours.
+
+    Raises:
+      InputError: that is the whole image.
+    """
+    return max(upscaler.extent.halo_of(upscaler.name), _CUBIC_HALO)
 
 
 def from_network(network: Network) -> Upscaler:
-    """The network's deployable form, compiled once for each size that it meets.
-
-    Raises:
-      InputError: the network looks at the whole image.
-    """
+    """Returns the network's deployable form, compiled once for each size that it meets."""
     network = network.collapsed()
     graph = network.graph((1, _TRACED, _TRACED, network.channels))
     return Upscaler(
@@ -69,8 +73,7 @@ def from_network(network: Network) -> Upscaler:
         scale=network.scale,
         channels=network.channels,
         function=jax.jit(network.apply),
-        halo=receptive_radius(graph),
-        align=alignment(graph),
+        extent=extent(graph),
         macs=cost(graph).macs / _TRACED**2,
     )
 
@@ -82,7 +85,7 @@ def bicubic(scale: int) -> Upscaler:
         scale=scale,
         channels=1,  # colours get the same treatment either way
         function=functools.partial(_cubic, scale=scale),
-        halo=_CUBIC_HALO,
+        extent=Extent(halo=_CUBIC_HALO),
     )
 
 
@@ -90,7 +93,7 @@ def upscale_photo(
     upscaler: Upscaler,
     photo: np.ndarray,
     *,
-    tile: int | tuple[int, int] | None = 256,
+    tile: Tile = "default",
     progress: Progress | None = None,
 ) -> np.ndarray:
     """A photo `upscaler.scale` times as large.
@@ -101,15 +104,15 @@ def upscale_photo(
     Args:
       upscaler: what upscales.
       photo: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
-      tile: the side of a tile in input pixels, or its height and width, halo included; None for the
-        whole photo at once. An upscaler of one fixed size has its own.
+      tile: see `Tile`. An upscaler of one fixed size has its own.
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:
       uint8, ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``.
 
     Raises:
-      InputError: the photo is no such array, or the tile is too small for the network's halo.
+      InputError: the photo is no such array, the tile is too small for the network's halo, or the network
+        looks at the whole image and is given less.
     """
     if photo.dtype != np.uint8 or photo.shape[2:] not in ((), (3,)) or not photo.size:
         raise InputError(
@@ -122,15 +125,13 @@ def upscale_photo(
         pixels,
         functools.partial(_upscale_codes, upscaler),
         tile=tile,
-        halo=photo_halo(upscaler),
+        least_halo=_CUBIC_HALO,
         progress=progress,
     )
     return result if colour else result[..., 0]
 
 
-def upscale_luma(
-    upscaler: Upscaler, y: np.ndarray, *, tile: int | tuple[int, int] | None = 256
-) -> np.ndarray:
+def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -> np.ndarray:
     """A plane of Y `upscaler.scale` times as large, by a network of one channel, neither clipped nor rounded.
 
     Args:
@@ -142,9 +143,9 @@ def upscale_luma(
       float32 ``[scale·h, scale·w, 1]``.
 
     Raises:
-      InputError: the tile is too small for the network's halo.
+      InputError: as `upscale_photo`.
     """
-    return _in_windows(upscaler, y, upscaler.function, tile=tile, halo=upscaler.halo)
+    return _in_windows(upscaler, y, upscaler.function, tile=tile)
 
 
 def _in_windows(
@@ -152,21 +153,27 @@ def _in_windows(
     image: np.ndarray,
     function: Callable[[np.ndarray], np.ndarray],
     *,
-    tile: int | tuple[int, int] | None,
-    halo: int,
+    tile: Tile,
+    least_halo: int = 0,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """``function(image[None])[0]``, window by window, where `function` runs `upscaler`.
+    """Returns ``function(image[None])[0]``, computed window by window, where `function` runs `upscaler`.
 
-    What the network cannot take is filled up with the image's last pixels, and cut off again.
+    An image whose sides the network cannot take is filled up with its last pixels, which are cut off again.
     """
     height, width = image.shape[:2]
-    align = upscaler.align
+    align = upscaler.extent.align
     fill = [
         max(size - length, -length % align)
         for length, size in zip((height, width), upscaler.tile or (1, 1), strict=True)
     ]
     filled = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    size = upscaler.tile or _aligned(tile, upscaler.extent, filled.shape[:2])
+    if upscaler.extent.halo is None:
+        _check_whole(upscaler, image.shape[:2], filled.shape[:2], size)
+        halo = 0  # there is one window
+    else:
+        halo = max(upscaler.extent.halo, least_halo)
     if upscaler.tile and _keeps_nothing(upscaler.tile, filled.shape[:2], halo, align):
         raise InputError(
             f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone, of which {halo} on "
@@ -176,7 +183,7 @@ def _in_windows(
         function,
         filled,
         scale=upscaler.scale,
-        tile=upscaler.tile or _aligned(tile, filled.shape[:2], align),
+        tile=size,
         halo=halo,
         align=align,
         progress=progress,
@@ -189,11 +196,29 @@ def _keeps_nothing(tile: tuple[int, int], whole: tuple[int, ...], halo: int, ali
     )
 
 
-def _aligned(
-    tile: int | tuple[int, int] | None, whole: tuple[int, ...], align: int
-) -> tuple[int, int]:
+def _check_whole(
+    upscaler: Upscaler, image: tuple[int, ...], filled: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    """Checks that a network which looks at the whole image is given all of it, and nothing else."""
+    if upscaler.tile and image != upscaler.tile:
+        raise InputError(
+            f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone and looks at all of "
+            f"them (in {upscaler.extent.whole!r}): an image of {image[1]}×{image[0]} is none for it."
+        )
+    if any(side < length for side, length in zip(size, filled, strict=True)):
+        raise InputError(
+            f"{upscaler.name} looks at the whole image (in {upscaler.extent.whole!r}), so that tiles of "
+            f"{size[1]}×{size[0]} cannot equal the whole {image[1]}×{image[0]}; run it without tiles, or "
+            "assume a halo (`with_assumed_halo`; `sesr upscale --halo`)."
+        )
+
+
+def _aligned(tile: Tile, looks: Extent, whole: tuple[int, ...]) -> tuple[int, int]:
+    """The height and width of the tiles that `tile` asks for, at multiples that the network takes."""
+    if tile == "default":
+        tile = None if looks.halo is None else _DEFAULT_TILE
     height, width = whole if tile is None else (tile, tile) if isinstance(tile, int) else tile
-    return height - height % align, width - width % align
+    return height - height % looks.align, width - width % looks.align
 
 
 def in_domain(

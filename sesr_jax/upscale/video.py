@@ -21,7 +21,7 @@ from sesr_jax.errors import InputError, needs
 from sesr_jax.files import distinct, replacing
 from sesr_jax.upscale.frames import BITS, matrix_and_range, pixel_format, upscale_frame
 from sesr_jax.upscale.tiles import Progress
-from sesr_jax.upscale.upscaler import Upscaler
+from sesr_jax.upscale.upscaler import Tile, Upscaler
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def upscale_video(
     source_path: str | os.PathLike[str],
     target_path: str | os.PathLike[str],
     *,
-    tile: int | tuple[int, int] | None = 256,
+    tile: Tile = "default",
     progress: Progress | None = None,
 ) -> UpscaledVideo:
     """Upscales the first video stream of a file, and copies its other streams.

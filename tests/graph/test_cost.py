@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph, Node, cost, receptive_radius, run, trace
+from sesr_jax.graph import Extent, Graph, Node, cost, extent, run, trace
 from sesr_jax.models import VARIANTS, network
 
 SESR = {  # features, 3×3 blocks: facts of Bhardwaj et al. 2022
@@ -83,7 +83,7 @@ def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
     options = {} if name == "fsrcnn" else {"expansion": 2}
     fresh = network.init(name, scale=scale, key=jax.random.key(0), **options)
     side = 41
-    radius = receptive_radius(fresh.graph((1, side, side, 1)))
+    radius = extent(fresh.graph((1, side, side, 1))).halo
     x = jax.random.uniform(jax.random.key(1), (1, side, side, 1))
     centre = scale * (side // 2)
 
@@ -113,7 +113,7 @@ def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padd
         return ops.depth_to_space(y, block=stride)
 
     length = 6 * stride
-    radius = receptive_radius(trace(nn.Sequential([network]), {}, (1, length, length, 1)))
+    radius = extent(trace(nn.Sequential([network]), {}, (1, length, length, 1))).halo
     seen = jax.jacobian(network)(jnp.ones((1, length, length, 1)))[0, :, :, 0, 0, :, :, 0]
     y, x, down, right = np.nonzero(np.asarray(seen))
     assert radius == max(np.abs(y - down).max(), np.abs(x - right).max())
@@ -122,8 +122,9 @@ def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padd
 def test_an_operation_on_the_whole_image_has_no_radius():
     node = Node(name="mean", op="mean", args=("input",), attrs={"axes": (1, 2)}, shape=(1, 1, 1, 1))
     graph = Graph(input="input", input_shape=(1, 8, 8, 1), nodes=(node,), output="mean")
-    with pytest.raises(InputError, match="whole image"):
-        receptive_radius(graph)
+    assert extent(graph) == Extent(halo=None, whole="mean")
+    with pytest.raises(InputError, match="sesr looks at the whole image"):
+        extent(graph).halo_of("sesr")
 
 
 def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import TAILS, host_blocks, receptive_radius, run, trace, with_clip, with_tail
+from sesr_jax.graph import TAILS, extent, host_blocks, run, trace, with_clip, with_tail
 from sesr_jax.models import create
 
 
@@ -55,7 +55,7 @@ def test_forms_are_what_they_are_called():
         assert set(np.unique(kernel)) == {0, 1}
         assert kernel.sum() == kernel.shape[2]
     assert host_blocks(graph) == (2, 2)
-    assert receptive_radius(with_tail(graph, "none")) == receptive_radius(graph)
+    assert extent(with_tail(graph, "none")) == extent(graph)
 
 
 def test_a_shuffle_that_others_read_too_is_no_tail():

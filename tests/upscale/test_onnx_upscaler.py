@@ -11,7 +11,7 @@ from sesr_jax import ops
 from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network, export_onnx, export_tflite
-from sesr_jax.graph import cost, receptive_radius, trace
+from sesr_jax.graph import cost, extent, trace
 from sesr_jax.models import create, network
 from sesr_jax.upscale import (
     from_network,
@@ -41,7 +41,7 @@ def test_a_float_file_is_the_network(files):
     folder, made = files
     found, expected = load_upscaler(folder / "float.onnx"), from_network(made)
     assert (found.name, found.tile) == ("float", None)
-    for fact in ("scale", "channels", "halo", "align", "macs"):
+    for fact in ("scale", "channels", "extent", "macs"):
         assert getattr(found, fact) == getattr(expected, fact), fact
     ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (found, expected))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -50,7 +50,7 @@ def test_a_float_file_is_the_network(files):
 def test_an_int8_file_is_the_tflite_file(files):
     folder, _ = files
     onnx_file, tflite = from_onnx(folder / "int8.onnx"), from_tflite(folder / "int8.tflite")
-    assert (onnx_file.halo, onnx_file.macs) == (tflite.halo, tflite.macs)
+    assert (onnx_file.extent, onnx_file.macs) == (tflite.extent, tflite.macs)
     ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (onnx_file, tflite))
     assert np.abs(np.rint((ours - theirs) * 255)).max() <= 1
     assert theirs.std() > 0.01
@@ -64,7 +64,7 @@ def test_reach_and_macs_of_other_networks(tmp_path, name, scale):
     graph = trace(module, zeros, (1, 12, 12, 1))
     export_onnx(graph, tmp_path / "m.onnx")
     found = from_onnx(tmp_path / "m.onnx")
-    assert (found.scale, found.halo) == (scale, receptive_radius(graph))
+    assert (found.scale, found.extent.halo) == (scale, extent(graph).halo)
     assert found.macs == pytest.approx(cost(graph).macs / 12**2)
 
 
@@ -124,7 +124,7 @@ def test_strides_reach_as_far_as_in_the_graph(tmp_path):
     export_tflite(graph, tmp_path / "m.tflite", ranges=None)
     for file in ("m.onnx", "m.tflite"):
         found = load_upscaler(tmp_path / file)
-        assert (found.halo, found.align) == (receptive_radius(graph), 2), file
+        assert (found.extent.halo, found.extent.align) == (extent(graph).halo, 2), file
 
 
 def _exported(path, function, channels=1):

@@ -10,7 +10,7 @@ from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, export_tflite
 from sesr_jax.export.flatbuffer import pack, read
-from sesr_jax.graph import receptive_radius, trace
+from sesr_jax.graph import extent, trace
 from sesr_jax.models import network
 from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tiled
 
@@ -31,14 +31,16 @@ def test_facts_of_a_file(exported):
     upscaler = from_tflite(folder / "tile.tflite")
     assert (upscaler.name, upscaler.scale, upscaler.channels) == ("tile", 2, 1)
     assert upscaler.tile == (40, 48)
-    assert upscaler.halo == receptive_radius(made.graph((1, 40, 48, 1)))
+    assert upscaler.extent.halo == extent(made.graph((1, 40, 48, 1))).halo
 
 
 def test_tiles_equal_a_file_of_the_whole_size_code_for_code(exported):
     folder, _ = exported
     image = np.random.default_rng(0).random((75, 90, 1)).astype(np.float32)
     upscaler = from_tflite(folder / "tile.tflite")
-    tiled = upscale_tiled(upscaler.function, image, scale=2, tile=upscaler.tile, halo=upscaler.halo)
+    tiled = upscale_tiled(
+        upscaler.function, image, scale=2, tile=upscaler.tile, halo=upscaler.extent.halo
+    )
     np.testing.assert_array_equal(tiled, TFLiteModel(folder / "whole.tflite")(image[None])[0])
 
 
@@ -51,7 +53,7 @@ def test_other_tails_give_the_same_photo(exported, tail):
     photo = embedded("eval")[1].hr[:75, :90]
     upscaler, plain = from_tflite(path), from_tflite(folder / "tile.tflite")
     assert (upscaler.scale, upscaler.tile) == (2, (40, 48))
-    assert upscaler.halo >= plain.halo
+    assert upscaler.extent.halo >= plain.extent.halo
     np.testing.assert_array_equal(upscale_photo(upscaler, photo), upscale_photo(plain, photo))
     # One that runs at no other size is measured in tiles of its own.
     y = np.random.default_rng(0).random((75, 90, 1)).astype(np.float32)

@@ -6,6 +6,7 @@ import pytest
 
 from sesr_jax.data import embedded, imresize, rgb_to_y
 from sesr_jax.errors import InputError
+from sesr_jax.graph import Extent
 from sesr_jax.metrics import psnr
 from sesr_jax.models import network
 from sesr_jax.upscale import bicubic, from_network, in_domain, load_upscaler, upscale_photo
@@ -90,7 +91,7 @@ def test_names(tmp_path, small):
 
 
 def test_a_model_of_one_small_size_is_to_be_exported_larger():
-    small = dataclasses.replace(bicubic(2), tile=(16, 20), halo=9)
+    small = dataclasses.replace(bicubic(2), tile=(16, 20), extent=Extent(halo=9))
     with pytest.raises(InputError, match=r"takes 20×16 pixels alone, .* export it for 19 or more"):
         upscale_photo(small, np.zeros((40, 40), np.uint8))
     assert upscale_photo(small, np.zeros((16, 18), np.uint8)).shape == (32, 36)
