@@ -99,7 +99,7 @@ def spread_window(side: int, stride: int, before: int | None = None) -> Look:
 
 
 def interpolated(
-    step: Fraction, *, taps: int = 2, half_pixel: bool = True, nearest: bool = False
+    step: Fraction, taps: int = 2, *, half_pixel: bool = True, nearest: bool = False
 ) -> Look:
     """The look of a resizing.
 

@@ -104,7 +104,6 @@ def test_files_that_are_no_upscalers_are_named(files, tmp_path):
     for match, function, channels in (
         ("RGB", lambda x: ops.relu(x), 2),
         ("×1/2", lambda x: ops.space_to_depth(x, block=2), 1),
-        ("ReduceMean", lambda x: ops.mul(x, ops.mean(x, axes=(1, 2))), 1),
     ):
         graph = trace(nn.Sequential([function]), {}, (1, 8, 8, channels))
         export_onnx(graph, tmp_path / "m.onnx")

@@ -1,0 +1,158 @@
+"""Networks that look at the whole image are evaluated at its true size and never tiled without a word."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from sesr_jax import ops
+from sesr_jax.data import ImagePair
+from sesr_jax.errors import InputError
+from sesr_jax.export import Options, export_network
+from sesr_jax.graph import extent
+from sesr_jax.metrics import Y, evaluate
+from sesr_jax.models import VARIANTS, network
+from sesr_jax.models.registry import Variant
+from sesr_jax.quant import calibrate
+from sesr_jax.upscale import (
+    bicubic,
+    from_network,
+    in_domain,
+    load_upscaler,
+    measure_tiling_error,
+    upscale_photo,
+    with_assumed_halo,
+)
+
+SIZE = (23, 31)
+
+
+class Global(nn.Module):
+    """A 3×3 whose channels are scaled by a statistic of theirs over the image, then moved to pixels."""
+
+    scale: int = 2
+    statistic: str = "mean"
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", nn.initializers.normal(0.3), (3, 3, 1, 4))
+        y = ops.conv2d(x, kernel)
+        centre = ops.mean(y)
+        if self.statistic == "mean":
+            return ops.depth_to_space(ops.mul(y, ops.sigmoid(centre)), block=2)
+        apart = ops.add(y, ops.mul(centre, -1.0))
+        variance = ops.mean(ops.mul(apart, apart))
+        if self.statistic == "unbiased":
+            pixels = x.shape[1] * x.shape[2]
+            variance = ops.mul(variance, pixels / (pixels - 1))
+        return ops.depth_to_space(ops.mul(y, variance), block=2)
+
+
+def in_numpy(kernel, x, statistic):
+    """The same network, ``[h, w, 1]`` to ``[2h, 2w, 1]``, in float64."""
+    height, width, _ = x.shape
+    padded = np.pad(x[..., 0].astype(float), 1)
+    y = sum(
+        padded[i : i + height, j : j + width, None] * np.asarray(kernel, float)[i, j, 0]
+        for i in range(3)
+        for j in range(3)
+    )
+    factor = {
+        "mean": lambda: 1 / (1 + np.exp(-y.mean((0, 1)))),
+        "biased": lambda: y.var((0, 1)),
+        "unbiased": lambda: y.var((0, 1), ddof=1),
+    }[statistic]()
+    blocks = (y * factor).reshape(height, width, 2, 2)
+    return blocks.transpose(0, 2, 1, 3).reshape(2 * height, 2 * width, 1)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """By statistic, a network of the kind."""
+    monkeypatch.setitem(VARIANTS, "global", Variant(build=Global, scales=(2,), paper="a test"))
+
+    def make(statistic="mean"):
+        return network.init("global", scale=2, key=jax.random.key(0), statistic=statistic)
+
+    return make
+
+
+def _image(height, width):
+    """A brightness that is another in every tile."""
+    noise = np.random.default_rng(0).random((height, width, 1))
+    return (noise * np.linspace(0, 1, width)[None, :, None]).astype(np.float32)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "biased", "unbiased"])
+def test_evaluation_is_that_of_numpy(made, statistic):
+    net, x = made(statistic), _image(*SIZE)
+    expected = in_numpy(net.variables["params"]["kernel"], x, statistic)
+    found = in_domain(from_network(net), "y")(x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    codes = np.random.default_rng(1).integers(0, 256, (2 * SIZE[0], 2 * SIZE[1]), np.uint8)
+    pair = ImagePair(name="one", hr=codes)
+    ((_, scores),) = evaluate(in_domain(from_network(net), "y"), [pair], 2, Y)
+    low, high = Y.pair(pair, 2)
+    by_hand = Y.score(in_numpy(net.variables["params"]["kernel"], low, statistic), high, 2)
+    assert scores["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
+
+
+def test_tiles_are_refused_in_a_sentence_that_names_the_operation(made):
+    upscaler = from_network(made())
+    photo = np.zeros((40, 50, 3), np.uint8)
+    with pytest.raises(InputError, match="'mean'") as refused:
+        upscale_photo(upscaler, photo, tile=32)
+    assert "32×32" in str(refused.value)
+    assert upscale_photo(upscaler, photo).shape == (80, 100, 3)
+    assert upscale_photo(upscaler, photo, tile=64).shape == (80, 100, 3)
+    # The default is the whole image, however large.
+    wide = np.zeros((4, 300, 3), np.uint8)
+    assert upscale_photo(upscaler, wide).shape == (8, 600, 3)
+
+
+def test_tiles_on_request_are_as_far_from_the_whole_as_they_say(made):
+    upscaler = from_network(made())
+    photo = np.repeat((255 * _image(40, 64)).astype(np.uint8), 3, axis=2)
+    said = measure_tiling_error(upscaler, photo, 4, tile=32)
+    tiled = upscale_photo(with_assumed_halo(upscaler, 4), photo, tile=32)
+    whole = upscale_photo(upscaler, photo)
+    apart = np.abs(tiled.astype(int) - whole)
+    assert said.size == (40, 64)
+    assert said.largest == apart.max() > 0
+    assert said.psnr == pytest.approx(10 * np.log10(255**2 / np.mean(apart.astype(float) ** 2)))
+    assert f"{said.largest} of 255" in str(said)
+    assert measure_tiling_error(upscaler, photo[:20, :20], 4, tile=32).largest == 0
+
+
+def test_a_halo_is_assumed_only_where_there_is_none():
+    with pytest.raises(InputError, match="2 pixels far"):
+        with_assumed_halo(bicubic(2), 4)
+
+
+def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):
+    net, x = made(), _image(*SIZE)
+    expected = in_numpy(net.variables["params"]["kernel"], x, "mean")
+    options = Options(precision="float32")
+    for file in ("m.onnx", "m.tflite"):
+        export_network(net, tmp_path / file, size=SIZE, options=options)
+        upscaler = load_upscaler(tmp_path / file)
+        assert upscaler.extent.halo is None
+        assert upscaler.extent.align == 1
+        np.testing.assert_allclose(in_domain(upscaler, "y")(x), expected, atol=1e-5)
+    with pytest.raises(InputError, match="'mean'"):
+        export_network(net, tmp_path / "t.tflite", size=(48, 48), tile=(24, 24), options=options)
+    fixed = load_upscaler(tmp_path / "m.tflite")
+    with pytest.raises(InputError, match="40×30"):
+        upscale_photo(fixed, np.zeros((30, 40, 3), np.uint8))
+
+
+def test_ranges_are_measured_on_images_at_their_true_size(made):
+    net, x = made(), _image(*SIZE)
+    seen = calibrate(net.graph((1, 8, 8, 1)), [x[None]])
+    y = in_numpy(net.variables["params"]["kernel"], x, "mean")
+    assert extent(net.graph((1, 8, 8, 1))).align == 1
+    assert dataclasses.asdict(extent(net.graph((1, *SIZE, 1))))["halo"] is None
+    assert max(high for _, high in seen.values()) >= y.max() - 1e-5
