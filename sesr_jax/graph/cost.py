@@ -1,12 +1,17 @@
 """What a Graph costs: parameters, multiply-accumulates, activations.
 
-MACs count as the papers do: a convolution's kernel taps times its output positions, no bias. A
-transposed convolution is counted at its output pixels too, which is what published FSRCNN figures do
-and what an array that multiplies the inserted zeros executes.
+MACs count as the papers do: a convolution's kernel taps times its output positions, no bias. A transposed
+convolution is counted at its output pixels too, which is what published FSRCNN figures do and what an array
+that multiplies the inserted zeros executes. An array that several nodes share, as in a recursive network, is
+counted once as parameters, and at every use as MACs.
 """
 
 import dataclasses
 import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from sesr_jax.graph.graph import Graph, Node
 from sesr_jax.ops import SPECS
@@ -18,7 +23,7 @@ class Cost:
 
     Attributes:
       weights: elements of convolution kernels: the "parameters" of most papers.
-      parameters: all trained arrays, biases and PReLU slopes included.
+      parameters: all trained arrays of any rank, biases, PReLU slopes and learned scales included.
       macs: multiply-accumulates of the convolutions.
       activations: elements of the convolutions' outputs (AIM 2020's "#Activations").
       peak_elements: the most tensor elements alive at once when nodes run in order.
@@ -43,12 +48,22 @@ def cost(graph: Graph) -> Cost:
     """The totals of `graph` at the input size with which it was traced."""
     convs = [node for node in graph.nodes if macs(node)]
     return Cost(
-        weights=sum(node.parameters[0].size for node in convs),
-        parameters=sum(p.size for node in graph.nodes for p in node.parameters if p.ndim),
+        weights=_elements(node.parameters[0] for node in convs),
+        parameters=_elements(
+            parameter
+            for node in graph.nodes
+            for parameter in node.parameters
+            if parameter.ndim or not isinstance(parameter, np.ndarray)  # which the model spells out
+        ),
         macs=sum(map(macs, convs)),
         activations=sum(math.prod(node.shape) for node in convs),
         peak_elements=_peak(graph),
     )
+
+
+def _elements(arrays: Iterable[Any]) -> int:
+    """The elements of all arrays; one that comes twice counts once."""
+    return sum(array.size for array in {id(array): array for array in arrays}.values())
 
 
 def _peak(graph: Graph) -> int:

@@ -6,7 +6,7 @@ jaxpr names. Parameters may be tracers: `trace` inside a jitted loss gives a dif
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -46,8 +46,10 @@ def trace(
         module = module.clone(mode="collapsed")
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)
-    tracer = _Tracer()
-    known = [*jax.tree.leaves(variables), INPUT]
+    # A trained number is no number that the model spells out, which is a NumPy array.
+    leaves = [leaf if np.ndim(leaf) else jnp.asarray(leaf) for leaf in jax.tree.leaves(variables)]
+    tracer = _Tracer(leaves)
+    known = [*leaves, INPUT]
     outputs = tracer.run(closed.jaxpr, closed.consts, known)
     if len(outputs) != 1:
         raise InputError(
@@ -77,11 +79,17 @@ def in_shapes(work: Callable[[], T]) -> T:
 
 
 class _Tracer:
-    """Walks jaxprs; a value is an array where it is known, and a tensor's name where it is not."""
+    """Walks jaxprs; a value is an array where it is known, and a tensor's name where it is not.
 
-    def __init__(self) -> None:
+    What is computed twice from the same arrays is one array, so that shared parameters can be told from equal
+    ones by their identity, collapsed or not.
+    """
+
+    def __init__(self, parameters: Sequence[Any]) -> None:
         self.nodes: list[Node] = []
         self._names: Counter[str] = Counter()
+        self._trained = {id(parameter) for parameter in parameters}
+        self._known: dict[Any, list[tuple[dict[str, Any], Sequence[Any], Sequence[Any]]]] = {}
 
     def run(
         self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg], caller: Any = None
@@ -101,7 +109,7 @@ class _Tracer:
                 # jax traces an inner function once, so that its lines may be those of another call.
                 outputs = self._equation(equation, inputs, caller or equation)
             else:
-                outputs = _evaluate(jaxpr, equation, inputs)
+                outputs = self._evaluate(jaxpr, equation, inputs)
             values |= zip(equation.outvars, outputs, strict=True)
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -131,13 +139,45 @@ class _Tracer:
         self._names[base] += 1
         count = self._names[base]
         name = base if count == 1 else f"{base}_{count}"
-        args = tuple(inputs)
+        args = tuple(map(self._spelled, inputs))
         shape = tuple(equation.outvars[0].aval.shape)
         self.nodes.append(Node(name=name, op=op, args=args, attrs=attrs, shape=shape))
         return name
 
+    def _spelled(self, arg: Arg) -> Arg:
+        """`arg`, as a NumPy array where it is a number that depends on no parameter."""
+        trained = isinstance(arg, str) or arg.ndim or id(arg) in self._trained
+        return arg if trained or isinstance(arg, jax.core.Tracer) else np.asarray(arg)
 
-def _evaluate(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+    def _evaluate(self, jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+        """The outputs of an equation whose inputs are known: those of before where it was met before."""
+        pairs = zip(equation.invars, inputs, strict=True)
+        key = (
+            equation.primitive,
+            *(
+                (atom.val, str(atom.aval)) if isinstance(atom, jax_core.Literal) else id(value)
+                for atom, value in pairs
+            ),
+        )
+        for params, _, outputs in self._known.setdefault(key, []):
+            if _are_same(params, equation.params):
+                return outputs
+        outputs = _compute(jaxpr, equation, inputs)
+        if any(id(value) in self._trained for value in inputs):
+            self._trained.update(map(id, outputs))
+        self._known[key].append((equation.params, inputs, outputs))  # which keeps their identities
+        return outputs
+
+
+def _are_same(params: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether two equations have the same parameters, as far as these can be compared."""
+    pairs = ((params[name], others.get(name)) for name in params)
+    return params.keys() == others.keys() and all(
+        one is other or (isinstance(one, Hashable) and one == other) for one, other in pairs
+    )
+
+
+def _compute(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
     """The outputs of one equation of `jaxpr`, whose inputs are all known."""
     # Rebound by hand, an equation's parameters would differ from release to release of jax.
     pairs = zip(equation.invars, inputs, strict=True)

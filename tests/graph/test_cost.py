@@ -8,8 +8,9 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Extent, Graph, Node, cost, extent, run, trace
+from sesr_jax.graph import Extent, Graph, Node, cost, extent, in_shapes, run, trace
 from sesr_jax.models import VARIANTS, network
+from sesr_jax.reparam import LinearConv, acnet, collapse
 
 SESR = {  # features, 3×3 blocks: facts of Bhardwaj et al. 2022
     "sesr_m3": (16, 3),
@@ -117,6 +118,47 @@ def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padd
     seen = jax.jacobian(network)(jnp.ones((1, length, length, 1)))[0, :, :, 0, 0, :, :, 0]
     y, x, down, right = np.nonzero(np.asarray(seen))
     assert radius == max(np.abs(y - down).max(), np.abs(x - right).max())
+
+
+class _Recursive(nn.Module):
+    """One layer that is applied several times, each time times one learned number."""
+
+    times: int
+    mode: str = "expanded"
+
+    @nn.compact
+    def __call__(self, x):
+        layer = LinearConv(4, acnet(3), self.mode)
+        gain = self.param("gain", nn.initializers.constant(0.5), ())
+        y = ops.concat(x, x, x, x)
+        for _ in range(self.times):
+            y = ops.add(ops.mul(layer(y), gain), 0.25)
+        return ops.depth_to_space(y, block=2)
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_shared_weights_are_parameters_once_and_macs_at_every_use(collapsed):
+    variables = _Recursive(times=1).init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    variables = collapse(variables) if collapsed else variables
+
+    def counted(times):
+        return cost(trace(_Recursive(times=times), variables, (1, 6, 8, 1)))
+
+    once, thrice = counted(1), counted(3)
+    assert once.weights == thrice.weights == 9 * 4 * 4
+    # The learned number counts, and the 0.25 that the model spells out does not.
+    assert once.parameters == thrice.parameters == 9 * 4 * 4 + 4 + 1
+    assert thrice.macs == 3 * once.macs == 3 * 9 * 4 * 4 * 6 * 8
+    assert in_shapes(lambda: counted(3)) == thrice
+
+
+def test_equal_weights_of_two_layers_are_parameters_twice():
+    kernels = [np.ones((1, 1, 1, 1), np.float32) for _ in range(2)]
+
+    def network(x):
+        return ops.conv2d(ops.conv2d(x, kernels[0]), kernels[1])
+
+    assert cost(trace(nn.Sequential([network]), {}, (1, 4, 4, 1))).parameters == 2
 
 
 def test_an_operation_on_the_whole_image_has_no_radius():
