@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from benchmarks.timing import interleaved
 from sesr_jax.cli.arguments import size
 from sesr_jax.export import Options, TFLiteModel, deployable, to_tflite
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import calibrate
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     header = [f"{width}×{height}", "frames a second", *(f"against {name}" for name in speeds)]
     print(text_table(rows, header))
     if args.json:
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             content = {"export": seconds, "frame": speeds}
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

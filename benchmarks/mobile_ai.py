@@ -18,7 +18,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from benchmarks.npu import zoo
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.metrics.challenge import FRAME, Entry, challenge_entries
 from sesr_jax.npu import Layer, estimate
 from sesr_jax.report import text_table
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, (held, found) in values.items():
         print(f"{name}: {held:g} in {target.name}, {found:.3g} by the fit")
     if args.json:
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             content = {"rows": rows, "fit": values}
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.graph import in_shapes
 from sesr_jax.models.network import init
 from sesr_jax.npu import Layer, Report, estimate, layers_from_graph
@@ -374,7 +374,7 @@ def main(argv: list[str] | None = None) -> None:
     results["seconds"] = speed(args.repetitions)
     print(f"\nan estimate of SESR-M5 ×2 at 1080p takes {results['seconds'] * 1e3:.1f} ms")
     if args.json:
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 

@@ -85,9 +85,9 @@ def main(argv: list[str] | None = None) -> None:
     for table, found in results.items():
         print(f"\n{_TABLES[table](found, args)}")
     if args.json:
-        from sesr_jax.files import replacing
+        from sesr_jax.files import replace_file
 
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from sesr_jax.cli.main import main
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.pretrained import cards
 from sesr_jax.publish import COLUMNS, recipe, results, results_table
 from sesr_jax.recipes import FAMILIES, RECIPES
@@ -86,7 +86,7 @@ TABLES = {
 
 def write(file: str, name: str, table: str) -> None:
     """Puts `table` into `file`."""
-    with replacing(ROOT / file) as temporary:
+    with replace_file(ROOT / file) as temporary:
         text = (ROOT / file).read_text("utf-8")
         temporary.write_text(filled(text, name, table), "utf-8")
 

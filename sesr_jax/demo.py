@@ -14,7 +14,7 @@ import numpy as np
 from sesr_jax import train
 from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_network, prove_collapse
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.npu import Report, estimate, layers_from_graph
 from sesr_jax.report import Compare, Page, Paragraph, Plot, Section, Table, text_table, write
@@ -84,7 +84,7 @@ def run(
     pictures = _pictures(upscalers, folder)
     write(_page(folder, difference, (header, rows), report, pictures), folder / "index.html")
     tell(f"page: {folder / 'index.html'}\nmodel: {exported}")
-    with replacing(results) as temporary:
+    with replace_file(results) as temporary:
         temporary.write_text("\n".join(told), encoding="utf-8")
 
 

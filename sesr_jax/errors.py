@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right, and the refusals that are needed in many places."""
+"""The exceptions for what a user can put right, and the checks that many rooms need."""
 
 import contextlib
 import difflib
@@ -9,7 +9,7 @@ _Value = TypeVar("_Value")
 
 
 class InputError(ValueError):
-    """Bad input, told in one sentence: the value, the rule that it breaks and the remedy.
+    """Bad input. The message is one sentence: the value, the rule that it breaks and, if needed, the remedy.
 
     The library raises it for whatever a caller can mend (a corrupt image, an unknown model, a wrong
     scale); the command line prints it without a traceback and exits with status 2. Anything else that
@@ -17,11 +17,19 @@ class InputError(ValueError):
     """
 
 
+class MissingError(InputError):
+    """A file, folder or data set is not there. A caller who can do without it catches this."""
+
+
+class UnsupportedError(InputError):
+    """A sound file does not run in the way that was asked for. A caller with another way catches this."""
+
+
 def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
-    """The entry `name` of `table`, whose entries are of that `kind`, as in "model".
+    """Returns the entry `name` of `table`, whose entries are of that `kind`, such as "model".
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such entry.
     """
     if name in table:
         return table[name]
@@ -31,11 +39,15 @@ def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
 
 
 @contextlib.contextmanager
-def needs(extra: str, what: str) -> Iterator[None]:
-    """For imports of what only an extra of the package brings: `what`, as in "plots", needs it.
+def require_extra(extra: str, what: str) -> Iterator[None]:
+    """Turns a failed import inside the block into a sentence that names the extra to install.
+
+    Args:
+      extra: the extra of this package that brings the imported module, such as "demo".
+      what: what needs it, such as "plots".
 
     Raises:
-      InputError: something that is imported within is not installed.
+      InputError: a module that is imported inside the block is not installed.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and read likewise."""
+"""Writing files whole or not at all, and reading them likewise."""
 
 import contextlib
 import os
@@ -13,35 +13,33 @@ from sesr_jax.errors import InputError
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path` to write to; on success it takes the name of `path`.
+def replace_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Gives the block a temporary path beside `path`; at its end the file written there becomes `path`.
 
-    If the block raises, the temporary file goes and what stood at `path` stays. The suffix is kept,
-    for writers that read the format off it. Missing folders are made.
+    If the block raises, the temporary file is removed and what stood at `path` stays. The temporary path has
+    the suffix of `path`, for writers that choose the format by it. Missing folders are made.
 
     Raises:
       InputError: the file system refuses.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    writable(path)
+    check_writable(path)
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"{path} can't be written ({error.strerror or error}); choose another place."
-        ) from error
+        raise _refuse(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def distinct(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Refuses to write `target` where that is the file `source`, perhaps by another name.
+def check_distinct(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Checks that `target` is not the file `source`, perhaps by another name.
 
     Raises:
-      InputError: it is.
+      InputError: both are one file, which writing `target` would destroy.
     """
     with contextlib.suppress(OSError):
         if os.path.samefile(source, target):
@@ -50,27 +48,25 @@ def distinct(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> 
             )
 
 
-def writable(path: str | os.PathLike[str]) -> None:
-    """Asks, before long work, whether a file can be written at `path`; missing folders are made.
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Checks, before long work, that a file can be written at `path`, and makes missing folders.
 
     Raises:
-      InputError: it cannot.
+      InputError: it cannot be written.
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        raise InputError(f"{path} can't be written (it is a folder); choose another place.")
+        raise _refuse(path, "it is a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise InputError(
-            f"{path} can't be written ({error.strerror or error}); choose another place."
-        ) from error
+        raise _refuse(path, error) from error
 
 
-def made(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """The folder, which is made if it is missing.
+def make_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """Makes `folder`, and those that it lies in, if they are missing, and returns it.
 
     Raises:
       InputError: the file system refuses.
@@ -78,22 +74,22 @@ def made(folder: str | os.PathLike[str]) -> pathlib.Path:
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{folder} can't be written ({error.strerror or error}); choose another place."
-        ) from error
+        raise _refuse(folder, error) from error
     return pathlib.Path(folder)
 
 
 @contextlib.contextmanager
-def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps others from entering such a block with `folder`, which is made, until it or its process ends.
+def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps all other processes from locking `folder` until the block or this process ends.
+
+    A missing folder is made.
 
     Raises:
-      InputError: another process is at it, or the folder cannot be made.
+      InputError: another process holds the lock, or the folder cannot be made.
     """
     import fcntl
 
-    handle = os.open(made(folder), os.O_RDONLY)
+    handle = os.open(make_folder(folder), os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,14 +98,14 @@ def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
                 f"another process works in {folder}: only one may; wait for it, or choose another folder."
             ) from error
         except OSError:
-            pass  # a file system that knows no locks
+            pass  # The file system knows no locks.
         yield
     finally:
         os.close(handle)
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a file by name, and its metadata.
+    """Returns the arrays of a file by name, and its metadata.
 
     Raises:
       InputError: the file is damaged, or of another format.
@@ -122,3 +118,9 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
         raise InputError(
             f"{path} is not a whole safetensors file ({error}); fetch it again."
         ) from error
+
+
+def _refuse(path: str | os.PathLike[str], reason: OSError | str) -> InputError:
+    if isinstance(reason, OSError):
+        reason = reason.strerror or str(reason)
+    return InputError(f"{path} can't be written ({reason}); choose another place.")

@@ -6,12 +6,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
-from sesr_jax.files import alone, read_safetensors, replacing
+from sesr_jax.files import lock_folder, read_safetensors, replace_file
 
 _ENTER = """
 import sys, time
-from sesr_jax.files import alone
-with alone(sys.argv[1]):
+from sesr_jax.files import lock_folder
+with lock_folder(sys.argv[1]):
     print("in", flush=True)
     time.sleep(20)
 """
@@ -19,7 +19,7 @@ with alone(sys.argv[1]):
 
 def test_a_file_appears_whole(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text("1")
         assert temporary.suffix == ".txt"
         assert not path.exists()
@@ -32,7 +32,7 @@ def test_a_failure_leaves_what_stood_there(tmp_path):
     path.write_text("old")
 
     def fail_half_way() -> None:
-        with replacing(path) as temporary:
+        with replace_file(path) as temporary:
             temporary.write_text("new")
             raise RuntimeError("half way")
 
@@ -44,7 +44,7 @@ def test_a_failure_leaves_what_stood_there(tmp_path):
 
 def test_what_the_file_system_refuses_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="can't be written"), replacing(tmp_path / "file" / "x"):
+    with pytest.raises(InputError, match="can't be written"), replace_file(tmp_path / "file" / "x"):
         pass
 
 
@@ -61,12 +61,12 @@ def test_safetensors_are_read_whole_or_refused(tmp_path):
 
 def test_a_folder_is_for_one_at_a_time(tmp_path):
     folder = tmp_path / "new"
-    with alone(folder):
+    with lock_folder(folder):
         taken = subprocess.run(
             [sys.executable, "-c", _ENTER, folder], capture_output=True, text=True
         )
         assert f"another process works in {folder}: only one may" in taken.stderr
-    with alone(folder):
+    with lock_folder(folder):
         pass
 
 
@@ -75,8 +75,8 @@ def test_a_killed_process_leaves_its_folder_to_others(tmp_path):
         [sys.executable, "-c", _ENTER, tmp_path], stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline()
-        with pytest.raises(InputError, match="another process"), alone(tmp_path):
+        with pytest.raises(InputError, match="another process"), lock_folder(tmp_path):
             pass
         other.kill()
-    with alone(tmp_path):
+    with lock_folder(tmp_path):
         pass

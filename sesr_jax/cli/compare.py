@@ -47,7 +47,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.compare import Case, finite, int8_cost, table
     from sesr_jax.data import source
     from sesr_jax.errors import InputError
-    from sesr_jax.files import replacing
+    from sesr_jax.files import replace_file
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import text_table
 
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> None:
     )
     print(text_table(*table(rows)))
     print(f"page and files: {args.out}")
-    with replacing(args.out / "scores.json") as temporary:
+    with replace_file(args.out / "scores.json") as temporary:
         content = [
             {"model": row.model, "form": row.form, **{s.data: finite(s.mean) for s in row.scores}}
             for row in rows

@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax import report
     from sesr_jax.compare import Measured, finite, measure, quality_page, short_names
     from sesr_jax.compare.page import header
-    from sesr_jax.files import replacing, writable
+    from sesr_jax.files import check_writable, replace_file
     from sesr_jax.metrics import find_protocol, native_protocol
     from sesr_jax.upscale import load_upscaler
 
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> None:
     upscalers = [load_upscaler(model) for model in args.model]
     protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
     for file in filter(None, (args.json, args.html)):
-        writable(file)
+        check_writable(file)
     scores = [measure(u, args.data, protocol) for u in upscalers]
     measured = [
         Measured(title=title, upscaler=u, scores=tuple(of_u))
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> None:
             for model, one in zip(args.model, measured, strict=True)
             for score in one.scores
         ]
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             content = {"protocol": protocol.name, "results": results}
             temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     if args.html:

@@ -69,7 +69,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
 
-    from sesr_jax.files import replacing
+    from sesr_jax.files import replace_file
     from sesr_jax.npu import advice, best_tiling, estimate, latency_page
     from sesr_jax.npu.compilers import compile_model
     from sesr_jax.npu.page import SUMMARY, Rated, summary_row
@@ -119,7 +119,7 @@ def run(argv: Sequence[str]) -> None:
             for target in targets:
                 print(f"\n{compile_model(model, target).to_text()}", end="")
     if args.csv:
-        with replacing(args.csv) as temporary:
+        with replace_file(args.csv) as temporary:
             temporary.write_text(rated[0].report.to_csv(), encoding="utf-8")
     if args.html:
         write(latency_page(rated), args.html)

@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> None:
 
     from sesr_jax.compare import entered, estimated, finite, given, leaderboard, measured
     from sesr_jax.errors import InputError
-    from sesr_jax.files import replacing
+    from sesr_jax.files import replace_file
     from sesr_jax.metrics import score
     from sesr_jax.report import text_table
     from sesr_jax.targets import find_target
@@ -70,5 +70,5 @@ def run(argv: Sequence[str]) -> None:
         for one in ours:
             points = score(one.psnr, one.milliseconds, args.edition)
             rows.append(dataclasses.asdict(one) | finite({"psnr": one.psnr, "score": points}))
-        with replacing(args.json) as temporary:
+        with replace_file(args.json) as temporary:
             temporary.write_text(json.dumps(rows, indent=2, allow_nan=False), encoding="utf-8")

@@ -17,7 +17,7 @@ from sesr_jax.compare.sets import Score, measure
 from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
-from sesr_jax.files import made
+from sesr_jax.files import make_folder
 from sesr_jax.metrics import drop, native_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import OBSERVERS
@@ -108,7 +108,7 @@ def int8_cost(
         raise InputError(
             f"{twice[0]} is given twice: rows are told apart by it; compare one at a time."
         )
-    folder = made(folder)
+    folder = make_folder(folder)
     rows: list[Row] = []
     for case in cases:
         anchor = tuple(_scores(from_network(case.network), data))

@@ -27,8 +27,8 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from sesr_jax.errors import InputError
-from sesr_jax.files import replacing, writable
+from sesr_jax.errors import InputError, MissingError
+from sesr_jax.files import check_writable, replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -252,7 +252,7 @@ def write_image(
     picture = Image.fromarray(image)
     if alpha is not None:
         picture.putalpha(Image.fromarray(alpha))
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         try:
             picture.save(temporary, kind, **options)
         except ValueError as error:  # a size that the format cannot hold, for one
@@ -274,7 +274,7 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
             f"{path} would be {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
             "write a .png or .tif."
         )
-    writable(path)
+    check_writable(path)
 
 
 def output_format(path: str | os.PathLike[str]) -> str:
@@ -297,11 +297,11 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         recursive: look into the folders inside as well, except hidden ones.
 
     Raises:
-        InputError: the folder is missing or holds no image.
+        MissingError: the folder is missing or holds no image.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; check the path")
+        raise MissingError(f"{folder} is not a folder; check the path")
     paths = sorted(
         path
         for path in (folder.rglob("*") if recursive else folder.iterdir())
@@ -310,7 +310,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         and path.is_file()
     )
     if not paths:
-        raise InputError(
+        raise MissingError(
             f"{folder} holds no image; put files that end in {', '.join(FORMATS)} there"
         )
     return paths

@@ -22,7 +22,7 @@ import numpy as np
 
 from sesr_jax.data import resize
 from sesr_jax.data.images import image_size, list_images, read_image
-from sesr_jax.errors import InputError, look_up
+from sesr_jax.errors import InputError, MissingError, look_up
 
 # No scene is in both: the right view of the motorcycle, for one, is left out.
 _EMBEDDED = {
@@ -173,13 +173,13 @@ def tfds(spec: str) -> TfdsSource:
         skip = tensorflow_datasets.decode.SkipDecoding()
         examples = builder.as_data_source(split or "train", decoders=dict.fromkeys(features, skip))
     except ImportError as error:
-        raise InputError(
+        raise MissingError(
             f"data sets of TFDS need tensorflow-datasets and TensorFlow ({error}); run "
             'pip install "sesr_jax[tfds]"'
         ) from error
     except Exception as error:  # TFDS and its downloads raise nearly anything
         reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(
+        raise MissingError(
             f"TFDS does not give {spec!r} ({reason}); check the name and the split, or the network."
         ) from error
     if not {"hr", "image"} & set(features):
@@ -263,7 +263,7 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     files = look_up("embedded split", split, _EMBEDDED)
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
-        raise InputError(
+        raise MissingError(
             "the embedded photos come with scikit-image, which is not installed; "
             'run pip install "sesr_jax[demo]"'
         )

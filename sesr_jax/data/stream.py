@@ -26,7 +26,7 @@ from sesr_jax.data.colour import grey_to_rgb
 from sesr_jax.data.layout import deal, lay_out
 from sesr_jax.data.pool import apply_symmetries, draw
 from sesr_jax.data.sources import ImageSet
-from sesr_jax.errors import needs
+from sesr_jax.errors import require_extra
 
 _THREADS = 16
 
@@ -136,7 +136,9 @@ class Stream:
         Raises:
           InputError: Grain is not installed, or a picture cannot be read.
         """
-        with needs("grain", "training on images that take more than config.data.device_bytes"):
+        with require_extra(
+            "grain", "training on images that take more than config.data.device_bytes"
+        ):
             import grain
         size, devices = batch // part[1], jax.local_device_count()
         reader: Any = _Reader(self, seed, batch, size, part[0] * size, steps.stop)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.litert import TFLiteModel
 from sesr_jax.graph import Graph, resized
 from sesr_jax.quant import Ranges, integer
@@ -59,7 +59,7 @@ def prove_codes(
     small = graph if shape == graph.input_shape else resized(graph, shape)
     try:
         found, twin = _run(model, codes), False
-    except InputError:
+    except UnsupportedError:
         model, twin = convert(shape), True
         found = _run(model, codes)
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sesr_jax.errors import InputError, needs
+from sesr_jax.errors import InputError, require_extra
 
 Source: TypeAlias = bytes | str | os.PathLike[str]
 """A TFLite file's content, or its path."""
@@ -77,7 +77,7 @@ def tflite_schema() -> Any:
     Raises:
       InputError: they are not installed.
     """
-    with needs("export", "reading and writing TFLite files"):
+    with require_extra("export", "reading and writing TFLite files"):
         from ai_edge_litert import schema_py_generated
     return schema_py_generated
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.flatbuffer import Source, content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
 from sesr_jax.reparam.cost import photo_like
@@ -103,7 +103,7 @@ def replays(
         from_here = kernels == pair["about"]["kernels"]
         try:
             model = TFLiteModel(source, kernels=kernels)
-        except InputError as error:
+        except UnsupportedError as error:
             if from_here:
                 raise
             results.append(Replay(kernels=kernels, golden=False, failure=str(error)))

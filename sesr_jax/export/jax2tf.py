@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from sesr_jax import ops
-from sesr_jax.errors import InputError, needs
+from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, points
@@ -34,7 +34,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
       InputError: the converter fails.
     """
     quiet_tensorflow()
-    with needs("export", "the converter jax2tf"):
+    with require_extra("export", "the converter jax2tf"):
         import tensorflow as tf
         from tensorflow.lite.python.convert_phase import ConverterError
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sesr_jax.errors import InputError, needs
+from sesr_jax.errors import InputError, UnsupportedError, require_extra
 from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata, tflite_schema
 from sesr_jax.graph import move_pixels, told_blocks
 
@@ -84,9 +84,10 @@ class TFLiteModel:
           keep_tensors: whether a run leaves all of its tensors in memory, for `tensors`.
 
         Raises:
-          InputError: there is no such file, or LiteRT cannot load it.
+          InputError: there is no such file, or it maps no image.
+          UnsupportedError: LiteRT cannot load it by these kernels.
         """
-        with needs("export", "running TFLite files"):
+        with require_extra("export", "running TFLite files"):
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self._content = data = content(source)
@@ -100,7 +101,7 @@ class TFLiteModel:
             )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise InputError(
+            raise UnsupportedError(
                 f"LiteRT cannot load the model: {_line(error)}; export it again."
             ) from error
         edges = (self._interpreter.get_input_details(), self._interpreter.get_output_details())
@@ -150,7 +151,7 @@ class TFLiteModel:
         """The file's own output for its own input, of the types and layout that it has: no more done.
 
         Raises:
-          InputError: `x` has a size that this file cannot take.
+          UnsupportedError: `x` has a size that this file cannot take.
         """
         self._resize(x.shape)
         source, target = self._details()
@@ -193,7 +194,7 @@ class TFLiteModel:
         if found != expected:
             self._interpreter.resize_tensor_input(source["index"], self.input_shape)
             self._interpreter.allocate_tensors()
-            raise InputError(
+            raise UnsupportedError(
                 f"the model cannot run at {h}×{w}: an operator in it is bound to the exported "
                 f"{exported_h}×{exported_w}; export it at that size."
             )

@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax import __version__
-from sesr_jax.errors import InputError, needs
+from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.checks import check_graph
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.ops import Padding
 from sesr_jax.quant import INT8, Ranges, Scheme, affine, points, validate
@@ -93,7 +93,7 @@ def export_onnx(
     for key, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
         model.metadata_props.add(key=key, value=text)
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
 
@@ -114,7 +114,7 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
     check_graph(graph, CALLS, "ONNX")
     if ranges is not None:
         validate(graph, ranges, scheme)
-    with needs("export", "writing ONNX files"):
+    with require_extra("export", "writing ONNX files"):
         import onnx
 
     writer = _Writer(graph, ranges or {}, scheme if weights_alone or ranges is not None else None)

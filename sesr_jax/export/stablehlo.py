@@ -21,7 +21,7 @@ import numpy as np
 from jax import export
 
 from sesr_jax import ops
-from sesr_jax.errors import needs
+from sesr_jax.errors import require_extra
 from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
@@ -186,7 +186,7 @@ _OPERATORS: dict[str, Callable[..., jax.Array]] = {
 def _converted(module: str) -> bytes:
     """The TFLite model of a StableHLO module in text."""
     quiet_tensorflow()  # parts of it are in there
-    with needs("export", "the converter litert"):
+    with require_extra("export", "the converter litert"):
         from litert_converter.mlir import ir, passmanager
         from litert_converter.mlir._mlir_libs import converter_api_ext as api
     context = ir.Context()

@@ -24,7 +24,7 @@ from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewritten
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.graph import Graph, host_blocks, resized
 from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
@@ -75,7 +75,7 @@ def export_tflite(
     with contextlib.ExitStack() as pending:
         for where, model in models.items():
             golden, temporary = (
-                pending.enter_context(replacing(file)) for file in (golden_path(where), where)
+                pending.enter_context(replace_file(file)) for file in (golden_path(where), where)
             )
             temporary.write_bytes(model)
             if accept is not None:

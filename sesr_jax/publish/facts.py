@@ -26,9 +26,9 @@ import ml_collections
 from sesr_jax import __version__, report
 from sesr_jax.compare import Case, int8_files, measure
 from sesr_jax.data import source
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
-from sesr_jax.files import made, replacing
+from sesr_jax.files import make_folder, replace_file
 from sesr_jax.graph import cost, in_shapes
 from sesr_jax.metrics import RGB8, native_protocol
 from sesr_jax.models import VARIANTS
@@ -80,7 +80,7 @@ def publish(
             f"{run} trained {network.title}, which is not the zoo's {name}; give it its own name by --name."
         )
     name = f"{name}_x{network.scale}"
-    folder = made(folder)
+    folder = make_folder(folder)
     # Before anything is measured, and all of that before anything is written.
     for images in (*data, calibrate):
         source(images, network.scale)
@@ -114,10 +114,10 @@ def publish(
         },
         "figures": figures,
     }
-    with replacing(folder / f"{name}.json") as temporary:
+    with replace_file(folder / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
     report.write_svg(curve(facts), folder / f"{name}.svg")
-    with replacing(folder / f"{name}.md") as temporary:
+    with replace_file(folder / f"{name}.md") as temporary:
         temporary.write_text(card(facts), "utf-8")
     return facts
 
@@ -228,7 +228,7 @@ def _sets(specs: Sequence[str] | dict[str, None], most: int | None = None) -> di
     for spec in specs:
         try:
             pictures = source(spec)[:most]
-        except InputError:
+        except MissingError:
             counts[_name(spec)] = None
             continue
         for name in map(pictures.name, range(len(pictures))):

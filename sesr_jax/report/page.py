@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from sesr_jax.errors import InputError, needs
-from sesr_jax.files import replacing
+from sesr_jax.errors import InputError, require_extra
+from sesr_jax.files import replace_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
       InputError: as `html`, or the file cannot be written.
     """
     text = html(page)
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(text, "utf-8")
 
 
@@ -180,7 +180,7 @@ def write_svg(plot: Plot, path: str | os.PathLike[str]) -> None:
       InputError: as `html`, or the file cannot be written.
     """
     svg = _drawn(lambda axes: _lines(axes, plot), 3.1)
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(svg.replace(_INK, "#808890").replace(_RULE, "#80889060"), "utf-8")
 
 
@@ -384,7 +384,7 @@ def _svg(draw: Callable[[Any], None], height: float, label: str) -> str:
 
 def _drawn(draw: Callable[[Any], None], height: float) -> str:
     """What `draw` puts on Matplotlib's axes, as an SVG file in which `_INK` and `_RULE` are to replace."""
-    with needs("demo", "plots"):
+    with require_extra("demo", "plots"):
         import matplotlib as mpl
         from matplotlib.figure import Figure
 

@@ -28,7 +28,7 @@ from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
-from sesr_jax.files import alone, replacing
+from sesr_jax.files import lock_folder, replace_file
 from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models import create, network
@@ -104,7 +104,7 @@ def ablate(
             "one stage; remove them."
         )
     options = {name: _options(config, name) for name in config.conditions}
-    with alone(folder):
+    with lock_folder(folder):
         return _ablate(config, options, pathlib.Path(folder), say)
 
 
@@ -247,7 +247,7 @@ def _held(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def _write(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
     content = {"config": _held(config), "result": dataclasses.asdict(result)}
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 

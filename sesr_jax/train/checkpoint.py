@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError
-from sesr_jax.files import replacing
+from sesr_jax.files import replace_file
 from sesr_jax.models import network
 from sesr_jax.train import processes
 from sesr_jax.train.config import base, completed
@@ -155,7 +155,7 @@ def note_hardware(run: str | os.PathLike[str]) -> None:
 
 
 def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 

@@ -148,7 +148,7 @@ def _correlate_packed(x: jax.Array, kernel: jax.Array, padding: Sides) -> jax.Ar
     )
 
     def cost(pixels: int) -> float:
-        """Returns the cost of one output pixel: patches gathered times (their products plus the gathering)."""
+        """Returns the cost of one output pixel: patches times (their products plus their gathering)."""
         products = -(-features * pixels // _LANES)
         return (kw + pixels - 1) / pixels * (products + max(1, 4 / inputs))
 

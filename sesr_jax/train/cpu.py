@@ -9,7 +9,7 @@
   In the mode "collapsed" the parameters are collapsed once, and the gradient of their kernels, summed over
   the chunks, goes back through the collapse once: a chunk costs convolutions alone. The sums are in another
   order than those of a whole batch. A step that measures its batch (statistics, ranges) takes it whole.
-- **The host loops over steps** where a convolution would be slow in a loop on the device (`is_fast_in_loops`).
+- **The host loops over steps** where a convolution would be slow in a loop (`is_fast_in_loops`).
 - **Several seeds run one after another** (`runs_together`).
 """
 
@@ -49,7 +49,7 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
     def compute_whole(
         variables: Any, lr: jax.Array, hr: jax.Array, phase: Phase
     ) -> tuple[tuple[jax.Array, Seen], Any]:
-        loss = with_fast_convolutions(lambda *args: objective(*args, phase))
+        loss = with_fast_convolutions(lambda v, x, y: objective(v, x, y, phase))
         return jax.value_and_grad(loss, has_aux=True)(variables, lr, hr)
 
     def compute(
@@ -73,7 +73,8 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
             return compute_whole(variables, lr, hr, phase)
 
         def add(total: Any, crops: Any) -> tuple[Any, None]:
-            (loss, _), grads = compute_whole(kernels, *crops, phase)
+            low, high = crops
+            (loss, _), grads = compute_whole(kernels, low, high, phase)
             return jax.tree.map(jnp.add, total, (loss, grads)), None
 
         start: Any = jnp.zeros(()), jax.tree.map(jnp.zeros_like, kernels)

@@ -31,7 +31,7 @@ from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes
 from sesr_jax.errors import InputError, Stopped
-from sesr_jax.files import alone
+from sesr_jax.files import lock_folder
 from sesr_jax.graph import extent, trace
 from sesr_jax.metrics.evaluate import evaluate, mean
 from sesr_jax.metrics.protocol import native_protocol
@@ -114,7 +114,7 @@ def train(
         )
 
     def begin() -> None:
-        held.enter_context(alone(run))
+        held.enter_context(lock_folder(run))
         checkpoint.claim(run, config)
 
     def finish() -> None:

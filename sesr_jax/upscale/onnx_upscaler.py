@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, needs
+from sesr_jax.errors import InputError, require_extra
 from sesr_jax.graph import (
     Distances,
     Step,
@@ -64,7 +64,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"no such file: {os.fspath(path)}; name an .onnx file.")
-    with needs("export", f"running {os.fspath(path)}"):
+    with require_extra("export", f"running {os.fspath(path)}"):
         import onnx
         import onnxruntime
 

@@ -8,7 +8,7 @@ import pathlib
 
 from sesr_jax.data import check_output, list_images, read_photo, write_image
 from sesr_jax.errors import InputError
-from sesr_jax.files import distinct
+from sesr_jax.files import check_distinct
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import Tile, Upscaler, bicubic, upscale_photo
 
@@ -37,7 +37,7 @@ def upscale_picture(
       InputError: `source` cannot be read, `target` cannot be written or is `source`, or the tile is too
         small for the network.
     """
-    distinct(source, target)
+    check_distinct(source, target)
     photo = read_photo(source)
     height, width = (upscaler.scale * n for n in photo.pixels.shape[:2])
     check_output(target, (height, width))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, needs
-from sesr_jax.files import distinct, replacing
+from sesr_jax.errors import InputError, require_extra
+from sesr_jax.files import check_distinct, replace_file
 from sesr_jax.upscale.frames import BITS, matrix_and_range, pixel_format, upscale_frame
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import Tile, Upscaler
@@ -89,14 +89,14 @@ def upscale_video(
         the tile is too small for the network's halo.
     """
     codec = video_codec(target_path)
-    distinct(source_path, target_path)
+    check_distinct(source_path, target_path)
     av = _pyav()
     first, total = _survey(av, source_path)
     size = (first.height, first.width)
     frames, pts = 0, 0
     with (
         _opened(av, source_path) as (source, stream),
-        replacing(target_path) as temporary,
+        replace_file(target_path) as temporary,
         _writing(av, target_path),
         av.open(os.path.abspath(temporary), "w") as target,
     ):
@@ -143,7 +143,7 @@ def video_codec(path: str | os.PathLike[str]) -> str:
 
 
 def _pyav() -> Any:
-    with needs("video", "reading and writing videos"):
+    with require_extra("video", "reading and writing videos"):
         import av
     return av
 
@@ -250,7 +250,7 @@ def _rate(stream: Any) -> Any:
 
 @contextlib.contextmanager
 def _writing(av: Any, path: str | os.PathLike[str]) -> Iterator[None]:
-    """FFmpeg's refusals to write as `InputError`s; those of the file system are left to `replacing`."""
+    """FFmpeg's refusals to write as `InputError`s; those of the file system are left to `replace_file`."""
     try:
         yield
     except av.FFmpegError as error:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from export_samples import Export
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export import (
     KERNELS,
     Options,
@@ -91,7 +91,7 @@ def test_a_kernel_set_that_cannot_run_the_file_says_why(
 
     def refusing(self: TFLiteModel, source: pathlib.Path, *, kernels: str = "XNNPACK") -> None:
         if kernels == "reference":
-            raise InputError("no such kernel")
+            raise UnsupportedError("no such kernel")
         init(self, source, kernels=kernels)  # type: ignore[arg-type]
 
     monkeypatch.setattr(TFLiteModel, "__init__", refusing)

@@ -13,7 +13,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.errors import InputError
-from sesr_jax.files import alone
+from sesr_jax.files import lock_folder
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.models import network
 from sesr_jax.recipes import read_config
@@ -108,7 +108,7 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     again = ablate(config, tmp_path, lambda _: None)
     assert again["dense"] == results["dense"]
 
-    with alone(tmp_path), pytest.raises(InputError, match="another process works in"):
+    with lock_folder(tmp_path), pytest.raises(InputError, match="another process works in"):
         ablate(config, tmp_path)
     config.optim.lr = 0.1
     with pytest.raises(InputError, match="of another config"):
