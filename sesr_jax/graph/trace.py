@@ -155,7 +155,7 @@ class _Tracer:
         key = (
             equation.primitive,
             *(
-                (atom.val, str(atom.aval)) if isinstance(atom, jax_core.Literal) else id(value)
+                (value.tobytes(), str(atom.aval)) if isinstance(atom, jax_core.Literal) else id(value)
                 for atom, value in pairs
             ),
         )
