@@ -48,7 +48,7 @@ def trace(
     closed = jax.make_jaxpr(module.apply)(variables, image)
     # A trained number is no number that the model spells out, which is a NumPy array.
     leaves = [leaf if np.ndim(leaf) else jnp.asarray(leaf) for leaf in jax.tree.leaves(variables)]
-    tracer = _Tracer(leaves)
+    tracer = _Tracer()
     known = [*leaves, INPUT]
     outputs = tracer.run(closed.jaxpr, closed.consts, known)
     if len(outputs) != 1:
@@ -85,10 +85,9 @@ class _Tracer:
     ones by their identity, collapsed or not.
     """
 
-    def __init__(self, parameters: Sequence[Any]) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._names: Counter[str] = Counter()
-        self._trained = {id(parameter) for parameter in parameters}
         self._known: dict[Any, list[tuple[dict[str, Any], Sequence[Any], Sequence[Any]]]] = {}
 
     def run(
@@ -139,15 +138,10 @@ class _Tracer:
         self._names[base] += 1
         count = self._names[base]
         name = base if count == 1 else f"{base}_{count}"
-        args = tuple(map(self._spelled, inputs))
+        args = tuple(inputs)
         shape = tuple(equation.outvars[0].aval.shape)
         self.nodes.append(Node(name=name, op=op, args=args, attrs=attrs, shape=shape))
         return name
-
-    def _spelled(self, arg: Arg) -> Arg:
-        """`arg`, as a NumPy array where it is a number that depends on no parameter."""
-        trained = isinstance(arg, str) or arg.ndim or id(arg) in self._trained
-        return arg if trained or isinstance(arg, jax.core.Tracer) else np.asarray(arg)
 
     def _evaluate(self, jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         """The outputs of an equation whose inputs are known: those of before where it was met before."""
@@ -155,7 +149,9 @@ class _Tracer:
         key = (
             equation.primitive,
             *(
-                (value.tobytes(), str(atom.aval)) if isinstance(atom, jax_core.Literal) else id(value)
+                (value.tobytes(), str(atom.aval))
+                if isinstance(atom, jax_core.Literal)
+                else id(value)
                 for atom, value in pairs
             ),
         )
@@ -163,8 +159,6 @@ class _Tracer:
             if _are_same(params, equation.params):
                 return outputs
         outputs = _compute(jaxpr, equation, inputs)
-        if any(id(value) in self._trained for value in inputs):
-            self._trained.update(map(id, outputs))
         self._known[key].append((equation.params, inputs, outputs))  # which keeps their identities
         return outputs
 
