@@ -61,10 +61,13 @@ def cases(seed: int) -> dict[str, Function]:
     slopes = channels(-0.5, -0.1)
     return {
         "add": lambda x: ops.add(x, shift),
+        "average_pool": lambda x: ops.average_pool(x, window=(3, 3), strides=(2, 2)),
+        "channel_shuffle": lambda x: ops.channel_shuffle(x, groups=2),
         "clip": lambda x: ops.clip(ops.add(x, shift), low=0.2, high=0.7),
         "concat": lambda x: ops.concat(x, ops.sigmoid(x)),
         "conv2d": lambda x: ops.conv2d(x, kernel(3, 3), grey),
         "conv2d, depthwise": lambda x: ops.conv2d(x, kernel(3, 3, 1), grey, groups=_CHANNELS),
+        "conv2d, dilated": lambda x: ops.conv2d(x, kernel(3, 3), grey, dilation=(2, 2)),
         "conv2d, grouped": lambda x: ops.conv2d(x, kernel(3, 3, 4), grey, groups=_CHANNELS // 4),
         "conv2d_transpose": lambda x: ops.conv2d_transpose(
             x, kernel(9, 9) * 2, grey, strides=(2, 2)
@@ -76,12 +79,19 @@ def cases(seed: int) -> dict[str, Function]:
         "mul": lambda x: ops.mul(x, gain),
         "prelu": lambda x: ops.prelu(ops.add(x, -0.5), slopes),
         "relu": lambda x: ops.relu(ops.leaky_relu(ops.add(x, shift), slope=0.1)),
+        "resize_like, bilinear": lambda x: ops.resize_like(
+            ops.average_pool(x, window=(7, 7), strides=(3, 3)), x
+        ),
+        "resize_like, nearest": lambda x: ops.resize_like(
+            ops.average_pool(x, window=(7, 7), strides=(3, 3)), x, method="nearest"
+        ),
         "resize, bilinear ×2": lambda x: ops.resize(x, scale=2, method="bilinear"),
         "resize, bilinear ×3": lambda x: ops.resize(x, scale=3, method="bilinear"),
         "resize, nearest": lambda x: ops.resize(x, scale=2, method="nearest"),
         "sigmoid": lambda x: ops.sigmoid(ops.leaky_relu(ops.add(x, -0.5), slope=4.0)),
         "slice": lambda x: ops.slice(x, begin=(0, 1, 2, 1), size=(-1, -1, -1, 3)),
         "space_to_depth": lambda x: ops.space_to_depth(x, block=2),
+        "tanh": ops.tanh,
     }
 
 

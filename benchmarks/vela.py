@@ -109,7 +109,7 @@ def _chain(size: tuple[int, int], layers: Sequence[tuple[int, int, int]]) -> Gra
     last = "input"
     for i, (k, inputs, outputs) in enumerate(layers):
         kernel = rng.normal(0, 0.1, (k, k, inputs, outputs)).astype(np.float32)
-        attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1}
+        attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1, "dilation": (1, 1)}
         shape = (1, *size, outputs)
         names = [f"conv_{i}", f"relu_{i}"]
         nodes.append(

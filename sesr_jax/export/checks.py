@@ -19,6 +19,7 @@ from sesr_jax.graph import Graph
 ALLOWED_OPS = frozenset(
     {
         "ADD",
+        "AVERAGE_POOL_2D",
         "CONCATENATION",
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
@@ -42,6 +43,7 @@ ALLOWED_OPS = frozenset(
         "RESIZE_NEAREST_NEIGHBOR",
         "SLICE",
         "SPACE_TO_DEPTH",
+        "TANH",
         "TRANSPOSE",
         "TRANSPOSE_CONV",
     }

@@ -119,7 +119,8 @@ def _conv2d_transpose(node: Node, x: Tensor) -> Tensor:
 
     kernel, *bias = (np.asarray(parameter, np.float32) for parameter in node.parameters)
     mirrored = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    y = tf.nn.conv2d_transpose(x, mirrored, node.shape, node.attrs["strides"], "SAME")
+    strides, padding = node.attrs["strides"], node.attrs["padding"]
+    y = tf.nn.conv2d_transpose(x, mirrored, node.shape, strides, padding)
     return tf.nn.bias_add(y, bias[0]) if bias else y
 
 
@@ -133,6 +134,15 @@ def _depth_to_space(node: Node, x: Tensor) -> Tensor:
     n, height, width, channels = x.shape
     rows = tf.reshape(x, (n * height, width, block, channels // block))
     return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), node.shape)
+
+
+def _channel_shuffle(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    n, height, width, channels = x.shape
+    groups = node.attrs["groups"]
+    rows = tf.reshape(x, (n * height, width, groups, channels // groups))
+    return tf.reshape(tf.transpose(rows, (0, 1, 3, 2)), node.shape)
 
 
 def _space_to_depth(node: Node, x: Tensor) -> Tensor:
@@ -153,7 +163,14 @@ def _mean(node: Node, x: Tensor) -> Tensor:
     return tf.reduce_mean(x, node.attrs["axes"], keepdims=True)
 
 
-def _resize(node: Node, x: Tensor) -> Tensor:
+def _average_pool(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    window, strides = node.attrs["window"], node.attrs["strides"]
+    return tf.nn.avg_pool2d(x, window, strides, node.attrs["padding"])
+
+
+def _resize(node: Node, x: Tensor, *_: Tensor) -> Tensor:
     import tensorflow as tf
 
     return tf.image.resize(x, node.shape[1:3], node.attrs["method"])
@@ -163,6 +180,8 @@ Piece: TypeAlias = Callable[..., Tensor]
 
 PIECES: dict[str, Piece] = {
     "add": _from_jax,
+    "average_pool": _average_pool,
+    "channel_shuffle": _channel_shuffle,
     "clip": _from_jax,
     "concat": _from_jax,
     "conv2d": _from_jax,
@@ -175,8 +194,10 @@ PIECES: dict[str, Piece] = {
     "prelu": _prelu,
     "relu": _from_jax,
     "resize": _resize,
+    "resize_like": _resize,
     "sigmoid": _from_jax,
     "slice": _from_jax,
     "space_to_depth": _space_to_depth,
+    "tanh": _from_jax,
 }
 """By op, the TF piece: the node and its input tensors to its output tensor."""

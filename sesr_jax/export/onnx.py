@@ -47,6 +47,24 @@ Args: TypeAlias = Mapping[str, str | np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Computed:
+    """A value that an operator computes for a setting, such as a size.
+
+    Attributes:
+      op_type: the operator's name, e.g. "Shape".
+      args: its inputs: tensors of the Graph by name, or such values again.
+      attrs: its attributes.
+    """
+
+    op_type: str
+    args: Sequence["str | Computed"]
+    attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Setting: TypeAlias = npt.ArrayLike | Computed | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Call:
     """One ONNX operator.
 
@@ -60,7 +78,7 @@ class Call:
 
     op_type: str
     args: Args
-    settings: Mapping[str, npt.ArrayLike | None] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
     attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     channel_axis: int = 0
 
@@ -175,8 +193,7 @@ class _Writer:
             for role, arg in call.args.items()
         ]
         inputs += [
-            "" if value is None else self._constant(f"{node.name}/{role}", value)
-            for role, value in call.settings.items()
+            self._setting(f"{node.name}/{role}", value) for role, value in call.settings.items()
         ]
         quantised = node.name in self._affine
         output = f"{node.name}/float" if quantised else node.name
@@ -215,6 +232,18 @@ class _Writer:
     def _dequantise(self, name: str, meaning: list[str], output: str, **attrs: Any) -> None:
         inputs = [f"{name}/codes", *meaning]
         self._add(f"{name}/dequantise", "DequantizeLinear", inputs, output, **attrs)
+
+    def _setting(self, name: str, value: Setting) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, Computed):
+            return self._constant(name, value)
+        inputs = [
+            self._names[arg] if isinstance(arg, str) else self._setting(f"{name}/{i}", arg)
+            for i, arg in enumerate(value.args)
+        ]
+        self._add(name, value.op_type, inputs, name, **value.attrs)
+        return name
 
     def _constant(self, name: str, value: npt.ArrayLike) -> str:
         import onnx
@@ -270,14 +299,15 @@ def _kernel_scale(call: Call, input_scale: float) -> np.ndarray:
 
 def _conv2d(node: Node) -> Call:
     kernel, *bias = map(_array, node.parameters)
-    strides = node.attrs["strides"]
+    strides, dilation = node.attrs["strides"], node.attrs["dilation"]
     return Call(
         op_type="Conv",
         args=_with_kernel(node, kernel.transpose(3, 2, 0, 1), bias),
         attrs={
             "strides": strides,
             "group": node.attrs["groups"],
-            **_padding(node.attrs["padding"], kernel.shape[:2], strides),
+            **({"dilations": dilation} if dilation != (1, 1) else {}),
+            **_padding(node.attrs["padding"], _extent(kernel, dilation), strides),
         },
     )
 
@@ -287,8 +317,9 @@ def _conv2d_transpose(node: Node) -> Call:
     kernel, *bias = map(_array, node.parameters)
     strides = node.attrs["strides"]
     extra = [size - stride for size, stride in zip(kernel.shape[:2], strides, strict=True)]
-    begin = [max(n, 0) // 2 for n in extra]
-    end = [max(n, 0) - cut for n, cut in zip(extra, begin, strict=True)]
+    surplus = [max(n, 0) if node.attrs["padding"] == "SAME" else 0 for n in extra]
+    begin = [n // 2 for n in surplus]
+    end = [n - cut for n, cut in zip(surplus, begin, strict=True)]
     return Call(
         op_type="ConvTranspose",
         args=_with_kernel(node, kernel[::-1, ::-1].transpose(2, 3, 0, 1), bias),
@@ -304,6 +335,11 @@ def _conv2d_transpose(node: Node) -> Call:
 def _with_kernel(node: Node, kernel: np.ndarray, bias: Sequence[np.ndarray]) -> Args:
     (x,) = node.inputs
     return {"x": x, "kernel": kernel} | ({"bias": bias[0]} if bias else {})
+
+
+def _extent(kernel: np.ndarray, dilation: Sequence[int]) -> list[int]:
+    """The rows and columns that a kernel spans."""
+    return [(n - 1) * apart + 1 for n, apart in zip(kernel.shape[:2], dilation, strict=True)]
 
 
 def _padding(padding: Padding, window: Sequence[int], strides: Sequence[int]) -> dict[str, Any]:
@@ -330,7 +366,8 @@ def _clip(node: Node) -> Call:
 
 def _slice(node: Node) -> Call:
     begin, size = (np.asarray(node.attrs[key], np.int64)[list(_NCHW)] for key in ("begin", "size"))
-    end = np.where(size == -1, np.iinfo(np.int64).max, begin + size)
+    from_end = np.where(size == -1, np.iinfo(np.int64).max, size + 1)
+    end = np.where(size < 0, from_end, begin + size)
     return _call("Slice", node, settings={"begin": begin, "end": end})
 
 
@@ -347,10 +384,37 @@ def _resize(node: Node) -> Call:
     )
 
 
-def _max_pool(node: Node) -> Call:
+def _resize_like(node: Node) -> Call:
+    x, like = node.inputs
+    sizes = Computed(
+        op_type="Concat",
+        args=(
+            Computed(op_type="Shape", args=(x,), attrs={"end": 2}),
+            Computed(op_type="Shape", args=(like,), attrs={"start": 2}),
+        ),
+        attrs={"axis": 0},
+    )
+    nearest = node.attrs["method"] == "nearest"
+    return Call(
+        op_type="Resize",
+        args={"x": x},
+        settings={"roi": None, "scales": None, "sizes": sizes},
+        attrs={"mode": "nearest" if nearest else "linear"}
+        | {"coordinate_transformation_mode": "half_pixel"}
+        | ({"nearest_mode": "round_prefer_ceil"} if nearest else {}),
+    )
+
+
+def _channel_shuffle(node: Node) -> Call:
+    """A choice of channels, since a reshaping would have to know the image's size."""
+    channels = np.arange(node.shape[-1]).reshape(node.attrs["groups"], -1).T.ravel()
+    return _call("Gather", node, settings={"channels": channels}, axis=1)
+
+
+def _pool(op_type: str, node: Node) -> Call:
     window, strides = node.attrs["window"], node.attrs["strides"]
     padding = _padding(node.attrs["padding"], window, strides)
-    return _call("MaxPool", node, kernel_shape=window, strides=strides, **padding)
+    return _call(op_type, node, kernel_shape=window, strides=strides, **padding)
 
 
 def _mean(node: Node) -> Call:
@@ -381,6 +445,8 @@ def _array(value: Arg) -> np.ndarray:
 
 CALLS: dict[str, Callable[[Node], Call]] = {
     "add": functools.partial(_call, "Add"),
+    "average_pool": functools.partial(_pool, "AveragePool"),
+    "channel_shuffle": _channel_shuffle,
     "clip": _clip,
     "concat": lambda node: _call("Concat", node, axis=1),
     "conv2d": _conv2d,
@@ -389,14 +455,16 @@ CALLS: dict[str, Callable[[Node], Call]] = {
         "DepthToSpace", node, blocksize=node.attrs["block"], mode="DCR"
     ),
     "leaky_relu": lambda node: _call("LeakyRelu", node, alpha=node.attrs["slope"]),
-    "max_pool": _max_pool,
+    "max_pool": functools.partial(_pool, "MaxPool"),
     "mean": _mean,
     "mul": functools.partial(_call, "Mul"),
     "prelu": _prelu,
     "relu": functools.partial(_call, "Relu"),
     "resize": _resize,
+    "resize_like": _resize_like,
     "sigmoid": functools.partial(_call, "Sigmoid"),
     "slice": _slice,
     "space_to_depth": lambda node: _call("SpaceToDepth", node, blocksize=node.attrs["block"]),
+    "tanh": functools.partial(_call, "Tanh"),
 }
 """By op, the ONNX operator that computes a node."""

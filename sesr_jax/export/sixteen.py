@@ -102,7 +102,7 @@ def _depthwise(
     channels: int,
     shape: tuple[int, ...],
 ) -> Node:
-    attrs = {"strides": (1, 1), "padding": "SAME", "groups": channels}
+    attrs = {"strides": (1, 1), "padding": "SAME", "groups": channels, "dilation": (1, 1)}
     args = (source, kernel[None, None, None], *bias)
     return Node(name=name, op="conv2d", args=args, attrs=attrs, shape=shape)
 

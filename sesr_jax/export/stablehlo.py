@@ -141,7 +141,7 @@ def _conv2d_transpose(node: Node, x: jax.Array, kernel: jax.Array, *bias: jax.Ar
         "transpose_conv",
         node,
         *(size, kernel, x, *(bias or (jnp.zeros(node.shape[-1]),))),
-        padding="SAME",
+        padding=node.attrs["padding"],
         stride_h=np.int32(down),
         stride_w=np.int32(right),
         fused_activation_function="NONE",
@@ -165,7 +165,29 @@ def _prelu(node: Node, x: jax.Array, slope: jax.Array) -> jax.Array:
     return _operator("prelu", node, x, slope)
 
 
-def _resize(node: Node, x: jax.Array) -> jax.Array:
+def _channel_shuffle(node: Node, x: jax.Array) -> jax.Array:
+    n, height, width, channels = x.shape
+    groups = node.attrs["groups"]
+    rows = x.reshape(n * height, width, groups, channels // groups)
+    return rows.transpose(0, 1, 3, 2).reshape(node.shape)
+
+
+def _average_pool(node: Node, x: jax.Array) -> jax.Array:
+    (height, width), (down, right) = node.attrs["window"], node.attrs["strides"]
+    return _operator(
+        "average_pool_2d",
+        node,
+        x,
+        filter_height=np.int32(height),
+        filter_width=np.int32(width),
+        padding=node.attrs["padding"],
+        stride_h=np.int32(down),
+        stride_w=np.int32(right),
+        fused_activation_function="NONE",
+    )
+
+
+def _resize(node: Node, x: jax.Array, *_: jax.Array) -> jax.Array:
     names = {"nearest": "resize_nearest_neighbor", "bilinear": "resize_bilinear"}
     size = jnp.asarray(node.shape[1:3], jnp.int32)
     flags = {"align_corners": False, "half_pixel_centers": True}
@@ -173,11 +195,14 @@ def _resize(node: Node, x: jax.Array) -> jax.Array:
 
 
 _OPERATORS: dict[str, Callable[..., jax.Array]] = {
+    "average_pool": _average_pool,
+    "channel_shuffle": _channel_shuffle,
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _depth_to_space,
     "leaky_relu": _leaky_relu,
     "prelu": _prelu,
     "resize": _resize,
+    "resize_like": _resize,
     "space_to_depth": _depth_to_space,
 }
 """By op, the call where StableHLO would hide from the converter which operator is meant."""

@@ -94,7 +94,8 @@ def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
 
 
 def _read_node(node: Node, graph: Graph) -> Layer:
-    op, shapes = node.op, graph.shapes
+    spec, shapes = SPECS[node.op], graph.shapes
+    op, inputs = spec.layer or node.op, node.inputs[: spec.values]
     weight_bytes = sum(parameter.size for parameter in node.parameters)
     if op in CONVOLUTIONS:
         weight_bytes = node.parameters[0].size + BIAS_BYTES * node.shape[-1]
@@ -103,12 +104,13 @@ def _read_node(node: Node, graph: Graph) -> Layer:
     return Layer(
         name=node.name,
         op=op,
-        inputs=node.inputs,
-        input_shapes=tuple(shapes[name] for name in node.inputs),
+        inputs=inputs,
+        input_shapes=tuple(shapes[name] for name in inputs),
         output=node.name,
         output_shape=node.shape,
-        kernel=SPECS[node.op].taps(graph.call(node)),
+        kernel=spec.taps(graph.call(node)),
         strides=node.attrs.get("strides", (1, 1)),
+        dilations=node.attrs.get("dilation", (1, 1)),
         groups=node.attrs.get("groups", 1),
         weight_bytes=0 if op == "leaky_relu" else weight_bytes,
         constants=0 if op in CONVOLUTIONS else weight_bytes,

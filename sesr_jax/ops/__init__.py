@@ -16,9 +16,18 @@ interpreter; docs/adding_an_operation.md has the steps, and `tests/test_ops.py` 
 """
 
 from sesr_jax.ops.convolutions import conv2d, conv2d_transpose
-from sesr_jax.ops.moving import concat, depth_to_space, resize, slice, space_to_depth  # noqa: A004
-from sesr_jax.ops.pointwise import add, clip, leaky_relu, mul, prelu, relu, sigmoid
-from sesr_jax.ops.pooling import max_pool, mean
+from sesr_jax.ops.moving import (
+    channel_shuffle,
+    concat,
+    crop,
+    depth_to_space,
+    resize,
+    resize_like,
+    slice,  # noqa: A004
+    space_to_depth,
+)
+from sesr_jax.ops.pointwise import add, clip, leaky_relu, mul, prelu, relu, sigmoid, tanh
+from sesr_jax.ops.pooling import average_pool, max_pool, mean
 from sesr_jax.ops.registry import OPS, SPECS, Padding, parse_name
 from sesr_jax.ops.spec import (
     Call,
@@ -40,11 +49,14 @@ __all__ = [
     "Padding",
     "Spec",
     "add",
+    "average_pool",
     "befores",
+    "channel_shuffle",
     "clip",
     "concat",
     "conv2d",
     "conv2d_transpose",
+    "crop",
     "depth_to_space",
     "interpolated",
     "leaky_relu",
@@ -55,9 +67,11 @@ __all__ = [
     "prelu",
     "relu",
     "resize",
+    "resize_like",
     "sigmoid",
     "slice",
     "space_to_depth",
     "spread_window",
+    "tanh",
     "window",
 ]

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +23,18 @@ def kernel_taps(call: Call) -> tuple[int, int]:
 
 
 def _windows(call: Call) -> Looks:
-    padding = befores(call.attrs.get("padding", "SAME"))
-    down, right = map(window, kernel_taps(call), call.attrs["strides"], padding)
+    padding = befores(call.attrs["padding"])
+    spans = [
+        (side - 1) * apart + 1
+        for side, apart in zip(kernel_taps(call), call.attrs["dilation"], strict=True)
+    ]
+    down, right = map(window, spans, call.attrs["strides"], padding)
     return down, right
 
 
 def _spread_windows(call: Call) -> Looks:
-    down, right = map(spread_window, kernel_taps(call), call.attrs["strides"])
+    cut = befores(call.attrs["padding"])
+    down, right = map(spread_window, kernel_taps(call), call.attrs["strides"], cut)
     return down, right
 
 
@@ -41,12 +47,17 @@ def conv2d(
     strides: tuple[int, int] = (1, 1),
     padding: Padding = "SAME",
     groups: int = 1,
+    dilation: tuple[int, int] = (1, 1),
 ) -> jax.Array:
-    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``."""
+    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``.
+
+    `dilation` is the distance of the kernel's taps in pixels.
+    """
     correlate = functools.partial(
         lax.conv_general_dilated,
         window_strides=strides,
         padding=padding,
+        rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
@@ -67,11 +78,15 @@ def conv2d_transpose(
     bias: jax.Array | None = None,
     *,
     strides: tuple[int, int],
+    padding: Literal["SAME", "VALID"] = "SAME",
 ) -> jax.Array:
-    """Transposed convolution with TensorFlow's "SAME" padding: ``[N, H·s, W·s, out]``.
+    """Transposed convolution with TensorFlow's padding.
 
-    `kernel` is ``[kh, kw, in, out]``: the input's zero-inserted map is correlated with it.
+    The input's map with zeros inserted is correlated with `kernel`, ``[kh, kw, in, out]``. "SAME" returns
+    ``[N, H·s, W·s, out]``. "VALID" returns all that a pixel reaches, ``(H - 1)·s + k`` rows where the kernel
+    is not smaller than the stride. PyTorch's `padding` p and `output_padding` q are the latter with p rows
+    cropped before, and p - q after (`crop`).
     """
     return lax.conv_transpose(
-        x, kernel, strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     ) + (0 if bias is None else bias)

@@ -5,17 +5,27 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from sesr_jax.errors import InputError
 from sesr_jax.ops.registry import operation
-from sesr_jax.ops.spec import Call, Look, Looks, Spec, interpolated, spread_window, window
+from sesr_jax.ops.spec import (
+    Call,
+    Look,
+    Looks,
+    Spec,
+    at_the_whole_image,
+    interpolated,
+    spread_window,
+    window,
+)
 
 
 def _box(call: Call) -> Looks:
-    """A box that ends where the image ends is local; where else it ends depends on the image's size."""
+    """A box that ends at a distance from the image's end is local; else its end depends on the image's size."""
     shape, begin, size = call.shapes[0], call.attrs["begin"], call.attrs["size"]
-    if any(s not in (-1, n - b) for n, b, s in list(zip(shape, begin, size, strict=True))[1:3]):
+    if any(0 <= s != n - b for n, b, s in list(zip(shape, begin, size, strict=True))[1:3]):
         return None
     return Look(before=-begin[1]), Look(before=-begin[2])
 
@@ -52,9 +62,32 @@ def concat(*xs: jax.Array) -> jax.Array:
 
 @operation(Spec(kind="movement", look=_box, ranges="shared"))
 def slice(x: jax.Array, *, begin: tuple[int, ...], size: tuple[int, ...]) -> jax.Array:  # noqa: A001
-    """The box of `size` that starts at `begin`, one entry per dimension; a size of -1 is the rest."""
-    limits = [n if s == -1 else b + s for n, b, s in zip(x.shape, begin, size, strict=True)]
+    """Returns the box of `size` that starts at `begin`, one entry per dimension.
+
+    A size of -1 is the rest of the dimension, and one of -1 - n is the rest without its last n entries.
+    """
+    limits = [b + s if s >= 0 else n + s + 1 for n, b, s in zip(x.shape, begin, size, strict=True)]
     return lax.slice(x, begin, limits)
+
+
+def crop(x: jax.Array, *, margins: tuple[tuple[int, int], tuple[int, int]]) -> jax.Array:
+    """Returns `x` without the rows (before, after) and the columns (before, after) of `margins`."""
+    (top, bottom), (left, right) = margins
+    return slice(x, begin=(0, top, left, 0), size=(-1, -1 - bottom, -1 - right, -1))
+
+
+@operation(Spec(kind="movement", ranges="shared", layer="transpose"))
+def channel_shuffle(x: jax.Array, *, groups: int) -> jax.Array:
+    """Transposes the channels, seen as a matrix with one row per group (Zhang et al. 2018, §3.1).
+
+    Raises:
+      InputError: the channels do not divide into `groups`.
+    """
+    channels = x.shape[-1]
+    if groups < 1 or channels % groups:
+        raise InputError(f"{channels} channels do not divide into {groups} groups to shuffle.")
+    matrix = x.reshape(*x.shape[:-1], groups, channels // groups)
+    return matrix.swapaxes(-1, -2).reshape(x.shape)
 
 
 @operation(Spec(kind="movement", look=_smaller_pixels, ranges="shared"))
@@ -104,3 +137,31 @@ def resize(
     if method == "nearest":
         return jnp.repeat(jnp.repeat(x, scale, axis=1), scale, axis=2)
     return jax.image.resize(x, (n, h * scale, w * scale, c), "bilinear")
+
+
+@operation(
+    Spec(
+        kind="movement",
+        look=at_the_whole_image,  # where a pixel is read depends on the ratio of two sizes
+        taps=_neighbours,
+        ranges="shared",
+        values=1,
+        layer="resize",
+    )
+)
+def resize_like(
+    x: jax.Array, like: jax.Array, *, method: Literal["nearest", "bilinear"] = "bilinear"
+) -> jax.Array:
+    """Resizes `x` to the height and width of `like`, whose values are not read.
+
+    Pixel centres are at halves, which is ``align_corners=False`` (and for "nearest" "nearest-exact") in
+    PyTorch. A smaller map is sampled without antialiasing.
+    """
+    if method == "bilinear":
+        shape = (x.shape[0], *like.shape[1:3], x.shape[3])
+        return jax.image.resize(x, shape, "bilinear", antialias=False)
+    for axis in (1, 2):
+        before, after = x.shape[axis], like.shape[axis]
+        # In integers: a rounding would take the neighbour of a pixel that lies between two.
+        x = jnp.take(x, (2 * np.arange(after) + 1) * before // (2 * after), axis)
+    return x

@@ -10,6 +10,10 @@ _LOGISTIC = (0.0, 255 / 256)
 """The kernel of LOGISTIC writes the scale 1/256 and the zero point -128, and no other."""
 
 
+_TANH = (-1.0, 127 / 128)
+"""The kernel of TANH writes the scale 1/128 and the zero point 0, and no other."""
+
+
 @operation(Spec(kind="pointwise", before_relu=True))
 def add(x: jax.Array, y: jax.Array) -> jax.Array:
     """Element-wise sum, broadcast over channels."""
@@ -57,3 +61,16 @@ def clip(x: jax.Array, *, low: float, high: float) -> jax.Array:
 def sigmoid(x: jax.Array) -> jax.Array:
     """1 / (1 + exp(-x))."""
     return jax.nn.sigmoid(x)
+
+
+@operation(
+    Spec(
+        kind="pointwise",
+        ranges=_TANH,
+        activation=True,
+        no_int16="TANH with 16 bits has been tried with neither converter",
+    )
+)
+def tanh(x: jax.Array) -> jax.Array:
+    """The hyperbolic tangent."""
+    return jnp.tanh(x)

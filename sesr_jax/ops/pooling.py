@@ -36,6 +36,22 @@ def _along_axes(call: Call) -> Looks:
 
 
 @operation(Spec(kind="pooling", look=_windows, taps=_window, ranges="shared"))
+def average_pool(
+    x: jax.Array,
+    *,
+    window: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: Literal["SAME", "VALID"] = "VALID",
+) -> jax.Array:
+    """The mean of each window's pixels, without those that "SAME" pads (``count_include_pad=False``)."""
+
+    def total(values: jax.Array) -> jax.Array:
+        return lax.reduce_window(values, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
+
+    return total(x) / total(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
+
+
+@operation(Spec(kind="pooling", look=_windows, taps=_window, ranges="shared"))
 def max_pool(
     x: jax.Array,
     *,

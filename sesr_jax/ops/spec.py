@@ -148,6 +148,8 @@ class Spec:
         at input and output, and the smallest and the largest value where runtimes have one fixed range.
       before_relu: whether runtimes write the output after a ReLU that follows.
       activation: whether an NPU's convolution layer absorbs it.
+      values: how many of its inputs it reads the values of, None for all; of the others it reads the shape.
+      layer: the operation that it is on an NPU, where that has another name.
       no_int8: why TFLite has no kernel for INT8; None where it has one.
       no_int16: why it has no kernel for activations of 16 bits.
     """
@@ -158,6 +160,8 @@ class Spec:
     ranges: Literal["own", "shared"] | tuple[float, float] = "own"
     before_relu: bool = False
     activation: bool = False
+    values: int | None = None
+    layer: str | None = None
     no_int8: str | None = None
     no_int16: str | None = None
 

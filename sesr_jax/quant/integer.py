@@ -30,7 +30,7 @@ that are equal; here each is computed for itself.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import jax
@@ -50,6 +50,9 @@ _LOW, _HIGH = -128, 127
 
 _LARGEST_BIAS = 2**30 - 1
 """The converter leaves the other half of int32 to the sum."""
+
+
+Kernel: TypeAlias = Callable[..., jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,18 +227,23 @@ def _conv2d(
         window_strides=attrs["strides"],
         padding=attrs["padding"],
         feature_group_count=attrs["groups"],
+        rhs_dilation=attrs["dilation"],
     )
 
 
 def _conv2d_transpose(
     node: Node, to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
 ) -> jax.Array:
-    """A convolution of the map with zeros inserted, padded to `strides` times the input's size."""
+    """A convolution of the map with zeros inserted, padded to the output's size."""
     strides = node.attrs["strides"]
     padding = []
     for size, stride in zip(kernel.shape[:2], strides, strict=True):
-        before = size - 1 - max(size - stride, 0) // 2
-        padding.append((before, size + stride - 2 - before))
+        extra = max(size - stride, 0)  # rows beyond `stride` times the input's
+        before = size - 1
+        after = stride - 1 + extra
+        if node.attrs["padding"] == "SAME":
+            before, after = before - extra // 2, after - (extra - extra // 2)
+        padding.append((before, after))
     return _convolved(
         to, x, kernel, bias, window_strides=(1, 1), padding=padding, lhs_dilation=strides
     )
@@ -291,14 +299,27 @@ def _clip(node: Node, to: Affine, x: Tensor) -> jax.Array:
     return jnp.clip(x.codes.astype(jnp.int32), low, high)
 
 
-def _sigmoid(_: Node, to: Affine, x: Tensor) -> jax.Array:
-    offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
-    values = x.affine.stored * offsets.astype(np.float32)
+def _looked_up(function: Callable[[np.ndarray], np.ndarray]) -> Kernel:
+    """The kernel that finds each code in a table of the 256 results of `function`, float32 to float32."""
+
+    def kernel(_: Node, to: Affine, x: Tensor) -> jax.Array:
+        offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
+        results = function(x.affine.stored * offsets.astype(np.float32))
+        steps = results.astype(np.float32) * (np.float32(1) / to.stored)
+        table = _nearest(np.float64(steps), 2 * _LOW, 2 * _HIGH) + to.zero_point
+        return jnp.asarray(table)[x.codes.astype(jnp.int32) - _LOW]
+
+    return kernel
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
     # Float32 ends at the power of 88; the code is the lowest long before.
-    powers = np.exp(-np.maximum(np.float64(values), -80)).astype(np.float32)
-    logistic = np.float32(1) / (np.float32(1) + powers)
-    table = np.floor(logistic / to.stored + 0.5).astype(np.int32) + to.zero_point
-    return jnp.asarray(table)[x.codes.astype(jnp.int32) - _LOW]
+    powers = np.exp(-np.maximum(np.float64(x), -80)).astype(np.float32)
+    return np.float32(1) / (np.float32(1) + powers)
+
+
+def _tanh(x: np.ndarray) -> np.ndarray:
+    return np.tanh(np.float64(x))
 
 
 def _concat(_: Node, to: Affine, *xs: Tensor) -> jax.Array:
@@ -319,13 +340,31 @@ def _moved(node: Node, _: Affine, x: Tensor) -> jax.Array:
 def _resize(node: Node, to: Affine, x: Tensor) -> jax.Array:
     if node.attrs["method"] == "nearest":
         return _moved(node, to, x)
+    height, width = (size * node.attrs["scale"] for size in x.codes.shape[1:3])
+    return _interpolated(x.codes, (height, width))
+
+
+def _resize_like(node: Node, _: Affine, x: Tensor, like: Tensor) -> jax.Array:
+    sides = like.codes.shape[1:3]
+    if node.attrs["method"] == "bilinear":
+        return _interpolated(x.codes, sides)
+    y = x.codes
+    for axis, side in enumerate(sides, 1):
+        # In float32, which may miss a pixel that lies between two.
+        step = np.float32(y.shape[axis]) / np.float32(side)
+        nearest = np.floor((np.arange(side, dtype=np.float32) + np.float32(0.5)) * step)
+        y = jnp.take(y, np.minimum(nearest.astype(np.int32), y.shape[axis] - 1), axis)
+    return y
+
+
+def _interpolated(codes: Any, sides: Sequence[int]) -> jax.Array:
+    """Returns the codes of a map that is bilinearly resized to the height and width `sides`."""
     bits = 10
-    scale = node.attrs["scale"]
-    y = x.codes.astype(jnp.int32)
-    for axis in (1, 2):
-        size = x.codes.shape[axis]
-        step = ((size << bits) + size * scale // 2) // (size * scale)
-        position = np.arange(size * scale, dtype=np.int32) * step + step // 2 - (1 << (bits - 1))
+    y = codes.astype(jnp.int32)
+    for axis, side in enumerate(sides, 1):
+        size = codes.shape[axis]
+        step = ((size << bits) + side // 2) // side
+        position = np.arange(side, dtype=np.int32) * step + step // 2 - (1 << (bits - 1))
         first = np.maximum(position >> bits, 0)
         second = np.minimum(-(-position >> bits), size - 1)
         weight = np.expand_dims(position - (first << bits), axis=tuple({0, 1, 2, 3} - {axis}))
@@ -337,6 +376,18 @@ def _max_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
     window, strides = (1, *node.attrs["window"], 1), (1, *node.attrs["strides"], 1)
     lowest = np.int8(_LOW)
     return lax.reduce_window(x.codes, lowest, lax.max, window, strides, node.attrs["padding"])
+
+
+def _average_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
+    def add(codes: jax.Array) -> jax.Array:
+        window, strides = (1, *node.attrs["window"], 1), (1, *node.attrs["strides"], 1)
+        return lax.reduce_window(
+            codes, np.int32(0), lax.add, window, strides, node.attrs["padding"]
+        )
+
+    sums = add(x.codes.astype(jnp.int32))
+    counts = add(jnp.ones((1, *x.codes.shape[1:3], 1), jnp.int32))
+    return jnp.sign(sums) * ((jnp.abs(sums) + counts // 2) // counts)
 
 
 def _mean(node: Node, to: Affine, x: Tensor) -> jax.Array:
@@ -354,10 +405,10 @@ def _mean(node: Node, to: Affine, x: Tensor) -> jax.Array:
     )
 
 
-Kernel: TypeAlias = Callable[..., jax.Array]
-
 KERNELS: dict[str, Kernel] = {
     "add": _add,
+    "average_pool": _average_pool,
+    "channel_shuffle": _moved,
     "clip": _clip,
     "concat": _concat,
     "conv2d": _conv2d,
@@ -370,9 +421,11 @@ KERNELS: dict[str, Kernel] = {
     "prelu": _prelu,
     "relu": _relu,
     "resize": _resize,
-    "sigmoid": _sigmoid,
+    "resize_like": _resize_like,
+    "sigmoid": _looked_up(_logistic),
     "slice": _moved,
     "space_to_depth": _moved,
+    "tanh": _looked_up(_tanh),
 }
 """By op: the node, what its output's codes stand for, and its operands (a `Tensor`, or an array for a
 parameter) to the output's codes before saturation."""

@@ -136,7 +136,7 @@ def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
     for node in graph.nodes:
         group[node.name] = node.name
         if _shares_range(node):
-            joined = {group[name] for name in node.inputs}
+            joined = {group[name] for name in _handed_on(node)}
             # Wider company would cost the image its codes; the runtime requantises it instead.
             joined = joined - pinned if len(joined) > 1 else joined
             first = next((name for name in group if name in joined), node.name)
@@ -150,7 +150,7 @@ def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
     unclipped: set[str] = set()
     for node in graph.nodes:
         if node.name in members and node is not clip:
-            inside = members.intersection(node.inputs) if _shares_range(node) else set()
+            inside = members.intersection(_handed_on(node)) if _shares_range(node) else set()
             if not inside or inside & unclipped:
                 unclipped.add(node.name)
     return graph.output in unclipped or _read_outside(graph, unclipped, members)
@@ -158,6 +158,11 @@ def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
 
 def _read_outside(graph: Graph, tensors: Iterable[str], members: set[str]) -> bool:
     return any(r.name not in members for name in tensors for r in graph.readers(name))
+
+
+def _handed_on(node: Node) -> tuple[str, ...]:
+    """Returns the tensors whose values a node reads; of others it reads the shape."""
+    return node.inputs[: SPECS[node.op].values]
 
 
 def _shares_range(node: Node) -> bool:

@@ -88,12 +88,19 @@ SLOPE = jnp.asarray([-0.5, -0.25, 0.1, -1.0])
 CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "add": lambda x: ops.mul(ops.add(x, x), 0.5),
     "add constant": lambda x: ops.add(ops.mul(x, 0.5), -0.5 * BIAS),
+    "average_pool": lambda x: ops.average_pool(x, window=(2, 2), strides=(2, 2)),
+    "average_pool same": lambda x: ops.average_pool(x, window=(3, 5), padding="SAME"),
+    "channel_shuffle": lambda x: ops.channel_shuffle(ops.mul(x, 0.9), groups=2),
     "clip": lambda x: ops.clip(ops.mul(x, 0.75), low=0.0, high=0.5),
     "clip that stays": lambda x: ops.mul(ops.clip(ops.add(x, 0.1), low=0.2, high=0.6), 1.5),
     "concat": lambda x: ops.concat(ops.mul(x, 0.5), ops.add(x, -0.25)),
     "concat with the image": lambda x: ops.mul(ops.concat(x, ops.mul(x, 2.0)), 0.5),
     "conv2d": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), BIAS),
     "conv2d depthwise": lambda x: ops.conv2d(x, weights(3, 3, 1, 4), BIAS, groups=4),
+    "conv2d dilated": lambda x: ops.conv2d(
+        x, weights(3, 2, 4, 4), BIAS, padding=((2, 2), (1, 2)), dilation=(2, 3)
+    ),
+    "conv2d dilated same": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), dilation=(2, 2)),
     "conv2d grouped": lambda x: ops.conv2d(x, weights(3, 3, 2, 4), BIAS, groups=2),
     "conv2d padded": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), padding=((2, 0), (0, 2))),
     "conv2d strided": lambda x: ops.conv2d(x, weights(3, 3, 4, 4), strides=(2, 2)),
@@ -102,6 +109,13 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
         x, weights(9, 9, 4, 2), BIAS[:2], strides=(3, 3)
     ),
     "conv2d_transpose even": lambda x: ops.conv2d_transpose(x, weights(4, 4, 4, 4), strides=(2, 2)),
+    "conv2d_transpose cropped": lambda x: ops.crop(
+        ops.conv2d_transpose(x, weights(3, 5, 4, 4), BIAS, strides=(2, 2), padding="VALID"),
+        margins=((1, 0), (2, 1)),
+    ),
+    "conv2d_transpose valid": lambda x: ops.conv2d_transpose(
+        x, weights(3, 3, 4, 2), strides=(2, 2), padding="VALID"
+    ),
     "depth_to_space": lambda x: ops.depth_to_space(x, block=2),
     "depth_to_space of colours": lambda x: ops.depth_to_space(
         ops.concat(x, ops.mul(x, 0.5)), block=2
@@ -116,9 +130,20 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu alone": lambda x: ops.relu(ops.leaky_relu(ops.add(x, -0.5), slope=0.5)),
     "resize nearest": lambda x: ops.resize(x, scale=2, method="nearest"),
     "resize bilinear": lambda x: ops.resize(x, scale=3, method="bilinear"),
+    "resize_like nearest": lambda x: ops.resize_like(
+        ops.max_pool(x, window=(4, 5), strides=(2, 3)), x, method="nearest"
+    ),
+    "resize_like bilinear": lambda x: ops.resize_like(
+        ops.max_pool(x, window=(4, 5), strides=(2, 3)), ops.sigmoid(x)
+    ),
+    "resize_like smaller": lambda x: ops.resize_like(
+        x, ops.max_pool(x, window=(2, 2), strides=(2, 3))
+    ),
     "sigmoid": lambda x: ops.sigmoid(ops.mul(ops.add(x, -0.5), 4.0)),
     "slice": lambda x: ops.slice(x, begin=(0, 1, 0, 2), size=(1, 4, -1, 2)),
+    "slice from the end": lambda x: ops.slice(x, begin=(0, 1, 2, 0), size=(-1, -3, -2, -1)),
     "space_to_depth": lambda x: ops.space_to_depth(x, block=2),
+    "tanh": lambda x: ops.tanh(ops.mul(x, 3.0)),
 }
 
 

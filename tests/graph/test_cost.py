@@ -97,20 +97,23 @@ def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
 
 
 @pytest.mark.parametrize(
-    ("side", "stride", "padding"),
+    ("side", "stride", "padding", "dilation"),
     [
-        *((side, stride, "SAME") for side in (1, 2, 3, 5) for stride in (1, 2, 3)),
-        (3, 1, ((2, 0), (2, 0))),
-        (3, 1, ((0, 2), (1, 1))),
-        (5, 2, ((3, 0), (2, 1))),
+        *((side, stride, "SAME", 1) for side in (1, 2, 3, 5) for stride in (1, 2, 3)),
+        (3, 1, ((2, 0), (2, 0)), 1),
+        (3, 1, ((0, 2), (1, 1)), 1),
+        (5, 2, ((3, 0), (2, 1)), 1),
+        (3, 1, "SAME", 2),
+        (3, 2, ((3, 1), (2, 2)), 2),
     ],
 )
-def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padding):
+def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padding, dilation):
     """What an output stands for is as many pixels of the image as its stride is long, a side."""
     kernel = np.ones((side, side, 1, stride**2), np.float32)
 
     def network(x):
-        y = ops.conv2d(x, kernel, strides=(stride, stride), padding=padding)
+        strides, apart = (stride, stride), (dilation, dilation)
+        y = ops.conv2d(x, kernel, strides=strides, padding=padding, dilation=apart)
         return ops.depth_to_space(y, block=stride)
 
     length = 6 * stride

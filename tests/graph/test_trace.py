@@ -47,7 +47,12 @@ def test_nodes_are_named_after_their_modules_and_unique():
     names = [node.name for node in graph.nodes]
     assert len(set(names)) == len(names)
     assert {"head/conv2d", "block_0/conv2d", "prelu_2/prelu", "tail/conv2d"} <= set(names)
-    assert graph["tail/conv2d"].attrs == {"groups": 1, "padding": "SAME", "strides": (1, 1)}
+    assert graph["tail/conv2d"].attrs == {
+        "dilation": (1, 1),
+        "groups": 1,
+        "padding": "SAME",
+        "strides": (1, 1),
+    }
     kernel, bias = graph["head/conv2d"].parameters
     assert (kernel.shape, bias.shape) == ((5, 5, 1, 16), (16,))
 

@@ -20,7 +20,7 @@ from sesr_jax.reparam.packing import TERMS, pack
 
 
 def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, **attrs: Any) -> np.ndarray:
-    assert attrs == {"strides": [1, 1], "padding": "SAME", "groups": 1}
+    assert attrs == {"strides": [1, 1], "padding": "SAME", "groups": 1, "dilation": [1, 1]}
     kh, kw, _, _ = kernel.shape
     _, h, w, _ = x.shape
     surplus = [((n - 1) // 2, n // 2) for n in (kh, kw)]
@@ -31,8 +31,9 @@ def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, **attrs: Any) ->
 
 
 def conv2d_transpose(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: list[int]
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: list[int], padding: str
 ) -> Any:
+    assert padding == "SAME"
     n, h, w, c = x.shape
     down, right = strides
     spread = np.zeros((n, h * down, w * right, c))

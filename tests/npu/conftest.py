@@ -26,7 +26,7 @@ class _Builder:
     def conv(self, features: int, size: int, activation: str | None = None) -> str:
         *space, channels = self.shapes[self.last]
         kernel = np.zeros((size, size, channels, features), np.int8)
-        attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1}
+        attrs = {"strides": (1, 1), "padding": "SAME", "groups": 1, "dilation": (1, 1)}
         self.add("conv2d", self.last, kernel, shape=(*space, features), **attrs)
         if activation:
             slope = {"slope": 0.1} if activation == "leaky_relu" else {}

@@ -78,7 +78,10 @@ def _conv2d(b: Builder) -> None:
         kernel[..., 0] = 0  # a dead channel
     bias = [b.array(out)] if b.draw(st.booleans()) else []
     strides = b.draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2)]))
-    b.append("conv2d", x, kernel, *bias, strides=strides, padding=padding, groups=groups)
+    attrs = {"strides": strides, "padding": padding, "groups": groups}
+    if strides == (1, 1) and padding == "SAME":
+        attrs["dilation"] = b.draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)]))
+    b.append("conv2d", x, kernel, *bias, **attrs)
 
 
 def _conv2d_transpose(b: Builder) -> None:
@@ -89,7 +92,8 @@ def _conv2d_transpose(b: Builder) -> None:
     out = b.draw(st.integers(1, 8))
     kernel = b.array(kh, kw, c, out, fan_in=kh * kw * c // stride**2 + 1)
     bias = [b.array(out)] if b.draw(st.booleans()) else []
-    b.append("conv2d_transpose", x, kernel, *bias, strides=(stride, stride))
+    padding = b.draw(st.sampled_from(["SAME", "SAME", "VALID"]))
+    b.append("conv2d_transpose", x, kernel, *bias, strides=(stride, stride), padding=padding)
 
 
 def _sum_or_product(op: str) -> Callable[[Builder], None]:
@@ -155,12 +159,27 @@ def _resize(b: Builder) -> None:
     b.append("resize", b.pick(), scale=b.draw(st.integers(2, 4)), method=method)
 
 
-def _max_pool(b: Builder) -> None:
-    if x := b.pick(lambda s: min(s[1:3]) > 2):
-        window = tuple(b.draw(st.integers(1, 3)) for _ in range(2))
-        padding = b.draw(st.sampled_from(["SAME", "VALID"]))
-        strides = b.draw(st.sampled_from([(1, 1), (2, 2), (2, 1)]))
-        b.append("max_pool", x, window=window, strides=strides, padding=padding)
+def _resize_like(b: Builder) -> None:
+    x = b.pick()
+    n = b.shapes[x][0]
+    method = b.draw(st.sampled_from(["nearest", "bilinear"]))
+    b.append("resize_like", x, b.pick(lambda s: s[0] == n and s[1:3] != (1, 1)), method=method)
+
+
+def _pool(op: str) -> Callable[[Builder], None]:
+    def append(b: Builder) -> None:
+        if x := b.pick(lambda s: min(s[1:3]) > 2):
+            window = tuple(b.draw(st.integers(1, 3)) for _ in range(2))
+            padding = b.draw(st.sampled_from(["SAME", "VALID"]))
+            strides = b.draw(st.sampled_from([(1, 1), (2, 2), (2, 1)]))
+            b.append(op, x, window=window, strides=strides, padding=padding)
+
+    return append
+
+
+def _channel_shuffle(b: Builder) -> None:
+    if x := b.pick(lambda s: s[-1] % 2 == 0):
+        b.append("channel_shuffle", x, groups=2)
 
 
 def _mean(b: Builder) -> None:
@@ -174,7 +193,7 @@ def _relu(b: Builder) -> None:
     writer = next((node for node in b.nodes if node.name == x), None)
     # The converter moves a ReLU into these two past a range between them, and cannot into the third.
     unfit = writer and (
-        writer.op in ("max_pool", "clip")
+        writer.op in ("max_pool", "average_pool", "clip")
         or (writer.op == "conv2d_transpose" and len(writer.parameters) == 1)
     )
     if not unfit:
@@ -183,6 +202,8 @@ def _relu(b: Builder) -> None:
 
 LAYERS: dict[str, Callable[[Builder], None]] = {
     "add": _sum_or_product("add"),
+    "average_pool": _pool("average_pool"),
+    "channel_shuffle": _channel_shuffle,
     "clip": _clip,
     "concat": _concat,
     "conv2d": _conv2d,
@@ -191,15 +212,17 @@ LAYERS: dict[str, Callable[[Builder], None]] = {
     "leaky_relu": lambda b: b.append(
         "leaky_relu", b.pick(), slope=b.draw(st.sampled_from([-0.5, 0.1, 0.3, 2.0]))
     ),
-    "max_pool": _max_pool,
+    "max_pool": _pool("max_pool"),
     "mean": _mean,
     "mul": _sum_or_product("mul"),
     "prelu": lambda b: b.append("prelu", x := b.pick(), b.array(b.shapes[x][-1])),
     "relu": _relu,
     "resize": _resize,
+    "resize_like": _resize_like,
     "sigmoid": lambda b: b.append("sigmoid", b.pick()),
     "slice": _slice,
     "space_to_depth": _space_to_depth,
+    "tanh": lambda b: b.append("tanh", b.pick()),
 }
 """By op: appends it to a graph, where a tensor suits."""
 
