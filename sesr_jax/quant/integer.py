@@ -306,7 +306,7 @@ def _looked_up(function: Callable[[np.ndarray], np.ndarray]) -> Kernel:
         offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
         results = function(x.affine.stored * offsets.astype(np.float32))
         steps = results.astype(np.float32) * (np.float32(1) / to.stored)
-        table = _nearest(np.float64(steps), 2 * _LOW, 2 * _HIGH) + to.zero_point
+        table = _nearest(np.float64(steps), -(2**30), 2**30) + to.zero_point
         return jnp.asarray(table)[x.codes.astype(jnp.int32) - _LOW]
 
     return kernel
