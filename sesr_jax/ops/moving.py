@@ -23,7 +23,7 @@ from sesr_jax.ops.spec import (
 
 
 def _box(call: Call) -> Looks:
-    """A box that ends at a distance from the image's end is local; else its end depends on the image's size."""
+    """A box that ends at a distance from the image's end is local; another's end depends on its size."""
     shape, begin, size = call.shapes[0], call.attrs["begin"], call.attrs["size"]
     if any(0 <= s != n - b for n, b, s in list(zip(shape, begin, size, strict=True))[1:3]):
         return None
