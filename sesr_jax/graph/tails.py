@@ -131,5 +131,5 @@ def _convolved(node: Node) -> Node:
         op="conv2d_transpose",
         # The zero-inserted map is correlated, so that taps are mirrored.
         args=(*node.inputs, taps[::-1, ::-1]),
-        attrs={"strides": (block, block)},
+        attrs={"strides": (block, block), "padding": "SAME"},
     )
