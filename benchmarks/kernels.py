@@ -73,10 +73,13 @@ def cases(seed: int) -> dict[str, Function]:
             x, kernel(9, 9) * 2, grey, strides=(2, 2)
         ),
         "depth_to_space": lambda x: ops.depth_to_space(x, block=2),
+        "div": lambda x: ops.div(ops.mul(x, gain), ops.clip(x, low=0.5, high=0.9)),
+        "exp": lambda x: ops.exp(ops.mul(x, -gain)),
         "leaky_relu": lambda x: ops.leaky_relu(ops.add(x, -0.5), slope=-0.3),
         "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
         "mean": ops.mean,
         "mul": lambda x: ops.mul(x, gain),
+        "pad, reflect": lambda x: ops.pad(x, padding=((1, 2), (2, 1)), mode="reflect"),
         "prelu": lambda x: ops.prelu(ops.add(x, -0.5), slopes),
         "relu": lambda x: ops.relu(ops.leaky_relu(ops.add(x, shift), slope=0.1)),
         "resize_like, bilinear": lambda x: ops.resize_like(
@@ -90,7 +93,11 @@ def cases(seed: int) -> dict[str, Function]:
         "resize, nearest": lambda x: ops.resize(x, scale=2, method="nearest"),
         "sigmoid": lambda x: ops.sigmoid(ops.leaky_relu(ops.add(x, -0.5), slope=4.0)),
         "slice": lambda x: ops.slice(x, begin=(0, 1, 2, 1), size=(-1, -1, -1, 3)),
+        "softmax": lambda x: ops.softmax(ops.mul(x, 4.0)),
         "space_to_depth": lambda x: ops.space_to_depth(x, block=2),
+        "sqrt": ops.sqrt,
+        "standard deviation": ops.standard_deviation,
+        "sub": lambda x: ops.sub(x, shift),
         "tanh": ops.tanh,
     }
 

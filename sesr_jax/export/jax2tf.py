@@ -163,6 +163,28 @@ def _mean(node: Node, x: Tensor) -> Tensor:
     return tf.reduce_mean(x, node.attrs["axes"], keepdims=True)
 
 
+def _unbias(node: Node, x: Tensor, like: Tensor) -> Tensor:
+    return x * np.float32(ops.bessel_factor(like.shape, node.attrs["axes"]))
+
+
+def _sqrt(_: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.sqrt(x)
+
+
+def _softmax(_: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.nn.softmax(x)
+
+
+def _pad(node: Node, x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.pad(x, ((0, 0), *node.attrs["padding"], (0, 0)), node.attrs["mode"])
+
+
 def _average_pool(node: Node, x: Tensor) -> Tensor:
     import tensorflow as tf
 
@@ -187,17 +209,24 @@ PIECES: dict[str, Piece] = {
     "conv2d": _from_jax,
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _depth_to_space,
+    "div": _from_jax,
+    "exp": _from_jax,
     "leaky_relu": _leaky_relu,
     "max_pool": _from_jax,
     "mean": _mean,
     "mul": _from_jax,
+    "pad": _pad,
     "prelu": _prelu,
     "relu": _from_jax,
     "resize": _resize,
     "resize_like": _resize,
     "sigmoid": _from_jax,
     "slice": _from_jax,
+    "softmax": _softmax,
     "space_to_depth": _space_to_depth,
+    "sqrt": _sqrt,
+    "sub": _from_jax,
     "tanh": _from_jax,
+    "unbias": _unbias,
 }
 """By op, the TF piece: the node and its input tensors to its output tensor."""

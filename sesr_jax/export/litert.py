@@ -151,12 +151,21 @@ class TFLiteModel:
         """The file's own output for its own input, of the types and layout that it has: no more done.
 
         Raises:
+<<<<<<< HEAD
           UnsupportedError: `x` has a size that this file cannot take.
+=======
+          InputError: `x` has a size that this file cannot take, or an operator fails on it.
+>>>>>>> 142be6a (Operations: difference, quotient, exp, sqrt, softmax, padding, Bessel's correction; SiLU and standard deviation are made of them)
         """
         self._resize(x.shape)
         source, target = self._details()
         self._interpreter.set_tensor(source["index"], x)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:  # such as of a division by 0
+            raise InputError(
+                f"LiteRT cannot run the model on this input: {_line(error)}"
+            ) from error
         return np.asarray(self._interpreter.get_tensor(target["index"]))
 
     def tensors(self) -> list[np.ndarray]:

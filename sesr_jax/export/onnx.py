@@ -52,12 +52,12 @@ class Computed:
 
     Attributes:
       op_type: the operator's name, e.g. "Shape".
-      args: its inputs: tensors of the Graph by name, or such values again.
+      args: its inputs: tensors of the Graph by name, such values again, or constants.
       attrs: its attributes.
     """
 
     op_type: str
-    args: Sequence["str | Computed"]
+    args: Sequence["str | Computed | npt.ArrayLike"]
     attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -405,6 +405,36 @@ def _resize_like(node: Node) -> Call:
     )
 
 
+def _pad(node: Node) -> Call:
+    (top, bottom), (left, right) = node.attrs["padding"]
+    mode = node.attrs["mode"]
+    if mode == "symmetric":
+        if max(top, bottom, left, right) > 1:
+            raise InputError(
+                f"{node.name!r} pads {node.attrs['padding']} symmetrically, which ONNX can do for no more than "
+                "one pixel on a side."
+            )
+        mode = "edge"
+    pads = np.array([0, 0, top, left, 0, 0, bottom, right])
+    return _call("Pad", node, settings={"pads": pads}, mode=mode)
+
+
+def _unbias(node: Node) -> Call:
+    """The product of the variance and n / (n - 1), whose n the file computes from the image's size."""
+    x, like = node.inputs
+    axes = np.array([_NCHW.index(axis % 4) for axis in node.attrs["axes"]])
+    one = np.float32(1)
+    sizes = Computed(op_type="Gather", args=(Computed(op_type="Shape", args=(like,)), axes))
+    count = Computed(
+        op_type="Cast",
+        args=(Computed(op_type="ReduceProd", args=(sizes,), attrs={"keepdims": 0}),),
+        attrs={"to": 1},  # float32
+    )
+    fewer = Computed(op_type="Sub", args=(count, one))
+    factor = Computed(op_type="Div", args=(count, fewer))
+    return Call(op_type="Mul", args={"x": x}, settings={"factor": factor})
+
+
 def _channel_shuffle(node: Node) -> Call:
     """A choice of channels, since a reshaping would have to know the image's size."""
     channels = np.arange(node.shape[-1]).reshape(node.attrs["groups"], -1).T.ravel()
@@ -454,17 +484,24 @@ CALLS: dict[str, Callable[[Node], Call]] = {
     "depth_to_space": lambda node: _call(
         "DepthToSpace", node, blocksize=node.attrs["block"], mode="DCR"
     ),
+    "div": functools.partial(_call, "Div"),
+    "exp": functools.partial(_call, "Exp"),
     "leaky_relu": lambda node: _call("LeakyRelu", node, alpha=node.attrs["slope"]),
     "max_pool": functools.partial(_pool, "MaxPool"),
     "mean": _mean,
     "mul": functools.partial(_call, "Mul"),
+    "pad": _pad,
     "prelu": _prelu,
     "relu": functools.partial(_call, "Relu"),
     "resize": _resize,
     "resize_like": _resize_like,
     "sigmoid": functools.partial(_call, "Sigmoid"),
     "slice": _slice,
+    "softmax": lambda node: _call("Softmax", node, axis=1),
     "space_to_depth": lambda node: _call("SpaceToDepth", node, blocksize=node.attrs["block"]),
+    "sqrt": functools.partial(_call, "Sqrt"),
+    "sub": functools.partial(_call, "Sub"),
     "tanh": functools.partial(_call, "Tanh"),
+    "unbias": _unbias,
 }
 """By op, the ONNX operator that computes a node."""

@@ -11,6 +11,7 @@ The package litert-converter documents neither its Python interface nor these na
 knows of it stands here. Tried with 0.5.0.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -95,6 +96,9 @@ def _quant(
 
 def _call(node: Node, inputs: list[jax.Array], integer: bool) -> jax.Array:
     """The node's output; its parameters have codes if it runs in integers."""
+    if node.op == "unbias":
+        factor = np.asarray(ops.bessel_factor(inputs.pop().shape, node.attrs["axes"]), np.float32)
+        node = dataclasses.replace(node, op="mul", args=(node.args[0], factor), attrs={})
     rest = iter(inputs)
     args = [
         next(rest) if isinstance(arg, str) else _constant(node, i, np.asarray(arg), integer)
@@ -172,6 +176,19 @@ def _channel_shuffle(node: Node, x: jax.Array) -> jax.Array:
     return rows.transpose(0, 1, 3, 2).reshape(node.shape)
 
 
+def _softmax(node: Node, x: jax.Array) -> jax.Array:
+    return _operator("softmax", node, x, beta=np.float32(1))
+
+
+def _pad(node: Node, x: jax.Array) -> jax.Array:
+    if node.attrs["mode"] == "constant":
+        return _as_jax(node, x)
+    amounts = jnp.asarray(((0, 0), *node.attrs["padding"], (0, 0)), jnp.int32)
+    return _operator(
+        "mirror_pad", node, x, amounts, mode=f"#tfl<mirror_pad_attr {node.attrs['mode'].upper()}>"
+    )
+
+
 def _average_pool(node: Node, x: jax.Array) -> jax.Array:
     (height, width), (down, right) = node.attrs["window"], node.attrs["strides"]
     return _operator(
@@ -200,9 +217,11 @@ _OPERATORS: dict[str, Callable[..., jax.Array]] = {
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _depth_to_space,
     "leaky_relu": _leaky_relu,
+    "pad": _pad,
     "prelu": _prelu,
     "resize": _resize,
     "resize_like": _resize,
+    "softmax": _softmax,
     "space_to_depth": _depth_to_space,
 }
 """By op, the call where StableHLO would hide from the converter which operator is meant."""
@@ -237,6 +256,14 @@ def _composites(op: Any) -> Iterator[Any]:
                 yield from _composites(inner.operation)
 
 
+def _parsed(ir: Any, attribute: Any) -> Any:
+    """The value of a composite's `attribute`; text that is MLIR's own, as of enumerations, is read as such."""
+    value = attribute.attr
+    if isinstance(value, ir.StringAttr) and value.value.startswith("#tfl<"):
+        return ir.Attribute.parse(value.value)
+    return value
+
+
 def _replace(ir: Any, op: Any, name: str) -> None:
     """Puts the operator `name` where the composite `op` stands."""
     given: Any = ()
@@ -246,7 +273,7 @@ def _replace(ir: Any, op: Any, name: str) -> None:
         name,
         results=[result.type for result in op.results],
         operands=list(op.operands),
-        attributes={each.name: each.attr for each in given},
+        attributes={each.name: _parsed(ir, each) for each in given},
         ip=ir.InsertionPoint(op),
     )
     op.results[0].replace_all_uses_with(operator.results[0])

@@ -76,6 +76,42 @@ def crop(x: jax.Array, *, margins: tuple[tuple[int, int], tuple[int, int]]) -> j
     return slice(x, begin=(0, top, left, 0), size=(-1, -1 - bottom, -1 - right, -1))
 
 
+def _padded(call: Call) -> Looks:
+    (top, bottom), (left, right) = call.attrs["padding"]
+    if call.attrs["mode"] == "constant":
+        return Look(before=top), Look(before=left)
+    # A mirrored pixel lies as far inside the image as its place lies outside.
+    return (
+        Look(side=2 * (top + bottom) + 1, before=top + 2 * bottom),
+        Look(side=2 * (left + right) + 1, before=left + 2 * right),
+    )
+
+
+@operation(Spec(kind="movement", look=_padded, ranges="shared"))
+def pad(
+    x: jax.Array,
+    *,
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    mode: Literal["constant", "reflect", "symmetric"] = "constant",
+) -> jax.Array:
+    """Returns `x` with rows (before, after) and columns (before, after) added around it.
+
+    They are zeros ("constant"), or the image mirrored at its edge, whose own pixels are repeated
+    ("symmetric") or not ("reflect", PyTorch's reflection padding).
+
+    Raises:
+      InputError: an amount is negative, or the image has too few pixels to mirror.
+    """
+    for size, amounts in zip(x.shape[1:3], padding, strict=True):
+        most = {"constant": max(amounts), "reflect": size - 1, "symmetric": size}[mode]
+        if not 0 <= min(amounts) <= max(amounts) <= most:
+            raise InputError(
+                f"a padding of {amounts} does not suit {size} pixels: in the mode {mode!r} it adds from 0 to "
+                f"{most} of them on a side."
+            )
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)), mode)
+
+
 @operation(Spec(kind="movement", ranges="shared", layer="transpose"))
 def channel_shuffle(x: jax.Array, *, groups: int) -> jax.Array:
     """Transposes the channels, seen as a matrix with one row per group (Zhang et al. 2018, §3.1).

@@ -7,7 +7,7 @@ from sesr_jax.ops.registry import operation
 from sesr_jax.ops.spec import Spec
 
 _LOGISTIC = (0.0, 255 / 256)
-"""The kernel of LOGISTIC writes the scale 1/256 and the zero point -128, and no other."""
+"""The kernels of LOGISTIC and SOFTMAX write the scale 1/256 and the zero point -128, and no other."""
 
 
 _TANH = (-1.0, 127 / 128)
@@ -24,6 +24,54 @@ def add(x: jax.Array, y: jax.Array) -> jax.Array:
 def mul(x: jax.Array, y: jax.Array) -> jax.Array:
     """Element-wise product, broadcast over channels."""
     return x * y
+
+
+@operation(
+    Spec(
+        kind="pointwise",
+        before_relu=True,
+        layer="add",
+        no_int16="SUB with 16 bits has been tried with neither converter",
+    )
+)
+def sub(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise difference, broadcast over channels."""
+    return x - y
+
+
+@operation(Spec(kind="pointwise", before_relu=True, no_int16="TFLite has no DIV with 16 bits"))
+def div(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Element-wise quotient, broadcast over channels.
+
+    LiteRT refuses to run an INT8 file on an image for which a code of `y` stands for 0.
+    """
+    return x / y
+
+
+@operation(Spec(kind="pointwise", no_int16="TFLite has no SQRT with 16 bits"))
+def sqrt(x: jax.Array) -> jax.Array:
+    """The square root, whose gradient at 0 is infinite."""
+    return jnp.sqrt(x)
+
+
+@operation(
+    Spec(kind="pointwise", no_int16="EXP with 16 bits has been tried with neither converter")
+)
+def exp(x: jax.Array) -> jax.Array:
+    """The exponential function."""
+    return jnp.exp(x)
+
+
+@operation(
+    Spec(
+        kind="pointwise",
+        ranges=_LOGISTIC,
+        no_int16="SOFTMAX with 16 bits has been tried with neither converter",
+    )
+)
+def softmax(x: jax.Array) -> jax.Array:
+    """The exponentials of each pixel's channels, divided by their sum."""
+    return jax.nn.softmax(x, axis=-1)
 
 
 @operation(Spec(kind="pointwise", activation=True))
@@ -74,3 +122,8 @@ def sigmoid(x: jax.Array) -> jax.Array:
 def tanh(x: jax.Array) -> jax.Array:
     """The hyperbolic tangent."""
     return jnp.tanh(x)
+
+
+def silu(x: jax.Array) -> jax.Array:
+    """Returns x · sigmoid(x), also called swish: two operations, since TFLite has none for both."""
+    return mul(x, sigmoid(x))

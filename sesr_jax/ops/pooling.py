@@ -1,11 +1,15 @@
 """Windows and whole images reduced to one value: pooling and statistics."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from sesr_jax.errors import InputError
+from sesr_jax.ops.pointwise import mul, sqrt, sub
 from sesr_jax.ops.registry import operation
 from sesr_jax.ops.spec import (
     Call,
@@ -67,3 +71,43 @@ def max_pool(
 def mean(x: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
     """The mean over `axes`, which stay as dimensions of length 1."""
     return jnp.mean(x, axis=axes, keepdims=True)
+
+
+@operation(Spec(kind="pointwise", look=_along_axes, values=1, layer="mul"))
+def unbias(variance: jax.Array, like: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
+    """Multiplies by n / (n - 1), Bessel's correction, where `like` has n elements along `axes`.
+
+    Raises:
+      InputError: n is 1.
+    """
+    return variance * bessel_factor(like.shape, axes)
+
+
+def bessel_factor(shape: Sequence[int], axes: tuple[int, ...]) -> float:
+    """Returns n / (n - 1) for the n elements along `axes` of an array of `shape`.
+
+    Raises:
+      InputError: n is 1.
+    """
+    count = math.prod(shape[axis] for axis in axes)
+    if count < 2:
+        raise InputError(f"{count} element has no unbiased variance: it takes two along {axes}.")
+    return count / (count - 1)
+
+
+def variance(x: jax.Array, *, axes: tuple[int, ...] = (1, 2), unbiased: bool = False) -> jax.Array:
+    """Returns the variance over `axes`, which stay as dimensions of length 1.
+
+    It is made of several operations, each with a range of its own in an INT8 file. PyTorch's `var` and `std`
+    are unbiased unless told otherwise; NumPy's are not.
+    """
+    distance = sub(x, mean(x, axes=axes))
+    biased = mean(mul(distance, distance), axes=axes)
+    return unbias(biased, x, axes=axes) if unbiased else biased
+
+
+def standard_deviation(
+    x: jax.Array, *, axes: tuple[int, ...] = (1, 2), unbiased: bool = False
+) -> jax.Array:
+    """Returns the square root of `variance`."""
+    return sqrt(variance(x, axes=axes, unbiased=unbiased))

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax import lax
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +62,7 @@ def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
 
     Args:
       x: int32.
-      significand: int32, not negative.
+      significand: int32; one of the two is above -2³¹.
     """
     m = jnp.asarray(significand)
     # Both are split into halves of 16 bits: x = 2¹⁶·x₁ + x₀. Only x₁ has a sign.
@@ -72,6 +73,57 @@ def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
     fraction = (middle & 0xFFFF) + (other & 0xFFFF)  # from bit 16
     upper = x1 * m1 + (middle >> 16) + (other >> 16) + (fraction >> 16)  # from bit 32
     return 2 * upper + ((fraction >> 15) & 1) + ((fraction >> 14) & 1)
+
+
+def exp_of_negative(x: jax.Array) -> jax.Array:
+    """exp(x) with 31 bits below the point, for `x` from -32 to 0 with 26 bits below the point (gemmlowp).
+
+    A Taylor series about -1/8 gives the power of the part in [-1/4, 0), and what is left is a sum of powers
+    of two, whose exponentials are multiplied to it.
+    """
+    bits = 26
+    quarter = 1 << (bits - 2)
+    part = (x & (quarter - 1)) - quarter
+    y = (part << 5) + (1 << 28)
+    square = doubling_high_product(y, y)
+    cube, fourth = doubling_high_product(square, y), doubling_high_product(square, square)
+    thirds = doubling_high_product(rounding_shift(fourth, 2) + cube, np.int32(715827883))
+    series = y + rounding_shift(thirds + square, 1)
+    result = _EXP_OF_EIGHTH + doubling_high_product(series, np.int32(_EXP_OF_EIGHTH))
+    rest = part - x
+    for exponent, power in enumerate(_EXP_OF_POWERS, start=-2):
+        product = doubling_high_product(result, np.int32(power))
+        result = jnp.where(rest & (1 << (bits + exponent)), product, result)
+    return jnp.where(x == 0, _ONE, result)
+
+
+_ONE = np.int32(2**31 - 1)
+"""1 with 31 bits below the point, as near as it comes."""
+
+_EXP_OF_EIGHTH = 1895147668
+"""exp(-1/8) with 31 bits below the point."""
+
+_EXP_OF_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+"""exp(-1/4), exp(-1/2), exp(-1), … exp(-16), with 31 bits below the point."""
+
+
+def reciprocal(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """1 / x for int32 `x` above 0, as a significand with 31 bits below the point and an exponent (gemmlowp).
+
+    The two stand for ``significand · 2^-(31 + exponent)``. Three steps of Newton and Raphson's method find
+    the reciprocal of `x` brought to [1, 2).
+    """
+    zeros = lax.clz(x)
+    fraction = (x << zeros) ^ jnp.int32(
+        -(2**31)
+    )  # without its first bit, which is the 1 before the point
+    # Half of 1 + fraction; the sum of a number and of 1 - 2^-31 may overflow before it is halved.
+    half = (fraction >> 1) + (1 << 30)
+    y = 1515870810 + doubling_high_product(half, np.int32(-1010580540))  # 48/17 - 32/17 · half
+    for _ in range(3):
+        error = (1 << 29) - doubling_high_product(half, y)
+        y = y + (doubling_high_product(y, error) << 2)
+    return jnp.where(y < 1 << 30, y << 1, _ONE), 31 - zeros
 
 
 def rounding_shift(x: jax.Array, exponent: Any) -> jax.Array:

@@ -42,7 +42,15 @@ from jax import lax
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant.fixed_point import Multiplier, multiplier, multiply, rounding_shift
+from sesr_jax.quant.fixed_point import (
+    Multiplier,
+    doubling_high_product,
+    exp_of_negative,
+    multiplier,
+    multiply,
+    reciprocal,
+    rounding_shift,
+)
 from sesr_jax.quant.ranges import Range, Ranges, points, validate
 from sesr_jax.quant.scheme import exact_affine, widened
 
@@ -249,17 +257,59 @@ def _conv2d_transpose(
     )
 
 
-def _add(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
-    x, y = map(_constant, args)
-    bits = 20  # below the point, where the roundings of the operands do no harm
-    common = 2 * max(x.affine.double, y.affine.double)
-    left, right = (multiply(z.offset << bits, multiplier(z.affine.double / common)) for z in (x, y))
-    return _rescaled(left + right, common / (2**bits * to.double), to)
+def _sum(sign: int) -> Kernel:
+    """The kernel of x + sign · y."""
+
+    def kernel(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
+        x, y = map(_constant, args)
+        bits = 20  # below the point, where the roundings of the operands do no harm
+        common = 2 * max(x.affine.double, y.affine.double)
+        left, right = (
+            multiply(z.offset << bits, multiplier(z.affine.double / common)) for z in (x, y)
+        )
+        return _rescaled(left + sign * right, common / (2**bits * to.double), to)
+
+    return kernel
 
 
 def _mul(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
     x, y = map(_constant, args)
     return _rescaled(x.offset * y.offset, x.affine.stored * y.affine.stored / to.stored, to)
+
+
+def _div(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
+    """The dividend's code, as large as 32 bits hold it, times the reciprocal of the divisor's code."""
+    x, y = map(_constant, args)
+    sign, divisor = jnp.sign(y.offset), jnp.abs(y.offset)
+    dividend = sign * x.offset
+    room = lax.clz(jnp.where(dividend < 0, ~dividend, dividend)) - 1
+    significand, exponent = reciprocal(jnp.maximum(divisor, 1))
+    factor = multiplier(x.affine.stored / (y.affine.stored * to.stored))
+    product = doubling_high_product(dividend << room, significand)
+    shift = room + exponent - factor.shift
+    product = doubling_high_product(product, factor.significand)
+    # What is shifted out altogether is 0 here; LiteRT's C++ does not say what it is there.
+    quotient = rounding_shift(product, jnp.clip(shift, 0, 31))
+    return jnp.where(shift > 31, 0, quotient) + to.zero_point
+
+
+def _softmax(_: Node, to: Affine, x: Tensor) -> jax.Array:
+    bits = 26  # below the point of what is raised to a power
+    factor = multiplier(x.affine.double * 2**bits)
+    lowest = -((31 << bits) >> max(int(factor.shift), 0))  # below it nothing is left of the power
+    below = x.offset - x.offset.max(axis=-1, keepdims=True)
+    powers = exp_of_negative(multiply(jnp.maximum(below, lowest), factor))
+    powers = jnp.where(below >= lowest, powers, 0)
+    total = jnp.sum(rounding_shift(powers, 12), axis=-1, keepdims=True)
+    significand, exponent = reciprocal(total)
+    shares = doubling_high_product(powers, significand)
+    # The sum has 12 bits above the point, where its parts have none; the shares shall have 8 below it.
+    return rounding_shift(shares, exponent - (31 - 12) + (31 - 8)) + to.zero_point
+
+
+def _unbias(node: Node, to: Affine, x: Tensor, like: Tensor) -> jax.Array:
+    factor = np.float32(ops.bessel_factor(like.codes.shape, node.attrs["axes"]))
+    return _mul(node, to, x, np.asarray(factor))
 
 
 def _relu(_: Node, to: Affine, x: Tensor) -> jax.Array:
@@ -299,15 +349,18 @@ def _clip(node: Node, to: Affine, x: Tensor) -> jax.Array:
     return jnp.clip(x.codes.astype(jnp.int32), low, high)
 
 
-def _looked_up(function: Callable[[np.ndarray], np.ndarray]) -> Kernel:
-    """The kernel that finds each code in a table of the 256 results of `function`, float32 to float32."""
+def _looked_up(
+    function: Callable[[np.ndarray], np.ndarray],
+    whole: Callable[[np.ndarray], np.ndarray] = lambda x: _nearest(x, -(2**30), 2**30),
+) -> Kernel:
+    """The kernel that finds each code in a table of the results of `function`, made integers by `whole`."""
 
     def kernel(_: Node, to: Affine, x: Tensor) -> jax.Array:
         offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
-        results = function(x.affine.stored * offsets.astype(np.float32))
-        steps = results.astype(np.float32) * (np.float32(1) / to.stored)
-        table = _nearest(np.float64(steps), -(2**30), 2**30) + to.zero_point
-        return jnp.asarray(table)[x.codes.astype(jnp.int32) - _LOW]
+        results = function(x.affine.stored * offsets.astype(np.float32)).astype(np.float32)
+        steps = whole(np.float64(results * (np.float32(1) / to.stored)))
+        table = jnp.asarray(np.clip(steps + to.zero_point, _LOW, _HIGH).astype(np.int32))
+        return table[x.codes.astype(jnp.int32) - _LOW]
 
     return kernel
 
@@ -318,8 +371,11 @@ def _logistic(x: np.ndarray) -> np.ndarray:
     return np.float32(1) / (np.float32(1) + powers)
 
 
-def _tanh(x: np.ndarray) -> np.ndarray:
-    return np.tanh(np.float64(x))
+def _pad(node: Node, _: Affine, x: Tensor) -> jax.Array:
+    """The op itself, on codes, whose zero is the zero point."""
+    zero = {"constant_values": x.affine.zero_point} if node.attrs["mode"] == "constant" else {}
+    amounts = ((0, 0), *node.attrs["padding"], (0, 0))
+    return jnp.pad(x.codes, amounts, node.attrs["mode"], **zero)
 
 
 def _concat(_: Node, to: Affine, *xs: Tensor) -> jax.Array:
@@ -406,7 +462,7 @@ def _mean(node: Node, to: Affine, x: Tensor) -> jax.Array:
 
 
 KERNELS: dict[str, Kernel] = {
-    "add": _add,
+    "add": _sum(1),
     "average_pool": _average_pool,
     "channel_shuffle": _moved,
     "clip": _clip,
@@ -414,18 +470,25 @@ KERNELS: dict[str, Kernel] = {
     "conv2d": _conv2d,
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _moved,
+    "div": _div,
+    "exp": _looked_up(lambda x: np.exp(np.float64(x))),
     "leaky_relu": _leaky_relu,
     "max_pool": _max_pool,
     "mean": _mean,
     "mul": _mul,
+    "pad": _pad,
     "prelu": _prelu,
     "relu": _relu,
     "resize": _resize,
     "resize_like": _resize_like,
     "sigmoid": _looked_up(_logistic),
     "slice": _moved,
+    "softmax": _softmax,
     "space_to_depth": _moved,
-    "tanh": _looked_up(_tanh),
+    "sqrt": _looked_up(lambda x: np.sqrt(np.maximum(x, 0)), whole=np.trunc),
+    "sub": _sum(-1),
+    "tanh": _looked_up(lambda x: np.tanh(np.float64(x))),
+    "unbias": _unbias,
 }
 """By op: the node, what its output's codes stand for, and its operands (a `Tensor`, or an array for a
 parameter) to the output's codes before saturation."""

@@ -120,11 +120,16 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "depth_to_space of colours": lambda x: ops.depth_to_space(
         ops.concat(x, ops.mul(x, 0.5)), block=2
     ),
+    "div": lambda x: ops.div(ops.mul(x, 0.4), ops.clip(ops.add(x, 0.5), low=0.5, high=1.2)),
+    "exp": lambda x: ops.exp(ops.mul(x, -2.0)),
     "leaky_relu": lambda x: ops.leaky_relu(ops.add(x, -0.5), slope=-0.25),
     "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
     "max_pool same": lambda x: ops.max_pool(x, window=(3, 3), padding="SAME"),
     "mean": lambda x: ops.mul(x, ops.mean(x)),
     "mul": lambda x: ops.mul(x, x),
+    "pad": lambda x: ops.pad(ops.add(x, -0.5), padding=((1, 2), (0, 3))),
+    "pad reflect": lambda x: ops.pad(x, padding=((1, 2), (3, 0)), mode="reflect"),
+    "pad symmetric": lambda x: ops.pad(x, padding=((1, 1), (0, 1)), mode="symmetric"),
     "prelu": lambda x: ops.prelu(ops.add(x, -0.5), SLOPE),
     "relu": lambda x: ops.relu(ops.add(x, -0.5)),
     "relu alone": lambda x: ops.relu(ops.leaky_relu(ops.add(x, -0.5), slope=0.5)),
@@ -142,8 +147,16 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "sigmoid": lambda x: ops.sigmoid(ops.mul(ops.add(x, -0.5), 4.0)),
     "slice": lambda x: ops.slice(x, begin=(0, 1, 0, 2), size=(1, 4, -1, 2)),
     "slice from the end": lambda x: ops.slice(x, begin=(0, 1, 2, 0), size=(-1, -3, -2, -1)),
+    "softmax": lambda x: ops.softmax(ops.mul(x, 3.0)),
     "space_to_depth": lambda x: ops.space_to_depth(x, block=2),
+    "sqrt": lambda x: ops.sqrt(ops.mul(x, x)),
+    "sqrt of a variance": lambda x: ops.mul(x, ops.standard_deviation(x)),
+    "sub": lambda x: ops.sub(x, ops.mul(x, 0.5)),
+    "sub of a constant": lambda x: ops.sub(0.9, ops.mul(x, 0.5)),
     "tanh": lambda x: ops.tanh(ops.mul(x, 3.0)),
+    "unbias": lambda x: ops.unbias(
+        ops.mul(x, 0.5), ops.slice(x, begin=(0,) * 4, size=(1, 2, 2, 1))
+    ),
 }
 
 

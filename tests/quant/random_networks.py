@@ -177,6 +177,17 @@ def _pool(op: str) -> Callable[[Builder], None]:
     return append
 
 
+def _pad(b: Builder) -> None:
+    mode = b.draw(st.sampled_from(["constant", "reflect", "symmetric"]))
+    if x := b.pick(lambda s: min(s[1:3]) > 2):
+        padding = tuple(tuple(b.draw(st.integers(0, 2)) for _ in range(2)) for _ in range(2))
+        b.append("pad", x, padding=padding, mode=mode)
+
+
+def _unbias(b: Builder) -> None:
+    b.append("unbias", b.pick(), b.pick(lambda s: s[1] * s[2] > 1))
+
+
 def _channel_shuffle(b: Builder) -> None:
     if x := b.pick(lambda s: s[-1] % 2 == 0):
         b.append("channel_shuffle", x, groups=2)
@@ -209,20 +220,26 @@ LAYERS: dict[str, Callable[[Builder], None]] = {
     "conv2d": _conv2d,
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _depth_to_space,
+    "exp": lambda b: b.append("exp", b.pick()),
     "leaky_relu": lambda b: b.append(
         "leaky_relu", b.pick(), slope=b.draw(st.sampled_from([-0.5, 0.1, 0.3, 2.0]))
     ),
     "max_pool": _pool("max_pool"),
     "mean": _mean,
     "mul": _sum_or_product("mul"),
+    "pad": _pad,
     "prelu": lambda b: b.append("prelu", x := b.pick(), b.array(b.shapes[x][-1])),
     "relu": _relu,
     "resize": _resize,
     "resize_like": _resize_like,
     "sigmoid": lambda b: b.append("sigmoid", b.pick()),
     "slice": _slice,
+    "softmax": lambda b: b.append("softmax", b.pick()),
     "space_to_depth": _space_to_depth,
+    "sqrt": lambda b: b.append("sqrt", b.pick()),
+    "sub": _sum_or_product("sub"),
     "tanh": lambda b: b.append("tanh", b.pick()),
+    "unbias": _unbias,
 }
 """By op: appends it to a graph, where a tensor suits."""
 
