@@ -15,12 +15,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-<<<<<<< HEAD
-from sesr_jax.errors import InputError, UnsupportedError
-=======
 from sesr_jax import ops
-from sesr_jax.errors import InputError
->>>>>>> 142be6a (Operations: difference, quotient, exp, sqrt, softmax, padding, Bessel's correction; SiLU and standard deviation are made of them)
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.litert import TFLiteModel
 from sesr_jax.graph import Graph, resized
 from sesr_jax.quant import Ranges, integer
@@ -62,22 +58,15 @@ def prove_codes(
     shape = (n, min(height, SIDE), min(width, SIDE), channels)
     codes = np.random.default_rng(0).integers(-128, 128, size=shape).astype(np.int8)
     small = graph if shape == graph.input_shape else resized(graph, shape)
-<<<<<<< HEAD
-    try:
-        found, twin = _run(model, codes), False
-    except UnsupportedError:
-        model, twin = convert(shape), True
-=======
     # What reads the size of a tensor is a constant in the file, which may take another size without a word.
     twin = small is not graph and any(ops.SPECS[node.op].values for node in graph.nodes)
     if not twin:
         try:
             found = _run(model, codes)
-        except InputError:
+        except UnsupportedError:
             twin = True
     if twin:
         model = convert(shape)
->>>>>>> 142be6a (Operations: difference, quotient, exp, sqrt, softmax, padding, Bessel's correction; SiLU and standard deviation are made of them)
         found = _run(model, codes)
 
     # Compiling costs more than running, and integers do not depend on how.

@@ -151,11 +151,8 @@ class TFLiteModel:
         """The file's own output for its own input, of the types and layout that it has: no more done.
 
         Raises:
-<<<<<<< HEAD
           UnsupportedError: `x` has a size that this file cannot take.
-=======
-          InputError: `x` has a size that this file cannot take, or an operator fails on it.
->>>>>>> 142be6a (Operations: difference, quotient, exp, sqrt, softmax, padding, Bessel's correction; SiLU and standard deviation are made of them)
+          InputError: an operator fails on `x`.
         """
         self._resize(x.shape)
         source, target = self._details()

@@ -411,7 +411,7 @@ def _pad(node: Node) -> Call:
     if mode == "symmetric":
         if max(top, bottom, left, right) > 1:
             raise InputError(
-                f"{node.name!r} pads {node.attrs['padding']} symmetrically, which ONNX can do for no more than "
+                f"{node.name!r} pads {node.attrs['padding']} symmetrically, which ONNX does for no more than "
                 "one pixel on a side."
             )
         mode = "edge"

@@ -257,7 +257,7 @@ def _composites(op: Any) -> Iterator[Any]:
 
 
 def _parsed(ir: Any, attribute: Any) -> Any:
-    """The value of a composite's `attribute`; text that is MLIR's own, as of enumerations, is read as such."""
+    """The value of a composite's `attribute`; text in MLIR's own syntax, as of enumerations, is parsed."""
     value = attribute.attr
     if isinstance(value, ir.StringAttr) and value.value.startswith("#tfl<"):
         return ir.Attribute.parse(value.value)
