@@ -358,7 +358,7 @@ def _looked_up(
     def kernel(_: Node, to: Affine, x: Tensor) -> jax.Array:
         offsets = np.arange(_LOW, _HIGH + 1, dtype=np.int32) - x.affine.zero_point
         results = function(x.affine.stored * offsets.astype(np.float32)).astype(np.float32)
-        steps = whole(np.float64(results * (np.float32(1) / to.stored)))
+        steps = whole(np.asarray(results * (np.float32(1) / to.stored), np.float64))
         table = jnp.asarray(np.clip(steps + to.zero_point, _LOW, _HIGH).astype(np.int32))
         return table[x.codes.astype(jnp.int32) - _LOW]
 
