@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.timing import interleaved
 from sesr_jax import train
+from sesr_jax.data import PoolFeed
 from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.files import replace_file
@@ -31,9 +32,8 @@ from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.report import text_table
-from sesr_jax.train.optim import optimizer
-from sesr_jax.train.state import init_state
-from sesr_jax.train.step import make_steps
+from sesr_jax.train import make_supervised
+from sesr_jax.train.steps import compile_steps
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -95,14 +95,14 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
     config.data.batch = batch
     config.steps_per_call = 1
     module = create(model, scale=2, form=form, mode=mode)
-    tx = optimizer(config)
-    steps = make_steps(module, tx, config)
-    state = init_state(_variables(module), tx)
+    trainer = make_supervised(module, config)
+    steps = compile_steps(trainer, PoolFeed(pool=pool, batch=batch), seed=config.seed, per_call=1)
+    state = trainer.init(_variables(module))
 
-    def step() -> jax.Array:
+    def step() -> Any:
         nonlocal state
-        state, losses = steps(state, pool, 0)
-        return losses
+        state, metrics = steps(state, pool, 0)
+        return metrics
 
     return step
 

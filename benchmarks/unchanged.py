@@ -313,8 +313,7 @@ def compare_runs(here: pathlib.Path, there: pathlib.Path) -> list[str]:
             differing += compare_weights(here / name, there / name)
         elif name != "config.json":
             ours, theirs = (json.loads((run / name).read_text("utf-8")) for run in (here, there))
-            if ours["result"] != theirs["result"]:
-                differing.append(f"the results of {name} differ")
+            differing += compare_results(name, ours["result"], theirs["result"])
     if (there / "log.jsonl").exists():
         ours, theirs = (read_log(run / "log.jsonl") for run in (here, there))
         same = len(ours) == len(theirs) and all(
@@ -323,6 +322,16 @@ def compare_runs(here: pathlib.Path, there: pathlib.Path) -> list[str]:
         if not same:
             differing.append("the logs differ")
     return differing if files else ["nothing was written"]
+
+
+def compare_results(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What differs between two results of a condition; losses are means over seeds, to their rounding."""
+    return [
+        f"{name}: {key} is {ours.get(key)}, not {value}"
+        for key, value in theirs.items()
+        if ours.get(key) != value
+        and not (key == "losses" and np.allclose(ours.get(key, ()), value, rtol=1e-6, atol=0))
+    ]
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -29,7 +29,11 @@ _SMOKE = {
 
 
 def test_every_benchmark_has_a_smoke_mode():
-    assert {p.stem for p in (_ROOT / "benchmarks").glob("*.py")} - {"timing"} == set(_SMOKE)
+    assert {p.stem for p in (_ROOT / "benchmarks").glob("*.py")} - {
+        "race",
+        "rivals",
+        "timing",
+    } == set(_SMOKE)
 
 
 def _run(name, tmp_path, *options):
@@ -135,7 +139,7 @@ def test_steps_stand_beside_those_of_others(tmp_path):
 def test_the_rival_in_pytorch_is_the_same_network(channels_last):
     import torch
 
-    from benchmarks.steps import torch_network
+    from benchmarks.rivals import torch_network
 
     module = create("sesr_m3", scale=2, expansion=12)
     keys = jax.random.split(jax.random.key(0), 3)

@@ -58,7 +58,7 @@ _METADATA = {"JPEG": _BOTH, "PNG": _BOTH, "TIFF": ("icc_profile",), "WEBP": _BOT
 """What of it is written; Pillow does not manage EXIF in a compressed TIFF file."""
 
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-"""Pixels of a side, where a format has a limit that pictures meet."""
+"""Pixels of a side, where a format has a limit that images meet."""
 
 _SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _PROFILED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
@@ -67,11 +67,11 @@ _PROFILED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A picture, and what its file has beside the colours.
+    """An image, and what its file has beside the colours.
 
     Attributes:
       pixels: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
-      alpha: uint8 ``[H, W]``, 255 where the picture is opaque; None without alpha.
+      alpha: uint8 ``[H, W]``, 255 where the image is opaque; None without alpha.
       metadata: "icc_profile" and "exif", in bytes, where the file has them; without the orientation,
         which is applied, and what depends on the size.
     """
@@ -82,12 +82,12 @@ class Photo:
 
 
 def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
-    """As `read_image`, with alpha and metadata; what cannot be kept is a logged warning.
+    """Reads what `read_image` does, with alpha and metadata; what cannot be kept is a logged warning.
 
     Raises:
         InputError: as `read_image`.
     """
-    with _opened(path) as (file, name):
+    with _open(path) as (file, name):
         if (frames := getattr(file, "n_frames", 1)) > 1:
             _log.warning("%s has %d frames, of which the first one is read.", name, frames)
         if file.format != "BMP" and _is_deep(file):  # whose 16 bits are those of a pixel
@@ -97,7 +97,7 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
         metadata = {}
         if exif := image.info.get("exif"):
             try:
-                metadata["exif"] = _resized(exif)
+                metadata["exif"] = _drop_size(exif)
             except Exception:  # Pillow raises nearly anything on damaged bytes
                 _log.warning("%s has damaged EXIF, which is dropped.", name)
         if image.mode in _PROFILED and (profile := image.info.get("icc_profile")):
@@ -109,12 +109,12 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
 
 
 def _is_deep(file: Image.Image) -> bool:
-    """Whether Pillow's decoder reads samples of 16 bits, such as "RGB;16B", though the mode be "RGB"."""
+    """Returns whether Pillow reads samples of 16 bits, such as "RGB;16B", though the mode be "RGB"."""
     return any(";16" in str(tile.args) for tile in getattr(file, "tile", ()))
 
 
-def _resized(exif: bytes) -> bytes:
-    """That of an image of another size: without sides and thumbnail."""
+def _drop_size(exif: bytes) -> bytes:
+    """Returns EXIF without what depends on the image's size: its sides and the thumbnail."""
     tags = Image.Exif()
     tags.load(exif)
     details = tags.get_ifd(ExifTags.IFD.Exif)
@@ -136,7 +136,7 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged, cut short or of a kind not named above.
     """
-    with _opened(path) as (file, name):
+    with _open(path) as (file, name):
         image = ImageOps.exif_transpose(file)
         image.load()
     if image.has_transparency_data:
@@ -145,12 +145,12 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
-    """Height and width of what `read_image` gives, from the header.
+    """Returns height and width of what `read_image` gives, from the header.
 
     Raises:
         InputError: as `read_image`, but for what is wrong behind the header.
     """
-    with _opened(path) as (file, _):
+    with _open(path) as (file, _):
         height, width = file.height, file.width
         if isinstance(file, TiffImagePlugin.TiffImageFile):
             # Pillow's own sides are those of the upright image, in its later releases.
@@ -160,16 +160,16 @@ def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
 
 
 def _exif(file: Image.Image, path: str | os.PathLike[str] | bytes) -> Image.Exif:
-    """As `file.getexif()`, which decodes every PNG that says nothing before its pixels."""
+    """Returns what `file.getexif()` does, which decodes every PNG that says nothing before its pixels."""
     if isinstance(file, PngImagePlugin.PngImageFile):
         with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as raw:
-            if not _speaks_after_pixels(raw):
+            if not _has_metadata_after_pixels(raw):
                 return Image.Image.getexif(file)
     return file.getexif()
 
 
-def _speaks_after_pixels(raw: BinaryIO) -> bool:
-    """Whether a PNG file has metadata behind its first pixels (PNG specification, 5.3)."""
+def _has_metadata_after_pixels(raw: BinaryIO) -> bool:
+    """Returns whether a PNG file has metadata behind its first pixels (PNG specification, 5.3)."""
     raw.seek(8)
     pixels = False
     while len(header := raw.read(8)) == 8:
@@ -182,8 +182,8 @@ def _speaks_after_pixels(raw: BinaryIO) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
-    """The file, and what to call it."""
+def _open(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
+    """Yields the file, and what to call it."""
     name = f"an image of {len(path)} bytes" if isinstance(path, bytes) else os.fspath(path)
     if not isinstance(path, bytes) and not pathlib.Path(path).is_file():
         raise InputError(f"{name} is not a file; check the path")
@@ -249,18 +249,18 @@ def write_image(
     if alpha is not None and kind not in _ALPHA:
         _log.warning("%s: alpha is dropped, since %s holds none; a .png does.", path, kind)
         alpha = None
-    picture = Image.fromarray(image)
+    pixels = Image.fromarray(image)
     if alpha is not None:
-        picture.putalpha(Image.fromarray(alpha))
+        pixels.putalpha(Image.fromarray(alpha))
     with replace_file(path) as temporary:
         try:
-            picture.save(temporary, kind, **options)
+            pixels.save(temporary, kind, **options)
         except ValueError as error:  # a size that the format cannot hold, for one
             raise InputError(f"{path} can't be written ({error}); choose another format") from error
 
 
 def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
-    """Asks before long work whether `write_image` can write an image of that height and width.
+    """Checks, before long work, that `write_image` can write an image of that height and width.
 
     Missing folders are made.
 
@@ -278,7 +278,7 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
 
 
 def output_format(path: str | os.PathLike[str]) -> str:
-    """The format that `write_image` will give to `path`.
+    """Returns the format that `write_image` will give to `path`.
 
     Raises:
         InputError: the suffix is none of `FORMATS`.
@@ -290,7 +290,7 @@ def output_format(path: str | os.PathLike[str]) -> str:
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[pathlib.Path]:
-    """The image files of a folder by their suffix, sorted; hidden files are left out.
+    """Returns the image files of a folder by their suffix, sorted; hidden files are left out.
 
     Args:
         folder: where to look.

@@ -1,9 +1,9 @@
-"""Where the crops of a training set lie: which pictures are large enough, and at how many positions.
+"""Where the crops of a training set lie: which images are large enough, and at how many positions.
 
-    layout = lay_out(deal(pictures, 1, (0, 1)), look, scale=2, patch=64)
+    layout = lay_out(deal(images, 1, (0, 1)), look, scale=2, patch=64)
     layout.positions[-1]                # the number of all crop positions
 
-A set can be dealt out in shards, for machines that hold a part of it each: picture i belongs to shard
+A set can be dealt out in shards, for machines that hold a part of it each: image i belongs to shard
 i mod n, and each shard gives an n-th of every batch. The batch is the same whoever holds which shards.
 """
 
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout(Generic[T]):
-    """The pictures that are cropped, shard by shard, and their positions, counted row by row.
+    """The images that are cropped, shard by shard, and their positions, counted row by row.
 
     Attributes:
       images: those that are cropped, in whatever form they were looked at.
-      sizes: ``[pictures, 2]``, height and width in LR pixels.
-      positions: ``[pictures]``, the number of crop positions in each picture and all before it.
+      sizes: ``[images, 2]``, height and width in LR pixels.
+      positions: ``[images]``, the number of crop positions in each image and all before it.
       edges: ``[shards + 1]``, the number of crop positions before each shard, and at last of all.
     """
 
@@ -54,18 +54,18 @@ def lay_out(
     small: Literal["error", "skip"] = "error",
     where: str = "config.data.patch",
 ) -> Layout[T]:
-    """Looks at every picture once.
+    """Looks at every image once, and returns where its crops lie.
 
     Args:
-      shards: of pictures, as `deal` gives them.
-      look: a picture's name, and its height and width in HR pixels.
-      scale: HR pixels per LR pixel, a side.
+      shards: of images, as `deal` gives them.
+      look: an image's name, and its height and width in HR pixels.
+      scale: HR pixels per LR pixel, on each side.
       patch: the side of an LR crop.
-      small: what to do about pictures that are smaller than a crop.
+      small: what to do about images that are smaller than a crop.
       where: what the user sets the crop's side by.
 
     Raises:
-      InputError: a picture is smaller than a crop (and `small` is "error"), or a shard has no other.
+      InputError: an image is smaller than a crop (and `small` is "error"), or a shard has no other.
     """
     crop = patch * scale
     images: list[T] = []
@@ -77,7 +77,7 @@ def lay_out(
             name, (height, width) = look(image)
             if min(height, width) < crop:
                 if small == "error":
-                    raise InputError(_too_small(name, (height, width), crop, where))
+                    raise InputError(_explain_too_small(name, (height, width), crop, where))
                 skipped.append(name)
                 continue
             images.append(image)
@@ -98,8 +98,8 @@ def lay_out(
     return Layout(images=images, sizes=found, positions=positions, edges=edges)
 
 
-def _too_small(name: str, size: Sequence[int], crop: int, where: str) -> str:
-    """What to say of a picture of that size (height, width) where crops have `crop` pixels a side."""
+def _explain_too_small(name: str, size: Sequence[int], crop: int, where: str) -> str:
+    """Returns what to say of an image of that (height, width) where crops have sides of `crop` pixels."""
     return (
         f"{name} is {size[1]}×{size[0]}, smaller than the crop of {crop} pixels; "
         f'take a smaller {where}, or skip such images by config.data.small = "skip".'

@@ -1,10 +1,10 @@
-"""A training set on the device: all pictures as uint8, cropped inside the compiled step.
+"""A training set on the device: all images as uint8, cropped inside the compiled step.
 
     pool = make_pool(source("embedded:train"), scale=2, patch=64)
     lr, hr = sample(pool, key, batch=32)    # float [32, 64, 64, 3], [32, 128, 128, 3] in [0, 1]
 
-Pictures of all sizes lie end to end as pixels, so that no memory goes to padding and a crop is a
-gather of rows. Every crop position of every picture is equally likely. Grey pictures are kept as
+Images of all sizes lie end to end as pixels, so that no memory goes to padding and a crop is a
+gather of rows. Every crop position of every image is equally likely. Grey images are kept as
 R = G = B, whose luma is the studio-range luma of the full-range grey. The limit is what an int32 can
 index: 2³¹ pixels. For shards, see `data.layout`.
 """
@@ -27,14 +27,14 @@ from sesr_jax.errors import InputError
 
 @struct.dataclass
 class Pool:
-    """Pixels of all pictures, and where each picture lies.
+    """Pixels of all images, and where each image lies.
 
     Attributes:
       lr: ``[pixels, 3]`` uint8; None where high resolutions alone are wanted.
       hr: ``[pixels · scale², 3]`` uint8.
-      starts: ``[pictures]``, the first LR pixel of each; the first HR pixel is scale² times it.
-      widths: ``[pictures]``, in LR pixels.
-      positions: ``[pictures]``, the number of crop positions in each picture and all before it.
+      starts: ``[images]``, the first LR pixel of each; the first HR pixel is scale² times it.
+      widths: ``[images]``, in LR pixels.
+      positions: ``[images]``, the number of crop positions in each image and all before it.
       edges: ``[shards + 1]``, the number of crop positions before each shard held here, and at last of all.
       scale: HR pixels per LR pixel, a side.
       patch: the side of an LR crop.
@@ -68,13 +68,13 @@ def make_pool(
       images: the training set; where an image has no low resolution, the bicubic one is made.
       scale: the upscaling factor.
       patch: the side of an LR crop, in pixels.
-      small: what to do about pictures that are smaller than a crop.
+      small: what to do about images that are smaller than a crop.
       shards: that the set is dealt out in.
       part: (index, count): of `count` equal parts of the shards, hold this one; other images are not read.
       with_lr: whether low resolutions are kept; without, `sample` gives None in their place.
 
     Raises:
-      InputError: a picture is smaller than the crop (and `small` is "error"), a shard has none, or there
+      InputError: an image is smaller than the crop (and `small` is "error"), a shard has none, or there
         are too many pixels to index.
     """
     layout = lay_out(
@@ -168,14 +168,14 @@ def apply_symmetries(crops: Any, turns: jax.Array) -> Any:
 
 
 def _crop(pool: Pool, rank: jax.Array) -> tuple[Any, jax.Array]:
-    """Returns the crop at position `rank` of all positions of all pictures, counted row by row."""
-    picture = jnp.searchsorted(pool.positions, rank, side="right")
-    rank = rank - jnp.where(picture > 0, pool.positions[picture - 1], 0)
-    width = pool.widths[picture]
+    """Returns the crop at position `rank` of all positions of all images, counted row by row."""
+    index = jnp.searchsorted(pool.positions, rank, side="right")
+    rank = rank - jnp.where(index > 0, pool.positions[index - 1], 0)
+    width = pool.widths[index]
     y, x = jnp.divmod(rank, width - pool.patch + 1)
 
     def rows(pixels: jax.Array, scale: int) -> jax.Array:
-        corner = pool.starts[picture] * scale**2 + y * width * scale**2 + x * scale
+        corner = pool.starts[index] * scale**2 + y * width * scale**2 + x * scale
         starts = corner + jnp.arange(pool.patch * scale) * width * scale
         return jax.vmap(lambda s: lax.dynamic_slice(pixels, (s, 0), (pool.patch * scale, 3)))(
             starts

@@ -1,10 +1,10 @@
-"""Where pictures come from: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
+"""Where images come from: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
 
-A source is a `Sequence` of `ImagePair`: it knows its length and reads a picture only when asked for it,
+A source is a `Sequence` of `ImagePair`: it knows its length and reads an image only when asked for it,
 so that a set larger than memory can be iterated, and iterated again.
 
-    for picture in source("Set5", scale=2):
-        train_on(picture.hr, picture.low_resolution(2))
+    for image in source("Set5", scale=2):
+        train_on(image.hr, image.low_resolution(2))
 
 A grey file stays ``[H, W]``: whether its values stand for luma as it is, or for R = G = B, is up to
 who uses it (see `sesr_jax.metrics.protocol`).
@@ -55,7 +55,7 @@ class ImagePair:
     lr: np.ndarray | None = None
 
     def low_resolution(self, scale: int) -> np.ndarray:
-        """The shipped low resolution, or else the bicubic one: uint8 ``[H // scale, W // scale, ...]``.
+        """Returns the low resolution that ships, or the bicubic one: uint8 ``[H // scale, W // scale, ...]``.
 
         Raises:
             InputError: the shipped one has another size, or `hr` is smaller than `scale`.
@@ -72,10 +72,10 @@ class ImagePair:
 
 @dataclasses.dataclass(frozen=True)
 class Source(Sequence[ImagePair]):
-    """Pictures that are read when they are indexed; a slice is a source again.
+    """Images that are read when they are indexed; a slice is a source again.
 
     Attributes:
-        files: the name, the HR file and the LR file (or None) of each picture.
+        files: the name, the HR file and the LR file (or None) of each image.
     """
 
     files: tuple[tuple[str, pathlib.Path, pathlib.Path | None], ...]
@@ -84,11 +84,11 @@ class Source(Sequence[ImagePair]):
         return len(self.files)
 
     def name(self, index: int) -> str:
-        """That of a picture, without reading it."""
+        """Returns an image's name, without reading it."""
         return self.files[index][0]
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width of a picture, of which no more than the header is read.
+        """Returns height and width of an image, of which no more than the header is read.
 
         Raises:
             InputError: as `read_image`.
@@ -108,7 +108,7 @@ class Source(Sequence[ImagePair]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TfdsSource(Sequence[ImagePair]):
-    """Pictures of a data set that TensorFlow Datasets has prepared; as `Source`.
+    """Images of a data set that TensorFlow Datasets has prepared; as `Source`.
 
     Attributes:
         spec: as ``div2k/bicubic_x2:train``.
@@ -132,18 +132,18 @@ class TfdsSource(Sequence[ImagePair]):
             return dataclasses.replace(self, indices=self.indices[index])
         example = self.examples[self.indices[index]]
         lr = read_image(example["lr"]) if "lr" in example else None
-        return ImagePair(name=self.name(index), hr=read_image(_large(example)), lr=lr)
+        return ImagePair(name=self.name(index), hr=read_image(_get_hr(example)), lr=lr)
 
     def name(self, index: int) -> str:
-        """The example's place in the data set."""
+        """Returns the example's place in the data set."""
         return f"{self.spec}[{self.indices[index]}]"
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width of a picture, from the header of its file."""
-        return image_size(_large(self.examples[self.indices[index]]))
+        """Returns height and width of an image, from the header of its file."""
+        return image_size(_get_hr(self.examples[self.indices[index]]))
 
 
-def _large(example: dict[str, bytes]) -> bytes:
+def _get_hr(example: dict[str, bytes]) -> bytes:
     return example["hr"] if "hr" in example else example["image"]
 
 
@@ -152,7 +152,7 @@ ImageSet = Source | TfdsSource
 
 
 def tfds(spec: str) -> TfdsSource:
-    """A split of a data set of TensorFlow Datasets, such as ``div2k/bicubic_x2:train``.
+    """Returns a split of a data set of TensorFlow Datasets, such as ``div2k/bicubic_x2:train``.
 
     Its images are those of the features "hr" (or "image") and, where there is one, "lr", which must then be
     of the scale that is trained. What is not prepared yet is downloaded; the environment's TFDS_DATA_DIR
@@ -195,7 +195,7 @@ def folder(
     lr: str | os.PathLike[str] | None = None,
     scale: int | None = None,
 ) -> Source:
-    """The images of a folder, sorted by path.
+    """Returns the images of a folder, sorted by path.
 
     Two layouts are known. A benchmark has its images in ``HR`` and, for some scales, MATLAB's low
     resolutions in ``LR_bicubic/X{scale}``, which are used if `scale` says so. Any other folder is
@@ -229,31 +229,31 @@ def folder(
         )
     low = {} if lr is None else {file.stem: file for file in list_images(lr)}
     stems = collections.Counter(file.stem for file in files)
-    if low and (shared := [stem for stem, count in stems.items() if count > 1]):
+    if low and (duplicates := [stem for stem, count in stems.items() if count > 1]):
         raise InputError(
-            f"{root} holds {stems[shared[0]]} images named {shared[0]}, and low resolutions are found by the "
-            "name: it must be one image's; rename the others."
+            f"{root} holds {stems[duplicates[0]]} images named {duplicates[0]}, and low resolutions are "
+            "found by the name: rename the others."
         )
-    pictures = []
+    pairs = []
     for file in files:
         match = low.get(f"{file.stem}x{scale}") or low.get(file.stem)
         if low and match is None:
             raise InputError(
                 f"{root / file} has no low resolution in {lr}; add it or remove the image"
             )
-        pictures.append((file, match))
-    names = [file.with_suffix("") for file, _ in pictures]
+        pairs.append((file, match))
+    names = [file.with_suffix("") for file, _ in pairs]
     twice = {name for name, count in collections.Counter(names).items() if count > 1}
     return Source(
         tuple(
             ((file if name in twice else name).as_posix(), root / file, match)
-            for name, (file, match) in zip(names, pictures, strict=True)
+            for name, (file, match) in zip(names, pairs, strict=True)
         )
     )
 
 
 def embedded(split: Literal["train", "eval"]) -> Source:
-    """The photos that scikit-image ships in its package: 8 for training, 3 others to measure on.
+    """Returns the photos that scikit-image ships in its package: 8 for training, 3 others to measure on.
 
     Nothing is downloaded. They serve the demo and the tests; no published figure is about them.
 
@@ -272,7 +272,7 @@ def embedded(split: Literal["train", "eval"]) -> Source:
 
 
 def source(spec: str, scale: int | None = None) -> ImageSet:
-    """The source that a command line or a config names.
+    """Returns the source that a command line or a config names.
 
     ``embedded:train``, ``embedded:eval``, ``tfds:div2k/bicubic_x2`` (``…:validation``), or a folder.
 

@@ -4,10 +4,10 @@
     for crops in stream.calls(seed=0, batch=32, steps=range(0, 480_000), per_call=100):
         ...                             # uint8; `unpack` turns and scales them on the device
 
-The crops are those that `pool.sample` draws from the same pictures, pixel for pixel, whatever the number of
+The crops are those that `pool.sample` draws from the same images, pixel for pixel, whatever the number of
 processes, and any step's can be read without those before it. Grain reads ahead in threads; every crop
-costs the reading of its picture, so that PNGs of two megapixels want ten cores and more for a fast device.
-Only the part of a picture around a crop is made low.
+costs the reading of its image, so that PNGs of two megapixels want ten cores and more for a fast device.
+Only the part of an image around a crop is reduced.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ def unpack(crops: Crops, step: jax.Array) -> tuple[Any, jax.Array]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """Pictures in their files, and where their crops can lie.
+    """Images in their files, and where their crops can lie.
 
     Attributes:
       indices: which of `images` are cropped, shard by shard.
@@ -80,8 +80,8 @@ class Stream:
     with_lr: bool = True
 
     def draw(self, key: jax.Array, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `pool.draw`, without waiting for the device."""
-        with _on_host():
+        """Does what `pool.draw` does, without waiting for the device."""
+        with _use_host():
             if self.positions[-1] < 2**31:
                 edges = jnp.asarray(self.edges, jnp.int32)
                 ranks, turns = draw(key, batch, edges, self.shards)
@@ -124,7 +124,7 @@ class Stream:
     def calls(
         self, *, seed: int, batch: int, steps: range, per_call: int, part: tuple[int, int] = (0, 1)
     ) -> Iterator[Crops]:
-        """The crops of `steps`, `per_call` of them at a time.
+        """Yields the crops of `steps`, `per_call` of them at a time.
 
         Args:
           seed: of the run.
@@ -134,7 +134,7 @@ class Stream:
           part: (index, count): this process takes that part of every batch.
 
         Raises:
-          InputError: Grain is not installed, or a picture cannot be read.
+          InputError: Grain is not installed, or an image cannot be read.
         """
         with require_extra(
             "grain", "training on images that take more than config.data.device_bytes"
@@ -203,26 +203,26 @@ class _Reader:
     ) -> None:
         self._stream, self._seed, self._batch = stream, np.uint32(seed), batch
         self._size, self._offset, self._steps = size, offset, steps
-        self._drawn = functools.lru_cache(maxsize=64)(self._draw)
+        self._draw_cached = functools.lru_cache(maxsize=64)(self._draw)
 
     def __len__(self) -> int:
         return self._steps * self._size
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         step, place = divmod(index, self._size)
-        ranks, turns = self._drawn(step)
+        ranks, turns = self._draw_cached(step)
         lr, hr = self._stream.crop(ranks[self._offset + place])
         pair = {"hr": hr} if lr is None else {"lr": lr, "hr": hr}
         return {**pair, "turns": turns[self._offset + place]}
 
     def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        with _on_host():
+        with _use_host():
             key = jax.random.fold_in(jax.random.key(self._seed), step)
         return self._stream.draw(key, self._batch)
 
 
-def _on_host() -> contextlib.AbstractContextManager[Any]:
-    """Computes on the CPU, where an accelerator would first finish what it has to do."""
+def _use_host() -> contextlib.AbstractContextManager[Any]:
+    """Returns a context that computes on the CPU: an accelerator would first finish what it has to do."""
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
     except RuntimeError:  # JAX_PLATFORMS leaves it out

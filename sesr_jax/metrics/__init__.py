@@ -1,7 +1,7 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
 from sesr_jax.metrics.challenge import equal_time, score
-from sesr_jax.metrics.evaluate import Upscaler, bicubic, drop, evaluate, mean
+from sesr_jax.metrics.evaluate import NetworkEvaluator, Upscaler, bicubic, drop, evaluate, mean
 from sesr_jax.metrics.protocol import (
     MOBILE_AI,
     PROTOCOLS,
@@ -19,6 +19,7 @@ __all__ = [
     "PROTOCOLS",
     "RGB",
     "RGB8",
+    "NetworkEvaluator",
     "Protocol",
     "Upscaler",
     "Y",

@@ -6,11 +6,11 @@ of the scale, and the upscaler's output is clipped to [0, 1] and rounded to 8 bi
 compared. Two things move figures by up to 0.1 dB on Set14, hence they are stated here:
 
 * The grey rule. `Y` takes a grey file (Set14's ``bridge``) as the luma that it is. `RGB8` and `RGB`
-  replicate it to R = G = B, whose luma has 219/255 of the contrast: 1.3 dB more on that picture.
+  replicate it to R = G = B, whose luma has 219/255 of the contrast: 1.3 dB more on that image.
 * The low resolution. `Y` makes it from luma, in float: luma first, then bicubic, no rounding. What a
   set ships is RGB rounded to 8 bits, so `Y` leaves it aside; `RGB8` and `RGB` use it, or make the same.
 
-    low, reference = Y.pair(picture, scale=2)
+    low, reference = Y.pair(image, scale=2)
     Y.score(upscaler(low), reference, scale=2)["psnr"]
 """
 
@@ -60,18 +60,18 @@ class Protocol:
                 f'protocol {self.name}: domain "rgb" holds no bare luma; set grey="rgb"'
             )
 
-    def pair(self, picture: ImagePair, scale: int) -> tuple[np.ndarray, np.ndarray]:
-        """The upscaler's input, float32 ``[h, w, C]``, and the reference, float64 ``[H, W, C]``.
+    def pair(self, image: ImagePair, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the upscaler's input, float32 ``[h, w, C]``, and the reference, float64 ``[H, W, C]``.
 
         C is 1 in the domain "y" and 3 in "rgb"; H = scale · h, W = scale · w; values in [0, 1], but for
         the overshoot of a bicubic kernel that nothing rounds.
 
         Raises:
-            InputError: the picture is smaller than the scale, or ships low resolutions of another.
+            InputError: the image is smaller than the scale, or ships low resolutions of another.
         """
-        hr = modcrop(picture.hr, scale)
+        hr = modcrop(image.hr, scale)
         if self.domain == "rgb":
-            lr = grey_to_rgb(picture.low_resolution(scale)) / np.float32(255)
+            lr = grey_to_rgb(image.low_resolution(scale)) / np.float32(255)
             return lr, grey_to_rgb(hr) / 255
         if hr.ndim == 2 and self.grey == "luma":
             reference = hr[..., None] / 255
@@ -80,7 +80,7 @@ class Protocol:
         return low_resolution(reference, scale).astype(np.float32), reference
 
     def check_size(self, name: str, size: Sequence[int], scale: int) -> None:
-        """Checks that a picture `name` of `size` (height, width) has pixels enough to be scored.
+        """Checks that an image `name` of `size` (height, width) has pixels enough to be scored.
 
         Raises:
             InputError: fewer than 11×11 are left inside the border.
@@ -89,14 +89,14 @@ class Protocol:
         if left < WINDOW:
             raise InputError(
                 f"{name} of {size[1]}×{size[0]} pixels has sides of {left} inside the border, where SSIM "
-                f"takes {WINDOW} or more; remove it from the pictures that are measured."
+                f"takes {WINDOW} or more; remove it from the images that are measured."
             )
 
     def _border(self, scale: int) -> int:
         return scale if self.shave == "scale" else self.shave
 
     def score(self, output: npt.ArrayLike, reference: np.ndarray, scale: int) -> dict[str, float]:
-        """PSNR in dB ("psnr") and SSIM ("ssim") of an upscaler's `output`, both ``[H, W, C]``.
+        """Returns PSNR in dB ("psnr") and SSIM ("ssim") of an upscaler's `output`, both ``[H, W, C]``.
 
         Raises:
             InputError: the shapes differ, or fewer than 11×11 pixels are left inside the border.
@@ -107,13 +107,13 @@ class Protocol:
                 f"an output of shape {output.shape} must be {reference.shape} in protocol {self.name}; "
                 f"give an upscaler for scale {scale} and {reference.shape[-1]} channels"
             )
-        images = [_round(np.clip(output, 0, 1)), reference]
+        compared = [_round(np.clip(output, 0, 1)), reference]
         if self.channel != self.domain:
-            images = [rgb_to_y(image) for image in images]
+            compared = [rgb_to_y(each) for each in compared]
         border = self._border(scale)
         sr, hr = (
-            image[border : image.shape[0] - border, border : image.shape[1] - border]
-            for image in images
+            each[border : each.shape[0] - border, border : each.shape[1] - border]
+            for each in compared
         )
         return {"psnr": psnr(sr, hr), "ssim": ssim(sr, hr)}
 
@@ -135,12 +135,12 @@ PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI)}
 
 
 def native_protocol(channels: int) -> Protocol:
-    """That which measures a network of `channels` on what it writes: `Y` for luma, `RGB` for RGB."""
+    """Returns what measures a network of `channels` on what it writes: `Y` for luma, `RGB` for RGB."""
     return Y if channels == 1 else RGB
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol called `name`.
+    """Returns the protocol called `name`.
 
     Raises:
         InputError: there is none.
@@ -149,5 +149,5 @@ def find_protocol(name: str) -> Protocol:
 
 
 def _round(image: np.ndarray) -> np.ndarray:
-    """To multiples of 1/255, halves up."""
+    """Rounds to multiples of 1/255, halves up."""
     return np.floor(image * 255 + 0.5) / 255

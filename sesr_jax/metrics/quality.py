@@ -26,7 +26,7 @@ def psnr(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     Raises:
         InputError: the shapes differ, are no image's, or are empty.
     """
-    a, b = _pair(a, b, smallest=1)
+    a, b = _check_pair(a, b, smallest=1)
     mse = np.mean(np.square(a - b))
     return 10 * math.log10(peak**2 / mse) if mse else math.inf
 
@@ -40,7 +40,7 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     Raises:
         InputError: the shapes differ, are no image's, or are smaller than the window.
     """
-    a, b = _pair(a, b, smallest=WINDOW)
+    a, b = _check_pair(a, b, smallest=WINDOW)
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
@@ -51,8 +51,8 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     return float(np.mean(luminance * structure))
 
 
-def _pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both images in float64, checked."""
+def _check_pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns both images in float64, once they are checked."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if x.shape != y.shape or x.ndim not in (2, 3) or min(x.shape[:2]) < smallest or not x.size:
         raise InputError(
@@ -63,7 +63,7 @@ def _pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
-    """The Gaussian window's means where it lies inside: ``[H - 10, W - 10, ...]``."""
+    """Returns the Gaussian window's means where it lies inside: ``[H - 10, W - 10, ...]``."""
     taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     taps /= taps.sum()
     for axis in (0, 1):

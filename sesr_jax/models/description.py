@@ -6,7 +6,7 @@ All facts are text. They stand in the file's metadata, beside those of `models.n
 
 - "channels": of the image, at both ends.
 - "conventions": how images, kernels and operations are to be understood, in English.
-- "layouts": JSON, by tensor of the file, its axes, as in "kh kw in out".
+- "layouts": JSON, by tensor of the file, its axes, one word for each, as in "kh kw in out".
 - "graph", where the network is collapsed: JSON, its operations in an order in which they can run,
   ``{"input": name, "output": name, "nodes": [{"name": …, "op": …, "args": […], "attrs": {…}}, …]}``. An
   argument is ``{"node": name}`` for the output of a node, or the input; ``{"array": name}`` for a tensor
@@ -52,7 +52,9 @@ CONVENTIONS = (
 )
 
 _RANGES = f"{quant.RANGES}/"
-_LAYOUTS = {1: "out", 4: "kh kw in out", 5: "n kh kw in out"}
+_LAYOUTS = {0: "", 1: "out", 2: "in out", 4: "kh kw in out", 5: "n kh kw in out"}
+"""The axes of an array by its rank; those of other ranks are numbered."""
+
 _OTHER_LAYOUTS = {"Basis.coefficients": "n", "Depthwise.kernel": "kh kw in multiplier"}
 
 
@@ -63,7 +65,7 @@ def describe(
     arrays, skeleton = pack(variables)
     parts = list(_parts(skeleton))
     layouts = {
-        part["array"]: _OTHER_LAYOUTS.get(place) or _LAYOUTS[arrays[part["array"]].ndim]
+        part["array"]: _OTHER_LAYOUTS.get(place) or _name_axes(arrays[part["array"]].ndim)
         for place, part in parts
         if "array" in part
     }
@@ -79,6 +81,11 @@ def describe(
     return facts | {
         "terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in sorted(kinds)})
     }
+
+
+def _name_axes(rank: int) -> str:
+    """Returns the names of an array's axes, one word for each."""
+    return _LAYOUTS.get(rank, " ".join(f"axis{i}" for i in range(rank)))
 
 
 def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -35,8 +35,8 @@ from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.publish.card import FILES, FLOAT, card, curve
-from sesr_jax.train import Leg, legs, load_network
-from sesr_jax.train.stages import Stage, plan
+from sesr_jax.train import PastRun, load_network, read_history
+from sesr_jax.train.stages import StagePlan, plan
 from sesr_jax.upscale import from_network, from_tflite
 
 _OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
@@ -64,7 +64,7 @@ def publish(
       qat: the folder of the run that went on from it, quantised; None where there is none.
       name: what it ships as, but for the scale; by default the zoo's name. A network with options of its own
         needs another.
-      origin: as `train.legs`.
+      origin: as `train.read_history`.
       hardware: of runs that do not say it themselves.
 
     Raises:
@@ -151,23 +151,23 @@ def _count(network: Network) -> int:
 
 def _chain(
     runs: Sequence[str | os.PathLike[str]], origin: tuple[pathlib.Path, int | None] | None
-) -> list[tuple[Leg, str | None]]:
+) -> list[tuple[PastRun, str | None]]:
     """Every leg that led to one of `runs`, in their order, and the run whose weights it began with."""
-    chain: dict[pathlib.Path, tuple[Leg, str | None]] = {}
+    chain: dict[pathlib.Path, tuple[PastRun, str | None]] = {}
     for run in runs:
         before = None
-        for leg in legs(run, origin):
+        for leg in read_history(run, origin):
             chain.setdefault(leg.run.resolve(), (leg, before))
             before = leg.run.name
     return list(chain.values())
 
 
-def _stages(leg: Leg) -> list[Stage]:
+def _stages(leg: PastRun) -> list[StagePlan]:
     """Those that the leg reached."""
     return [stage for stage in plan(leg.config) if stage.start < leg.steps]
 
 
-def _parts(leg: Leg, before: str | None, hardware: str) -> list[dict[str, Any]]:
+def _parts(leg: PastRun, before: str | None, hardware: str) -> list[dict[str, Any]]:
     """What is said of each stage of a leg."""
     return [
         _told(leg, stage, leg.run.name if stage.start else before, hardware)
@@ -175,7 +175,7 @@ def _parts(leg: Leg, before: str | None, hardware: str) -> list[dict[str, Any]]:
     ]
 
 
-def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str, Any]:
+def _told(leg: PastRun, stage: StagePlan, before: str | None, hardware: str) -> dict[str, Any]:
     config = stage.config
     earlier, so_far = (
         dataclasses.replace(leg, log=[line for line in leg.log if line["step"] <= end])
@@ -197,7 +197,7 @@ def _told(leg: Leg, stage: Stage, before: str | None, hardware: str) -> dict[str
         "schedule": config.optim.schedule,
         "planned_steps": stage.end - stage.start,
         "ema": config.ema,
-        "stages": [stage.entry],
+        "stages": [stage.entry.name],
         "hardware": leg.hardware or hardware,
         "hours": round(so_far.hours - earlier.hours, 2),
         "watched_on": _name(config.data.eval),

@@ -1,18 +1,50 @@
-"""Training: config, step, stages, checkpoints, log, loop."""
+"""Training: `train` by a config and a folder, or `fit` by hand, as in a notebook.
+
+    net = network.init("sesr_m5", scale=2, key=jax.random.key(0))
+    config = base()                                         # the settings of trainer and feed
+    images = source("embedded:train", scale=2)
+    read_feed = plan_feed(images, scale=2, channels=1, patch=32, batch=16)
+    trainer = make_supervised(net.module, config)           # or any other `Trainer`
+    evaluate = NetworkEvaluator(net, source("embedded:eval", scale=2))
+    stage = Stage(trainer=trainer, read_feed=read_feed, steps=2_000, steps_per_call=100,
+                  eval_every=500, evaluate=evaluate)
+    state = fit([stage], lambda: trainer.init(net.variables), report=print)
+    trained = dataclasses.replace(net, variables=trainer.get_deployed(state)).collapsed()
+
+A feed gives a step its crops (`data.feed`), a loss measures what a network made of them (`train.losses`), a
+trainer turns them into new state (`train.trainer`), a stage has an entry that transforms the state
+(`train.entries`), and `fit` is the one loop that runs them, logs metrics, saves checkpoints and evaluates.
+"""
 
 from sesr_jax.train.checkpoint import load_network
-from sesr_jax.train.config import base, stage, variant
-from sesr_jax.train.legs import Leg, legs
+from sesr_jax.train.config import base, stage
+from sesr_jax.train.fit import DivergedError, Stage, fit
+from sesr_jax.train.history import PastRun, read_history
 from sesr_jax.train.log import read_log
-from sesr_jax.train.loop import EXPANDED, WEIGHTS, train
+from sesr_jax.train.run import Run, open_run
+from sesr_jax.train.supervised import Supervised, make_supervised
+from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
+from sesr_jax.train.training import EXPANDED, WEIGHTS, train
+from sesr_jax.train.variants import variant
 
 __all__ = [
     "EXPANDED",
     "WEIGHTS",
-    "Leg",
+    "DivergedError",
+    "Loss",
+    "Metrics",
+    "PastRun",
+    "Run",
+    "Stage",
+    "Supervised",
+    "Trainer",
     "base",
-    "legs",
+    "fit",
     "load_network",
+    "make_supervised",
+    "mean_over_devices",
+    "open_run",
+    "read_history",
     "read_log",
     "stage",
     "train",

@@ -22,12 +22,11 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import replace_file
 from sesr_jax.models import network
 from sesr_jax.train import processes
-from sesr_jax.train.config import base, completed
+from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.distill import fingerprint
-from sesr_jax.train.hardware import hardware
-from sesr_jax.train.objective import scheme
+from sesr_jax.train.hardware import describe_hardware
+from sesr_jax.train.objective import get_scheme
 from sesr_jax.train.stages import plan, stage_at, state_shapes
-from sesr_jax.train.state import TrainState
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -39,7 +38,7 @@ _MAY_CHANGE = ("eval_every", "checkpoint_every", "keep", "data.device_bytes")
 
 
 def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
-    """Orbax's manager of the run's steps, for one process alone; close it when done."""
+    """Returns Orbax's manager of the run's steps, for one process alone; close it when done."""
     folder = pathlib.Path(run).absolute() / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     who = ocp.options.MultiprocessingOptions()
@@ -69,7 +68,7 @@ class Checkpoints:
     def __init__(self, run: str | os.PathLike[str], keep: int) -> None:
         """Opens those of the run, of which `keep` are kept."""
         self._manager = manager(run, keep) if processes.is_first() else None
-        self.last: int | None = processes.told(
+        self.last: int | None = processes.run_in_first(
             lambda: self._manager.latest_step() if self._manager else None
         )
 
@@ -80,8 +79,8 @@ class Checkpoints:
         if self._manager:
             self._manager.close()
 
-    def restore(self, shapes: TrainState) -> TrainState:
-        """The latest state, which has these shapes; raises as the function `restore`."""
+    def restore(self, shapes: Any) -> Any:
+        """Returns the latest state, which has these shapes; raises as the function `restore`."""
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
         def read() -> None:
@@ -89,10 +88,10 @@ class Checkpoints:
             if self._manager:
                 state = restore(self._manager, shapes)
 
-        processes.told(read)
-        return processes.shared(state)
+        processes.run_in_first(read)
+        return processes.broadcast(state)
 
-    def save(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: Any) -> None:
         """Saves `state`; the file is written while training goes on."""
         self.last = step
         if self._manager:
@@ -116,7 +115,7 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
     saved = (pathlib.Path(run) / "checkpoints").glob("[0-9]*")
     done = max((int(step.name) for step in saved if step.name.isdecimal()), default=None)
     if path.exists() and done is not None:  # else a start that failed, before any step
-        mine, theirs = _flat(content), _flat(read_config(run).to_dict())
+        mine, theirs = _flatten(content), _flatten(read_config(run).to_dict())
         stages = config.stages
         own = bool(stages) and (len(stages) > 1 or "steps" in stages[-1])
         length = f"stages[{len(stages) - 1}].steps" if own else "steps"
@@ -130,7 +129,7 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{run} holds a run with other settings: {'; '.join(differing)}; "
                 "choose another folder with --workdir, or the same settings."
             )
-        if teacher != _noted(run, "teacher"):
+        if teacher != _read_note(run, "teacher"):
             raise InputError(
                 f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
                 "teacher; put that back, or choose another folder with --workdir."
@@ -140,7 +139,7 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{run} has done {done} steps, and {end} are asked for: it may be made longer, not shorter; "
                 "ask for as many, or choose another folder with --workdir."
             )
-    before = trained_on(run) if path.exists() else None
+    before = get_hardware(run) if path.exists() else None
     whole = {"format": _FORMAT, "version": __version__, "hardware": before}
     _write(path, {**whole, "teacher": teacher, "config": content})
 
@@ -149,7 +148,7 @@ def note_hardware(run: str | os.PathLike[str]) -> None:
     """Notes what a run takes steps on; where that changes, "…, then …"."""
     path = pathlib.Path(run) / _CONFIG
     content = json.loads(path.read_text(encoding="utf-8"))
-    before, now = trained_on(run), hardware()
+    before, now = get_hardware(run), describe_hardware()
     if not before or before.split(_THEN)[-1] != now:
         _write(path, {**content, "hardware": f"{before}{_THEN}{now}" if before else now})
 
@@ -160,7 +159,7 @@ def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
-    """The config of a run.
+    """Returns the config of a run.
 
     Raises:
       InputError: the folder holds none, or one of a later format.
@@ -177,35 +176,35 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
             f"{path} has format {content.get('format')} where this version reads {_FORMAT}; "
             f"use sesr_jax {content.get('version')}."
         )
-    return completed(base(), content["config"])
+    return fill_in(base(), content["config"])
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
-    """Whether the folder is a run's."""
+    """Returns whether the folder is a run's."""
     return (pathlib.Path(folder) / _CONFIG).is_file()
 
 
-def trained_on(run: str | os.PathLike[str]) -> str | None:
-    """The hardware of a run; None where `note_hardware` did not note it yet."""
-    return _noted(run, "hardware")
+def get_hardware(run: str | os.PathLike[str]) -> str | None:
+    """Returns the hardware of a run; None where `note_hardware` did not note it yet."""
+    return _read_note(run, "hardware")
 
 
-def _noted(run: str | os.PathLike[str], key: str) -> str | None:
-    """What was noted beside the config; None where it was not yet."""
+def _read_note(run: str | os.PathLike[str], key: str) -> str | None:
+    """Returns what was noted beside the config; None where it was not yet."""
     return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get(key)
 
 
-def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:
-    """The latest state, which has these shapes.
+def restore(steps: ocp.CheckpointManager, shapes: Any) -> Any:
+    """Returns the latest state, which has these shapes.
 
     Raises:
       InputError: the checkpoint is damaged or belongs to another model.
     """
     step = steps.latest_step()
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
+    wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     try:
-        return steps.restore(step, args=ocp.args.StandardRestore(placed))
+        return steps.restore(step, args=ocp.args.StandardRestore(wanted))
     except Exception as error:  # Orbax and tensorstore raise many kinds for one damaged file
         reason = str(error).strip().splitlines()[0][:200]
         raise InputError(
@@ -215,7 +214,7 @@ def restore(steps: ocp.CheckpointManager, shapes: TrainState) -> TrainState:
 
 
 def load_network(run: str | os.PathLike[str]) -> network.Network:
-    """The trained network of a run: the averaged parameters of its last checkpoint, as trained.
+    """Returns the trained network of a run: the averaged parameters of its last checkpoint, as trained.
 
     Raises:
       InputError: the folder holds no run, or no checkpoint yet, or a damaged one.
@@ -231,15 +230,17 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
             raise InputError(f"{run} has no checkpoint yet; let `sesr train` reach its first one.")
         stage = stage_at(stages, step)
         state = restore(steps, shapes[stage.index])
-    return dataclasses.replace(fresh, variables=state.ema, scheme=scheme(stage.config))
+    return dataclasses.replace(fresh, variables=state.ema, scheme=get_scheme(stage.config))
 
 
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """The values of nested dicts and lists by their paths, as in "optim.lr" and "stages[1].steps"."""
+def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    """Returns the values of nested dicts and lists by their paths, as in "optim.lr" and "stages[1].steps"."""
     if isinstance(tree, dict):
         inner = {f"{path}.{key}" if path else key: value for key, value in tree.items()}
     elif isinstance(tree, list | tuple):
         inner = {f"{path}[{i}]": value for i, value in enumerate(tree)}
     else:
         return {path: tree}
-    return {name: leaf for key, value in inner.items() for name, leaf in _flat(value, key).items()}
+    return {
+        name: leaf for key, value in inner.items() for name, leaf in _flatten(value, key).items()
+    }

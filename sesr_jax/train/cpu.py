@@ -1,7 +1,7 @@
 """What training does otherwise on a CPU, where XLA's own choices are slow. Every such decision is made here.
 
     gradient = make_gradient(objective, module, jnp.float32)
-    (loss, seen), grads = gradient(variables, lr, hr, phase)
+    (loss, seen), grads = gradient(variables, batch, phase)
 
 - **Convolutions get the kernels of `train.convolution`.** `with_fast_convolutions` replaces them in the
   jaxpr of the objective, so that networks, terms and operations stay as XLA has them, with all derivatives.
@@ -9,7 +9,8 @@
   In the mode "collapsed" the parameters are collapsed once, and the gradient of their kernels, summed over
   the chunks, goes back through the collapse once: a chunk costs convolutions alone. The sums are in another
   order than those of a whole batch. A step that measures its batch (statistics, ranges) takes it whole.
-- **The host loops over steps** where a convolution would be slow in a loop (`is_fast_in_loops`).
+- **The host loops over steps** where a convolution would be slow in a loop on the device
+  (`is_fast_in_loops`).
 - **Several seeds run one after another** (`runs_together`).
 """
 
@@ -22,13 +23,14 @@ from flax import linen as nn
 from jax import lax
 from jax.extend import core as jax_core
 
+from sesr_jax.data.feed import Batch
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import collapse, statistics
 from sesr_jax.reparam.cost import inner_jaxprs
 from sesr_jax.train import convolution
 from sesr_jax.train.objective import Objective, Phase, Seen
 
-Gradient = Callable[[Any, jax.Array, jax.Array, Phase], tuple[tuple[jax.Array, Seen], Any]]
+Gradient = Callable[[Any, Batch, Phase], tuple[tuple[jax.Array, Seen], Any]]
 """Loss, what was seen and the gradient, of variables and a batch."""
 
 _DENSE_GROUPS = 4
@@ -47,16 +49,14 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
         return jax.value_and_grad(objective, has_aux=True)
 
     def compute_whole(
-        variables: Any, lr: jax.Array, hr: jax.Array, phase: Phase
+        variables: Any, batch: Batch, phase: Phase
     ) -> tuple[tuple[jax.Array, Seen], Any]:
-        loss = with_fast_convolutions(lambda v, x, y: objective(v, x, y, phase))
-        return jax.value_and_grad(loss, has_aux=True)(variables, lr, hr)
+        loss = with_fast_convolutions(lambda variables, batch: objective(variables, batch, phase))
+        return jax.value_and_grad(loss, has_aux=True)(variables, batch)
 
-    def compute(
-        variables: Any, lr: jax.Array, hr: jax.Array, phase: Phase
-    ) -> tuple[tuple[jax.Array, Seen], Any]:
+    def compute(variables: Any, batch: Batch, phase: Phase) -> tuple[tuple[jax.Array, Seen], Any]:
         if RANGES in variables or statistics(variables["params"]):
-            return compute_whole(variables, lr, hr, phase)
+            return compute_whole(variables, batch, phase)
 
         def deploy(variables: Any) -> Any:
             """Returns the variables that the mode convolves with."""
@@ -65,24 +65,27 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
             return {**variables, "params": collapse(variables["params"])}
 
         kernels, to_expanded = jax.vjp(with_fast_convolutions(deploy), variables)
-        batch, height, width, _ = lr.shape
+        crops, height, width, _ = batch.lr.shape
         widest = max(p.shape[-1] for p in jax.tree.leaves(kernels) if p.ndim)
-        size = convolution.images_per_chunk(batch, height * width * widest)
-        image = jax.ShapeDtypeStruct((size, *lr.shape[1:]), dtype)
-        if size == batch or not is_fast_in_loops(module.apply, kernels, image):
-            return compute_whole(variables, lr, hr, phase)
+        size = convolution.images_per_chunk(crops, height * width * widest)
+        image = jax.ShapeDtypeStruct((size, *batch.lr.shape[1:]), dtype)
+        if size == crops or not is_fast_in_loops(module.apply, kernels, image):
+            return compute_whole(variables, batch, phase)
+        count = crops // size
+        chunks = jax.tree.map(lambda x: x.reshape(count, size, *x.shape[1:]), batch)
 
-        def add(total: Any, crops: Any) -> tuple[Any, None]:
-            low, high = crops
-            (loss, _), grads = compute_whole(kernels, low, high, phase)
-            return jax.tree.map(jnp.add, total, (loss, grads)), None
+        def compute_chunk(chunk: Batch) -> Any:
+            (loss, seen), grads = compute_whole(kernels, chunk, phase)
+            return loss, seen.metrics, grads
 
-        start: Any = jnp.zeros(()), jax.tree.map(jnp.zeros_like, kernels)
-        count = batch // size
-        crops: Any = tuple(images.reshape(count, size, *images.shape[1:]) for images in (lr, hr))
-        total, _ = lax.scan(add, start, crops)
-        loss, grads = jax.tree.map(lambda value: value / count, total)
-        return (loss, Seen(statistics={}, ranges={})), *to_expanded(grads)
+        def add(total: Any, chunk: Batch) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, compute_chunk(chunk)), None
+
+        shapes = jax.eval_shape(compute_chunk, jax.tree.map(lambda x: x[0], chunks))
+        start = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        total, _ = lax.scan(add, start, chunks)
+        loss, metrics, grads = jax.tree.map(lambda value: value / count, total)
+        return (loss, Seen(statistics={}, ranges={}, metrics=metrics)), *to_expanded(grads)
 
     return compute
 

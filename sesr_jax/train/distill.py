@@ -28,7 +28,7 @@ Target = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
-    """What `config.distill` asks for: HR itself where it has no weight.
+    """Returns what `config.distill` asks for: HR itself where it has no weight.
 
     Args:
       config: as `train.config.base`.
@@ -57,18 +57,18 @@ def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
 
 
 def self_ensemble(upscale: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
-    """`upscale` of square images, averaged over the eight symmetries of the square, as one batch."""
+    """Returns `upscale` of square images, averaged over the eight symmetries of the square, as one batch."""
 
-    def averaged(x: jax.Array) -> jax.Array:
-        turned = jnp.concatenate([_turn(x, symmetry) for symmetry in range(8)])
-        images = jnp.split(upscale(turned), 8)
+    def average(x: jax.Array) -> jax.Array:
+        variants = jnp.concatenate([_turn(x, symmetry) for symmetry in range(8)])
+        images = jnp.split(upscale(variants), 8)
         return sum(_turn_back(y, symmetry) for symmetry, y in enumerate(images)) / 8  # type: ignore[return-value]
 
-    return averaged
+    return average
 
 
 def fingerprint(config: ml_collections.ConfigDict) -> str | None:
-    """The SHA-256 of the teacher's file; None without a teacher.
+    """Returns the SHA-256 of the teacher's file; None without a teacher.
 
     Raises:
       InputError: there is no such file.
@@ -85,7 +85,7 @@ def fingerprint(config: ml_collections.ConfigDict) -> str | None:
 
 
 def _turn(x: jax.Array, symmetry: int) -> jax.Array:
-    """One of the eight symmetries, from 0 to 7, of ``[N, p, p, C]``: flips, then a transposition."""
+    """Applies one of the eight symmetries, from 0 to 7, to ``[N, p, p, C]``: flips, then a transposition."""
     x = jnp.flip(x, _flip_axes(symmetry))
     return x.swapaxes(1, 2) if symmetry & 4 else x
 

@@ -11,7 +11,7 @@ from sesr_jax.errors import InputError
 
 
 def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
-    """The learning rate by step."""
+    """Returns the learning rate by step."""
     optim = config.optim
     after = SCHEDULES[optim.schedule](optim, max(1, config.steps - optim.warmup))
     if not optim.warmup:
@@ -38,7 +38,7 @@ SCHEDULES: dict[str, Callable[[ml_collections.ConfigDict, int], optax.Schedule]]
 
 
 def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """The optimiser that the config names.
+    """Returns the optimiser that the config names.
 
     Raises:
       InputError: optax has no such optimiser, or it does not take the options.
@@ -56,13 +56,13 @@ def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation
             f"config.optim.options {dict(optim.options)} do not fit {optim.name}: {error}; "
             "remove the wrong one."
         ) from error
-    made = optax.chain(optax.clip_by_global_norm(optim.clip), update) if optim.clip else update
+    chosen = optax.chain(optax.clip_by_global_norm(optim.clip), update) if optim.clip else update
     some = {"kernel": jnp.ones(2)}
     try:
-        jax.eval_shape(lambda: made.update(some, made.init(some), some))
+        jax.eval_shape(lambda: chosen.update(some, chosen.init(some), some))
     except Exception as error:  # optax has more than optimisers, and options of any type
         raise InputError(
             f"config.optim.name {optim.name!r} with the options {dict(optim.options)} does no step from a "
             f"gradient alone ({str(error).splitlines()[0]}); choose an optimiser such as amsgrad or adam."
         ) from error
-    return made
+    return chosen

@@ -3,8 +3,9 @@
     join("10.0.0.1:1234", count=4, index=0)     # in each process, before anything else of jax
     train(config, "runs/sesr_m5_x2")
 
-All of them run the same program; the first alone writes, and what it reads the others hear from it, so that
-a run's folder need not be shared between hosts. With one process every function here is trivial.
+All of them run the same program. The first alone reads and writes a run's folder, and the others hear from it
+what the folder holds, so that it need not be shared between hosts. With one process every function here is
+trivial.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ def join(
     Raises:
       InputError: jax cannot find what is not given, or the processes do not meet.
     """
-    # SIGTERM is heard by `termination`, whose agreement needs no step to be waited for.
+    # SIGTERM is heard by `listen_for_sigterm`, whose agreement needs no step to be waited for.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -69,22 +70,22 @@ def join(
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Returns whether this process is the one that writes."""
     return jax.process_index() == 0
 
 
-def told(read: Callable[[], Any]) -> Any:
-    """What `read` gives in the first process, as JSON can hold it; only there it is called.
+def run_in_first(function: Callable[[], Any]) -> Any:
+    """Calls `function` in the first process alone, and returns its value (as JSON holds it) in every one.
 
     Raises:
-      InputError: `read` raised it; then in every process.
+      InputError: `function` raised it; then in every process.
     """
     if jax.process_count() == 1:
-        return read()
+        return function()
     value = refusal = None
     if is_first():
         try:
-            value = read()
+            value = function()
         except InputError as error:
             refusal = str(error)
     text = np.frombuffer(json.dumps([value, refusal]).encode(), np.uint8)
@@ -95,8 +96,8 @@ def told(read: Callable[[], Any]) -> Any:
     return value
 
 
-def shared(tree: Any) -> Any:
-    """The arrays of the first process in the place of one's own, bit for bit; shapes are the same in all."""
+def broadcast(tree: Any) -> Any:
+    """Returns the arrays of the first process in every process, bit for bit; shapes are the same in all."""
     if jax.process_count() == 1:
         return tree
     leaves, structure = jax.tree.flatten(jax.device_get(tree))
@@ -114,8 +115,8 @@ def _from_first(data: np.ndarray) -> bytes:
 
 
 @contextlib.contextmanager
-def termination() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGTERM has come to any process.
+def listen_for_sigterm() -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGTERM has come to any process.
 
     All processes call it equally often and hear the same, one call later than alone: the devices carry
     it, and the host waits for no step that is still being computed.
@@ -125,7 +126,7 @@ def termination() -> Iterator[Callable[[], bool]]:
 
     total = jax.pmap(lambda x: lax.psum(x, "all"), axis_name="all")
 
-    def asked() -> bool:
+    def has_come() -> bool:
         if jax.process_count() == 1:
             return bool(came)
         on_device.append(total(np.full(jax.local_device_count(), len(came), np.int32)))
@@ -134,18 +135,18 @@ def termination() -> Iterator[Callable[[], bool]]:
     if (
         threading.current_thread() is not threading.main_thread()
     ):  # Python hears signals there alone
-        yield asked
+        yield has_come
         return
     before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
     try:
-        yield asked
+        yield has_come
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
 def last_words(prefix: str) -> Iterator[None]:
-    """Has a sentence said if this process dies within the block, however it does.
+    """Prints a sentence if this process dies within the block, however it does.
 
     When one of several processes dies, jax aborts the others from a thread that runs no Python. So a shell
     waits for the end of a pipe from this process, and speaks unless it is told that all is well.

@@ -11,7 +11,7 @@ import jax
 from sesr_jax import report
 from sesr_jax.reparam import basis_sizes
 from sesr_jax.train.log import read_log
-from sesr_jax.train.stages import Stage
+from sesr_jax.train.stages import StagePlan
 from sesr_jax.train.state import TrainState
 
 _Lines: TypeAlias = Sequence[Mapping[str, float]]
@@ -22,7 +22,9 @@ PAGE = "stages.html"
 """In the folder of a finished run."""
 
 
-def write_page(stages: Sequence[Stage], shapes: Sequence[TrainState], run: pathlib.Path) -> None:
+def write_page(
+    stages: Sequence[StagePlan], shapes: Sequence[TrainState], run: pathlib.Path
+) -> None:
     """Writes `PAGE` from the run's log; without Matplotlib, one line of the program's log says so.
 
     Args:
@@ -36,7 +38,9 @@ def write_page(stages: Sequence[Stage], shapes: Sequence[TrainState], run: pathl
     lines = list(read_log(run))
     model = stages[0].config.model
     curve = report.Plot(
-        lines={f"stage {stage.index}: {stage.entry}": _curve(stage, lines) for stage in stages},
+        lines={
+            f"stage {stage.index}: {stage.entry.name}": _curve(stage, lines) for stage in stages
+        },
         x="steps",
         y="PSNR in dB",
         caption="A line begins where its stage has just transformed the parameters.",
@@ -56,31 +60,53 @@ def write_page(stages: Sequence[Stage], shapes: Sequence[TrainState], run: pathl
         rows=[_row(stage, state, lines) for stage, state in zip(stages, shapes, strict=True)],
         caption="Parameters are counted as trained; the change is that of the collapsed ones. PSNR in dB.",
     )
+    metrics: list[report.Block] = [
+        report.Plot(lines={name: points}, x="steps", y=name)
+        for name, points in _training_metrics(lines).items()
+    ]
     page = report.Page(
         f"{model.name} ×{model.scale} in {len(stages)} stages",
-        [report.Section("Quality over the run", [curve]), report.Section("Stages", [table])],
+        [
+            report.Section("Quality over the run", [curve]),
+            report.Section("Stages", [table]),
+            report.Section("Training", metrics),
+        ],
     )
     report.write(page, run / PAGE)
 
 
-def _curve(stage: Stage, lines: _Lines) -> tuple[list[float], list[float]]:
-    """Steps and PSNR of a stage, from its first moment where that was measured."""
+def _curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[float]]:
+    """Returns steps and PSNR of a stage, from its first moment where that was measured."""
     points = [
         (line["step"], line.get("psnr_after", line.get("psnr")))
         for line in lines
         if line.get("stage") == stage.index
     ]
-    if stage.entry == "none" and stage.index:
+    if stage.entry.name == "none" and stage.index:
         points.insert(0, (stage.start, _first("stage_psnr", stage.index - 1, lines)))
     known = [(step, psnr) for step, psnr in points if psnr is not None]
     return [step for step, _ in known], [psnr for _, psnr in known]
 
 
-def _row(stage: Stage, state: TrainState, lines: _Lines) -> list[object]:
+def _training_metrics(lines: _Lines) -> dict[str, tuple[list[float], list[float]]]:
+    """Returns steps and values of every metric that training steps logged, by name."""
+    trained = [line for line in lines if "learning_rate" in line]
+    names = dict.fromkeys(name for line in trained for name in line)
+    return {
+        name: (
+            [line["step"] for line in trained if name in line],
+            [line[name] for line in trained if name in line],
+        )
+        for name in names
+        if name not in ("step", "stage")
+    }
+
+
+def _row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
     bases = sorted(set(basis_sizes(state.variables)))
     return [
         stage.index,
-        stage.entry,
+        stage.entry.name,
         f"{stage.end - stage.start:,}",
         f"{sum(leaf.size for leaf in jax.tree.leaves(state.variables['params'])):,}",
         ", ".join(map(str, bases)) or "–",

@@ -11,7 +11,7 @@ from flax import struct
 
 @struct.dataclass
 class TrainState:
-    """All that a step changes.
+    """All that a step of `supervised.Supervised` changes.
 
     Attributes:
       step: updates done.
@@ -27,12 +27,8 @@ class TrainState:
     opt_state: Any
 
 
-RUNS = TrainState(step=None, variables=0, ema=0, opt_state=0)  # type: ignore[arg-type]
-"""The axis of runs in each part of the state of several."""
-
-
 def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+    """Returns the state before the first step."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         # Copies: a step gives the state's buffers away, and variables may share theirs.
@@ -42,12 +38,18 @@ def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
     )
 
 
-def stack_states(states: Sequence[TrainState]) -> TrainState:
-    """The state of several runs that have done equally many steps."""
+def run_axes(state: Any) -> Any:
+    """Returns the axis of runs in the arrays of several runs' state: 0 in all but `step`, which has none."""
+    return jax.tree.map(lambda _: 0, state).replace(step=None)
+
+
+def stack_states(states: Sequence[Any]) -> Any:
+    """Returns the state of several runs that have done equally many steps."""
     return jax.tree.map(lambda *x: jnp.stack(x), *states).replace(step=states[0].step)
 
 
-def unstack_state(state: TrainState, run: int) -> TrainState:
-    """The state of one run of several; all of it is copied, since a step gives its buffers away."""
-    parts = state.variables, state.ema, state.opt_state
-    return TrainState(jnp.copy(state.step), *jax.tree.map(lambda x: x[run], parts))
+def unstack_state(state: Any, run: int) -> Any:
+    """Returns the state of one run of several; all of it is copied, since a step gives its buffers away."""
+    return jax.tree.map(lambda x: x[run], state.replace(step=None)).replace(
+        step=jnp.copy(state.step)
+    )

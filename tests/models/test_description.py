@@ -196,3 +196,29 @@ def test_every_form_has_layouts_and_tells_its_terms(form: str) -> None:
             kind for kind in TERMS if f'"term": "{kind}"' in json.dumps(skeleton)
         }
         assert all(told.values())
+
+
+class _OfAnyRank(nn.Module):
+    """Holds one parameter of each rank from 0 to 5, and scales the image by all of them."""
+
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        init = nn.initializers.normal()
+        parameters = [self.param(f"rank_{n}", init, (1, 2, 3, 1, 2)[:n]) for n in range(6)]
+        return ops.mul(x, sum(jnp.sum(parameter) for parameter in parameters))
+
+
+def test_parameters_of_any_rank_are_saved_with_their_axes_and_loaded(tmp_path, monkeypatch):
+    module = _OfAnyRank()
+    monkeypatch.setattr(network, "create", lambda name, scale, **options: module)
+    net = network.init("any", scale=1, key=jax.random.key(0))
+    network.save(net, tmp_path / "w.safetensors")
+    loaded = network.load(tmp_path / "w.safetensors").variables
+    jax.tree.map(np.testing.assert_array_equal, loaded, net.variables)
+    assert jax.tree.map(jnp.shape, loaded) == jax.tree.map(jnp.shape, net.variables)
+    layouts = json.loads(describe(module, net.variables)["layouts"])
+    ranks = {f"params/{name}": p.ndim for name, p in net.variables["params"].items()}
+    assert {name: len(axes.split()) for name, axes in layouts.items()} == ranks
+    assert all(len(set(axes.split())) == len(axes.split()) for axes in layouts.values())

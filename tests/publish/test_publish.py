@@ -114,7 +114,7 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
     teacher = tmp_path / "runs" / "m5" / train.WEIGHTS
     network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
     _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
-    (leg,) = train.legs(tmp_path / "run")
+    (leg,) = train.read_history(tmp_path / "run")
     (told,) = facts._parts(leg, None, "a CPU")
     assert told["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
@@ -131,7 +131,7 @@ def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
     *_, told = shipped
     last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
     _run(tmp_path / "run", stages=(train.stage(steps=10), last))
-    (leg,) = train.legs(tmp_path / "run")
+    (leg,) = train.read_history(tmp_path / "run")
     first, second = facts._parts(leg, None, "unknown")
     assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
     assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")

@@ -13,8 +13,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.models.abpn import RESIDUALS
 from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, read_config
-from sesr_jax.train.config import validate
 from sesr_jax.train.stages import plan
+from sesr_jax.train.validation import validate
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _recipes = pytest.mark.parametrize("name", RECIPES)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pool_steps import compile_for_pool
 
 from sesr_jax import train
 from sesr_jax.cli.main import main
@@ -20,10 +21,9 @@ from sesr_jax.recipes import read_config
 from sesr_jax.reparam import FORMS
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, table
-from sesr_jax.train.config import validate
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state, stack_states, unstack_state
-from sesr_jax.train.step import make_steps
+from sesr_jax.train.validation import validate
 
 _CONFIG = "forms"
 _SEEDS = (3, 1)
@@ -58,15 +58,16 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch, tmp_path)
     starts = [init_state(net.variables, tx) for net in nets]
     # The accelerators' way, a scan over vmapped steps, is as right on a CPU, though slow.
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    together = make_steps(nets[0].module, tx, config, seeds=_SEEDS)
-    states, losses = together(stack_states(starts), pool, 0)
+    together = compile_for_pool(nets[0].module, config, pool, seed=_SEEDS)
+    states, metrics = together(stack_states(starts), pool, 0)
+    losses = metrics["loss"]
     assert losses.shape == (2, len(_SEEDS))
 
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     config.seed = _SEEDS[1]
-    alone = make_steps(nets[1].module, tx, config)
-    state, loss = alone(starts[1], pool, 0)
-    np.testing.assert_allclose(losses[:, 1], loss, rtol=1e-5)
+    alone = compile_for_pool(nets[1].module, config, pool)
+    state, metrics = alone(starts[1], pool, 0)
+    np.testing.assert_allclose(losses[:, 1], metrics["loss"], rtol=1e-5)
     one = unstack_state(states, 1)
     assert int(one.step) == int(state.step) == 2
     # A batch norm divides the rounding by the small deviations of a small batch.

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from pool_steps import compile_for_pool
 
 from sesr_jax import ops, train
 from sesr_jax.data import write_image
@@ -18,7 +19,6 @@ from sesr_jax.models import network
 from sesr_jax.reparam import Conv, LinearConv, is_term, normalised, statistics
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state
-from sesr_jax.train.step import make_steps
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
-    steps, state = make_steps(module, tx, config), init_state(variables, tx)
+    steps, state = compile_for_pool(module, config, pool), init_state(variables, tx)
 
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     lr, _ = sample(pool, key, config.data.batch)
@@ -81,7 +81,7 @@ def test_a_later_stage_freezes_by_its_own_steps(config):
     tx = optimizer(config)
     state = init_state(fresh.variables, tx).replace(step=jnp.asarray(4))
     before = jax.device_get(statistics(state.variables["params"]))
-    state, _ = make_steps(fresh.module, tx, config, start=4)(state, pool, 4)
+    state, _ = compile_for_pool(fresh.module, config, pool)(state, pool, 0)
     after = statistics(state.variables["params"])
     assert all(np.any(before[name][0] != after[name][0]) for name in before)
 

@@ -9,8 +9,8 @@ from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.train.config import validate
 from sesr_jax.train.distill import make_target, self_ensemble
+from sesr_jax.train.validation import validate
 
 _TINY = {"form": "dense", "blocks": 1, "features": 4}
 

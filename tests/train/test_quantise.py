@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from pool_steps import compile_for_pool
 
 from sesr_jax import train
+from sesr_jax.data import Batch
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
@@ -17,7 +19,6 @@ from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.stages import enter, plan, state_shapes
 from sesr_jax.train.state import init_state
-from sesr_jax.train.step import make_steps
 
 
 def _config(**quant) -> ml_collections.ConfigDict:
@@ -46,7 +47,7 @@ def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
     groups = points(net.graph((1, 8, 8, 1))).group.values()
     started = {group: np.asarray([-0.5, 0.75], np.float32) for group in groups}
     state = enter(stage, init_state(net.variables, tx), lambda _: started)
-    steps, history = make_steps(net.module, tx, stage.config), [started]
+    steps, history = compile_for_pool(net.module, stage.config, pool), [started]
     for done in range(config.steps):
         state, _ = steps(state, pool, done)
         history.append(jax.device_get(state.variables[RANGES]))
@@ -151,6 +152,6 @@ def test_every_model_trains_quantised(name):
     (state,) = state_shapes(module, plan(config), variables)
     gradient = jax.grad(make_objective(module, config), has_aux=True)
     phase = Phase(by_batch=False, moving=True)
-    found, _ = jax.eval_shape(lambda v: gradient(v, lr, hr, phase), state.variables)
+    found, _ = jax.eval_shape(lambda v: gradient(v, Batch(lr=lr, hr=hr), phase), state.variables)
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, state.variables)
     assert RANGES in found

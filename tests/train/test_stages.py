@@ -15,11 +15,12 @@ from sesr_jax import reparam, train
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint
-from sesr_jax.train.config import staged, validate
+from sesr_jax.train.config import stage_settings
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.stage_page import PAGE
 from sesr_jax.train.stages import enter, plan, stage_at, state_shapes
 from sesr_jax.train.state import TrainState, init_state
+from sesr_jax.train.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +147,9 @@ def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -
         stage_at(stages, step).index
     ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
+    wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     with checkpoint.manager(run) as saved:
-        return saved.restore(step, args=checkpoint.ocp.args.StandardRestore(placed))
+        return saved.restore(step, args=checkpoint.ocp.args.StandardRestore(wanted))
 
 
 def test_checkpoints_hold_the_tree_of_their_stage(config, run):
@@ -278,9 +279,9 @@ def test_a_run_without_stages_is_one_and_its_log_has_none(config):
     config = _copy(config)
     config.stages = ()
     (stage,) = plan(config)
-    assert (stage.start, stage.end, stage.entry) == (0, 4, "none")
+    assert (stage.start, stage.end, stage.entry.name) == (0, 4, "none")
     assert stage.label == {}
-    assert staged(config) == (config,)
+    assert stage_settings(config) == (config,)
 
 
 def test_the_config_of_a_run_of_earlier_versions_has_one_stage(config):
@@ -303,7 +304,7 @@ def test_a_longer_last_stage_is_the_same_run_and_a_longer_earlier_one_is_not(con
 
 
 def test_settings_hold_in_their_stage_alone(config):
-    first, second, third = staged(config)
+    first, second, third = stage_settings(config)
     assert [s.steps for s in (first, second, third)] == [4, 4, 2]
     assert [s.loss for s in (first, second, third)] == ["l1", "l1", "l2"]
     assert [s.optim.lr for s in (first, second, third)] == [5e-4, 5e-4, 1e-5]
@@ -361,4 +362,4 @@ def test_options_of_the_optimiser_can_differ(config):
     config = _copy(config)
     config.stages = (train.stage(optim={"options": {"b1": 0.8}}),)
     validate(config)
-    assert staged(config)[0].optim.options.b1 == 0.8
+    assert stage_settings(config)[0].optim.options.b1 == 0.8

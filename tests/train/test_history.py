@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
-from sesr_jax.train import EXPANDED, base, checkpoint, legs
-from sesr_jax.train.checkpoint import claim, note_hardware, read_config, trained_on
-from sesr_jax.train.hardware import hardware
+from sesr_jax.train import EXPANDED, base, checkpoint, read_history
+from sesr_jax.train.checkpoint import claim, get_hardware, note_hardware, read_config
+from sesr_jax.train.hardware import describe_hardware
 
 
 def _run(folder, steps, init=""):
@@ -31,28 +31,28 @@ def _save(path, **facts):
     return path
 
 
-def test_a_run_from_fresh_weights_is_one_leg(tmp_path):
-    (leg,) = legs(_run(tmp_path / "a", 40))
-    assert (leg.run.name, leg.steps, leg.hardware) == ("a", 40, hardware())
-    assert leg.hours == pytest.approx(40 / 2 / 3600)
-    assert leg.curve == [(s, 30.0 + s) for s in (10, 20, 30, 40)]
+def test_a_run_from_fresh_weights_is_one_run(tmp_path):
+    (past,) = read_history(_run(tmp_path / "a", 40))
+    assert (past.run.name, past.steps, past.hardware) == ("a", 40, describe_hardware())
+    assert past.hours == pytest.approx(40 / 2 / 3600)
+    assert past.curve == [(s, 30.0 + s) for s in (10, 20, 30, 40)]
 
 
 def test_runs_are_followed_to_the_step_whose_weights_were_taken(tmp_path):
     first = _run(tmp_path / "a", 40)
     _save(first / EXPANDED, step="30")
     last = _run(tmp_path / "b", 20, first / EXPANDED)
-    assert [(leg.run.name, leg.steps) for leg in legs(last)] == [("a", 30), ("b", 20)]
+    assert [(past.run.name, past.steps) for past in read_history(last)] == [("a", 30), ("b", 20)]
     (first / EXPANDED).unlink()
-    assert legs(last)[0].steps == 40
+    assert read_history(last)[0].steps == 40
 
 
 def test_weights_from_elsewhere_need_their_run(tmp_path):
     last = _run(tmp_path / "b", 20, _save(tmp_path / "elsewhere" / "w.safetensors"))
     with pytest.raises(InputError, match=r"w\.safetensors, which is in no run's folder"):
-        legs(last)
-    found = legs(last, (_run(tmp_path / "a", 40), 10))
-    assert [(leg.run.name, leg.steps) for leg in found] == [("a", 10), ("b", 20)]
+        read_history(last)
+    found = read_history(last, (_run(tmp_path / "a", 40), 10))
+    assert [(past.run.name, past.steps) for past in found] == [("a", 10), ("b", 20)]
     assert found[0].curve == [(10, 40.0)]
 
 
@@ -61,14 +61,14 @@ def test_a_run_that_does_not_say_its_hardware(tmp_path):
     content = json.loads((run / "config.json").read_text())
     del content["hardware"]
     (run / "config.json").write_text(json.dumps(content))
-    assert trained_on(run) is None
+    assert get_hardware(run) is None
 
 
 def test_hardware_is_that_of_the_steps_and_not_of_who_looks_at_the_run(tmp_path, monkeypatch):
-    run, here = _run(tmp_path / "a", 10), hardware()
-    monkeypatch.setattr(checkpoint, "hardware", lambda: "8 × TPU v4")
+    run, here = _run(tmp_path / "a", 10), describe_hardware()
+    monkeypatch.setattr(checkpoint, "describe_hardware", lambda: "8 × TPU v4")
     claim(run, read_config(run))
-    assert trained_on(run) == here
+    assert get_hardware(run) == here
     for _ in range(2):
         note_hardware(run)
-        assert trained_on(run) == f"{here}, then 8 × TPU v4"
+        assert get_hardware(run) == f"{here}, then 8 × TPU v4"

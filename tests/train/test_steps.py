@@ -6,8 +6,10 @@ import ml_collections
 import numpy as np
 import pytest
 from jax import lax
+from pool_steps import compile_for_pool
 
 from sesr_jax import train
+from sesr_jax.data import Batch
 from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample, scale_intensities
 from sesr_jax.data.sources import ImagePair
@@ -16,7 +18,6 @@ from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state
-from sesr_jax.train.step import make_steps
 
 _SMALL = {"form": "dense", "blocks": 1, "features": 4}
 
@@ -45,7 +46,7 @@ def _loss(config, net, pool) -> float:
     """Of a run's first step."""
     tx = optimizer(config)
     state = init_state(net.variables, tx)
-    return float(make_steps(net.module, tx, config)(state, pool, 0)[1][0])
+    return float(compile_for_pool(net.module, config, pool)(state, pool, 0)[1]["loss"][0])
 
 
 def _crops(config, pool):
@@ -59,8 +60,8 @@ def _crops(config, pool):
 
 def _objective(config, net, lr, hr) -> float:
     phase = Phase(by_batch=False, moving=False)
-    objective = jax.jit(make_objective(net.module, config), static_argnums=3)
-    return float(objective(net.variables, lr, hr, phase)[0])
+    objective = jax.jit(make_objective(net.module, config), static_argnums=2)
+    return float(objective(net.variables, Batch(lr=lr, hr=hr), phase)[0])
 
 
 def test_the_loss_is_that_of_the_dimmed_crops(config, net, pool):
@@ -106,15 +107,15 @@ def test_a_call_of_three_steps_is_three_calls(config, pool, monkeypatch, form, m
     def losses(per_call):
         config.steps_per_call = per_call
         state, found = init_state(jax.tree.map(jnp.array, net.variables), tx), []
-        steps = make_steps(module, tx, config)
+        steps = compile_for_pool(module, config, pool)
         for done in range(0, 3, per_call):
-            state, some = steps(state, pool, done)
-            found.extend(some)
+            state, metrics = steps(state, pool, done)
+            found.extend(metrics["loss"])
         return found
 
     scans = []
     monkeypatch.setattr(
-        "sesr_jax.train.step.lax.scan",
+        "sesr_jax.train.steps.lax.scan",
         lambda *a, scan=lax.scan, **k: scans.append(k.get("length")) or scan(*a, **k),
     )
     together = losses(3)

@@ -1,6 +1,7 @@
-"""What led to trained weights: a run, before it the run whose weights that one began with, and so on.
+"""The history of trained weights: a run, before it the run whose weights that one began with, and so on.
 
-for leg in legs("runs/m5_qat"): print(leg.run.name, leg.steps)
+for past in read_history("runs/m5_qat"):
+print(past.run.name, past.steps)
 """
 
 import dataclasses
@@ -12,13 +13,13 @@ import ml_collections
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
-from sesr_jax.train.checkpoint import is_run, read_config, trained_on
+from sesr_jax.train.checkpoint import get_hardware, is_run, read_config
 from sesr_jax.train.log import read_log
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Leg:
-    """One run, or its beginning.
+class PastRun:
+    """One run, or its beginning, that led to the weights of another one.
 
     Attributes:
       run: its folder.
@@ -36,7 +37,7 @@ class Leg:
 
     @property
     def hours(self) -> float:
-        """How long the steps took by the speeds that were logged, evaluation and compilation apart."""
+        """Hours that the steps took by the speeds that were logged, evaluation and compilation apart."""
         measured = [line for line in self.log if "steps_per_second" in line]
         ends = [0.0, *(line["step"] for line in measured)]
         spans = zip(ends, measured, strict=False)
@@ -45,52 +46,52 @@ class Leg:
 
     @property
     def curve(self) -> list[tuple[float, float]]:
-        """Steps, and PSNR in dB on the pictures of ``config.data.eval``."""
+        """Steps, and PSNR in dB on the images of ``config.data.eval``."""
         return [(line["step"], line["psnr"]) for line in self.log if "psnr" in line]
 
 
-def legs(
+def read_history(
     run: str | os.PathLike[str], origin: tuple[pathlib.Path, int | None] | None = None
-) -> tuple[Leg, ...]:
-    """The legs that end with `run`, the first one first.
+) -> tuple[PastRun, ...]:
+    """Returns the runs that led to the weights of `run`, the first one first and `run` last.
 
     Args:
       run: a run's folder.
-      origin: the run, and its last step that counts (None: all), from which the first leg's weights came
+      origin: the run, and its last step that counts (None: all), from which the first run's weights came
         where its ``config.init`` is not in a run's folder.
 
     Raises:
-      InputError: a folder is no run's, or nobody says where a leg's first weights came from.
+      InputError: a folder is no run's, or nobody says where a run's first weights came from.
     """
-    return _legs(pathlib.Path(run), None, origin)
+    return _follow(pathlib.Path(run), None, origin)
 
 
-def _legs(
+def _follow(
     run: pathlib.Path, last: int | None, origin: tuple[pathlib.Path, int | None] | None
-) -> tuple[Leg, ...]:
+) -> tuple[PastRun, ...]:
     config = read_config(run)
     lines = [line for line in read_log(run) if last is None or line["step"] <= last]
-    leg = Leg(
+    past = PastRun(
         run=run,
         config=config,
         steps=int(max((line["step"] for line in lines), default=0)),
-        hardware=trained_on(run),
+        hardware=get_hardware(run),
         log=lines,
     )
     if not config.init:
-        return (leg,)
+        return (past,)
     file = pathlib.Path(config.init)
     if is_run(file.parent):
-        return (*_legs(file.parent, _step(file), origin), leg)
+        return (*_follow(file.parent, _read_step(file), origin), past)
     if origin is None:
         raise InputError(
             f"{run} began with {file}, which is in no run's folder: a card states every run that led to "
             "its weights; name it by --from RUN or --from RUN@STEPS."
         )
-    return (*_legs(*origin, None), leg)
+    return (*_follow(*origin, None), past)
 
 
-def _step(file: pathlib.Path) -> int | None:
-    """The step at which weights were saved; None where their file does not say."""
+def _read_step(file: pathlib.Path) -> int | None:
+    """Returns the step at which weights were saved; None where their file does not say."""
     step = read_safetensors(file)[1].get("step") if file.is_file() else None
     return None if step is None else int(step)

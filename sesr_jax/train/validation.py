@@ -1,0 +1,116 @@
+"""Checks that the values of a config fit together, before any work is done."""
+
+import ml_collections
+
+from sesr_jax.errors import InputError
+from sesr_jax.quant import OBSERVERS
+from sesr_jax.train.config import stage_settings
+from sesr_jax.train.losses import LOSSES
+from sesr_jax.train.optim import SCHEDULES
+
+_MULTIPLES = ("steps", "eval_every", "checkpoint_every")
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Raises InputError where values do not fit together, before any work is done."""
+    _validate(config, "config")
+    if config.seed >= 2**32:
+        raise InputError(
+            f"config.seed is {config.seed}: random keys begin again at 2³²; choose one below it."
+        )
+    try:
+        config.to_json()
+    except TypeError as error:
+        raise InputError(
+            f"the config holds what no file can ({error}): name forms and options by text, as in "
+            'config.model.options.form = "ecb"; correct it.'
+        ) from error
+    if bool(config.distill.weight) != bool(config.distill.teacher):
+        raise InputError(
+            f"config.distill has the weight {config.distill.weight} and the teacher "
+            f"{config.distill.teacher!r}: one needs the other; set both, or neither."
+        )
+    if config.stages and config.stages[0].entry == "quantise" and not config.init:
+        raise InputError(
+            "config.init is empty where the first stage quantises: random weights have no ranges worth "
+            "learning; give --config.init=RUN/expanded.safetensors, or put a stage of floats before it."
+        )
+    for i, settings in enumerate(stage_settings(config)):
+        _validate(settings, f"config.stages[{i}]")
+
+
+def _validate(config: ml_collections.ConfigDict, where: str) -> None:
+    optim = config.optim
+    for name, value in (
+        ("seed", config.seed),
+        ("epsilon", config.epsilon),
+        ("optim.lr", optim.lr),
+        ("optim.clip", optim.clip),
+        ("optim.warmup", optim.warmup),
+    ):
+        if value < 0:
+            raise InputError(
+                f"{where}.{name} is {value}: it must not be negative; choose 0 or more."
+            )
+    if not 0 <= config.ema < 1:
+        raise InputError(
+            f"{where}.ema is {config.ema}: it is what the average keeps at a step; choose a value from 0 to "
+            "less than 1, 0 for none."
+        )
+    for key in (*_MULTIPLES, "steps_per_call", "keep"):
+        if config[key] < 1:
+            raise InputError(
+                f"{where}.{key} is {config[key]}: it must be positive; choose 1 or more."
+            )
+    for key in _MULTIPLES:
+        if config[key] % config.steps_per_call:
+            raise InputError(
+                f"{where}.{key} is {config[key]}: it must be a multiple of config.steps_per_call = "
+                f"{config.steps_per_call}; change one of the two."
+            )
+    for group, key, choices in (
+        ("data", "small", ("error", "skip")),
+        ("optim", "schedule", tuple(SCHEDULES)),
+        (None, "loss", tuple(LOSSES)),
+        (None, "dtype", ("float32", "bfloat16")),
+        ("quant", "activations", ("int8", "int16", "float")),
+        ("quant", "observer", tuple(OBSERVERS)),
+        ("quant", "ranges", ("ema", "learned")),
+    ):
+        value = (config[group] if group else config)[key]
+        if value not in choices:
+            name = f"{where}.{group}.{key}" if group else f"{where}.{key}"
+            raise InputError(
+                f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
+            )
+    if config.optim.schedule in ("cyclic", "halving") and config.optim.period < 1:
+        raise InputError(
+            f"{where}.optim.period is {config.optim.period}: the schedule {config.optim.schedule} needs "
+            "steps; choose 1 or more."
+        )
+    for name, share in (
+        ("batch_statistics", config.batch_statistics),
+        ("quant.moving", config.quant.moving),
+        ("quant.momentum", config.quant.momentum),
+        ("distill.weight", config.distill.weight),
+    ):
+        if not 0 <= share <= 1:
+            raise InputError(
+                f"{where}.{name} is {share}: it is a share; choose a value from 0 to 1."
+            )
+    for key in ("patch", "batch", "shards"):
+        if config.data[key] < 1:
+            raise InputError(
+                f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
+            )
+    factors = tuple(config.data.intensities)
+    if not factors or not all(0 < factor <= 1 for factor in factors):
+        raise InputError(
+            f"{where}.data.intensities is {factors}: crops are times one of them; give one or more, each "
+            "above 0 and at most 1."
+        )
+    if config.data.batch % config.data.shards:
+        raise InputError(
+            f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "
+            f"{config.data.shards}; change one of the two."
+        )
