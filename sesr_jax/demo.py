@@ -17,7 +17,16 @@ from sesr_jax.export import export_network, prove_collapse
 from sesr_jax.files import replace_file
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.npu import Report, estimate, layers_from_graph
-from sesr_jax.report import Compare, Page, Paragraph, Plot, Section, Table, text_table, write
+from sesr_jax.report import (
+    Comparison,
+    Page,
+    Paragraph,
+    Plot,
+    Section,
+    Table,
+    text_table,
+    write_page,
+)
 from sesr_jax.targets import find_target
 from sesr_jax.upscale import Upscaler, bicubic, from_network, from_tflite, in_domain, upscale_photo
 
@@ -82,7 +91,7 @@ def run(
     tell(f"{_FRAME[1]}×{_FRAME[0]} pixels on {_TARGET}\n{report.to_text()}")
 
     pictures = _pictures(upscalers, folder)
-    write(_page(folder, difference, (header, rows), report, pictures), folder / "index.html")
+    write_page(_page(folder, difference, (header, rows), report, pictures), folder / "index.html")
     tell(f"page: {folder / 'index.html'}\nmodel: {exported}")
     with replace_file(results) as temporary:
         temporary.write_text("\n".join(told), encoding="utf-8")
@@ -100,7 +109,7 @@ def quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[list[str]]]
     return header, rows
 
 
-def _pictures(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> list[Compare]:
+def _pictures(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> list[Comparison]:
     """Each held-out photo from its low resolution, by bicubic and by the INT8 file.
 
     Writes the latter's pictures, and ``comparison.png``: the middle of one, bicubic on the left.
@@ -113,7 +122,7 @@ def _pictures(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> list[Comp
         write_image(folder / f"{picture.name}_x{scale}.png", large[1])
         before, after = map(_magnified_middle, large)
         caption = f"{picture.name}, ×{scale}, its middle magnified"
-        comparisons.append(Compare(before, after, ("bicubic", "INT8"), caption))
+        comparisons.append(Comparison(before, after, ("bicubic", "INT8"), caption))
         rows.append(np.concatenate([before, np.full_like(before[:, :12], 255), after], axis=1))
     write_image(folder / "comparison.png", rows[1])  # the cat: fur shows most
     return comparisons
@@ -131,7 +140,7 @@ def _page(
     difference: float,
     scores: tuple[list[str], list[list[str]]],
     report: Report,
-    pictures: list[Compare],
+    pictures: list[Comparison],
 ) -> Page:
     lines: list[dict[str, Any]] = list(train.read_log(folder / "train"))
     curves = {

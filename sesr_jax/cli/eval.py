@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> None:
 
     from sesr_jax import report
     from sesr_jax.compare import Measured, finite, measure, quality_page, short_names
-    from sesr_jax.compare.page import header
+    from sesr_jax.compare.page import list_columns
     from sesr_jax.files import check_writable, replace_file
     from sesr_jax.metrics import find_protocol, native_protocol
     from sesr_jax.upscale import load_upscaler
@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> None:
         for title, u, of_u in zip(short_names(args.model), upscalers, scores, strict=True)
     ]
     print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
-    print(report.text_table([one.cells for one in measured], header(measured)))
+    print(report.text_table([one.cells for one in measured], list_columns(measured)))
     if args.json:
         results = [
             {"model": model, "scale": one.upscaler.scale, "macs": one.macs}
@@ -71,5 +71,5 @@ def run(argv: Sequence[str]) -> None:
             content = {"protocol": protocol.name, "results": results}
             temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     if args.html:
-        report.write(quality_page(measured, protocol), args.html)
+        report.write_page(quality_page(measured, protocol), args.html)
         print(f"page: {args.html}")

@@ -70,10 +70,10 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.files import replace_file
-    from sesr_jax.npu import advice, best_tiling, estimate, latency_page
+    from sesr_jax.npu import best_tiling, estimate, find_ideas, latency_page
     from sesr_jax.npu.compilers import compile_model
     from sesr_jax.npu.page import SUMMARY, Rated, summary_row
-    from sesr_jax.report import text_table, write
+    from sesr_jax.report import text_table, write_page
     from sesr_jax.targets import find_target
 
     targets = [find_target(name) for name in args.target or ["ethos-n78-4tops"]]
@@ -104,7 +104,7 @@ def run(argv: Sequence[str]) -> None:
                     activation_saving=args.saving,
                     tile=None if args.tile == "auto" else args.tile,
                 )
-            ideas = advice(layers, target, activation_saving=args.saving) if args.html else ()
+            ideas = find_ideas(layers, target, activation_saving=args.saving) if args.html else ()
             name = pathlib.Path(model).name
             rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling, psnr=psnr))
     for one in rated:
@@ -113,7 +113,7 @@ def run(argv: Sequence[str]) -> None:
         if one.tiling:
             print(f"{one.name}, {one.report.target.name}: {one.tiling.to_text()}")
     if len(rated) > 1:
-        print(text_table([summary_row(one) for one in rated], SUMMARY, "<<" + ">" * 8))
+        print(text_table([summary_row(one) for one in rated], SUMMARY, "<<>>><>>>>>"))
     if args.compile:
         for model in args.model:
             for target in targets:
@@ -122,7 +122,7 @@ def run(argv: Sequence[str]) -> None:
         with replace_file(args.csv) as temporary:
             temporary.write_text(rated[0].report.to_csv(), encoding="utf-8")
     if args.html:
-        write(latency_page(rated), args.html)
+        write_page(latency_page(rated), args.html)
         print(f"page: {args.html}")
 
 

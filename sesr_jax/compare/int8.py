@@ -24,7 +24,7 @@ from sesr_jax.quant import OBSERVERS
 from sesr_jax.upscale import Upscaler, from_network, from_tflite
 
 PAGE = "index.html"
-"""In the folder of a comparison."""
+"""The page's name in the folder of a comparison."""
 
 _SIZE = (64, 64)  # LiteRT runs the files at each image's own size
 
@@ -35,10 +35,10 @@ class Case:
 
     Attributes:
       network: trained in float.
-      trained: the same network, trained on its codes; None where there is none.
+      trained: the same network after quantisation-aware training; None where there is none.
 
     Raises:
-      InputError: the one has ranges, or the other has none, or they are different networks.
+      InputError: `network` has ranges, or `trained` has none, or they are different networks.
     """
 
     network: Network
@@ -48,24 +48,24 @@ class Case:
         """Checks the values."""
         if self.network.ranges is not None:
             raise InputError(
-                f"the float network {self.title} has ranges: it was trained quantised; name it as QAT."
+                f"The float network {self.title} has ranges: it was trained quantised. Give it as QAT."
             )
         if self.trained is None:
             return
         other = self.trained.title
         if self.trained.ranges is None:
             raise InputError(
-                f"the network {other} given as QAT has no ranges: it must have been trained quantised; "
-                'train it with the variant "qat".'
+                f"The QAT network {other} has no ranges; it must have been trained quantised, as by the "
+                'variant "qat".'
             )
         if other != self.title:
             raise InputError(
-                f"{other} given as QAT is not {self.title}: both must be one network; pair them."
+                f"The QAT network is {other} and the float network {self.title}; they must be one network."
             )
 
     @property
     def title(self) -> str:
-        """The network's."""
+        """The network's title."""
         return self.network.title
 
 
@@ -77,7 +77,7 @@ class Row:
       model: the network's title.
       form: "float", "PTQ" with its observer, or "QAT".
       scores: on each set.
-      drops: on each set, how much PSNR (dB) is lost against the float form of `model`.
+      drops: on each set, the PSNR in dB that is lost against the float form; negative where it is gained.
     """
 
     model: str
@@ -92,7 +92,7 @@ def int8_cost(
     calibration: Sequence[ImagePair],
     folder: str | os.PathLike[str],
 ) -> list[Row]:
-    """The rows of all `cases`; writes their files and a page to `folder`.
+    """Measures all `cases`, and writes their files and a page to `folder`.
 
     Args:
       cases: what is compared.
@@ -106,7 +106,7 @@ def int8_cost(
     titles = [case.title for case in cases]
     if twice := [title for title in titles if titles.count(title) > 1]:
         raise InputError(
-            f"{twice[0]} is given twice: rows are told apart by it; compare one at a time."
+            f"{twice[0]} is given twice; each network of a comparison must have a name of its own."
         )
     folder = make_folder(folder)
     rows: list[Row] = []
@@ -118,7 +118,7 @@ def int8_cost(
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(drop(a.mean["psnr"], b.mean["psnr"]) for a, b in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
-    report.write(_page(rows), folder / PAGE)
+    report.write_page(_page(rows), folder / PAGE)
     return rows
 
 
@@ -128,7 +128,7 @@ def int8_files(
     folder: pathlib.Path,
     observers: Sequence[str] = tuple(OBSERVERS),
 ) -> dict[str, pathlib.Path]:
-    """Writes the INT8 .tflite files of `case` to `folder`; gives them by form, as in `Row`."""
+    """Writes the INT8 .tflite files of `case` to `folder`, and returns them by form, as in `Row`."""
     network = case.network
     options = (f"{key}-{value}" for key, value in network.options.items())
     stem = "_".join([f"{network.name}_x{network.scale}", *options])
@@ -147,7 +147,7 @@ def _scores(upscaler: Upscaler, data: Sequence[str]) -> Iterator[Score]:
 
 
 def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
-    """Rows and header: PSNR in dB / SSIM on each set, and what is lost against float."""
+    """Returns rows and header: PSNR in dB / SSIM on each set, and the dB lost against float."""
     header = ["model", "form"]
     for score in rows[0].scores:
         header += [score.title, "lost"]
@@ -168,7 +168,8 @@ def _page(rows: Sequence[Row]) -> report.Page:
         report.Table(
             header,
             cells,
-            "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB.",
+            "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float, negative where "
+            "INT8 is better.",
         )
     ]
     floats = {row.model: row for row in rows if row.form == "float"}
@@ -182,7 +183,11 @@ def _page(rows: Sequence[Row]) -> report.Page:
             if row.form != "float"
         }
         blocks.append(
-            report.Dots(lost, x="PSNR lost, in dB", caption=f"{score.title}: one dot a picture.")
+            report.Dots(
+                lost,
+                x="PSNR lost, in dB",
+                caption=f"{score.title}: one dot per image.",
+            )
         )
     return report.Page(
         "What INT8 costs",

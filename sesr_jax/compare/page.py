@@ -1,6 +1,7 @@
-"""A page about the quality of models: tables, PSNR against work, and where each wins and loses most.
+"""A page about the quality of models: tables, PSNR over work, and where each gains and loses most.
 
-    write(quality_page([Measured(title="m5", upscaler=m5, scores=tuple(measure(m5, sets)))], Y), "m5.html")
+    scores = tuple(measure(m5, sets))
+    write_page(quality_page([Measured(title="m5", upscaler=m5, scores=scores)], Y), "m5.html")
 
 A model's rival is the first one of its scale on the page, and the first one's is bicubic interpolation.
 """
@@ -18,7 +19,7 @@ from sesr_jax.metrics import Protocol, Y
 from sesr_jax.models.published import OUTPUT, rivals
 from sesr_jax.upscale import Upscaler, bicubic, in_domain
 
-_SIDE, _GAP = 76, 6  # of a crop, in pixels; three of them, magnified, are as wide as the page
+_SIDE, _GAP = 76, 6  # of a crop in pixels; three crops, magnified, are as wide as the page
 _MAGNIFIED = 3
 _ERRORS = 8  # how much the errors are enlarged
 
@@ -30,9 +31,9 @@ class Measured:
     """An upscaler and its scores.
 
     Attributes:
-      title: what it is called.
-      upscaler: the function.
-      scores: on each set of images.
+      title: its name on the page.
+      upscaler: what was measured.
+      scores: one per set of images.
     """
 
     title: str
@@ -41,24 +42,24 @@ class Measured:
 
     @property
     def macs(self) -> float | None:
-        """Multiply-accumulates for an output of 1280×720; None where nobody counts them."""
+        """Multiply-accumulates for an output of 1280×720; None where they are not counted."""
         macs, scale = self.upscaler.macs, self.upscaler.scale
         return None if macs is None else macs * math.prod(OUTPUT) / scale**2
 
     @property
     def cells(self) -> list[str]:
-        """The row of a table under `header`."""
+        """The row of a table under `list_columns`."""
         macs = "–" if self.macs is None else f"{self.macs / 1e9:.3f} G"
         return [self.title, f"×{self.upscaler.scale}", macs, *map(str, self.scores)]
 
 
-def header(measured: Sequence[Measured]) -> list[str]:
-    """The names of the columns of `Measured.cells`."""
+def list_columns(measured: Sequence[Measured]) -> list[str]:
+    """Returns the names of the columns of `Measured.cells`."""
     return ["model", "scale", "MACs", *(score.title for score in measured[0].scores)]
 
 
 def quality_page(measured: Sequence[Measured], protocol: Protocol) -> report.Page:
-    """The page; the pictures that it shows are computed anew.
+    """Returns the page; the images that it shows are computed again.
 
     Args:
       measured: models on the same sets.
@@ -68,7 +69,7 @@ def quality_page(measured: Sequence[Measured], protocol: Protocol) -> report.Pag
       InputError: as `measure`.
     """
     table = report.Table(
-        header(measured),
+        list_columns(measured),
         [one.cells for one in measured],
         "PSNR in dB / SSIM; MACs for an output of 1280×720.",
     )
@@ -83,7 +84,7 @@ def quality_page(measured: Sequence[Measured], protocol: Protocol) -> report.Pag
 
 
 def _plots(measured: Sequence[Measured], protocol: Protocol) -> Iterator[report.Scatter]:
-    """PSNR over MACs on each set at each scale, beside what papers print."""
+    """Yields PSNR over MACs for each set and scale factor, beside published figures."""
     for scale in dict.fromkeys(one.upscaler.scale for one in measured):
         ours = [one for one in measured if one.upscaler.scale == scale and one.macs]
         for i, score in enumerate(measured[0].scores if ours else ()):
@@ -102,14 +103,14 @@ def _plots(measured: Sequence[Measured], protocol: Protocol) -> Iterator[report.
                 x="10⁹ MACs for 1280×720",
                 y="PSNR, dB",
                 caption=f"{score.title} ×{scale}: measured"
-                + ("; hollow: as papers print it, not measured here." if printed else "."),
+                + ("; hollow: published figures, not measured here." if printed else "."),
                 logarithmic="x",
                 others=printed,
             )
 
 
 def _pairs(measured: Sequence[Measured], protocol: Protocol) -> Iterator[tuple[Measured, Measured]]:
-    """Each model and its rival."""
+    """Yields each model and its rival."""
     firsts: dict[int, Measured] = {}
     for one in measured:
         scale = one.upscaler.scale
@@ -124,7 +125,7 @@ def _pairs(measured: Sequence[Measured], protocol: Protocol) -> Iterator[tuple[M
 
 
 def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Section:
-    """How `one` fares against `other`, picture by picture."""
+    """Returns how `one` compares with `other`, image by image."""
     gains = {
         score.title: {
             name: gain
@@ -141,18 +142,18 @@ def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Secti
     if not ranked:
         return report.Section(
             f"{one.title} against {other.title}",
-            [report.Paragraph("No picture tells them apart: all are exact copies.")],
+            [report.Paragraph("They differ on no image: all outputs equal the reference.")],
         )
     blocks: list[report.Block] = [
         report.Dots(
             {title: list(values.values()) for title, values in gains.items() if values},
             x=f"PSNR above that of {other.title}, in dB",
-            caption="One dot a picture, a bar at the mean.",
+            caption="One dot per image, and a bar at the mean.",
         )
     ]
-    for place, word in ((-1, "gains most"), (0, "gains least")):
+    for place in (-1, 0):
         gain, data, name = ranked[place]
-        word = "loses most" if gain < 0 and place == 0 else word
+        word = _describe(gain, best=place == -1)
         caption = f"{one.title} {word}, {gain:+.2f} dB, on {name}"
         blocks += _crops(one, other, data, name, protocol, caption)
         if len(ranked) == 1:
@@ -160,10 +161,19 @@ def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Secti
     return report.Section(f"{one.title} against {other.title}", blocks)
 
 
+def _describe(gain: float, *, best: bool) -> str:
+    """Returns what the largest (`best`) or the smallest gain is called; a negative one is a loss."""
+    if round(gain, 2) == 0:
+        return "gains nothing"
+    if gain < 0:
+        return "loses least" if best else "loses most"
+    return "gains most" if best else "gains least"
+
+
 def _crops(
     one: Measured, other: Measured, data: str, name: str, protocol: Protocol, caption: str
 ) -> list[report.Block]:
-    """Where the one that wins the picture `name` wins most: crops of all, and maps of the errors."""
+    """Returns crops of the image `name` where its winner wins most, and maps of the errors."""
     pictures = source(data, one.upscaler.scale)
     (i,) = (i for i in range(len(pictures)) if pictures.name(i) == name)
     low, reference = protocol.pair(pictures[i], one.upscaler.scale)
@@ -172,25 +182,25 @@ def _crops(
     ]
     _, before, after = (np.abs(image - reference).mean(axis=-1) for image in images)
     gain = np.square(before) - np.square(after)
-    window = _window(gain if gain.sum() >= 0 else -gain)
-    original, *outputs = (_codes(image[window]) for image in images)
+    window = _best_crop(gain if gain.sum() >= 0 else -gain)
+    original, *outputs = (_to_uint8(image[window]) for image in images)
     nearer = (before - after)[window][..., None]
     who = np.where(nearer > 0, _NEARER, _FARTHER) * np.minimum(np.abs(nearer) * _ERRORS, 1)
     maps = [np.minimum(errors[window] * _ERRORS, 1) for errors in (before, after)]
     shown = [original, *outputs, *(np.rint(255 * m).astype(np.uint8) for m in (who, *maps))]
-    top, bottom = (_beside(shown[i : i + 3]) for i in (0, 3))
+    top, bottom = (_place_side_by_side(shown[i : i + 3]) for i in (0, 3))
     tiles = np.concatenate([top, np.full_like(top[:_GAP], 255), bottom])
     legend = (
-        f"{caption}. Top: the original, {other.title}, {one.title}. Below: where {one.title} (blue) or "
-        f"{other.title} (orange) is nearer to the original, and the errors of both, times {_ERRORS}."
+        f"{caption}. Top: the reference, {other.title}, {one.title}. Below: where {one.title} (blue) or "
+        f"{other.title} (orange) is nearer to the reference, and the errors of both, times {_ERRORS}."
     )
     names = (other.title, one.title)
-    large = [_magnified(image, 3 * _MAGNIFIED) for image in outputs]
-    return [report.Picture(tiles, legend), report.Compare(large[0], large[1], names, caption)]
+    large = [_magnify(image, 3 * _MAGNIFIED) for image in outputs]
+    return [report.Image(tiles, legend), report.Comparison(large[0], large[1], names, caption)]
 
 
-def _window(gain: np.ndarray) -> tuple[slice, slice]:
-    """The square of `_SIDE` pixels, or all there is, over which `gain` ``[H, W]`` sums to the most."""
+def _best_crop(gain: np.ndarray) -> tuple[slice, slice]:
+    """Returns the square of `_SIDE` pixels over which `gain` ``[H, W]`` has the largest sum."""
     height, width = (min(_SIDE, n) for n in gain.shape)
     sums = np.pad(gain.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     totals = (
@@ -201,22 +211,22 @@ def _window(gain: np.ndarray) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def _codes(image: np.ndarray) -> np.ndarray:
-    """uint8 ``[H, W]`` of luma ``[H, W, 1]`` in studio range, or ``[H, W, 3]`` of RGB."""
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    """Returns uint8 ``[H, W]`` for luma ``[H, W, 1]`` in studio range, or ``[H, W, 3]`` for RGB."""
     if image.shape[-1] == 1:
         image = (image[..., 0] * 255 - 16) / 219
     return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
-def _beside(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images of one size side by side in RGB, magnified."""
+def _place_side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns three images of one size in one, side by side in RGB and magnified."""
     colour = [
         image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1) for image in images
     ]
-    large = [_magnified(image, _MAGNIFIED) for image in colour]
+    large = [_magnify(image, _MAGNIFIED) for image in colour]
     gap = np.full_like(large[0][:, :_GAP], 255)
     return np.concatenate([large[0], gap, large[1], gap, large[2]], axis=1)
 
 
-def _magnified(image: np.ndarray, factor: int) -> np.ndarray:
+def _magnify(image: np.ndarray, factor: int) -> np.ndarray:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

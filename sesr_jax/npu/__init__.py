@@ -1,11 +1,11 @@
 """What a network costs on an NPU: layers, targets, latency estimates, tiles."""
 
 from sesr_jax.npu.accepts import check_accepted, refusals
-from sesr_jax.npu.advice import Idea, advice
+from sesr_jax.npu.advice import Idea, find_ideas
 from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
 from sesr_jax.npu.page import Rated, latency_page
-from sesr_jax.npu.passes import refusal
+from sesr_jax.npu.rules import refusal
 from sesr_jax.npu.tflite_layers import layers_from_tflite
 from sesr_jax.npu.tiling import Tiling, best_tiling
 
@@ -16,11 +16,11 @@ __all__ = [
     "Report",
     "Row",
     "Tiling",
-    "advice",
     "at_size",
     "best_tiling",
     "check_accepted",
     "estimate",
+    "find_ideas",
     "latency_page",
     "layers_from_graph",
     "layers_from_tflite",

@@ -1,26 +1,29 @@
-"""What a target makes of a TFLite file: which operators it refuses, and why.
+"""Which operators of a TFLite file a target refuses, and why.
 
 for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops")): print(reason)
 """
 
 import os
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import UnsupportedError
 from sesr_jax.npu.layers import batched
-from sesr_jax.npu.passes import lower
+from sesr_jax.npu.lowering import lower
 from sesr_jax.npu.tflite_layers import layers_from_tflite
 from sesr_jax.targets import Target
 
 
 def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
-    """Why `target` does not run the whole of the file, one reason each; empty if it does.
+    """Returns why `target` does not run the whole file, one reason each; nothing if it does.
 
-    An operator is called by its place in the file and its name, such as "3_conv_2d"; an activation that
-    alone reads a convolution, such as "prelu after 3_conv_2d".
+    An operator is called by its place in the file and its name, such as "3_conv_2d". An activation that is
+    the only reader of a convolution is called "prelu after 3_conv_2d".
+
+    Raises:
+      InputError: the file cannot be read, is no TFLite model, or is damaged.
     """
     try:
         layers = layers_from_tflite(path)
-    except InputError as error:
+    except UnsupportedError as error:
         return (str(error).rstrip("."),)
     by_reason: dict[str, list[str]] = {}
     if several := batched(layers):
@@ -37,9 +40,8 @@ def check_accepted(path: str | os.PathLike[str], target: Target) -> None:
     """Checks that `target` runs the whole of the file.
 
     Raises:
-      InputError: it refuses operators; they are named, with the reasons.
+      UnsupportedError: it refuses operators; they are named, with the reasons.
+      InputError: as `layers_from_tflite`.
     """
     if reasons := refusals(path, target):
-        raise InputError(
-            f"{target.name} does not run {'; '.join(reasons)}; choose another tail, network or target."
-        )
+        raise UnsupportedError(f"{target.name} does not run {'; '.join(reasons)}.")

@@ -1,9 +1,8 @@
-"""What would make a network faster on a target, made from the network itself and estimated.
+"""Changes that would make a network faster on a target, each tried on its layers and estimated.
 
-    for idea in advice(layers, target): print(idea.text, idea.seconds)
+    for idea in find_ideas(layers, target): print(idea.text, idea.seconds)
 
-Each idea changes the layers and estimates again; only what it would save is said, not what it costs in
-quality.
+An idea says what a change saves, and not what it costs in quality.
 """
 
 import dataclasses
@@ -17,24 +16,24 @@ from sesr_jax.targets import Target
 
 @dataclasses.dataclass(frozen=True)
 class Idea:
-    """A change.
+    """A change of a network.
 
     Attributes:
-      text: what to do.
-      seconds: that it saves a frame; negative where it costs time.
+      text: what to change.
+      seconds: what it saves per frame; negative where the network becomes slower.
     """
 
     text: str
     seconds: float
 
 
-def advice(
+def find_ideas(
     layers: Sequence[Layer], target: Target, *, activation_saving: float = 0.0
 ) -> tuple[Idea, ...]:
-    """The ideas that apply to `layers`, the most useful first.
+    """Returns the ideas that apply to `layers`, the one that saves most first.
 
     Args:
-      layers: of the network, which the target can estimate.
+      layers: a network that can be estimated on the target.
       target: the NPU.
       activation_saving: as in `estimate`.
     """
@@ -45,7 +44,7 @@ def advice(
     before = seconds(layers)
     kinds = dict.fromkeys(layer.activation for layer in layers if layer.activation)
     changes = [(f"{kind} to ReLU", _with_relu(layers, kind)) for kind in kinds if kind != "relu"]
-    if any(_joins(layer) for layer in layers):
+    if any(_is_residual(layer) for layer in layers):
         changes.append(("no additions of two maps (residuals)", _without_residuals(layers)))
     width = _hidden_width(layers)
     if width:
@@ -66,18 +65,18 @@ def _with_relu(layers: Sequence[Layer], kind: str) -> list[Layer]:
     ]
 
 
-def _joins(layer: Layer) -> bool:
+def _is_residual(layer: Layer) -> bool:
     return layer.op == "add" and len(layer.inputs) == 2
 
 
 def _without_residuals(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers without additions; their readers read what was made last."""
+    """Returns the layers without additions; what read a sum reads the operand that was computed last."""
     alias: dict[str, str] = {}
     made: list[str] = []
     kept = []
     for layer in layers:
         inputs = tuple(alias.get(name, name) for name in layer.inputs)
-        if _joins(layer):
+        if _is_residual(layer):
             alias[layer.output] = max(
                 inputs, key=lambda name: made.index(name) if name in made else -1
             )
@@ -88,7 +87,7 @@ def _without_residuals(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _hidden_width(layers: Sequence[Layer]) -> int:
-    """The channels of most convolutions' outputs; 0 where no two agree."""
+    """Returns the most common number of channels of convolutions' outputs; 0 where no two agree."""
     widths = Counter(layer.output_shape[-1] for layer in layers[:-1] if layer.op == "conv2d")
     (width, count), *_ = widths.most_common(1) or [(0, 0)]
     return width if count > 1 and width >= 4 else 0

@@ -1,4 +1,4 @@
-"""Cycles of the MAC array and of the vector engine for one map, without any memory.
+"""Cycles of the MAC array and of the vector engine for one map, as if memory took no time.
 
 A map is (height, width, channels); a block is the (width, height) of accumulators that the array
 hands over at once, where the target has such blocks.
@@ -19,16 +19,16 @@ Block = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """What the MAC array computes in a pass.
+    """A convolution, or what costs as much, as the MAC array computes it in a pass.
 
     Attributes:
       kernel: height and width.
       output: the map that it makes.
-      channels: of the input.
-      groups: of the convolution; as many as channels is depthwise.
-      fast: whether Winograd's method is possible: unit stride, no zeros inserted.
-      stride: of its steps over the input.
-      upscales: how many rows of output a row of input makes, where it is transposed.
+      channels: channels of the input.
+      groups: groups of the convolution; a depthwise one has as many as channels.
+      fast: whether Winograd's method is possible, as the stride is 1 and no zeros are inserted.
+      stride: its steps over the input.
+      upscales: how many rows of output one row of input makes, in a transposed convolution.
       pools: whether it is a pooling, which runs as a depthwise convolution without weights.
     """
 
@@ -49,7 +49,7 @@ class Convolution:
 
 @functools.lru_cache(maxsize=1 << 14)
 def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, str]:
-    """Cycles of the MAC array, and the algorithm: "direct" or, where it is faster, "winograd"."""
+    """Returns the cycles of the MAC array, and the algorithm: "direct" or, where it is faster, "winograd"."""
     direct = direct_cycles(target, work)
     if work.fast and target.mac.winograd is not None:
         # In one dimension a tile of outputs has half the products, and a block twice the pixels.
@@ -63,12 +63,12 @@ def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, st
 
 
 def direct_cycles(target: Target, work: Convolution, rows: int | None = None) -> int:
-    """MAC cycles of a convolution by its definition.
+    """Returns the MAC array's cycles for a convolution by its definition.
 
     The array takes whole patches of pixels and whole groups of input and output channels:
-    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs a cycle)``. Where g taps share the input lanes, each
-    has 1/g of them. A depthwise one leaves most of them idle, and so does a pooling. An array that works
-    in blocks fits them to stripes of `rows`.
+    ``k · k · ⌈H⌉ · ⌈W⌉ · ⌈Cin⌉ · ⌈Cout⌉ / (MACs per cycle)``. Where g taps share the input lanes, each
+    has 1/g of them. A depthwise convolution leaves most of the lanes idle, and so does a pooling. An array
+    that works in blocks fits the blocks to stripes of `rows`.
     """
     mac = target.mac
     height, width, channels = work.output
@@ -100,7 +100,7 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
 
 
 def tap_group(mac: Mac, taps: int, channels: int) -> int:
-    """How many taps of a kernel share the input lanes."""
+    """Returns how many taps of a kernel share the input lanes."""
     if not mac.tap_fill:
         return min(mac.tap_groups, key=lambda group: _turns(mac, taps, channels, group))
     step, least = mac.tap_fill
@@ -114,7 +114,7 @@ def tap_group(mac: Mac, taps: int, channels: int) -> int:
 
 
 def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
-    """Turns in which the input lanes take all taps of all channels, `group` taps at once."""
+    """Returns the turns in which the input lanes take all taps of all channels, `group` taps at once."""
     if not group:
         return ceil_div(taps * channels, mac.inputs)
     width = max(1, mac.inputs // group)
@@ -123,12 +123,12 @@ def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
 
 
 def micro_block(micro: Sequence[Map], output: Map) -> Map:
-    """The first of those that pad the output least."""
+    """Returns the first of the micro blocks that pad the output least."""
     return min(micro, key=lambda one: math.prod(map(round_up, output, one)))
 
 
 def winograd_cycles(target: Target, work: Convolution, block: Block) -> int:
-    """MAC cycles of a stride-1 convolution by Winograd's method.
+    """Returns the MAC array's cycles for a convolution of stride 1 by Winograd's method.
 
     A sub-filter of 3×3 (3×1, 1×3) taps makes 2×2 (2×4, 4×2) outputs from a fixed number of products;
     a larger kernel is the sum of several sub-filters. The weights' transform runs beside the
@@ -157,15 +157,15 @@ def vector_cycles(
     block: np.ndarray | None = None,
     columns: np.ndarray | int = 0,
 ) -> np.ndarray:
-    """Cycles of the vector engine for a map of `shape`, an entry for each of `block`.
+    """Returns the cycles of the vector engine for a map of `shape`, one entry per entry of `block`.
 
     Args:
       target: the NPU.
-      cycles_per_patch: of the operation (`OpRule.cycles`).
-      shape: of the larger of input and output.
+      cycles_per_patch: what the operation takes (`OpRule.cycles`).
+      shape: the larger one of input and output.
       block: in which the map comes out of the MAC array: indices into the target's blocks; None where
         it is read from memory.
-      columns: of the stripes that it comes in, likewise.
+      columns: the width of the stripes in which it comes, one entry per entry of `block`.
     """
     vector = target.vector
     height, width, channels = shape
@@ -176,7 +176,7 @@ def vector_cycles(
     if block is not None and vector.behind_mac:
         block_w, block_h = np.array(vector.blocks).T[:, block]
         across, down = -(-width // block_w), -(-height // block_h)
-        # One block a call, two, or four: the first that spans the stripe.
+        # A call takes one block, two, or four, whichever first spans the stripe.
         beside = 1 + (columns > block_w) + 2 * (columns > 2 * block_w)
         blocks = across * down * lanes
         calls = blocks // np.minimum(beside, np.array(vector.calls)[block])
@@ -191,10 +191,10 @@ def _pixels_per_cycle(target: Target) -> float:
 
 
 def ceil_div(n: int, step: int) -> int:
-    """How many steps cover `n`."""
+    """Returns how many steps cover `n`."""
     return -(-n // step)
 
 
 def round_up(n: int, step: int) -> int:
-    """The least multiple of `step` that is at least `n`."""
+    """Returns the smallest multiple of `step` that is at least `n`."""
     return ceil_div(n, step) * step

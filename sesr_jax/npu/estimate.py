@@ -3,9 +3,9 @@
     report = estimate(layers_from_graph(graph), find_target("ethos-n78-4tops"))
     print(report.to_text())
 
-How layers become passes is in `npu.passes`, how passes are cut, chained and timed in `npu.stripes` and
-`npu.schedule`, and what the NPU is in its file (`sesr_jax.targets`). Passes follow each other. How close the
-figures are to vendors' own estimators is what ``python -m benchmarks.npu`` measures.
+`npu.lowering` turns layers into passes, `npu.schedule` cuts passes into stripes, chains and times them, and
+`sesr_jax.targets` describes the NPU. Passes follow each other in time. ``python -m benchmarks.npu`` measures
+how close the figures are to those of vendors' own estimators.
 """
 
 import dataclasses
@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
+from sesr_jax.npu.costs import Cost
 from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, batched
-from sesr_jax.npu.passes import Pass, lower
-from sesr_jax.npu.schedule import Cost, schedule
+from sesr_jax.npu.lowering import lower
+from sesr_jax.npu.passes import Pass
+from sesr_jax.npu.schedule import schedule
 from sesr_jax.report import text_table
 from sesr_jax.targets import Target
 
@@ -26,24 +28,25 @@ class Row:
     """What one pass costs.
 
     Attributes:
-      name: of the pass.
-      op: what it does.
-      shape: of its output, ``[N, H, W, C]``.
-      cascade: the number of the cascade in which it runs; the passes of one are fused.
-      schedule: "alone"; in a cascade "stripes", or "on chip" where its whole map lies there.
-      stripes: into which its map is cut.
+      name: the name of the pass.
+      op: its operation.
+      shape: the shape of its output, ``[N, H, W, C]``.
+      cascade: the number of the cascade in which it runs; all passes of one number run together.
+      schedule: "alone" where it is the only one; in a cascade "stripes", or "on chip" where its whole map
+        lies there.
+      stripes: how many stripes its map is cut into.
       algorithm: of the MAC array: "direct", "winograd", or "" where it rests.
       macs: multiply-accumulates of the layer, also where the target cannot run it.
-      mac_cycles: of the MAC array, without its overhead a stripe.
-      vector_cycles: of the vector engine, likewise.
-      read_bytes: from DRAM, weights among them.
-      write_bytes: to DRAM.
-      cycles: that the pass takes.
+      mac_cycles: cycles of the MAC array without its overhead per stripe.
+      vector_cycles: cycles of the vector engine without its overhead per stripe.
+      read_bytes: bytes read from DRAM, weights among them.
+      write_bytes: bytes written to DRAM.
+      cycles: cycles of the pass.
       bound: the longest part: "mac", "vector", "read", "write", or "serial" transfers.
       utilisation: the share of the array's peak that the layer's own MACs take, 0 where they do not run;
         Winograd's method can bring it above 1.
-      sram_bytes: in use while it runs.
-      joules: None where the target gives no energies.
+      sram_bytes: on-chip memory in use while it runs.
+      joules: its energy; None where the target gives no energies.
       flag: why the target cannot run it; "" if it can.
     """
 
@@ -73,7 +76,7 @@ class Row:
 
     @property
     def dram_bytes(self) -> int:
-        """Both ways."""
+        """Bytes that cross the DRAM's bus, both ways."""
         return self.read_bytes + self.write_bytes
 
 
@@ -98,7 +101,7 @@ _COLUMNS = (
 )
 _WORDS = {"name", "op", "shape", "schedule", "algorithm", "bound", "flag"}
 _LONG = {"stripes", "algorithm", "mac_mcycles", "vector_mcycles"}
-"""What a terminal has no room for."""
+"""The columns for which a terminal has no room."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,8 +110,8 @@ class Report:
 
     Attributes:
       target: the NPU.
-      activation_saving: the compression that was assumed; 0 where the target does not compress.
-      rows: one a pass, in the order in which they run.
+      activation_saving: the share that compression was assumed to save; 0 where the target does not compress.
+      rows: one per pass, in the order in which they run.
     """
 
     target: Target
@@ -147,12 +150,12 @@ class Report:
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return 1 / self.seconds if self.seconds else math.inf
 
     @property
     def utilisation(self) -> float:
-        """The share of the array's peak that the MACs take which it runs; above 1 by Winograd."""
+        """The share of the array's peak that its MACs take; Winograd's method can bring it above 1."""
         peak = self.target.clock_hz * self.target.mac.macs_per_cycle
         run = sum(row.macs_run for row in self.rows)
         return run * self.fps / peak if run else 0.0
@@ -169,14 +172,14 @@ class Report:
         return tuple(row for row in self.rows if row.flag)
 
     def to_csv(self) -> str:
-        """One line a pass, with a header; megabytes are 10⁶ bytes, kibibytes 1024."""
+        """Returns one line per pass, with a header; megabytes are 10⁶ bytes, kibibytes 1024."""
         return "".join(
             ",".join(cell.replace(",", ";") for cell in line) + "\n"
             for line in (_COLUMNS, *self._cells())
         )
 
     def to_text(self) -> str:
-        """An aligned table, the totals, and what the target cannot run."""
+        """Returns an aligned table, the totals, and what the target cannot run."""
         shown = [i for i, column in enumerate(_COLUMNS) if column not in _LONG]
         header = [_COLUMNS[i] for i in shown]
         align = "".join("<" if column in _WORDS else ">" for column in header)
@@ -184,7 +187,7 @@ class Report:
         return "\n".join([table, self.summary(), *self.warnings()]) + "\n"
 
     def summary(self) -> str:
-        """The totals, in one line."""
+        """Returns the totals, in one line."""
         energy = "" if self.joules is None else f", {self.joules * 1e3:.1f} mJ"
         return (
             f"{self.target.name}, activation saving {self.activation_saving:g}: "
@@ -194,9 +197,9 @@ class Report:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each pass that the target cannot run, and one for what is not known of it."""
+        """Returns a sentence per pass that the target cannot run, and one about uncertain figures."""
         refused = [
-            f"NOT SUPPORTED: {row.name} ({row.op}): {row.flag}; memory traffic only."
+            f"NOT SUPPORTED: {row.name} ({row.op}): {row.flag}; only its memory traffic is counted."
             for row in self.flagged
         ]
         if self.target.uncertain:
@@ -230,23 +233,23 @@ class Report:
 
 
 def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: float = 0.0) -> Report:
-    """What `layers` cost on `target`, pass by pass.
+    """Estimates what `layers` cost on `target`, pass by pass.
 
     Args:
-      layers: in an order in which they can run, of one image. A target of floats takes layers of any
-        width of elements as its own, biases apart; one of INT8 flags those of others.
+      layers: in an order in which they can run, for one image. A target of floats takes elements of any
+        width for its own, except those of biases; a target of INT8 flags layers of other widths.
       target: the NPU.
       activation_saving: the share, in [0, 1), that the compression of intermediate tensors saves, where
         the target compresses.
 
     Raises:
-      InputError: no layers, several images, convolutions of elements that the target does not compute
-        with, or a saving outside its range.
+      InputError: there are no layers, or several images, or convolutions of elements with which the target
+        does not compute, or the saving lies outside its range.
     """
     if not 0 <= activation_saving < 1:
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
     if not layers:
-        raise InputError("There are no layers to estimate; pass a network with at least one.")
+        raise InputError("There are no layers to estimate; a network has at least one.")
     if several := batched(layers):
         raise InputError(
             f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
@@ -258,7 +261,7 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
                 f"with {target.bits}; convert the model to full INT8, inputs and outputs included."
             )
     if target.bits != 8:
-        layers = [_of_floats(layer, target.bits) for layer in layers]
+        layers = [_with_wider_constants(layer, target.bits) for layer in layers]
     saving = activation_saving if target.compresses else 0.0
     passes = lower(layers, target)
     costs = schedule(passes, target, saving=saving)
@@ -269,8 +272,8 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
     return Report(target=target, activation_saving=saving, rows=rows)
 
 
-def _of_floats(layer: Layer, bits: int) -> Layer:
-    """The layer with constants of `bits`; biases keep their 4 bytes."""
+def _with_wider_constants(layer: Layer, bits: int) -> Layer:
+    """Returns the layer with constants of `bits`; biases keep their 4 bytes."""
     channels = layer.output_shape[-1]
     biases = BIAS_BYTES * channels if layer.op in CONVOLUTIONS else 0
     others = max(0, layer.weight_bytes - biases)
@@ -289,7 +292,7 @@ def _row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
     if target.energy is not None:
         bytes_moved = cost.read_bytes + cost.write_bytes
         joules = 1e-12 * (run * target.energy.mac + bytes_moved * target.energy.dram_byte)
-    # What binds is what the pass would be shorter without.
+    # The pass is bound by what would make it shorter if it took no time.
     bound = max(cost.parts, key=cost.parts.__getitem__, default="serial")
     schedule_name = "alone"
     if fused and not cost.conversion:

@@ -1,9 +1,10 @@
-"""A latency report as one HTML page: totals, a bar a pass, the roofline, what would help.
+"""A page about latency: totals, what each pass takes and why, the roofline, and what would help.
 
-write(latency_page([Rated(name="sesr_m5_hw", report=report)]), "latency.html")
+write_page(latency_page([Rated(name="sesr_m5_hw", report=report)]), "latency.html")
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sesr_jax.npu.advice import Idea
@@ -18,11 +19,11 @@ class Rated:
     """A network on a target.
 
     Attributes:
-      name: of the network.
+      name: the network's name.
       report: its estimate.
-      ideas: what would help.
-      tiling: how a frame is cut; None where nobody asked.
-      psnr: in dB; None where it is not known.
+      ideas: changes of the network, with what they save.
+      tiling: how a frame is cut into tiles; None where nobody asked.
+      psnr: its quality in dB; None where it is not known.
     """
 
     name: str
@@ -32,29 +33,47 @@ class Rated:
     psnr: float | None = None
 
 
-SUMMARY = ("network", "target", "ms", "FPS", "GMAC", "DRAM MB", "SRAM KiB", "use", "mJ", "not run")
+_PARTS = ("mac", "vector", "read", "write", "serial")
+"""What can bind a pass, in an order that gives each the same colour in every plot."""
+
+SUMMARY = (
+    *("network", "target", "ms", "FPS", "not run", "bound by"),
+    *("GMAC", "DRAM MB", "SRAM KiB", "use", "mJ"),
+)
 """The header of `summary_row`."""
 
 
 def summary_row(rated: Rated) -> list[str]:
-    """The totals of one report."""
+    """Returns the totals of one report.
+
+    "not run" counts the passes that the target cannot run, and "bound by" is the part that binds the
+    passes which take most of the time together.
+    """
     report = rated.report
     return [
         rated.name,
         report.target.name,
         f"{report.seconds * 1e3:.2f}",
         f"{report.fps:.1f}",
+        str(len(report.flagged)),
+        _main_bound(report),
         f"{report.macs / 1e9:.2f}",
         f"{report.dram_bytes / 1e6:.1f}",
         f"{report.peak_sram_bytes / 1024:.0f}",
         f"{report.utilisation:.0%}",
         "–" if report.joules is None else f"{report.joules * 1e3:.1f}",
-        str(len(report.flagged)),
     ]
 
 
+def _main_bound(report: Report) -> str:
+    cycles: Counter[str] = Counter()
+    for row in report.rows:
+        cycles[row.bound] += row.cycles  # type: ignore[assignment]
+    return max(cycles, key=cycles.__getitem__, default="")
+
+
 def latency_page(rated: Sequence[Rated]) -> Page:
-    """The page of one or several reports."""
+    """Returns a page of one or several reports."""
     sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in rated])])]
     if len({r.name for r in rated if r.psnr is not None}) > 1:
         sections.append(Section("Quality and latency", [_pareto(rated)]))
@@ -72,34 +91,56 @@ def _section(rated: Rated) -> Section:
     report = rated.report
     clock = report.target.clock_hz
     milliseconds = {
-        f"{i}  {row.name}": {row.bound: row.cycles / clock * 1e3}
+        f"{i}  {row.name}": dict.fromkeys(_PARTS, 0.0) | {row.bound: row.cycles / clock * 1e3}
         for i, row in enumerate(report.rows)
     }
     blocks: list[Block] = [
         Paragraph(report.summary()),
         *map(Paragraph, report.warnings()),
-        Bars(milliseconds, x="ms", caption="A bar a pass, by what binds it."),
+        Bars(
+            milliseconds,
+            x="ms",
+            caption="Milliseconds per pass; the colour is what the pass is bound by.",
+        ),
         Bars(
             {
                 f"{i}  {row.name}": {"read": row.read_bytes / 1e6, "write": row.write_bytes / 1e6}
                 for i, row in enumerate(report.rows)
             },
             x="DRAM, MB",
-            caption="Traffic a pass; what a cascade keeps on chip has none.",
+            caption="Traffic per pass; a tensor that a cascade keeps on chip causes none.",
         ),
         _roofline(report),
     ]
     if rated.tiling is not None:
         blocks += [Paragraph(line.strip()) for line in rated.tiling.to_text().splitlines()]
-    if rated.ideas:
-        rows = [[idea.text, f"{idea.seconds * 1e3:+.2f}"] for idea in rated.ideas]
-        blocks.append(Table(["what would help", "ms saved"], rows))
-    blocks.append(Table(_HEADER, [_cells(row, clock) for row in report.rows]))
+    blocks += _idea_tables(rated)
+    header = [name for name in _HEADER if name != "not run" or report.flagged]
+    rows = [dict(zip(_HEADER, _cells(row, clock), strict=True)) for row in report.rows]
+    blocks.append(Table(header, [[row[name] for name in header] for row in rows]))
     return Section(f"{rated.name} on {report.target.name}", blocks)
 
 
+def _idea_tables(rated: Rated) -> list[Block]:
+    """Returns what would help, and apart from it what would not."""
+    whole = rated.report.seconds
+    saved = [idea for idea in rated.ideas if round(idea.seconds * 1e3, 2) > 0]
+    others = [idea for idea in rated.ideas if idea not in saved]
+    blocks: list[Block] = []
+    if saved:
+        rows = [
+            [idea.text, f"{idea.seconds * 1e3:.2f}", f"{idea.seconds / whole:.0%}"]
+            for idea in saved
+        ]
+        blocks.append(Table(["what would help", "ms saved", "of the frame"], rows))
+    if others:
+        rows = [[idea.text, f"{round(-idea.seconds * 1e3, 2) + 0:.2f}"] for idea in others]
+        blocks.append(Table(["what would not help", "ms more"], rows))
+    return blocks
+
+
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of points (seconds, PSNR), those that no other beats or equals in both, the fastest first."""
+    """Returns the points (seconds, PSNR) that no other beats or equals in both, the fastest first."""
     front: list[tuple[float, float]] = []
     for seconds, psnr in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or psnr > front[-1][1]:
@@ -108,15 +149,17 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def _pareto(rated: Sequence[Rated]) -> Scatter:
-    """Networks by latency and PSNR, with the front of each target."""
+    """Returns networks by latency and PSNR, with the front of each target."""
     points: dict[str, tuple[float, float]] = {}
+    groups: dict[str, str] = {}
     targets: dict[str, list[tuple[float, float]]] = {}
     several = len({r.report.target.name for r in rated}) > 1
     for r in rated:
         if r.psnr is not None:
             target = r.report.target.name
             place = (r.report.seconds * 1e3, r.psnr)
-            points[f"{r.name}, {target}" if several else r.name] = place
+            name = f"{r.name}, {target}" if several else r.name
+            points[name], groups[name] = place, f"front on {target}"
             targets.setdefault(target, []).append(place)
     fronts = {target: pareto_front(places) for target, places in targets.items()}
     return Scatter(
@@ -127,8 +170,9 @@ def _pareto(rated: Sequence[Rated]) -> Scatter:
         },
         x="ms",
         y="PSNR, dB",
-        caption="What no other network beats in both lies on its target's front.",
+        caption="A network lies on its target's front if no other is better in both.",
         logarithmic="",
+        groups=groups,
     )
 
 
@@ -137,22 +181,17 @@ def _sources(target: Target) -> Table:
 
 
 _HEADER = (
-    "pass",
-    "op",
-    "cascade",
-    "schedule",
-    "GMAC",
-    "DRAM MB",
-    "SRAM KiB",
-    "use",
-    "bound by",
-    "ms",
+    *("pass", "ms", "not run", "bound by", "op"),
+    *("cascade", "schedule", "GMAC", "DRAM MB", "SRAM KiB", "use"),
 )
 
 
 def _cells(row: Row, clock: float) -> list[str]:
     return [
         row.name,
+        f"{row.cycles / clock * 1e3:.3f}",
+        row.flag,
+        row.bound,
         row.op,
         str(row.cascade),
         row.schedule,
@@ -160,13 +199,11 @@ def _cells(row: Row, clock: float) -> list[str]:
         f"{row.dram_bytes / 1e6:.2f}",
         f"{row.sram_bytes / 1024:.0f}",
         f"{row.utilisation:.0%}",
-        row.bound,
-        f"{row.cycles / clock * 1e3:.3f}",
     ]
 
 
 def _roofline(report: Report) -> Scatter:
-    """Each pass that computes: its rate over its arithmetic a byte, under the target's roof."""
+    """Returns the rate of each pass that computes over its MACs per byte, under the target's roof."""
     target = report.target
     places: dict[tuple[float, float], list[str]] = {}
     for i, row in enumerate(report.rows):
@@ -183,7 +220,7 @@ def _roofline(report: Report) -> Scatter:
     return Scatter(
         points,
         {"roof": ([low, ridge, high], [low * bandwidth, peak, peak])},
-        x="MACs a byte of DRAM",
-        y="10⁹ MACs a second",
-        caption=f"Passes by number: {peak:.0f} at the peak, {bandwidth:.1f} GB/s.",
+        x="MACs per byte of DRAM",
+        y="10⁹ MACs per second",
+        caption=f"Passes by number; the roof is {peak:.0f} · 10⁹ MACs per second, {bandwidth:.1f} GB/s.",
     )

@@ -13,7 +13,7 @@ import math
 import os
 from typing import Any
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export import flatbuffer
 from sesr_jax.npu.layers import BIAS_BYTES, Layer, Shape, fuse_activations
 from sesr_jax.targets import OPERATORS
@@ -28,7 +28,8 @@ def layers_from_tflite(path: str | os.PathLike[str]) -> tuple[Layer, ...]:
     """The layers of the model in `path`, in the order in which it runs them.
 
     Raises:
-      InputError: the file cannot be read, is no TFLite model, is damaged, or has dynamic shapes.
+      InputError: the file cannot be read, is no TFLite model, or is damaged.
+      UnsupportedError: it has no operators, or tensors of dynamic or impossible shapes.
     """
     model = flatbuffer.read(path)
     try:
@@ -81,7 +82,7 @@ def _layers(model: Any) -> tuple[Layer, ...]:
                 layer, getattr(operator.options, "fusedActivationFunction", 0)
             )
     if not layers:
-        raise InputError("The TFLite model has no operators; convert it again.")
+        raise UnsupportedError("The TFLite model has no operators; convert it again.")
     outputs = [tensor(graph.tensors[i]).name for i in graph.outputs]
     return fuse_activations(layers, outputs=outputs)
 
@@ -90,19 +91,21 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
     """The facts of a tensor that an operator uses.
 
     Raises:
-      InputError: its shape is dynamic or impossible.
+      UnsupportedError: its shape is dynamic or impossible.
     """
     label = (tensor.name or b"").decode("utf-8", "replace")
     shape = _integers(tensor.shape)
     signature = _integers(tensor.shapeSignature) or shape
     # A free batch, as Keras leaves it, is the one image of the shape.
     if min((*shape, *signature[1:]), default=1) < 0:
-        raise InputError(
+        raise UnsupportedError(
             f"Tensor {label!r} has the dynamic shape {signature}; convert the model with a fixed "
             "input size."
         )
     if not 1 <= math.prod(shape) <= _MAX_ELEMENTS:
-        raise InputError(f"Tensor {label!r} has the impossible shape {shape}; convert it again.")
+        raise UnsupportedError(
+            f"Tensor {label!r} has the impossible shape {shape}; convert it again."
+        )
     buffer = model.buffers[tensor.buffer]
     kind = flatbuffer.enum_names("TensorType").get(tensor.type, "")
     return _Tensor(

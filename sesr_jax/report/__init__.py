@@ -1,38 +1,37 @@
 """Results for people: one HTML page, and tables for the terminal."""
 
-from sesr_jax.report.page import (
+from sesr_jax.report.content import (
     Bars,
     Block,
-    Compare,
+    Comparison,
     Dots,
+    Image,
     Page,
     Paragraph,
-    Picture,
     Plot,
     Scatter,
     Section,
     Table,
-    html,
-    write,
-    write_svg,
 )
+from sesr_jax.report.html import to_html, write_page
+from sesr_jax.report.plots import write_svg
 from sesr_jax.report.table import markdown_table, text_table
 
 __all__ = [
     "Bars",
     "Block",
-    "Compare",
+    "Comparison",
     "Dots",
+    "Image",
     "Page",
     "Paragraph",
-    "Picture",
     "Plot",
     "Scatter",
     "Section",
     "Table",
-    "html",
     "markdown_table",
     "text_table",
-    "write",
+    "to_html",
+    "write_page",
     "write_svg",
 ]

@@ -1,4 +1,4 @@
-"""Reading the TOML files of targets, and the checks that they pass."""
+"""Reads the TOML files of targets, and checks them."""
 
 import dataclasses
 import difflib
@@ -28,15 +28,15 @@ _FOLDER = pathlib.Path(__file__).parent
 
 
 def target_names() -> tuple[str, ...]:
-    """The targets that ship."""
+    """Returns the names of the targets that ship."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
 def find_target(name: str | os.PathLike[str]) -> Target:
-    """The target of that name, or of that .toml file.
+    """Returns the target of that name, or the one that a .toml file describes.
 
     Raises:
-      InputError: there is none, or its file is wrong.
+      InputError: there is no such target, or its file is wrong.
     """
     path = pathlib.Path(name)
     if path.suffix == ".toml":
@@ -46,23 +46,23 @@ def find_target(name: str | os.PathLike[str]) -> Target:
             f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(target_names())}, or give a "
             ".toml file."
         )
-    return _shipped(str(name))
+    return _load_shipped(str(name))
 
 
 @functools.cache
-def _shipped(name: str) -> Target:
+def _load_shipped(name: str) -> Target:
     return _load(_FOLDER / f"{name}.toml")
 
 
 def _load(path: pathlib.Path) -> Target:
-    table = _table(path, ())
+    table = _read_tables(path, ())
     target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
-    _check_words(target, str(path))
+    _check_consistency(target, str(path))
     return target
 
 
-def _table(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[str, Any]:
-    """A file's tables, with what it takes from the one that it is like."""
+def _read_tables(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[str, Any]:
+    """Returns a file's tables, with what it takes from the file that it is like."""
     table = _read(path)
     _check_sources(table, str(path))
     like = table.pop("like", None)
@@ -71,19 +71,19 @@ def _table(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[str, An
     before = (*before, path.resolve())
     others = [name for name in target_names() if (_FOLDER / f"{name}.toml").resolve() not in before]
     if like not in others:
-        raise InputError(f"{path}: like is {like!r}; name one of {', '.join(others)}.")
-    return _merged(_table(_FOLDER / f"{like}.toml", before), table)
+        raise InputError(f"{path}: like is {like!r}; it must be one of {', '.join(others)}.")
+    return _merge(_read_tables(_FOLDER / f"{like}.toml", before), table)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is no target file ({error}); see those that ship.") from error
+        raise InputError(f"{path} is no target file ({error}).") from error
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, table by table; an operation's rule is replaced whole."""
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns `base` with `changes`, table by table; an operation's rule is replaced as a whole."""
     merged = dict(base)
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
@@ -94,7 +94,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(kind: Any, value: Any, file: str, name: str) -> Any:
-    """`value`, out of a TOML file, as a `kind`: a dataclass, tuple, mapping, number, word or flag."""
+    """Returns `value`, from a TOML file, as a `kind`: a dataclass, tuple, mapping, number, word or flag."""
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, file, name)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -127,18 +127,18 @@ def _build(kind: Any, value: Any, file: str, name: str) -> Any:
     wanted = "table" if origin else kind.__name__
     if origin is tuple:
         wanted = "list" if Ellipsis in arguments else f"list of {len(arguments)}"
-    raise InputError(f"{file}: {name} is {value!r}, which is no {wanted}; see the files that ship.")
+    raise InputError(f"{file}: {name} is {value!r}, which is no {wanted}.")
 
 
 def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
     if not isinstance(value, dict):
-        raise InputError(f"{file}: {name} must be a table; see the files that ship.")
+        raise InputError(f"{file}: {name} is {value!r}; it must be a table.")
     hints = get_type_hints(kind, include_extras=True)
     prefix = f"{name}." if name else ""
     for field in dataclasses.fields(kind):
         required = field.default is dataclasses.MISSING
         if required and field.name not in value:
-            raise InputError(f"{file}: {prefix}{field.name} is missing; see the files that ship.")
+            raise InputError(f"{file}: {prefix}{field.name} is missing.")
     if unknown := value.keys() - hints.keys():
         raise InputError(
             f"{file}: {prefix}{min(unknown)} is no figure of a target; it must be one of "
@@ -148,19 +148,23 @@ def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
 
 
 def _check_sources(table: dict[str, Any], file: str) -> None:
-    """Checks that the file itself says where its figures come from."""
+    """Checks that the file itself says where its figures come from.
+
+    Raises:
+      InputError: it does not say it of one.
+    """
     sources = table.get("sources", {})
-    for name in _leaves(table):
+    for name in _figure_names(table):
         parts = name.split(".")
         prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
         if not any(prefix in sources for prefix in prefixes):
             raise InputError(
-                f'{file}: [sources] says nothing of {name}; name where it comes from, or "assumed".'
+                f'{file}: [sources] does not say where {name} comes from; name it, or write "assumed".'
             )
 
 
-def _leaves(table: dict[str, Any]) -> list[str]:
-    """The dotted names of the figures in a file's tables."""
+def _figure_names(table: dict[str, Any]) -> list[str]:
+    """Returns the dotted names of the figures in a file's tables."""
     names: list[str] = [name for name in ("bits", "clock_hz") if name in table]
     for key in _TABLES:
         if isinstance(table.get(key), dict):
@@ -171,11 +175,11 @@ def _leaves(table: dict[str, Any]) -> list[str]:
 _TABLES = ("mac", "vector", "memory", "stripes", "ops", "energy")
 
 
-def _check_words(target: Target, file: str) -> None:
-    """Checks what the figures say of each other.
+def _check_consistency(target: Target, file: str) -> None:
+    """Checks that the figures fit each other.
 
     Raises:
-      InputError: an operation, a source's figure or a block is none.
+      InputError: they name an operation, a figure or a block that does not exist.
     """
     for name, rule in target.ops.items():
         operation = name.rsplit("_", 1)[0] if name[-1].isdigit() else name
@@ -185,33 +189,31 @@ def _check_words(target: Target, file: str) -> None:
             raise InputError(f"{file}: ops.{name} is no operation; did you mean {near[0]!r}?")
         if rule.engine == "mac" and operation not in ON_MAC:
             raise InputError(
-                f"{file}: ops.{name}.engine is 'mac', which runs {', '.join(sorted(ON_MAC))} alone; "
-                'take "vector".'
+                f"{file}: ops.{name}.engine is 'mac', which only runs {', '.join(sorted(ON_MAC))}."
             )
         if rule.strided_by and rule.strided_by not in target.ops:
             raise InputError(
                 f"{file}: ops.{name}.strided_by is {rule.strided_by!r}; it must be one of "
                 f"{', '.join(target.ops)}."
             )
-    vector, figures = target.vector, _figures(target)
+    vector, figures = target.vector, _source_names(target)
     if len(vector.calls) != len(vector.blocks) or vector.default_block >= len(vector.blocks):
         raise InputError(
-            f"{file}: vector.calls and vector.default_block must fit the {len(vector.blocks)} of "
-            "vector.blocks; see the files that ship."
+            f"{file}: vector.calls has {len(vector.calls)} numbers and vector.default_block is "
+            f"{vector.default_block}; they must fit the {len(vector.blocks)} of vector.blocks."
         )
     if len(target.mac.tap_fill) not in (0, 2):
         raise InputError(
-            f"{file}: mac.tap_fill is {list(target.mac.tap_fill)}; it must be two numbers, or none."
+            f"{file}: mac.tap_fill is {list(target.mac.tap_fill)}; it must be empty or two numbers."
         )
     if unknown := target.sources.keys() - figures:
         raise InputError(
-            f"{file}: [sources] has {min(unknown)!r}, which is no figure of the target; name one, or a "
-            "table."
+            f"{file}: [sources] has {min(unknown)!r}, which is no figure and no table of the target."
         )
 
 
-def _figures(target: Target) -> set[str]:
-    """The dotted names of all that may have a source."""
+def _source_names(target: Target) -> set[str]:
+    """Returns the dotted names of all that may have a source."""
     found = {"bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
     for prefix, kind in (
         *(("mac", Mac), ("mac.winograd", Winograd), ("mac.blocks", Blocks), ("vector", Vector)),

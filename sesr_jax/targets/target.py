@@ -1,12 +1,12 @@
-"""What an NPU is, as data: one TOML file a target of this folder.
+"""What an NPU is, as data. Each target is one TOML file in this folder.
 
     target = find_target("ethos-n78-4tops")          # by its file's name
     target = find_target("mine/next_chip.toml")      # or any file
 
-A file fills the dataclasses below. ``[sources]`` says where each figure of the file comes from, by its
-dotted name or by that of a table that holds it; a figure without a source is refused, and one that nobody
-has published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file what this one leaves
-out, sources included; that file may be like another.
+A file fills the dataclasses below. ``[sources]`` says where each figure of the file comes from, by the
+figure's dotted name or by the name of a table that holds it. A figure without a source is refused, and the
+source of one that nobody has published says "assumed". ``like = "ethos-n78-4tops"`` takes from another file
+what this one leaves out, sources included; that file may itself be like another.
 
 Units: bytes, hertz, cycles of the target's clock. A new target is one file.
 """
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 @dataclasses.dataclass(frozen=True)
 class _Rule:
-    """What a figure must be beside its type: in words, and whether it is."""
+    """A rule for a figure beside its type: in words, and as a function."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -37,9 +37,9 @@ class Winograd:
     """The MAC array's fast 3×3 convolutions.
 
     Attributes:
-      macs: products of one tile of 2×2 outputs, for each sub-filter of 3×3 taps.
+      macs: products per tile of 2×2 outputs and sub-filter of 3×3 taps.
       block_pixels: the largest block of accumulators with which it works in two dimensions.
-      transform_cycles: for the transform of one sub-filter of one input channel, a block of outputs.
+      transform_cycles: cycles of the weights' transform, per sub-filter, input channel and block of outputs.
     """
 
     macs: _Count
@@ -49,21 +49,21 @@ class Winograd:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """The pieces of output that an array makes one after another, fetching the input of each anew.
+    """How an array makes its output in blocks, one after another, fetching the input of each anew.
 
-    Such an array works straight from and to DRAM. Nothing lies on chip but what flows inside a cascade, in
-    buffers of two stripes with their overlap; `Stripes.base`, `columns` and `depths` do not apply.
+    Such an array works straight from and to DRAM. Nothing lies on chip except what flows inside a cascade,
+    in buffers of two stripes with their overlap; `Stripes.base`, `columns` and `depths` do not apply.
 
     Attributes:
-      micro: heights, widths and channels of the least pieces; an output takes the first of those that
-        pad it least. All have as many elements.
-      largest: height and width of a block.
-      input_bytes: of the buffer for the input of a block and of the next.
-      sum_bytes: of that for their sums, of 4 bytes each.
-      kernel: the largest side; larger kernels run in parts, each of which reads the input.
-      scale_cycles: for the scale and bias of one output channel, which each block reads too.
-      weight_share: of their bytes, that weights take on chip, where they are compressed.
-      port_bytes: a cycle, from and to the chip's memory: before the first block and after the last.
+      micro: heights, widths and channels of the smallest pieces; an output takes the first of those that
+        pad it least. All have the same number of elements.
+      largest: the largest height and width of a block.
+      input_bytes: size of the buffer for the input of a block and of the next one.
+      sum_bytes: size of the buffer for their sums, of 4 bytes each.
+      kernel: the largest side of a kernel; larger kernels run in parts, each of which reads the input.
+      scale_cycles: cycles for the scale and the bias of one output channel, which every block reads again.
+      weight_share: the share of their bytes that weights take on chip, where they are compressed.
+      port_bytes: bytes per cycle from and to the chip's memory, before the first block and after the last.
     """
 
     micro: Annotated[tuple[tuple[_Count, _Count, _Count], ...], _SOME]
@@ -82,25 +82,26 @@ class Mac:
 
     Attributes:
       macs_per_cycle: its peak.
-      inputs: input channels taken at once; more come in turns, fewer leave units idle.
-      input_step: channels to whose multiple fewer are padded; 0 is all lanes.
-      outputs: output channels computed at once.
-      depthwise: channels of a depthwise convolution computed at once.
-      depthwise_macs: its products a cycle, the taps padded to the largest of `tap_groups`; a
-        convolution of one channel may then run as one. 0 is one tap of `depthwise` channels a pixel.
-      depthwise_pixels: of output, the fewest in whose time weights of a depthwise convolution arrive.
-      pool_macs: elements a cycle that windows of poolings take, each of which counts as no less than
-        the largest of `tap_groups`; 0 is as in a depthwise convolution.
-      pixels: height and width to which output maps are padded.
-      tap_groups: taps of a kernel that may share the input lanes, so that few channels fill them; of
-        several, the fastest is taken. 0 is any number.
-      tap_fill: how a compiler chooses among them where it is not by time: by how much of the lanes
-        is filled, the taps counted in groups of the first number, a rest as no less than the second.
-      sparse: the most input channels at which half of the products are skipped, as an array does
-        that needs two weights of four channels: the others' are zeros of the padding.
-      blocks: None where the input is read once.
+      inputs: how many input channels it takes at once; more take turns, fewer leave units idle.
+      input_step: input channels fewer than `inputs` are padded to a multiple of this; 0 pads to all lanes.
+      outputs: how many output channels it computes at once.
+      depthwise: how many channels of a depthwise convolution it computes at once.
+      depthwise_macs: its products per cycle in a depthwise convolution, whose taps are padded to the largest
+        of `tap_groups`; a convolution of one channel may then run as one. 0 means one tap of `depthwise`
+        channels per pixel.
+      depthwise_pixels: the weights of a depthwise convolution take as long as so many pixels of output.
+      pool_macs: elements per cycle of a pooling's windows, each of which counts at least the largest of
+        `tap_groups`; 0 means as in a depthwise convolution.
+      pixels: height and width to whose multiples output maps are padded.
+      tap_groups: how many taps of a kernel may share the input lanes, so that few channels fill them; of
+        several numbers, the fastest is taken. 0 means any number.
+      tap_fill: for a compiler that chooses among them not by time, but by how far the lanes are filled: taps
+        count in groups of the first number, and a remainder counts at least the second.
+      sparse: the most input channels at which half of the products are skipped. An array that needs two
+        weights in four channels does so, as the others are zeros of the padding.
+      blocks: how it works in blocks; None where it reads the input once.
       efficiency: the share of the peak that a fully used array sustains.
-      winograd: None where the array has no such mode.
+      winograd: its fast 3×3 convolutions; None where it has none.
     """
 
     macs_per_cycle: _Count
@@ -125,18 +126,18 @@ class Vector:
     """The engine for everything that is no convolution; `OpRule.cycles` are its costs.
 
     Attributes:
-      lanes: channels processed at once.
+      lanes: how many channels it processes at once.
       patch: height and width of the piece of a map for which an operation's cycles are given.
       behind_mac: whether the MAC array's results pass through it, and its own inputs through the
-        array: Arm's PLE. Else it works beside the array.
-      pass_cycles: of a patch that only passes through.
+        array, as in Arm's PLE; otherwise it works beside the array.
+      pass_cycles: cycles of a patch that only passes through.
       blocks: (width, height) of the blocks of accumulators that the array may hand over.
-      default_block: the index of that of a cascade whose first pass does not use the array.
-      block_cycles: overhead of a block.
-      calls: for each of `blocks`, the most blocks, side by side, that one call of a kernel takes;
-        a stripe of fewer takes what is there.
-      call_cycles: overhead of a call.
-      program_bytes: on-chip memory that each kernel in use takes.
+      default_block: the index of the block of a cascade whose first pass does not use the array.
+      block_cycles: overhead per block.
+      calls: for each of `blocks`, the most blocks, side by side, that one call of a program takes;
+        a stripe of fewer blocks takes those that it has.
+      call_cycles: overhead per call.
+      program_bytes: on-chip memory that each program in use takes.
     """
 
     lanes: _Count
@@ -156,22 +157,22 @@ class Memory:
     """On-chip memory, DRAM, and how tensors lie in both.
 
     Attributes:
-      sram_bytes: for activations and weights.
-      dram_bytes_per_cycle: of the bus, each way where it is `duplex`.
+      sram_bytes: size of the on-chip memory for activations and weights.
+      dram_bytes_per_cycle: bandwidth of the bus, in each direction where it is `duplex`.
       duplex: whether reads and writes have a bus each.
       read_bytes_per_cycle: the most at which one tensor is read, where latency and the requests in
-        flight bind before the bus does; 0 where they do not.
-      sram_brick: height, width and channels to which a stripe is padded on chip.
-      dram_brick: to which a tensor is padded in DRAM; the network's own input and output are not.
-      sram_granule: bytes to which each buffer is padded.
-      burst_bytes: of the least transfer, which a run of fewer bytes takes whole, as those of a map
-        without bricks where a convolution takes or makes some of its channels; 0 is any.
+        flight are the limit before the bus is; 0 where they are not.
+      sram_brick: height, width and channels to whose multiples a stripe is padded on chip.
+      dram_brick: the same for a tensor in DRAM, except the network's own input and output.
+      sram_granule: bytes to whose multiple each buffer is padded.
+      burst_bytes: size of the smallest transfer. Fewer bytes that lie together take a whole one, as in a map
+        without bricks of which a convolution takes or makes some channels; 0 means any size.
       border: rows or columns that travel with a stripe where a stripe beside it overlaps.
-      transfer_cycles: overhead of one transfer.
-      transfer_minimum_cycles: the least time of one.
+      transfer_cycles: overhead per transfer.
+      transfer_minimum_cycles: the shortest time of a transfer.
       cells: heights, widths and channels of the pieces in which tensors between layers can be
         compressed; none where they cannot. Where a cut goes through the cells, or there are none,
-        each run of bricks of a stripe is a transfer of its own.
+        each row of bricks of a stripe is a transfer of its own.
       converts_input: whether a first layer that is cut in both directions needs the input in bricks,
         which a copy makes before it.
     """
@@ -196,15 +197,15 @@ class Stripes:
     """How a compiler cuts tensors and chains layers.
 
     Attributes:
-      cascades: the most layers through which stripes may flow on chip; 1 is layer by layer.
-      columns: whether a layer alone may cut its width too.
-      depths: whether a layer alone may cut its output channels too.
-      base: rows and columns of which stripes are multiples (by powers of two).
-      cycles: overhead of a stripe in either engine.
-      minimum_cycles: the least time that it takes there.
-      layer_cycles: overhead of a layer.
+      cascades: the most layers through which stripes may flow on chip; 1 means layer by layer.
+      columns: whether a layer outside of cascades may cut its width too.
+      depths: whether a layer outside of cascades may cut its output channels too.
+      base: rows and columns; the sizes of stripes are powers of two times these.
+      cycles: overhead per stripe in either engine.
+      minimum_cycles: the shortest time of a stripe in either engine.
+      layer_cycles: overhead per layer.
       branches: whether a tensor that several layers read may flow through a cascade in stripes.
-      byte_cycles: that the compiler gives to save a byte of traffic, where the bus is not what binds.
+      byte_cycles: what the compiler pays for a byte less of traffic, where the bus is not the limit.
     """
 
     cascades: _Count
@@ -220,7 +221,7 @@ class Stripes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Energy:
-    """Picojoules of one MAC and of one byte over the DRAM's bus; nothing else is counted."""
+    """Picojoules per MAC and per byte over the DRAM's bus; nothing else is counted."""
 
     mac: float
     dram_byte: float
@@ -230,32 +231,32 @@ class Energy:
 class OpRule:
     """How one operation runs, and which of its forms do. Empty tuples allow everything.
 
-    A rule called ``max_pool_3x3`` is for that window alone and goes before one called ``max_pool``; one
-    called ``*`` is for all that has none.
+    A rule called ``max_pool_3x3`` is for that window only and goes before one called ``max_pool``; one
+    called ``*`` is for all operations without a rule.
 
     Attributes:
       engine: "mac", "vector", "copy" (a transfer from DRAM to DRAM), "none" for an operation that
         costs nothing, or "refused" for one that does not run.
       note: why it is refused.
-      cycles: of the vector engine, for one patch of all its lanes.
-      stripe_cycles: the vector engine's overhead a stripe, where it differs from `Stripes.cycles`.
-      fuses: whether it runs on a convolution's results at no pass of its own.
-      counts_scalars: whether it is a pass of its own with one number too, which else is a change of
-        scale and zero point.
+      cycles: cycles of the vector engine for one patch of all its lanes.
+      stripe_cycles: the vector engine's overhead per stripe, where it differs from `Stripes.cycles`.
+      fuses: whether it runs on a convolution's results without a pass of its own.
+      counts_scalars: whether an operation with one number is a pass too; otherwise it is a change of
+        scale and zero point, which costs nothing.
       joins: whether it reads two tensors side by side, or one twice, so that no stripes flow into it or
-        out of it; it then runs on the results of a convolution that makes one of two.
+        out of it; it then runs on the results of a convolution that makes one of the two.
       kernels: allowed heights and widths of kernels.
       strides: allowed strides, the same in both directions.
-      dilations: those of a kernel whose cost is modelled as that of one without.
+      dilations: allowed dilations, which cost what a kernel without them costs.
       scales: allowed factors: blocks of depth_to_space, scales of resizing.
       maps: allowed heights and widths of a mean's input.
-      groups: "any", "depthwise" (one, or one a channel) or "one".
+      groups: "any", "depthwise" (one group, or one per channel) or "one".
       strided_by: the operation that must reorder the input of a strided convolution first.
-      inline_kernel: the largest kernel of a transposed convolution whose zeros are inserted as it
-        reads; above, a pass of its own inserts them. 0 is any.
-      channel_multiple: of all inputs and outputs where they differ.
+      inline_kernel: the largest kernel of a transposed convolution that inserts zeros while it
+        reads; for a larger one, a pass of its own inserts them. 0 means any.
+      channel_multiple: what the channels of inputs and outputs must be multiples of, where they differ.
       broadcasts: whether operands may differ in shape.
-      operands: the most activations read at once; 0 is any number.
+      operands: the most activations that are read at once; 0 means any number.
     """
 
     engine: Literal["mac", "vector", "copy", "none", "refused"]
@@ -283,17 +284,17 @@ class Target:
     """An NPU.
 
     Attributes:
-      name: its file's.
-      title: for people.
-      bits: of a tensor element; 8 is INT8, 16 is F16.
-      clock_hz: of all engines.
+      name: the name of its file.
+      title: its name for people.
+      bits: of an element of a tensor; 8 is INT8, 16 is F16.
+      clock_hz: the clock of all engines.
       mac: the MAC array.
       vector: the engine for the rest.
       memory: on and off chip.
       stripes: how layers are cut and chained.
-      ops: the operations that it runs, by the names of `sesr_jax.ops` and of `OPERATORS`.
+      ops: the rules for operations, by the names of `sesr_jax.ops` and of `OPERATORS`.
       energy: None where nothing is known.
-      compiler: the vendor's, by "name", and its options (`npu.compilers`); None where there is none.
+      compiler: the name of the vendor's compiler and its options (`npu.compilers`); None where it has none.
       sources: where each figure comes from, by dotted name.
     """
 
@@ -312,7 +313,7 @@ class Target:
 
     @property
     def tops(self) -> float:
-        """Peak operations (two a MAC) a second, in 10¹²."""
+        """Peak operations per second, two per MAC, in 10¹²."""
         return 2 * self.mac.macs_per_cycle * self.clock_hz / 1e12
 
     @property

@@ -31,8 +31,7 @@ from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol
 from sesr_jax.models import create, network
 from sesr_jax.reparam import named
-from sesr_jax.report import Block, Dots, Page, Plot, Section, Table
-from sesr_jax.report import write as write_page
+from sesr_jax.report import Block, Dots, Page, Plot, Section, Table, write_page
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.fit import DivergedError, Stage, fit
 from sesr_jax.train.state import stack_states, unstack_state

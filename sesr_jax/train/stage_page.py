@@ -72,7 +72,7 @@ def write_page(
             report.Section("Training", metrics),
         ],
     )
-    report.write(page, run / PAGE)
+    report.write_page(page, run / PAGE)
 
 
 def _curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[float]]:

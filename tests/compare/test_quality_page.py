@@ -59,7 +59,7 @@ def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
     ]
     dots, best, _, worst, _ = page.sections[-1].blocks
     assert dots.values["Set5"][0] == 0 > dots.values["Set5"][1]
-    assert "gains most, +0.00 dB, on a" in best.caption
+    assert "gains nothing, +0.00 dB, on a" in best.caption
     assert f"loses most, {dots.values['Set5'][1]:+.2f} dB, on b" in worst.caption
     errors = worst.image[(worst.image.shape[0] + 6) // 2 :]
     side = (errors.shape[1] - 2 * 6) // 3
@@ -73,7 +73,25 @@ def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
     assert plot.points == {"spoilt": (pytest.approx(3.115008), measured[1].scores[0].mean["psnr"])}
     assert plot.others["sesr_m5"] == (3.11, 37.39)
     assert set(plot.others) < set(rivals(2))
-    report.html(page)
+    report.to_html(page)
+
+
+def test_a_loss_is_never_called_a_gain(folder):
+    better = bicubic(2)
+    worse = dataclasses.replace(
+        better, name="w", function=lambda x: np.asarray(better.function(x)) + 0.02
+    )
+    measured = [
+        Measured(title=u.name, upscaler=u, scores=tuple(measure(u, [folder])))
+        for u in (better, worse)
+    ]
+    for one in (measured, measured[::-1]):
+        dots, best, _, worst, _ = quality_page(one, Y).sections[-1].blocks
+        sign = np.sign(dots.values["Set5"])
+        word = "gains" if sign[0] > 0 else "loses"
+        assert abs(sign.sum()) == len(sign) == 2
+        assert f"{word} {'most' if word == 'gains' else 'least'}" in best.caption
+        assert f"{word} {'least' if word == 'gains' else 'most'}" in worst.caption
 
 
 def test_the_first_model_is_compared_with_bicubic_and_rgb_has_no_rivals(folder):

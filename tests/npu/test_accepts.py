@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export import Options, deployable, flatbuffer, to_tflite
 from sesr_jax.models import network
 from sesr_jax.npu import Layer, check_accepted, layers_from_tflite, refusal, refusals
@@ -40,7 +40,7 @@ def test_what_it_lacks_is_named_with_the_reason(files):
     prelu = next(reason for reason in reasons if "prelu" in reason)
     assert prelu.startswith("prelu after 2_conv_2d, prelu after 4_conv_2d: ")
     with pytest.raises(
-        InputError, match=r"ethos-n78-4tops does not run prelu after 2_conv_2d, .*choose"
+        UnsupportedError, match=r"ethos-n78-4tops does not run prelu after 2_conv_2d"
     ):
         check_accepted(files["sesr_m3"], N78)
 
@@ -51,10 +51,18 @@ def test_elements_that_it_does_not_compute_with(files):
     assert not any("bits" in reason for reason in refusals(files["float"], f16))
 
 
-def test_a_file_that_cannot_be_read_is_its_own_reason(tmp_path):
+def test_a_dynamic_shape_is_a_reason_and_a_file_that_is_no_model_an_error(files, tmp_path):
+    model = flatbuffer.read(files["sesr_m3_hw"])
+    for tensor in model.subgraphs[0].tensors:
+        if len(tensor.shape) == 4 and not _length(model, tensor):
+            tensor.shapeSignature = [1, -1, -1, tensor.shape[3]]
+    (tmp_path / "free.tflite").write_bytes(flatbuffer.pack(model))
+    (reason,) = refusals(tmp_path / "free.tflite", N78)
+    assert "(1, -1, -1, " in reason
     (tmp_path / "x.tflite").write_bytes(b"no model")
-    (reason,) = refusals(tmp_path / "x.tflite", N78)
-    assert "not a TFLite model" in reason
+    with pytest.raises(InputError, match=r"x\.tflite") as raised:
+        refusals(tmp_path / "x.tflite", N78)
+    assert not isinstance(raised.value, UnsupportedError)
 
 
 def _conv(**fields):

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sesr_jax.npu import Rated, advice, estimate, latency_page, layers_from_graph
-from sesr_jax.report import html
+from sesr_jax.npu import Rated, estimate, find_ideas, latency_page, layers_from_graph
+from sesr_jax.report import to_html
 from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-n78-4tops")
@@ -25,7 +25,7 @@ def layers(builder):
 
 
 def test_ideas_save_what_the_changed_network_takes_less(layers):
-    ideas = {idea.text: idea.seconds for idea in advice(layers, TARGET)}
+    ideas = {idea.text: idea.seconds for idea in find_ideas(layers, TARGET)}
     assert ideas["prelu to ReLU"] > 0
     assert ideas["no additions of two maps (residuals)"] > 0
     assert list(ideas.values()) == sorted(ideas.values(), reverse=True)
@@ -40,7 +40,7 @@ def test_fewer_channels_save_nothing_where_padding_fills_them(builder):
     target = dataclasses.replace(TARGET, memory=memory)
     layers = layers_from_graph(b.graph())
     before = estimate(layers, target).seconds
-    ideas = {idea.text: idea.seconds for idea in advice(layers, target)}
+    ideas = {idea.text: idea.seconds for idea in find_ideas(layers, target)}
     assert ideas["16 to 12 channels"] < before / 10
     assert ideas["16 to 12 channels"] == pytest.approx(ideas["16 to 8 channels"], abs=before / 10)
 
@@ -48,13 +48,13 @@ def test_fewer_channels_save_nothing_where_padding_fills_them(builder):
 def test_a_network_without_anything_to_change_gets_no_ideas(builder):
     b = builder(8, 8, 3)
     b.conv(8, 3, "relu")
-    assert advice(layers_from_graph(b.graph()), TARGET) == ()
+    assert find_ideas(layers_from_graph(b.graph()), TARGET) == ()
 
 
 def test_the_page_holds_every_pass_idea_and_warning(layers):
     report = estimate(layers, TARGET)
-    ideas = advice(layers, TARGET)
-    text = html(latency_page([Rated(name="prelu net", report=report, ideas=ideas)]))
+    ideas = find_ideas(layers, TARGET)
+    text = to_html(latency_page([Rated(name="prelu net", report=report, ideas=ideas)]))
     assert all(row.name in text for row in report.rows)
     assert all(idea.text in text for idea in ideas)
     assert "NOT SUPPORTED" in text

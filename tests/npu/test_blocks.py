@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.npu import estimate, layers_from_graph
-from sesr_jax.npu.blocks import choose_block, in_blocks
+from sesr_jax.npu.blocks import block_work, choose_block
 from sesr_jax.npu.engines import Convolution, direct_cycles, tap_group
 from sesr_jax.targets import find_target
 
@@ -34,17 +34,17 @@ def test_a_block_fits_the_buffers_and_holds_what_it_needs(shape, channels, side,
 @settings(max_examples=50)
 @given(st.tuples(SIDES, SIDES, SIDES), SIDES, st.integers(1, 9))
 def test_every_byte_is_read_at_least_once(shape, channels, side):
-    assert in_blocks(TARGET, _conv(side, shape, channels), shape[0]).reads >= 1
+    assert block_work(TARGET, _conv(side, shape, channels), shape[0]).reads >= 1
 
 
 def test_a_mean_reads_its_input_once():
     conv = _conv(64, (1, 1, 64), 64, groups=64, stride=64)
-    assert in_blocks(TARGET, conv, 1).reads == 1
+    assert block_work(TARGET, conv, 1).reads == 1
 
 
 def test_a_kernel_beyond_the_largest_reads_the_input_for_each_of_its_parts():
     small, large = (
-        in_blocks(TARGET, _conv(side, (64, 64, 16), 16), 64).reads
+        block_work(TARGET, _conv(side, (64, 64, 16), 16), 64).reads
         for side in (SPEC.kernel, SPEC.kernel + 1)
     )
     assert large > 2 * small

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from sesr_jax.npu import Layer, estimate, layers_from_graph, refusal
-from sesr_jax.npu.passes import lower
+from sesr_jax.npu.lowering import lower
 from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-n78-4tops")

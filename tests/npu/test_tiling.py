@@ -47,20 +47,20 @@ def test_the_best_tiles_cover_the_frame_and_are_no_slower_than_the_whole(sesr):
     for target in (TARGET, find_target("ethos-u65-512")):
         best = best_tiling(layers, target, frame=(270, 480), halo=halo)
         assert best.seconds <= best.whole.seconds
-        for length, size, count in zip(best.frame, best.tile, best.windows, strict=True):
+        for length, size, count in zip(best.frame, best.tile, best.tiles, strict=True):
             kept = size if count == 1 else count * (size - 2 * halo) + 2 * halo
             assert kept >= length
-        assert best.seconds == math.prod(best.windows) * best.report.seconds
+        assert best.seconds == math.prod(best.tiles) * best.report.seconds
 
 
 def test_a_given_tile_is_counted_with_its_overlap_and_as_the_paper_counts_it(sesr):
     layers = layers_from_graph(sesr(5, 2, 1080, 1920))
     tiling = best_tiling(layers, TARGET, frame=(1080, 1920), halo=9, tile=(300, 400))
     one = estimate(at_size(layers, 300, 400), TARGET).seconds
-    assert tiling.windows == (4, 5)
+    assert tiling.tiles == (4, 5)
     assert tiling.seconds == pytest.approx(20 * one)
     # Bhardwaj et al. 2022: a frame is 17.28 tiles.
-    assert tiling.seconds_without_overlap == pytest.approx(17.28 * one)
+    assert tiling.seconds_by_area == pytest.approx(17.28 * one)
     assert "17.28 tiles" in tiling.to_text()
 
 
