@@ -68,7 +68,7 @@ def publish(
       hardware: of runs that do not say it themselves.
 
     Raises:
-      InputError: as `legs`, `load_network`, `Case` and `measure`; or the zoo has another network of that
+      InputError: as `read_history`, `load_network`, `Case`, `measure`; or the zoo has another network of that
         name.
     """
     chain = _chain([run, *([] if qat is None else [qat])], origin)

@@ -139,9 +139,7 @@ def _apply_changes(
 ) -> ml_collections.ConfigDict:
     entry = stage.get("entry")
     if entry not in ENTRIES:
-        raise InputError(
-            f"{where}.entry is {entry!r}: it must be one of {', '.join(ENTRIES)}; choose one."
-        )
+        raise InputError(f"{where}.entry is {entry!r}: it must be one of {', '.join(ENTRIES)}.")
     own = entry_settings(entry)
     changes = {key: stage[key] for key in stage if key not in ("entry", *own)}
     settings = ml_collections.ConfigDict(config.to_dict()).lock()

@@ -39,7 +39,8 @@ def write_page(
     model = stages[0].config.model
     curve = report.Plot(
         lines={
-            f"stage {stage.index}: {stage.entry.name}": _curve(stage, lines) for stage in stages
+            f"stage {stage.index}: {stage.entry.name}": _read_curve(stage, lines)
+            for stage in stages
         },
         x="steps",
         y="PSNR in dB",
@@ -57,7 +58,7 @@ def write_page(
             "after",
             "at its end",
         ],
-        rows=[_row(stage, state, lines) for stage, state in zip(stages, shapes, strict=True)],
+        rows=[_make_row(stage, state, lines) for stage, state in zip(stages, shapes, strict=True)],
         caption="Parameters are counted as trained; the change is that of the collapsed ones. PSNR in dB.",
     )
     metrics: list[report.Block] = [
@@ -75,7 +76,7 @@ def write_page(
     report.write_page(page, run / PAGE)
 
 
-def _curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[float]]:
+def _read_curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[float]]:
     """Returns steps and PSNR of a stage, from its first moment where that was measured."""
     points = [
         (line["step"], line.get("psnr_after", line.get("psnr")))
@@ -83,7 +84,7 @@ def _curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[float]]:
         if line.get("stage") == stage.index
     ]
     if stage.entry.name == "none" and stage.index:
-        points.insert(0, (stage.start, _first("stage_psnr", stage.index - 1, lines)))
+        points.insert(0, (stage.start, _find_first("stage_psnr", stage.index - 1, lines)))
     known = [(step, psnr) for step, psnr in points if psnr is not None]
     return [step for step, _ in known], [psnr for _, psnr in known]
 
@@ -102,7 +103,7 @@ def _training_metrics(lines: _Lines) -> dict[str, tuple[list[float], list[float]
     }
 
 
-def _row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
+def _make_row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
     bases = sorted(set(basis_sizes(state.variables)))
     return [
         stage.index,
@@ -110,18 +111,18 @@ def _row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
         f"{stage.end - stage.start:,}",
         f"{sum(leaf.size for leaf in jax.tree.leaves(state.variables['params'])):,}",
         ", ".join(map(str, bases)) or "–",
-        _shown("kernel_change", stage.index, lines, ".3g"),
+        _format("kernel_change", stage.index, lines, ".3g"),
         *(
-            _shown(name, stage.index, lines, ".2f")
+            _format(name, stage.index, lines, ".2f")
             for name in ("psnr_before", "psnr_after", "stage_psnr")
         ),
     ]
 
 
-def _first(name: str, stage: int, lines: _Lines) -> float | None:
+def _find_first(name: str, stage: int, lines: _Lines) -> float | None:
     return next((line[name] for line in lines if line.get("stage") == stage and name in line), None)
 
 
-def _shown(name: str, stage: int, lines: _Lines, form: str) -> str:
-    value = _first(name, stage, lines)
+def _format(name: str, stage: int, lines: _Lines, form: str) -> str:
+    value = _find_first(name, stage, lines)
     return "–" if value is None else format(value, form)

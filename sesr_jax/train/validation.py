@@ -13,7 +13,7 @@ _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises InputError where values do not fit together, before any work is done."""
-    _validate(config, "config")
+    _validate_settings(config, "config")
     if config.seed >= 2**32:
         raise InputError(
             f"config.seed is {config.seed}: random keys begin again at 2³²; choose one below it."
@@ -36,10 +36,10 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "learning; give --config.init=RUN/expanded.safetensors, or put a stage of floats before it."
         )
     for i, settings in enumerate(stage_settings(config)):
-        _validate(settings, f"config.stages[{i}]")
+        _validate_settings(settings, f"config.stages[{i}]")
 
 
-def _validate(config: ml_collections.ConfigDict, where: str) -> None:
+def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
     optim = config.optim
     for name, value in (
         ("seed", config.seed),
@@ -49,9 +49,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         ("optim.warmup", optim.warmup),
     ):
         if value < 0:
-            raise InputError(
-                f"{where}.{name} is {value}: it must not be negative; choose 0 or more."
-            )
+            raise InputError(f"{where}.{name} is {value}: it must not be negative.")
     if not 0 <= config.ema < 1:
         raise InputError(
             f"{where}.ema is {config.ema}: it is what the average keeps at a step; choose a value from 0 to "
@@ -59,9 +57,7 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         )
     for key in (*_MULTIPLES, "steps_per_call", "keep"):
         if config[key] < 1:
-            raise InputError(
-                f"{where}.{key} is {config[key]}: it must be positive; choose 1 or more."
-            )
+            raise InputError(f"{where}.{key} is {config[key]}: it must be positive.")
     for key in _MULTIPLES:
         if config[key] % config.steps_per_call:
             raise InputError(
@@ -80,13 +76,11 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         value = (config[group] if group else config)[key]
         if value not in choices:
             name = f"{where}.{group}.{key}" if group else f"{where}.{key}"
-            raise InputError(
-                f"{name} is {value!r}: it must be one of {', '.join(choices)}; choose one."
-            )
+            raise InputError(f"{name} is {value!r}: it must be one of {', '.join(choices)}.")
     if config.optim.schedule in ("cyclic", "halving") and config.optim.period < 1:
         raise InputError(
             f"{where}.optim.period is {config.optim.period}: the schedule {config.optim.schedule} needs "
-            "steps; choose 1 or more."
+            "1 step or more."
         )
     for name, share in (
         ("batch_statistics", config.batch_statistics),
@@ -95,14 +89,10 @@ def _validate(config: ml_collections.ConfigDict, where: str) -> None:
         ("distill.weight", config.distill.weight),
     ):
         if not 0 <= share <= 1:
-            raise InputError(
-                f"{where}.{name} is {share}: it is a share; choose a value from 0 to 1."
-            )
+            raise InputError(f"{where}.{name} is {share}: it is a share from 0 to 1.")
     for key in ("patch", "batch", "shards"):
         if config.data[key] < 1:
-            raise InputError(
-                f"{where}.data.{key} is {config.data[key]}: it must be positive; choose 1 or more."
-            )
+            raise InputError(f"{where}.data.{key} is {config.data[key]}: it must be positive.")
     factors = tuple(config.data.intensities)
     if not factors or not all(0 < factor <= 1 for factor in factors):
         raise InputError(

@@ -1,16 +1,21 @@
 """The evaluator on the benchmarks' bicubic figures, on JAX upscalers and on bad input."""
 
+import dataclasses
 import itertools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from sesr_jax import ops
 from sesr_jax.data.sources import ImagePair, source
 from sesr_jax.errors import InputError
-from sesr_jax.metrics.evaluate import bicubic, evaluate, mean
+from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Y
+from sesr_jax.models.network import Network
 
 # Bicubic PSNR in dB for ×2, ×3, ×4: the papers' figures since SRCNN (Dong et al. 2014) and A+ (Timofte
 # et al. 2014) for y; those of another implementation for rgb8.
@@ -75,3 +80,37 @@ def test_mean():
     assert mean(scores) == pytest.approx({"psnr": 31.0, "ssim": 0.85})
     with pytest.raises(InputError, match="at least one"):
         mean([])
+
+
+class _Global(nn.Module):
+    """Enlarges an image and adds what depends on all of it."""
+
+    channels: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        weight = self.param("weight", nn.initializers.ones, (1,))
+        large = ops.resize(x, scale=2, method="nearest")
+        return ops.add(large, ops.mul(ops.mean(x), weight))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _GlobalNetwork(Network):
+    @property
+    def module(self):
+        return _Global()
+
+
+def test_a_network_that_looks_at_the_whole_image_is_measured_at_its_true_size():
+    rng = np.random.default_rng(0)
+    images = [
+        ImagePair(name=f"{h}", hr=rng.integers(0, 256, (h, w, 3), np.uint8) // 2)
+        for h, w in ((46, 58), (62, 50))
+    ]
+    module = _Global()
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    network = _GlobalNetwork(name="global", scale=2, variables=variables)
+    plain = mean(evaluate(lambda x: module.apply(variables, x[None])[0], images, 2, Y))
+    assert NetworkEvaluator(network, images)(variables) == pytest.approx(plain, rel=1e-6)
+    by_hand = mean(evaluate(lambda x: x.repeat(2, 0).repeat(2, 1) + x.mean((0, 1)), images, 2, Y))
+    assert plain == pytest.approx(by_hand, rel=1e-4)
