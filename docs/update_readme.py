@@ -1,4 +1,4 @@
-"""Writes the tables of README and of experiments/README, from what is in the repository.
+"""Writes the tables of README, the guides and experiments/README, from what is in the repository.
 
 The zoo is as `sesr models` counts it, and results are those of the facts beside the shipped networks
 (``sesr_jax/pretrained/*.json``). Where there is a demo's folder, its scores are those of its results.
@@ -7,6 +7,7 @@ python docs/update_readme.py [runs/demo]
 """
 
 import contextlib
+import inspect
 import io
 import pathlib
 import re
@@ -18,25 +19,36 @@ from sesr_jax.files import replace_file
 from sesr_jax.pretrained import cards
 from sesr_jax.publish import COLUMNS, recipe, results, results_table
 from sesr_jax.recipes import FAMILIES, RECIPES
+from sesr_jax.reparam import FORMS
 from sesr_jax.report import markdown_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def zoo() -> str:
-    """What ``sesr models --scale 2`` prints, without its first line."""
+def list_models() -> str:
+    """Returns what ``sesr models --scale 2`` prints, without its first line."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         main(["models", "--scale", "2"])
-    return _code(printed.getvalue().partition("\n")[2].strip())
+    return _fence(printed.getvalue().partition("\n")[2].strip())
 
 
-def shipped() -> str:
-    """The results of every shipped network."""
-    return _code(results_table(cards()))
+def list_forms() -> str:
+    """Returns every form by its name, with the first line of its description."""
+    rows = []
+    for name, form in FORMS.items():
+        options = getattr(form, "keywords", {})
+        text = (inspect.getdoc(getattr(form, "func", form)) or "").partition("\n")[0]
+        rows.append([f"`{name}`", " ".join([text, *(f"`{k}={v}`." for k, v in options.items())])])
+    return f"\n{markdown_table(rows, ['form', 'what it is'])}\n"
 
 
-def experiments() -> str:
-    """Every recipe: what it is and, where its network ships, how that was trained and what it reaches."""
+def list_results() -> str:
+    """Returns the results of every shipped network."""
+    return _fence(results_table(cards()))
+
+
+def list_recipes() -> str:
+    """Returns every recipe: what it is and, where its network ships, its training and its results."""
     rows = []
     files = {name: family.__file__ for family in FAMILIES for name in family.RECIPES}
     for name, file in sorted(files.items()):
@@ -60,40 +72,41 @@ def _trained(facts: dict[str, Any]) -> list[str]:
     return [f"[{name}](../sesr_jax/pretrained/{name}.md): {recipe(facts)}", *cells]
 
 
-def scores(demo: pathlib.Path) -> str:
-    """The quality table among a demo's results."""
+def read_scores(demo: pathlib.Path) -> str:
+    """Returns the quality table among a demo's results."""
     text = (demo / "results.txt").read_text("utf-8")
-    return _code(re.search(r"^PSNR in dB.*?\n(.*?)\n\n", text, re.M | re.S)[1])
+    return _fence(re.search(r"^PSNR in dB.*?\n(.*?)\n\n", text, re.M | re.S)[1])
 
 
-def _code(table: str) -> str:
+def _fence(table: str) -> str:
     return f"```text\n{table}\n```"
 
 
-def filled(text: str, name: str, table: str) -> str:
-    """`text` with `table` between the markers `name`."""
+def with_table(text: str, name: str, table: str) -> str:
+    """Returns `text` with `table` between the markers `name`."""
     block = f"<!-- {name} -->\n{table}\n<!-- end of {name} -->"
     return re.sub(rf"<!-- {name} -->.*?<!-- end of {name} -->", lambda _: block, text, flags=re.S)
 
 
 TABLES = {
-    "models": ("README.md", zoo),
-    "results": ("README.md", shipped),
-    "experiments": ("experiments/README.md", experiments),
+    "forms": ("docs/algebra.md", list_forms),
+    "models": ("docs/zoo.md", list_models),
+    "results": ("README.md", list_results),
+    "experiments": ("experiments/README.md", list_recipes),
 }
-"""By the name of its markers: the file that a table is in, and what makes it."""
+"""By the name of its markers: the file that a table stands in, and the function that makes it."""
 
 
-def write(file: str, name: str, table: str) -> None:
-    """Puts `table` into `file`."""
+def write_table(file: str, name: str, table: str) -> None:
+    """Writes `table` into `file`."""
     with replace_file(ROOT / file) as temporary:
         text = (ROOT / file).read_text("utf-8")
-        temporary.write_text(filled(text, name, table), "utf-8")
+        temporary.write_text(with_table(text, name, table), "utf-8")
 
 
 if __name__ == "__main__":
     for name, (file, make) in TABLES.items():
-        write(file, name, make())
+        write_table(file, name, make())
     demo = pathlib.Path((*sys.argv, "runs/demo")[1])
     if len(sys.argv) > 1 or demo.is_dir():
-        write("README.md", "demo", scores(demo))
+        write_table("README.md", "demo", read_scores(demo))

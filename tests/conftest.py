@@ -8,7 +8,7 @@ import pytest
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 # Parts whose tests compile much and run little: they do without the compiler's optimisations.
-_BARELY_RUN = {"cli", "graph", "models", "reparam", "recipes", "train"}
+_BARELY_RUN = {"cli", "test_docs", "graph", "models", "reparam", "recipes", "train"}
 
 
 @pytest.hookimpl(tryfirst=True)
