@@ -41,12 +41,12 @@ def run(argv: Sequence[str]) -> None:
     from flax import linen as nn
 
     from sesr_jax.models import create
-    from sesr_jax.reparam import LinearConv, named
+    from sesr_jax.reparam import LinearConv, find_form
     from sesr_jax.reparam.cost import Pass, output_difference, training_cost
     from sesr_jax.report import text_table
 
     module: nn.Module
-    options = {"form": named(args.form)} if args.form else {}
+    options = {"form": find_form(args.form)} if args.form else {}
     if args.model is None:
         module, channels = LinearConv(args.features, options["form"](3)), args.features
         title = f"{args.form}, 3×3, {channels} channels"

@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, to_pixels
-from sesr_jax.reparam import Factory, LinearConv, ecb, named, with_residual
+from sesr_jax.reparam import Factory, LinearConv, ecb, find_form, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -45,7 +45,7 @@ class ECBSR(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         convs = functools.partial(LinearConv, mode=self.mode)
-        form = named(self.form)(3)
+        form = find_form(self.form)(3)
 
         def conv(h: jax.Array, features: int, name: str) -> jax.Array:
             residual = self.residual and h.shape[-1] == features

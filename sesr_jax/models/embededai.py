@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
-from sesr_jax.reparam import Factory, LinearConv, named, repvgg
+from sesr_jax.reparam import Factory, LinearConv, find_form, repvgg
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -40,7 +40,7 @@ class EmbededAI(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        form = named(self.form)(3)
+        form = find_form(self.form)(3)
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
             h = ops.relu(LinearConv(self.features, form, self.mode, name=name)(h))

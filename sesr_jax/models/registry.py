@@ -27,7 +27,7 @@ from sesr_jax.models.sesr import SESR
 from sesr_jax.models.tinysrnet import TinySRNet
 from sesr_jax.models.xlsr import XLSR
 from sesr_jax.models.z6 import Z6
-from sesr_jax.reparam import named
+from sesr_jax.reparam import find_form
 
 _SESR = "Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Table 1"
 _ECBSR = "Zhang et al., Edge-oriented Convolution Block, ACM Multimedia 2021"
@@ -154,7 +154,7 @@ def _check(name: str, module: nn.Module, options: Mapping[str, Any]) -> None:
                 f"{name}'s option {option} is {value!r}: it must be True or False; choose one."
             )
         if option == "form":
-            named(value)
+            find_form(value)
         choices = typing.get_args(kinds[option])
         if typing.get_origin(kinds[option]) is typing.Literal and value not in choices:
             raise InputError(

@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, anchor, to_pixels
-from sesr_jax.reparam import Factory, LinearConv, collapsible, named, with_residual
+from sesr_jax.reparam import Factory, LinearConv, collapsible, find_form, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -60,7 +60,7 @@ class SESR(nn.Module):
         def activate(h: jax.Array, name: str) -> jax.Array:
             return PReLU(name=name)(h) if self.activation == "prelu" else ops.relu(h)
 
-        form = named(self.form)
+        form = find_form(self.form)
         if form is collapsible:
             form = functools.partial(collapsible, expansion=self.expansion)
         conv = functools.partial(LinearConv, mode=self.mode)

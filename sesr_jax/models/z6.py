@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
-from sesr_jax.reparam import Factory, LinearConv, dense, named, repvgg
+from sesr_jax.reparam import Factory, LinearConv, dense, find_form, repvgg
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -45,7 +45,7 @@ class Z6(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         conv = functools.partial(LinearConv, mode=self.mode)
-        form = named(self.form)(3)
+        form = find_form(self.form)(3)
         h = ops.relu(conv(self.features, dense(3), name="head")(x))
         for i in range(self.blocks):
             h = ops.relu(conv(self.features, form, name=f"block_{i}")(h))

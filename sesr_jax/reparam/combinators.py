@@ -1,4 +1,6 @@
-"""Terms made of terms: one behind another, added up, side by side.
+"""Terms made of terms: one behind another, added up, or side by side.
+
+The facts and the collapse of each follow from those of its terms:
 
 block = Sequential((Conv(k3, b3), Conv(k1, b1)))    # SESR's collapsible linear block
 conv = Sum((block, Identity(16))).collapse()        # one 3×3 with the short residual inside
@@ -12,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
+from typing_extensions import override
 
 from sesr_jax.errors import InputError
 from sesr_jax.reparam.terms import (
@@ -19,12 +22,12 @@ from sesr_jax.reparam.terms import (
     Facts,
     Reach,
     Term,
-    anchored,
-    biased,
+    add_all,
+    add_bias,
     correlate,
     crop,
-    dilated,
-    total,
+    dilate,
+    make_conv,
 )
 
 
@@ -35,27 +38,29 @@ class Sequential(Term):
     terms: tuple[Term, ...]
 
     @property
+    @override
     def facts(self) -> Facts:
-        """The reaches add up, each in the pixels of the strides before it; strides multiply."""
-        _check_some(self)
-        return functools.reduce(_chained, (term.facts for term in self.terms))
+        """Adds the reaches up, each in the pixels of the strides before it, and multiplies the strides."""
+        _check_terms(self)
+        return functools.reduce(_chain_facts, (term.facts for term in self.terms))
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
         return functools.reduce(lambda y, term: term.apply_valid(y), self.terms, x)
 
+    @override
     def collapse(self) -> Conv:
-        """The convolution of the kernels; every bias passes through what follows it."""
-        _check_some(self)
-        return functools.reduce(_compose, _collapsed(self))
+        """Convolves the kernels with each other; every bias passes through what follows it."""
+        _check_terms(self)
+        return functools.reduce(_compose, _collapse_each(self))
 
+    @override
     def settle(self, x: jax.Array, around: Reach) -> "Sequential":
-        """See `Term.settle`."""
         settled: list[Term] = []
         for i, term in enumerate(self.terms):
             beyond = around
             for later in reversed(self.terms[i + 1 :]):
-                beyond = _further(later.reach, later.facts.strides, beyond)
+                beyond = _extend_reach(later.reach, later.facts.strides, beyond)
             settled.append(term.settle(x, beyond))
             x = settled[-1].apply_valid(x)
         return Sequential(tuple(settled))
@@ -68,31 +73,33 @@ class Sum(Term):
     terms: tuple[Term, ...]
 
     @property
+    @override
     def facts(self) -> Facts:
-        """Those of every branch, and the largest of the reaches, side by side."""
-        reach, strides = _side_by_side(self)
+        """Takes the largest reach on each side; all else is that of every branch."""
+        reach, strides = _common_reach_and_strides(self)
         channels = {(term.in_features, term.out_features) for term in self.terms}
         if len(channels) > 1:
             raise InputError(
-                f"Sum of terms with (in, out) channels {sorted(channels)}: all must agree; "
-                "give every branch the same channels."
+                f"Sum of terms with (in, out) channels {sorted(channels)}: all must agree."
             )
         return Facts(*channels.pop(), reach, strides)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`; a branch that sees less gets a smaller crop."""
+        """Adds up the branches; one that sees less gets a smaller crop."""
         reach = self.reach
-        return total([term.apply_valid(crop(x, reach, term.reach)) for term in self.terms])
+        return add_all([term.apply_valid(crop(x, reach, term.reach)) for term in self.terms])
 
+    @override
     def collapse(self) -> Conv:
-        """The sum of the kernels, each extended by zeros to the common reach."""
-        facts, convs = self.facts, _collapsed(self)
+        """Adds the kernels up, each extended by zeros to the common reach."""
+        facts, convs = self.facts, _collapse_each(self)
         biases = [conv.bias for conv in convs if conv.bias is not None]
-        kernel = total([_grown(conv, facts.reach) for conv in convs])
-        return anchored(kernel, total(biases) if biases else None, facts)
+        kernel = add_all([_grow_kernel(conv, facts.reach) for conv in convs])
+        return make_conv(kernel, add_all(biases) if biases else None, facts)
 
+    @override
     def settle(self, x: jax.Array, around: Reach) -> "Sum":
-        """See `Term.settle`."""
         reach = self.reach
         terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Sum(tuple(terms))
@@ -105,30 +112,29 @@ class Concat(Term):
     terms: tuple[Term, ...]
 
     @property
+    @override
     def facts(self) -> Facts:
-        """The outputs' channels add up."""
-        reach, strides = _side_by_side(self)
+        """Adds the output channels up."""
+        reach, strides = _common_reach_and_strides(self)
         channels = sorted({term.in_features for term in self.terms})
         if len(channels) > 1:
-            raise InputError(
-                f"Concat of terms with {channels} input channels: all must agree; "
-                "give every branch the same input."
-            )
+            raise InputError(f"Concat of terms with {channels} input channels: all must agree.")
         return Facts(channels[0], sum(t.out_features for t in self.terms), reach, strides)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
         reach = self.reach
         parts = [term.apply_valid(crop(x, reach, term.reach)) for term in self.terms]
         return jnp.concatenate(parts, axis=-1)
 
+    @override
     def collapse(self) -> Conv:
-        """The kernels side by side."""
+        """Puts the kernels side by side."""
         facts = self.facts
-        return _joined(_collapsed(self), facts)
+        return _join_outputs(_collapse_each(self), facts)
 
+    @override
     def settle(self, x: jax.Array, around: Reach) -> "Concat":
-        """See `Term.settle`."""
         reach = self.reach
         terms = (t.settle(crop(x, reach, t.reach), around) for t in self.terms)
         return Concat(tuple(terms))
@@ -141,37 +147,39 @@ class Grouped(Term):
     terms: tuple[Term, ...]
 
     @property
+    @override
     def facts(self) -> Facts:
-        """The channels add up, on both sides."""
-        reach, strides = _side_by_side(self)
+        """Adds the channels up, on both sides."""
+        reach, strides = _common_reach_and_strides(self)
         before, after = (
             sum(term.facts[side] for term in self.terms)  # type: ignore[misc]
             for side in (0, 1)
         )
         return Facts(before, after, reach, strides)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
         groups = zip(self.terms, self._split(x), strict=True)
         return jnp.concatenate([term.apply_valid(group) for term, group in groups], axis=-1)
 
+    @override
     def collapse(self) -> Conv:
-        """The block-diagonal kernel, dense."""
+        """Returns the block-diagonal kernel, dense."""
         facts, convs, start = self.facts, [], 0
-        for conv in _collapsed(self):
+        for conv in _collapse_each(self):
             channels = (start, facts.in_features - start - conv.in_features)
             kernel = jnp.pad(conv.kernel, ((0, 0), (0, 0), channels, (0, 0)))
             convs.append(conv.replace(kernel=kernel))  # type: ignore[attr-defined]
             start += conv.in_features
-        return _joined(convs, facts)
+        return _join_outputs(convs, facts)
 
+    @override
     def settle(self, x: jax.Array, around: Reach) -> "Grouped":
-        """See `Term.settle`."""
         groups = zip(self.terms, self._split(x), strict=True)
         return Grouped(tuple(term.settle(group, around) for term, group in groups))
 
     def _split(self, x: jax.Array) -> list[jax.Array]:
-        """What each group sees of `x`."""
+        """Returns what each group sees of `x`."""
         reach, groups, start = self.reach, [], 0
         for term in self.terms:
             group = x[..., start : start + term.in_features]
@@ -183,28 +191,26 @@ class Grouped(Term):
 Combinator: TypeAlias = Sequential | Sum | Concat | Grouped
 
 
-def _check_some(of: Combinator) -> None:
+def _check_terms(of: Combinator) -> None:
     """Raises InputError where there are no terms in it."""
     if not of.terms:
-        raise InputError(
-            f"a {type(of).__name__} of no terms: it must have one at least; give it terms."
-        )
+        raise InputError(f"a {type(of).__name__} of no terms: it must have one at least.")
 
 
-def _collapsed(of: Combinator) -> list[Conv]:
-    """The collapse of each term; what holds no parameters takes the dtype of what does."""
+def _collapse_each(of: Combinator) -> list[Conv]:
+    """Collapses each term; one without parameters takes the dtype of those with some."""
     parameters = jax.tree.leaves(of)
     dtype = jnp.result_type(*parameters) if parameters else jnp.result_type(float)
 
-    def followed(term: Term) -> Conv:
+    def collapse_one(term: Term) -> Conv:
         conv, fixed = term.collapse(), not jax.tree.leaves(term)
         return jax.tree.map(lambda p: p.astype(dtype), conv) if fixed else conv
 
-    return [followed(term) for term in of.terms]
+    return [collapse_one(term) for term in of.terms]
 
 
-def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
-    """What a term of `reach` and `strides` needs for `beyond` more output pixels on each side."""
+def _extend_reach(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
+    """Returns what a term of `reach` and `strides` needs for `beyond` more output pixels on each side."""
     down, right = strides
     return Reach(
         reach.top + down * beyond.top,
@@ -214,58 +220,57 @@ def _further(reach: Reach, strides: tuple[int, int], beyond: Reach) -> Reach:
     )
 
 
-def _chained(first: Facts, second: Facts) -> Facts:
+def _chain_facts(first: Facts, second: Facts) -> Facts:
     if first.out_features != second.in_features:
         raise InputError(
             f"a term of {first.out_features} output channels before one of {second.in_features} "
-            "input channels: they must be equal; change one of the two."
+            "input channels: the numbers must be equal."
         )
     (down, right), (down_too, right_too) = first.strides, second.strides
     return Facts(
         first.in_features,
         second.out_features,
-        _further(first.reach, first.strides, second.reach),
+        _extend_reach(first.reach, first.strides, second.reach),
         (down * down_too, right * right_too),
     )
 
 
-def _side_by_side(of: Combinator) -> tuple[Reach, tuple[int, int]]:
-    """The common reach and strides of branches."""
-    _check_some(of)
+def _common_reach_and_strides(of: Combinator) -> tuple[Reach, tuple[int, int]]:
+    """Returns the common reach and strides of branches."""
+    _check_terms(of)
     reaches, strides = zip(*(term.facts[2:] for term in of.terms), strict=True)
     if len(set(strides)) > 1:
         raise InputError(
-            f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not "
-            "meet; give every branch the same strides."
+            f"branches with strides {sorted(set(strides))}: all must agree, or their pixels do not meet."
         )
     return Reach(*map(max, zip(*reaches, strict=True))), strides[0]
 
 
-def _grown(conv: Conv, reach: Reach) -> jax.Array:
-    """The kernel of `conv` inside zeros, grown to `reach`."""
+def _grow_kernel(conv: Conv, reach: Reach) -> jax.Array:
+    """Extends the kernel of `conv` by zeros to `reach`."""
     pads = [outer - inner for outer, inner in zip(reach, conv.reach, strict=True)]
     return jnp.pad(conv.kernel, (tuple(pads[:2]), tuple(pads[2:]), (0, 0), (0, 0)))
 
 
-def _joined(convs: Sequence[Conv], facts: Facts) -> Conv:
-    """The outputs of `convs` side by side; a missing bias beside a given one is zero."""
-    kernel = jnp.concatenate([_grown(conv, facts.reach) for conv in convs], axis=-1)
+def _join_outputs(convs: Sequence[Conv], facts: Facts) -> Conv:
+    """Puts the outputs of `convs` side by side; a missing bias beside a given one becomes zero."""
+    kernel = jnp.concatenate([_grow_kernel(conv, facts.reach) for conv in convs], axis=-1)
     if all(conv.bias is None for conv in convs):
-        return anchored(kernel, None, facts)
+        return make_conv(kernel, None, facts)
     biases = [
         jnp.zeros(conv.out_features, kernel.dtype) if conv.bias is None else conv.bias
         for conv in convs
     ]
-    return anchored(kernel, jnp.concatenate(biases), facts)
+    return make_conv(kernel, jnp.concatenate(biases), facts)
 
 
 def _compose(first: Conv, second: Conv) -> Conv:
-    """`second` after `first`: C[u] = Σ_{t + s·v = u} A[t]·B[v], and the bias seen through all of B.
+    """Composes `second` after `first`: C[u] = Σ_{t + s·v = u} A[t]·B[v], and the bias seen through all of B.
 
     The strides s of A spread the taps of B over A's input.
     """
-    facts, exact = _chained(first.facts, second.facts), lax.Precision.HIGHEST
-    spread = dilated(second.kernel, first.strides)
+    facts, exact = _chain_facts(first.facts, second.facts), lax.Precision.HIGHEST
+    spread = dilate(second.kernel, first.strides)
     kh, kw = spread.shape[:2]
     if (kh, kw) == (1, 1):
         kernel = jnp.einsum("hwip,po->hwio", first.kernel, spread[0, 0], precision=exact)
@@ -281,5 +286,5 @@ def _compose(first: Conv, second: Conv) -> Conv:
     bias = second.bias
     if first.bias is not None:
         carried = jnp.einsum("p,hwpo->o", first.bias, second.kernel, precision=exact)
-        bias = biased(carried, bias)
-    return anchored(kernel, bias, facts)
+        bias = add_bias(carried, bias)
+    return make_conv(kernel, bias, facts)

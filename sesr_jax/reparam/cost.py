@@ -1,4 +1,4 @@
-"""What training an expression costs: multiply-accumulates of the expanded and of the collapsed pass.
+"""The cost of training an expression: multiply-accumulates of the expanded and of the collapsed pass.
 
     spent = training_cost(module, variables, (32, 64, 64, 1))
     spent.expanded.macs / spent.collapsed.macs
@@ -45,8 +45,8 @@ class TrainingCost:
     Attributes:
       expanded: the terms as written.
       collapsed: the convolutions that they equal.
-      collapse: multiply-accumulates of `collapse`, once a step whatever the batch.
-      delta_collapse: the same by SESR's Algorithm 1, which sends an image of one pulse a channel
+      collapse: multiply-accumulates of `collapse`, once per step whatever the batch.
+      delta_collapse: the same by SESR's Algorithm 1, which sends an image of one pulse per channel
         through each block (Bhardwaj et al. 2022); the paper's own accounts hold this one.
     """
 
@@ -69,14 +69,14 @@ def training_cost(module: nn.Module, variables: Any, input_shape: Sequence[int])
     leaves = jax.tree.leaves(variables, is_leaf=is_term)
     terms = [leaf for leaf in leaves if is_term(leaf) and not isinstance(leaf, Conv)]
     return TrainingCost(
-        expanded=_pass(module.clone(mode="expanded"), variables, image),
-        collapsed=_pass(module.clone(mode="collapsed"), deployed, image),
+        expanded=_measure_pass(module.clone(mode="expanded"), variables, image),
+        collapsed=_measure_pass(module.clone(mode="collapsed"), deployed, image),
         collapse=macs(collapse, variables),
         delta_collapse=sum(macs(pulse_response, term) for term in terms),
     )
 
 
-def _pass(module: nn.Module, variables: Any, image: Any) -> Pass:
+def _measure_pass(module: nn.Module, variables: Any, image: Any) -> Pass:
     sizes = [(math.prod(p.shape), len(p.shape)) for p in jax.tree.leaves(variables)]
     return Pass(
         weights=sum(size for size, rank in sizes if rank > 1),
@@ -86,7 +86,7 @@ def _pass(module: nn.Module, variables: Any, image: Any) -> Pass:
 
 
 def pulse_response(term: Term) -> jax.Array:
-    """The term's answer to one pulse a channel: ``[in, kh, kw, out]``, the kernel turned by 180°.
+    """Runs the term on one pulse per channel: ``[in, kh, kw, out]``, the kernel turned by 180°.
 
     It is the first step of SESR's Algorithm 1. Biases are in it at every tap: only for terms without
     any, or once they are subtracted, is it the kernel.
@@ -99,7 +99,7 @@ def pulse_response(term: Term) -> jax.Array:
 def output_difference(
     module: nn.Module, variables: Any, input_shape: Sequence[int]
 ) -> tuple[float, float]:
-    """The largest difference between the expanded and the collapsed pass, and the largest output.
+    """Returns the largest difference between the expanded and the collapsed pass, and the largest output.
 
     The image has a photo's spectrum. Vectors (biases, statistics) are moved from where they start:
     zeros would hide a bias that is lost at the border.
@@ -109,11 +109,11 @@ def output_difference(
     def both(variables: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         keys = iter(jax.random.split(jax.random.key(0), len(jax.tree.leaves(variables))))
 
-        def moved(p: jax.Array) -> jax.Array:
+        def shift(p: jax.Array) -> jax.Array:
             offset = jax.random.uniform(next(keys), p.shape, p.dtype, maxval=0.1)
             return p + offset if p.ndim < 2 else p
 
-        variables = jax.tree.map(moved, variables)
+        variables = jax.tree.map(shift, variables)
         expanded = module.clone(mode="expanded").apply(variables, x)
         return expanded, module.clone(mode="collapsed").apply(collapse(variables), x)  # type: ignore[return-value]
 
@@ -122,7 +122,7 @@ def output_difference(
 
 
 def photo_like(shape: Sequence[int], seed: int = 0) -> np.ndarray:
-    """Noise whose amplitude falls as 1/f, as photos' does (Field 1987): float32 `shape` in [0, 1]."""
+    """Returns noise whose amplitude falls as 1/f, as photos' does (Field 1987): float32 `shape` in [0, 1]."""
     _, height, width, _ = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1 / max(height, width)
@@ -132,7 +132,7 @@ def photo_like(shape: Sequence[int], seed: int = 0) -> np.ndarray:
 
 
 def macs(function: Callable[..., Any], *args: Any) -> int:
-    """Multiply-accumulates of the matrix products and convolutions of ``function(*args)``.
+    """Counts the multiply-accumulates of the matrix products and convolutions of ``function(*args)``.
 
     Args:
       function: anything that jax can trace.
@@ -145,10 +145,10 @@ def macs(function: Callable[..., Any], *args: Any) -> int:
 
 
 def _count(jaxpr: Any) -> int:
-    return sum(map(_equation, jaxpr.eqns))
+    return sum(map(_count_equation, jaxpr.eqns))
 
 
-def _equation(equation: Any) -> int:
+def _count_equation(equation: Any) -> int:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracting, _), _ = params["dimension_numbers"]
@@ -165,7 +165,7 @@ def _equation(equation: Any) -> int:
 
 
 def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
-    """The jaxprs that an equation with these parameters runs; of a `cond`, all branches."""
+    """Yields the jaxprs that an equation with these parameters runs; of a `cond`, all branches."""
     for value in params.values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, jax_core.ClosedJaxpr):

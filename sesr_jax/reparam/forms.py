@@ -53,17 +53,17 @@ def dense(
     strides: tuple[int, int] = (1, 1),
     start: jax.nn.initializers.Initializer = glorot,
 ) -> Form:
-    """A plain convolution: no over-parameterisation. `start` draws its kernel."""
+    """Makes a plain convolution, without over-parameterisation; `start` draws its kernel."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
-        kernel = start(key, (*_pair(kernel_size), in_features, out_features))
+        kernel = start(key, (*_height_width(kernel_size), in_features, out_features))
         return Conv(kernel, jnp.zeros(out_features), strides=strides)
 
     return form
 
 
-def normalised(kernel_size: KernelSize, *, conv: Factory = dense) -> Form:
-    """A convolution and its batch norm, which takes the convolution's bias into its mean."""
+def conv_bn(kernel_size: KernelSize, *, conv: Factory = dense) -> Form:
+    """Makes a convolution and its batch norm, whose mean absorbs the convolution's bias."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         inner = conv(kernel_size)(key, in_features, out_features)
@@ -106,11 +106,10 @@ def expandnet_ck(kernel_size: KernelSize, *, expansion: int = 4, conv: Factory =
     Raises:
       InputError: a side of the kernel is even.
     """
-    size = _pair(kernel_size)
+    size = _height_width(kernel_size)
     if any(side % 2 == 0 for side in size):
         raise InputError(
-            f"expandnet_ck of a {size[0]}×{size[1]} kernel: layers of 3×3 make odd sides only; "
-            "choose an odd kernel size."
+            f"expandnet_ck of a {size[0]}×{size[1]} kernel: layers of 3×3 make odd sides only."
         )
     layers = max(1, *(side // 2 for side in size))
     # A kernel of unequal sides runs out of one of them first.
@@ -126,8 +125,8 @@ def expandnet_ck(kernel_size: KernelSize, *, expansion: int = 4, conv: Factory =
 
 def acnet(kernel_size: KernelSize, *, batch_norm: bool = False, conv: Factory = dense) -> Form:
     """ACNet's asymmetric convolution block (Ding et al. 2019): k×k + k×1 + 1×k."""
-    unit = functools.partial(normalised, conv=conv) if batch_norm else conv
-    height, width = _pair(kernel_size)
+    unit = functools.partial(conv_bn, conv=conv) if batch_norm else conv
+    height, width = _height_width(kernel_size)
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         forms = [unit(size) for size in ((height, width), (height, 1), (1, width))]
@@ -138,7 +137,7 @@ def acnet(kernel_size: KernelSize, *, batch_norm: bool = False, conv: Factory = 
 
 def repvgg(kernel_size: KernelSize, *, batch_norm: bool = False, conv: Factory = dense) -> Form:
     """RepVGG's block (Ding et al. 2021): k×k + 1×1 (+ identity where channels agree)."""
-    unit = functools.partial(normalised, conv=conv) if batch_norm else conv
+    unit = functools.partial(conv_bn, conv=conv) if batch_norm else conv
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         terms = _branches(key, (unit(kernel_size), unit(1)), in_features, out_features)
@@ -151,11 +150,11 @@ def repvgg(kernel_size: KernelSize, *, batch_norm: bool = False, conv: Factory =
 
 def mobileone(kernel_size: KernelSize, *, branches: int = 4, conv: Factory = dense) -> Form:
     """MobileOne's block (Vasu et al. 2023): `branches` of k×k, a 1×1 and the identity, each with BN."""
-    unit = functools.partial(normalised, conv=conv)
+    unit = functools.partial(conv_bn, conv=conv)
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         forms = [unit(kernel_size)] * branches
-        if _pair(kernel_size) != (1, 1):
+        if _height_width(kernel_size) != (1, 1):
             forms.append(unit(1))
         terms = _branches(key, forms, in_features, out_features)
         if in_features == out_features:
@@ -167,14 +166,14 @@ def mobileone(kernel_size: KernelSize, *, branches: int = 4, conv: Factory = den
 
 def dbb(kernel_size: KernelSize, *, conv: Factory = dense) -> Form:
     """The diverse branch block (Ding et al. 2021): k×k + 1×1 + 1×1→k×k + 1×1→average, all with BN."""
-    unit = functools.partial(normalised, conv=conv)
+    unit = functools.partial(conv_bn, conv=conv)
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         keys = jax.random.split(key, 4)
         # The 1×1 before the k×k is trained as its distance from the identity.
         near = Sum((Conv(jnp.zeros((1, 1, in_features, in_features))), Identity(in_features)))
         deep = unit(kernel_size)(keys[2], in_features, out_features)
-        pool = AveragePool(_pair(kernel_size), out_features)
+        pool = AveragePool(_height_width(kernel_size), out_features)
         return Sum(
             (
                 unit(kernel_size)(keys[0], in_features, out_features),
@@ -226,7 +225,7 @@ def repsr(kernel_size: KernelSize, *, multiplier: int = 2, conv: Factory = dense
     """
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
-        expand = normalised(1, conv=conv)
+        expand = conv_bn(1, conv=conv)
         widths = in_features, multiplier * out_features, out_features
         keys = jax.random.split(key)
         terms: list[Term] = [
@@ -246,7 +245,7 @@ def orepa(kernel_size: KernelSize, *, expansion: int = 8, conv: Factory = dense)
     k×k, 1×1→average, 1×1→frequency prior, 1×1→k×k, 1×1, and depthwise→1×1 of `expansion`; the
     factors start at the paper's 0.25, 0.25, 0, 0.5, 1, 0.5.
     """
-    size = _pair(kernel_size)
+    size = _height_width(kernel_size)
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         *keys, last = jax.random.split(key, 7)
@@ -294,7 +293,7 @@ def kernel_basis(kernel_size: KernelSize, *, size: int = 3) -> Form:
     """A basis of `size` kernels merged with weights 1/size (AIM 2020, UESTC-MediaLab)."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
-        shape = (*_pair(kernel_size), in_features, out_features)
+        shape = (*_height_width(kernel_size), in_features, out_features)
         kernels = jnp.stack([glorot(k, shape) for k in jax.random.split(key, size)])
         return Basis(kernels, jnp.full(size, 1 / size), jnp.zeros(out_features))
 
@@ -302,17 +301,16 @@ def kernel_basis(kernel_size: KernelSize, *, size: int = 3) -> Form:
 
 
 def with_residual(form: Form) -> Form:
-    """`form` plus the identity; the collapse folds it into the kernel (SESR, Algorithm 2)."""
+    """Adds the identity to `form`; the collapse folds it into the kernel (SESR, Algorithm 2)."""
 
-    def wrapped(key: jax.Array, in_features: int, out_features: int) -> Term:
+    def form_with_residual(key: jax.Array, in_features: int, out_features: int) -> Term:
         if in_features != out_features:
             raise InputError(
-                f"a residual around {in_features} → {out_features} channels: both must be equal; "
-                "leave the residual out of this convolution."
+                f"a residual around {in_features} → {out_features} channels: the numbers must be equal."
             )
         return Sum((form(key, in_features, out_features), Identity(in_features)))
 
-    return wrapped
+    return form_with_residual
 
 
 FORMS: dict[str, Callable[..., Form]] = {
@@ -336,29 +334,29 @@ FORMS: dict[str, Callable[..., Form]] = {
 """The forms that a config can name; each takes a kernel size first."""
 
 
-def named(form: Factory | str) -> Callable[..., Form]:
-    """The entry `form` of `FORMS`; a function stands for itself.
+def find_form(form: Factory | str) -> Callable[..., Form]:
+    """Returns the entry `form` of `FORMS`; a function stands for itself.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such entry.
     """
     return form if callable(form) else look_up("form", form, FORMS)
 
 
-def _pair(kernel_size: KernelSize) -> tuple[int, int]:
+def _height_width(kernel_size: KernelSize) -> tuple[int, int]:
     return (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
 
 
 def _branches(
     key: jax.Array, forms: Sequence[Form], in_features: int, out_features: int
 ) -> tuple[Term, ...]:
-    """A term of each form, side by side."""
+    """Makes one term of each form, side by side."""
     keys = jax.random.split(key, len(forms))
     return tuple(form(k, in_features, out_features) for k, form in zip(keys, forms, strict=True))
 
 
 def _chain(key: jax.Array, forms: Sequence[Form], widths: Sequence[int]) -> Sequential:
-    """A term of each form, one behind another, with `widths` channels before, between and behind."""
+    """Makes one term of each form, one behind another, with `widths` channels before, between and behind."""
     keys = jax.random.split(key, len(forms))
     layers = zip(forms, keys, itertools.pairwise(widths), strict=True)
     return Sequential(tuple(form(k, before, after) for form, k, (before, after) in layers))

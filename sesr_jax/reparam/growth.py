@@ -7,7 +7,7 @@ arXiv:2009.06943) trains k = Σ πᵢ kᵢ in stages: each adds δ kernels, Xavi
 weights to 1/N anew. With K the merged kernel before, N kernels kᵢ with weights πᵢ, and new kernels rⱼ:
 
     preserve    K' = Σ πᵢ kᵢ + Σ 0 · rⱼ = K       the new kernels enter with weight 0
-    published   K' = (Σ kᵢ + Σ rⱼ) / (N + δ)      whatever the weights had learnt is lost
+    published   K' = (Σ kᵢ + Σ rⱼ) / (N + δ)      what the weights had learnt is lost
 
 In the first, the gradient reaches the weight of a new kernel first and, once that has moved, the kernel:
 the new kernels must differ from zero, and do. Nothing that an old kernel's moments were measured on has
@@ -27,12 +27,12 @@ from sesr_jax.reparam.terms import Basis
 
 
 def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) -> Any:
-    """A copy of `tree` in which every `Basis`, however deep in other terms, has `added` more kernels.
+    """Returns a copy of `tree` in which every `Basis`, however deep in other terms, has `added` more kernels.
 
     Args:
       tree: terms, or any tree that holds some.
       key: decides the new kernels, each Glorot-uniform.
-      added: δ, the number of new kernels a basis.
+      added: δ, the number of new kernels per basis.
       preserve: keeps the function and gives new kernels the weight 0; without it, all weights become
         1/(N + δ) as published, and the function changes.
 
@@ -52,7 +52,7 @@ def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) 
     def grow(basis: Basis) -> Basis:
         shape, dtype = basis.kernels.shape[1:], basis.kernels.dtype
         new = jnp.stack([glorot(k, shape, dtype) for k in jax.random.split(next(keys), added)])
-        grown = _pad(basis, added)
+        grown = _pad_basis(basis, added)
         weights = grown.coefficients
         return dataclasses.replace(
             grown,
@@ -60,20 +60,20 @@ def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) 
             coefficients=weights if preserve else jnp.full_like(weights, 1 / len(weights)),
         )
 
-    return _map(grow, tree)
+    return _map_bases(grow, tree)
 
 
 def pad_basis(tree: Any, added: int) -> Any:
-    """A copy of `tree` in which every `Basis` has `added` more kernels and weights, all zero.
+    """Returns a copy of `tree` in which every `Basis` has `added` more kernels and weights, all zero.
 
-    For what an optimiser keeps beside the parameters: its moments of old kernels stay, and those of new
-    kernels start at zero.
+    It is for what an optimiser keeps beside the parameters: its moments of old kernels stay, and those of
+    new kernels start at zero.
     """
-    return _map(lambda basis: _pad(basis, added), tree)
+    return _map_bases(lambda basis: _pad_basis(basis, added), tree)
 
 
 def basis_sizes(tree: Any) -> list[int]:
-    """The number of kernels of every `Basis` in `tree`."""
+    """Returns the number of kernels of every `Basis` in `tree`."""
     leaves = jax.tree.leaves(tree, is_leaf=_is_basis)
     return [len(leaf.kernels) for leaf in leaves if _is_basis(leaf)]
 
@@ -82,11 +82,11 @@ def _is_basis(x: Any) -> bool:
     return isinstance(x, Basis)
 
 
-def _map(function: Callable[[Basis], Basis], tree: Any) -> Any:
+def _map_bases(function: Callable[[Basis], Basis], tree: Any) -> Any:
     return jax.tree.map(lambda x: function(x) if _is_basis(x) else x, tree, is_leaf=_is_basis)
 
 
-def _pad(basis: Basis, added: int) -> Basis:
+def _pad_basis(basis: Basis, added: int) -> Basis:
     return dataclasses.replace(
         basis,
         kernels=jnp.pad(basis.kernels, ((0, added), *[(0, 0)] * (basis.kernels.ndim - 1))),

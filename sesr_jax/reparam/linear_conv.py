@@ -46,7 +46,7 @@ class LinearConv(nn.Module):
         check_floats(x)
         if self.mode not in get_args(Mode):
             raise InputError(
-                f"mode is {self.mode!r}: it must be one of {', '.join(get_args(Mode))}; choose one."
+                f"mode is {self.mode!r}: it must be one of {', '.join(get_args(Mode))}."
             )
         # Linen's `param` compares shapes with the initialiser's, and a collapsed term differs.
         if self.has_variable("params", "term"):
@@ -57,7 +57,7 @@ class LinearConv(nn.Module):
         if held != wanted:
             raise InputError(
                 f"a term of {held[0]} → {held[1]} channels in a convolution of {wanted[0]} → {wanted[1]}: "
-                "they must be equal; take the variables of this module."
+                "the variables must be this module's own."
             )
         wide = jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, x.dtype)), term)
         batch = self.is_mutable_collection("statistics") and not self.is_initializing()
@@ -80,7 +80,7 @@ def check_floats(x: jax.Array) -> None:
 
 
 def _padding(conv: Conv) -> ops.Padding:
-    """That is "SAME" where the reach allows it, since deployed runtimes know it best."""
+    """Returns "SAME" where the reach allows it, since deployed runtimes know it best."""
     top, bottom, left, right = conv.reach
     # With strides, "SAME" depends on the size of the image.
     if conv.strides == (1, 1) and bottom - top in (0, 1) and right - left in (0, 1):

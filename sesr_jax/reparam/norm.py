@@ -1,9 +1,9 @@
 """Batch normalisation as a term: by frozen averages or by the statistics of the batch at hand.
 
-A `BatchNorm` is an affine map once its statistics are known, so it collapses as all else. While its
-statistics are those of the population, they are constants: no gradient reaches them. Where a batch's
-own are wanted, `with_batch_statistics` gives a term that holds them, differentiable, so that *its*
-collapse is what a batch norm in training mode computes:
+A `BatchNorm` is an affine map once its statistics are known, so it collapses as all else does. While its
+statistics are those of the population, they are constants: no gradient reaches them. Where the
+statistics of a batch are wanted, `with_batch_statistics` gives a term that holds them, differentiable, so
+that *its* collapse is what a batch norm in training mode computes:
 
     settled = with_batch_statistics(term, x)             # runs the term, layer by layer
     y = settled.collapse().apply(x)                      # equals settled.apply(x)
@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
+from typing_extensions import override
 
-from sesr_jax.reparam.terms import Conv, Facts, Reach, Term, anchored, check_ranks, crop, extend
+from sesr_jax.reparam.terms import Conv, Facts, Reach, Term, check_ranks, crop, extend, make_conv
 
 Statistics = dict[str, tuple[jax.Array, jax.Array]]
 """The mean and variance of every batch norm of a tree, by its path."""
@@ -32,7 +33,7 @@ _Tree = TypeVar("_Tree")
 
 @struct.dataclass
 class BatchNorm(Term):
-    """``scale · (x - mean) / sqrt(var + eps) + bias`` (Ioffe and Szegedy 2015); each is ``[C]``.
+    """``scale · (x - mean) / sqrt(var + eps) + bias`` (Ioffe and Szegedy 2015); every array is ``[C]``.
 
     Attributes:
       scale: γ.
@@ -51,24 +52,25 @@ class BatchNorm(Term):
     batch: bool = struct.field(pytree_node=False, default=False)
 
     @property
+    @override
     def facts(self) -> Facts:
-        """See `Term.facts`."""
         check_ranks(self, scale=1, bias=1, mean=1, var=1)
         return Facts(self.scale.size, self.scale.size)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
         mean, deviation = self._moments()
         return (x - mean) / deviation * self.scale + self.bias
 
+    @override
     def collapse(self) -> Conv:
-        """A 1×1 of the diagonal matrix γ / sqrt(σ² + eps) (DBB, Transform I)."""
+        """Returns a 1×1 of the diagonal matrix γ / sqrt(σ² + eps) (DBB, Transform I)."""
         facts, (mean, deviation) = self.facts, self._moments()
         factor = self.scale / deviation
-        return anchored(jnp.diag(factor)[None, None], self.bias - mean * factor, facts)
+        return make_conv(jnp.diag(factor)[None, None], self.bias - mean * factor, facts)
 
+    @override
     def settle(self, x: jax.Array, around: Reach) -> "BatchNorm":
-        """See `Term.settle`."""
         inside = crop(x, around, Reach())
         mean, var = jnp.mean(inside, (0, 1, 2)), jnp.var(inside, (0, 1, 2))
         return BatchNorm(self.scale, self.bias, mean, var, self.eps, batch=True)
@@ -79,14 +81,14 @@ class BatchNorm(Term):
 
 
 def new_batch_norm(features: int) -> BatchNorm:
-    """The identity, but for eps: what every form starts with."""
-    # Four buffers: a step that takes its state over cannot take one of them twice.
+    """Returns the identity, but for eps, which is what every form starts with."""
+    # These are four buffers, since a step cannot donate one of them twice.
     ones, zeros = (functools.partial(make, features) for make in (jnp.ones, jnp.zeros))
     return BatchNorm(scale=ones(), bias=zeros(), mean=zeros(), var=ones())
 
 
 def with_batch_statistics(term: Term, x: jax.Array) -> Term:
-    """`term` with the statistics that its batch norms meet when it runs on `x`, ``[N, H, W, in]``.
+    """Returns `term` with the statistics that its batch norms meet when it runs on `x`, ``[N, H, W, in]``.
 
     That run costs what the expanded term costs; the collapse of the result is as cheap as ever.
     """
@@ -94,26 +96,26 @@ def with_batch_statistics(term: Term, x: jax.Array) -> Term:
 
 
 def statistics(tree: Any) -> Statistics:
-    """What the batch norms in `tree` hold; empty where there are none."""
+    """Returns what the batch norms in `tree` hold; empty where there are none."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_norm)
-    return {_name(path): (leaf.mean, leaf.var) for path, leaf in leaves if _is_norm(leaf)}
+    return {_path_name(path): (leaf.mean, leaf.var) for path, leaf in leaves if _is_norm(leaf)}
 
 
 def with_statistics(tree: _Tree, statistics: Statistics) -> _Tree:
-    """A copy of `tree` whose batch norms hold `statistics`; all else is kept."""
+    """Returns a copy of `tree` whose batch norms hold `statistics`; all else is kept."""
 
-    def renewed(path: Any, leaf: Any) -> Any:
+    def renew(path: Any, leaf: Any) -> Any:
         if not _is_norm(leaf):
             return leaf
-        mean, var = statistics[_name(path)]
+        mean, var = statistics[_path_name(path)]
         return leaf.replace(mean=mean, var=var)
 
-    return jax.tree_util.tree_map_with_path(renewed, tree, is_leaf=_is_norm)
+    return jax.tree_util.tree_map_with_path(renew, tree, is_leaf=_is_norm)
 
 
 def _is_norm(x: Any) -> bool:
     return isinstance(x, BatchNorm)
 
 
-def _name(path: Any) -> str:
+def _path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,4 +1,6 @@
-"""Trees of terms as flat arrays and a JSON skeleton: what a file format without pickle needs.
+"""Trees of terms as flat arrays and a JSON skeleton, which file formats without pickle can hold.
+
+The skeleton names each term by its class:
 
 arrays, skeleton = pack(params)
 params = unpack(arrays, skeleton)
@@ -54,7 +56,7 @@ def pack(tree: Any) -> tuple[dict[str, np.ndarray], Any]:
 
 
 def unpack(arrays: Mapping[str, np.ndarray], skeleton: Any) -> Any:
-    """The inverse of `pack`.
+    """Puts together again what `pack` split.
 
     Raises:
       InputError: the skeleton names an array that is missing or a term that this version lacks.

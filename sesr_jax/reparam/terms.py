@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
+from typing_extensions import override
 
 from sesr_jax.errors import InputError
 
@@ -58,11 +59,11 @@ class Facts(NamedTuple):
 
 
 class Term:
-    """The base of all terms: they define `facts`, `apply_valid` and `collapse`."""
+    """The base of all terms, which define `facts`, `apply_valid` and `collapse`."""
 
     @property
     def facts(self) -> Facts:
-        """The static facts.
+        """Returns what is known without running the term.
 
         Raises:
           InputError: the terms inside do not fit together, a value is out of its bounds, or an array has
@@ -71,11 +72,13 @@ class Term:
         raise NotImplementedError
 
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """The map on an image already extended by its surroundings; the output is smaller by `reach`."""
+        """Maps an image that is already extended by its surroundings; the output is smaller by `reach`."""
         raise NotImplementedError
 
     def collapse(self) -> "Conv":
-        """The one convolution that the term equals; differentiable in both modes, and idempotent.
+        """Returns the one convolution that the term equals.
+
+        It is differentiable, in forward mode too, and collapsing twice changes nothing.
 
         Raises:
           InputError: as `facts`.
@@ -83,7 +86,7 @@ class Term:
         raise NotImplementedError
 
     def settle(self, x: jax.Array, around: Reach) -> "Term":
-        """A copy whose batch norms hold the statistics of what reaches them; see `norm`.
+        """Returns a copy whose batch norms hold the statistics of what reaches them; see `norm`.
 
         Args:
           x: an image extended so far that the term's `apply_valid` reaches `around` beyond its output.
@@ -111,13 +114,13 @@ class Term:
         """Runs the term as written: ``[N, H, W, in]`` to ``[N, ceil(H / s), ceil(W / s), out]``.
 
         Raises:
-          InputError: as `facts`, or the image has other channels.
+          InputError: as `facts`; or the image has another number of channels.
         """
         facts = self.facts
         if x.shape[-1] != facts.in_features:
             raise InputError(
                 f"an image of {x.shape[-1]} channels for a term of {facts.in_features} input channels: "
-                "they must be equal; change one of the two."
+                "the numbers must be equal."
             )
         return self.apply_valid(extend(x, facts.reach))
 
@@ -140,20 +143,21 @@ class Conv(Term):
     strides: tuple[int, int] = struct.field(pytree_node=False, default=(1, 1))
 
     @property
+    @override
     def facts(self) -> Facts:
-        """See `Term.facts`."""
         check_ranks(self, kernel=4, bias=1)
         check_steps("strides", self.strides)
         kh, kw, in_features, out_features = self.kernel.shape
-        return Facts(in_features, out_features, reach_of(kh, kw, self.anchor), self.strides)
+        return Facts(in_features, out_features, kernel_reach(kh, kw, self.anchor), self.strides)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
-        return biased(correlate(x, self.kernel, self.strides), self.bias)
+        return add_bias(correlate(x, self.kernel, self.strides), self.bias)
 
+    @override
     def collapse(self) -> "Conv":
-        """Itself, its anchor None where it is the centre."""
-        return anchored(self.kernel, self.bias, self.facts)
+        """Returns the convolution itself; its anchor becomes None where it is the centre."""
+        return make_conv(self.kernel, self.bias, self.facts)
 
 
 @struct.dataclass
@@ -163,40 +167,42 @@ class Identity(Term):
     features: int = struct.field(pytree_node=False)
 
     @property
+    @override
     def facts(self) -> Facts:
-        """See `Term.facts`."""
         return Facts(self.features, self.features)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
         return x
 
+    @override
     def collapse(self) -> Conv:
-        """A 1×1 of the unit matrix, weakly typed: it takes the dtype of what it is added to."""
+        """Returns a 1×1 of the unit matrix, weakly typed: it takes the dtype of what it is added to."""
         return Conv(jnp.where(jnp.eye(self.features, dtype=bool), 1.0, 0.0)[None, None])
 
 
 @struct.dataclass
 class Scale(Term):
-    """A factor a channel, and a shift (OREPA's branch scaling); `scale` and `bias` are ``[C]``."""
+    """One factor per channel, and a shift (OREPA's branch scaling); `scale` and `bias` are ``[C]``."""
 
     scale: jax.Array
     bias: jax.Array | None = None
 
     @property
+    @override
     def facts(self) -> Facts:
-        """See `Term.facts`."""
         check_ranks(self, scale=1, bias=1)
         return Facts(self.scale.size, self.scale.size)
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`."""
-        return biased(x * self.scale, self.bias)
+        return add_bias(x * self.scale, self.bias)
 
+    @override
     def collapse(self) -> Conv:
-        """A 1×1 of the diagonal matrix."""
+        """Returns a 1×1 of the diagonal matrix."""
         facts = self.facts
-        return anchored(jnp.diag(self.scale)[None, None], self.bias, facts)
+        return make_conv(jnp.diag(self.scale)[None, None], self.bias, facts)
 
 
 @struct.dataclass
@@ -214,37 +220,39 @@ class Basis(Term):
     bias: jax.Array | None = None
 
     @property
+    @override
     def facts(self) -> Facts:
-        """Those of any one of the kernels."""
         check_ranks(self, kernels=5, coefficients=1, bias=1)
         kh, kw, in_features, out_features = self.kernels.shape[1:]
-        return Facts(in_features, out_features, reach_of(kh, kw))
+        return Facts(in_features, out_features, kernel_reach(kh, kw))
 
+    @override
     def apply_valid(self, x: jax.Array) -> jax.Array:
-        """See `Term.apply_valid`; every kernel of the basis is run by itself."""
+        """Runs every kernel of the basis by itself."""
         terms = zip(self.coefficients, self.kernels, strict=True)
-        y = total([coefficient * correlate(x, kernel) for coefficient, kernel in terms])
-        return biased(y, self.bias)
+        y = add_all([coefficient * correlate(x, kernel) for coefficient, kernel in terms])
+        return add_bias(y, self.bias)
 
+    @override
     def collapse(self) -> Conv:
-        """The merged kernel."""
+        """Merges the kernels into one."""
         facts = self.facts
         merged = jnp.tensordot(
             self.coefficients, self.kernels, axes=1, precision=lax.Precision.HIGHEST
         )
-        return anchored(merged, self.bias, facts)
+        return make_conv(merged, self.bias, facts)
 
 
 def is_term(x: Any) -> bool:
-    """Whether `x` is a term; the `is_leaf` for maps over trees of terms."""
+    """Returns whether `x` is a term; it is the `is_leaf` for maps over trees of terms."""
     return isinstance(x, Term)
 
 
 def collapse(tree: Any) -> Any:
-    """A copy of `tree` with every term replaced by the `Conv` that it equals.
+    """Returns a copy of `tree` with every term replaced by the `Conv` that it equals.
 
-    All else (PReLU slopes, other leaves) is kept, so the module that made the tree runs the result.
-    Stacked terms, as `jax.vmap` and `nn.scan` make them, take ``jax.vmap(collapse)``.
+    All else (PReLU slopes, other leaves) is kept, so that the module that made the tree runs the result.
+    Stacked terms, as `jax.vmap` and `nn.scan` make them, are collapsed by ``jax.vmap(collapse)``.
 
     Raises:
       InputError: as `Term.collapse`; a term is stacked.
@@ -252,8 +260,8 @@ def collapse(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.collapse() if is_term(x) else x, tree, is_leaf=is_term)
 
 
-def reach_of(kh: int, kw: int, anchor: tuple[int, int] | None = None) -> Reach:
-    """The reach of a kernel of that size; the anchor is the centre where it is None.
+def kernel_reach(kh: int, kw: int, anchor: tuple[int, int] | None = None) -> Reach:
+    """Returns the reach of a kernel of that size; the anchor is the centre where it is None.
 
     Raises:
       InputError: the anchor is no tap of the kernel.
@@ -262,7 +270,7 @@ def reach_of(kh: int, kw: int, anchor: tuple[int, int] | None = None) -> Reach:
     if not (0 <= row < kh and 0 <= column < kw):
         raise InputError(
             f"the anchor {(row, column)} of a {kh}×{kw} kernel: it must be one of its taps (row, column), "
-            "counted from 0; choose one."
+            "counted from 0."
         )
     return Reach(row, kh - 1 - row, column, kw - 1 - column)
 
@@ -281,25 +289,23 @@ def check_ranks(term: Term, **ranks: int) -> None:
 def check_steps(what: str, steps: tuple[int, int]) -> None:
     """Raises InputError where strides or rates, (down, right), are below 1."""
     if min(steps) < 1:
-        raise InputError(
-            f"{what} of {tuple(steps)} pixels: they must be 1 or more each; make them larger."
-        )
+        raise InputError(f"{what} of {tuple(steps)} pixels: they must be 1 or more each.")
 
 
-def anchored(kernel: jax.Array, bias: jax.Array | None, facts: Facts) -> Conv:
-    """A `Conv` of those facts; the anchor stays None where it is the centre, so that trees compare."""
+def make_conv(kernel: jax.Array, bias: jax.Array | None, facts: Facts) -> Conv:
+    """Makes a `Conv` of those facts, its anchor None where it is the centre, so that trees compare equal."""
     anchor = (facts.reach.top, facts.reach.left)
     centred = anchor == _centre(*facts.reach.kernel_size)
     return Conv(kernel, bias, None if centred else anchor, facts.strides)
 
 
-def biased(y: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """`y` plus `bias`, where there is one."""
+def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """Adds `bias` to `y`, where there is one."""
     return y if bias is None else y + bias
 
 
-def total(arrays: Sequence[jax.Array]) -> jax.Array:
-    """The sum of `arrays`, in their order."""
+def add_all(arrays: Sequence[jax.Array]) -> jax.Array:
+    """Adds `arrays` up, in their order."""
     return functools.reduce(jnp.add, arrays)
 
 
@@ -310,7 +316,7 @@ def correlate(
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> jax.Array:
-    """A "VALID" convolution at the accelerator's full precision, since the law is about equality."""
+    """Convolves "VALID" at the accelerator's full precision, since the law is about equality."""
     dtype = jnp.result_type(x, kernel)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
     return lax.conv_general_dilated(
@@ -325,15 +331,15 @@ def correlate(
     )
 
 
-def dilated(kernel: jax.Array, rates: tuple[int, int]) -> jax.Array:
-    """The kernel with its taps `rates` pixels apart, and zeros between them."""
+def dilate(kernel: jax.Array, rates: tuple[int, int]) -> jax.Array:
+    """Moves the taps of a kernel `rates` pixels apart, with zeros between them."""
     down, right = rates
     between = ((0, 0, down - 1), (0, 0, right - 1), (0, 0, 0), (0, 0, 0))
     return kernel if rates == (1, 1) else lax.pad(kernel, jnp.zeros((), kernel.dtype), between)
 
 
 def extend(x: jax.Array, reach: Reach) -> jax.Array:
-    """The image with as much of the zeros around it as `reach` says."""
+    """Extends an image by as many zeros on each side as `reach` says."""
     top, bottom, left, right = reach
     return jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
 

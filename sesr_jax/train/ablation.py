@@ -30,7 +30,7 @@ from sesr_jax.files import lock_folder, replace_file
 from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol
 from sesr_jax.models import create, network
-from sesr_jax.reparam import named
+from sesr_jax.reparam import find_form
 from sesr_jax.report import Block, Dots, Page, Plot, Section, Table, write_page
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.fit import DivergedError, Stage, fit
@@ -182,7 +182,7 @@ def _options(config: ml_collections.ConfigDict, condition: str) -> dict[str, Any
         raise InputError(
             f"unknown condition {condition!r}: only '+residual' may follow the form; correct it."
         )
-    named(form)
+    find_form(form)
     options = {**config.model.options, "form": form, "short_residual": bool(plus)}
     create(config.model.name, scale=config.model.scale, **options)
     return options

@@ -17,7 +17,7 @@ from sesr_jax.reparam import (
     Scale,
     Sequential,
     Sum,
-    normalised,
+    conv_bn,
     repvgg,
     statistics,
     with_batch_statistics,
@@ -53,7 +53,7 @@ def test_both_modes_are_those_of_flax(train):
 
 
 def test_no_gradient_reaches_the_statistics_of_the_population():
-    term = normalised(3)(_KEY, 3, 2)
+    term = conv_bn(3)(_KEY, 3, 2)
     for run in (lambda t: t.apply(_X), lambda t: t.collapse().apply(_X)):
         grads = jax.grad(lambda t, run=run: jnp.sum(run(t) ** 2))(term).terms[1]
         assert not np.any(grads.mean)
@@ -63,7 +63,7 @@ def test_no_gradient_reaches_the_statistics_of_the_population():
 
 def test_gradients_pass_through_the_statistics_of_a_batch():
     """Of a function that does not change with the kernel's size, the derivative along it is zero."""
-    term = normalised(3)(_KEY, 3, 2)
+    term = conv_bn(3)(_KEY, 3, 2)
     term = term.replace(terms=(term.terms[0], term.terms[1].replace(eps=0.0)))
     weights = jax.random.normal(_KEY, (4, 6, 5, 2))
 

@@ -16,7 +16,7 @@ from sesr_jax.data.pool import make_pool, sample
 from sesr_jax.data.sources import source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.reparam import Conv, LinearConv, is_term, normalised, statistics
+from sesr_jax.reparam import Conv, LinearConv, conv_bn, is_term, statistics
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state
 
@@ -41,7 +41,7 @@ def config(tmp_path) -> ml_collections.ConfigDict:
 class _Tiny(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return ops.depth_to_space(LinearConv(4, normalised(3))(x), block=2)
+        return ops.depth_to_space(LinearConv(4, conv_bn(3))(x), block=2)
 
 
 def test_batch_norms_follow_the_batches_and_then_freeze(config):
