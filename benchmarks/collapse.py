@@ -108,7 +108,7 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
 
 
 def _variables(module: nn.Module) -> Any:
-    channels = getattr(module, "channels", 1)
+    channels = module.channels
     return jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
 
 

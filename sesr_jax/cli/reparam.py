@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> None:
         title = f"{args.form}, 3×3, {channels} channels"
     else:
         module = create(args.model, scale=args.scale, **options)
-        channels = getattr(module, "channels", 1)
+        channels = module.channels
         title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
     small = (1, args.patch, args.patch, channels)
     variables = jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))

@@ -16,7 +16,8 @@ from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure
 from sesr_jax.data import source
 from sesr_jax.metrics import Protocol, Y
-from sesr_jax.models.published import OUTPUT, rivals
+from sesr_jax.models.published import OUTPUT
+from sesr_jax.models.rivals import rivals
 from sesr_jax.upscale import Upscaler, bicubic, in_domain
 
 _SIDE, _GAP = 76, 6  # of a crop in pixels; three crops, magnified, are as wide as the page

@@ -18,6 +18,7 @@ from jax.extend import core as jax_core
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Arg, Graph, Node
+from sesr_jax.reparam.linear_conv import is_expanded
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def trace(
         message names it, the layer and the line that called it. Or the module does not give one image
         that is computed from its input.
     """
-    if getattr(module, "mode", None) == "expanded":
+    if is_expanded(module):
         module = module.clone(mode="collapsed")
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)

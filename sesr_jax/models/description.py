@@ -71,7 +71,7 @@ def describe(
     }
     layouts |= dict.fromkeys((name for name in layouts if name.startswith(_RANGES)), "low high")
     facts = {
-        "channels": str(getattr(module, "channels", 1)),
+        "channels": str(module.channels),
         "conventions": CONVENTIONS,
         "layouts": json.dumps(layouts),
     }
@@ -109,7 +109,7 @@ def _operations(module: nn.Module, variables: Any, scheme: quant.Scheme) -> dict
             return {"node": arg}
         return {"array": names[id(arg)]} if id(arg) in names else {"value": arg.tolist()}
 
-    graph = trace(module, variables, (1, 8, 8, getattr(module, "channels", 1)))
+    graph = trace(module, variables, (1, 8, 8, module.channels))
     nodes = [
         {"name": n.name, "op": n.op, "args": [told(arg) for arg in n.args], "attrs": n.attrs}
         for n in graph.nodes

@@ -8,14 +8,15 @@ Each convolution trains as an edge-oriented convolution block, `reparam.ecb`.
 """
 
 import functools
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, to_pixels
-from sesr_jax.reparam import Factory, LinearConv, ecb, find_form, with_residual
+from sesr_jax.models.variant import AtLeast, FormOption, Variant
+from sesr_jax.reparam import LinearConv, ecb, find_form, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -23,7 +24,7 @@ class ECBSR(nn.Module):
     """``[N, H, W, 1]`` in [0, 1] to ``[N, s·H, s·W, 1]``, not clipped: ECBSR-M`blocks`C`features`.
 
     Attributes:
-      scale: the upscaling factor.
+      scale: the scale factor.
       features: C, the channels between the convolutions.
       blocks: M, the number of convolutions between the first and the last.
       activation: "prelu" (the paper's), or "relu" for small NPUs.
@@ -35,11 +36,13 @@ class ECBSR(nn.Module):
 
     scale: int
     features: int = 16
-    blocks: int = 4
+    blocks: Annotated[int, AtLeast(0)] = 4
     activation: Literal["prelu", "relu"] = "prelu"
     residual: bool = False
-    form: Factory | str = ecb
+    form: FormOption = ecb
     mode: Mode = "collapsed"
+
+    channels: ClassVar[int] = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,3 +59,19 @@ class ECBSR(nn.Module):
             h = conv(h, self.features, name)
             h = PReLU(name=f"{name}_prelu")(h) if self.activation == "prelu" else ops.relu(h)
         return to_pixels(ops.add(conv(h, self.scale**2, "tail"), x), self.scale)
+
+
+def _variant(features: int, blocks: int) -> Variant:
+    return Variant(
+        build=functools.partial(ECBSR, features=features, blocks=blocks),
+        scales=(2, 3, 4),
+        paper="Zhang et al., Edge-oriented Convolution Block, ACM Multimedia 2021",
+    )
+
+
+VARIANTS = {
+    "ecbsr_m4c8": _variant(features=8, blocks=4),
+    "ecbsr_m4c16": _variant(features=16, blocks=4),
+    "ecbsr_m10c32": _variant(features=32, blocks=10),
+    "ecbsr_m16c64": _variant(features=64, blocks=16),
+}

@@ -1,6 +1,13 @@
-"""Layers that several families share."""
+"""Layers that several families share.
+
+`reparam.LinearConv` is the convolution of a network that trains a term. What has no term, a grouped, strided
+or transposed kernel, is a layer of this file: a module (`Conv`, `ConvTranspose`), or a function of the module
+that owns the parameters (`conv`, `conv_transpose`), where they stand beside others of its own.
+"""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -9,9 +16,122 @@ from sesr_jax import ops
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
+Start = Callable[..., Any]
+"""An initialiser of `flax.linen.initializers`."""
+
+_GLOROT = nn.initializers.glorot_uniform()
+
+
+def conv(
+    owner: nn.Module,
+    x: jax.Array,
+    features: int,
+    size: int,
+    *,
+    groups: int = 1,
+    stride: int = 1,
+    padding: ops.Padding = "SAME",
+    start: Start = _GLOROT,
+    names: tuple[str, str] = ("kernel", "bias"),
+) -> jax.Array:
+    """Convolves ``[N, H, W, C]`` by a plain kernel that is a parameter of `owner`, and adds a bias.
+
+    A grouped kernel is no term: as one it would collapse to a dense kernel.
+
+    Args:
+      owner: the module that calls it, in its compact method.
+      x: the input.
+      features: output channels.
+      size: the side of the kernel.
+      groups: into which input and output channels are divided.
+      stride: in both directions.
+      padding: as in `ops.conv2d`.
+      start: initialises the kernel ``[size, size, C / groups, features]``; the bias starts at zero.
+      names: of the two parameters.
+    """
+    shape = (size, size, x.shape[-1] // groups, features)
+    kernel, bias = _parameters(owner, x, shape, start, names)
+    strides = (stride, stride)
+    return ops.conv2d(x, kernel, bias, strides=strides, padding=padding, groups=groups)
+
+
+def conv_transpose(
+    owner: nn.Module,
+    x: jax.Array,
+    features: int,
+    size: int,
+    *,
+    stride: int,
+    start: Start = _GLOROT,
+    names: tuple[str, str] = ("kernel", "bias"),
+) -> jax.Array:
+    """Returns the transposed convolution ``[N, H, W, C] → [N, stride · H, stride · W, features]`` of `x`.
+
+    Args:
+      owner: the module that calls it, in its compact method.
+      x: the input.
+      features: output channels.
+      size: the side of the kernel.
+      stride: in both directions.
+      start: initialises the kernel ``[size, size, C, features]``; the bias starts at zero.
+      names: of the two parameters.
+    """
+    kernel, bias = _parameters(owner, x, (size, size, x.shape[-1], features), start, names)
+    return ops.conv2d_transpose(x, kernel, bias, strides=(stride, stride))
+
+
+def _parameters(
+    owner: nn.Module, x: jax.Array, shape: tuple[int, ...], start: Start, names: tuple[str, str]
+) -> tuple[jax.Array, jax.Array]:
+    """A kernel and a bias of `owner` in the dtype of `x`."""
+    kernel = owner.param(names[0], start, shape)
+    bias = owner.param(names[1], nn.initializers.zeros_init(), shape[-1:])
+    return kernel.astype(x.dtype), bias.astype(x.dtype)
+
+
+class Conv(nn.Module):
+    """A convolution with parameters of its own; the fields are arguments of `conv`."""
+
+    features: int
+    size: int
+    groups: int = 1
+    stride: int = 1
+    padding: ops.Padding = "SAME"
+    start: Start = _GLOROT
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, ⌈H / stride⌉, ⌈W / stride⌉, features]`` where the padding is "SAME"."""
+        return conv(
+            self,
+            x,
+            self.features,
+            self.size,
+            groups=self.groups,
+            stride=self.stride,
+            padding=self.padding,
+            start=self.start,
+        )
+
+
+class ConvTranspose(nn.Module):
+    """A transposed convolution with parameters of its own; the fields are arguments of `conv_transpose`."""
+
+    features: int
+    size: int
+    stride: int
+    start: Start = _GLOROT
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, stride · H, stride · W, features]``."""
+        return conv_transpose(
+            self, x, self.features, self.size, stride=self.stride, start=self.start
+        )
+
 
 class PReLU(nn.Module):
-    """A rectifier with one trained slope a channel (He et al. 2015), as SESR and FSRCNN use it."""
+    """A rectifier with one trained slope per channel (He et al. 2015), as SESR and FSRCNN use it."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -28,8 +148,8 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[N, H, W, C] → [N, H, W, C]``."""
-        conv = functools.partial(LinearConv, x.shape[-1], dense(3), self.mode)
-        return ops.add(x, conv(name="second")(ops.relu(conv(name="first")(x))))
+        linear = functools.partial(LinearConv, x.shape[-1], dense(3), self.mode)
+        return ops.add(x, linear(name="second")(ops.relu(linear(name="first")(x))))
 
 
 def anchor(x: jax.Array, scale: int) -> jax.Array:

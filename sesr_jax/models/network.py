@@ -67,7 +67,7 @@ class Network:
     @property
     def channels(self) -> int:
         """C of the images: 1 for Y, 3 for RGB."""
-        return getattr(self.module, "channels", 1)
+        return self.module.channels
 
     def apply(self, x: jax.Array) -> jax.Array:
         """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``.
@@ -105,8 +105,7 @@ def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
       InputError: as `models.create`.
     """
     module = create(name, scale=scale, **options)
-    channels = getattr(module, "channels", 1)
-    variables = module.init(key, jax.numpy.zeros((1, 8, 8, channels)))
+    variables = module.init(key, jax.numpy.zeros((1, 8, 8, module.channels)))
     return Network(name=name, scale=scale, variables=variables, options=options)
 
 

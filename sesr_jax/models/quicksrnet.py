@@ -7,11 +7,15 @@ A plain stack on RGB, every activation a clip to [0, 1]:
 Every convolution starts near the identity, so that the network starts near nearest-neighbour interpolation.
 """
 
+import functools
+from typing import Annotated, Any
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import anchor, to_pixels
+from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense, quicksrnet
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -30,9 +34,9 @@ class QuickSRNet(nn.Module):
 
     scale: int = 3
     features: int = 32
-    blocks: int = 2
+    blocks: Annotated[int, AtLeast(0)] = 2
     input_residual: bool = False
-    channels: int = 3
+    channels: Channels = 3
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -47,3 +51,18 @@ class QuickSRNet(nn.Module):
         if self.input_residual:
             y = ops.add(y, anchor(x, self.scale))
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+
+
+def _variant(**fields: Any) -> Variant:
+    return Variant(
+        build=functools.partial(QuickSRNet, **fields),
+        scales=(3,),
+        paper="Berger et al., QuickSRNet, CVPR Workshops 2023",
+    )
+
+
+VARIANTS = {
+    "quicksrnet_small": _variant(),
+    "quicksrnet_medium": _variant(blocks=5),
+    "quicksrnet_large": _variant(features=64, blocks=11, input_residual=True),
+}

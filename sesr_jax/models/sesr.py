@@ -7,15 +7,18 @@ Collapsed, the network is m + 2 convolutions and two long residuals, on the Y ch
 Each convolution trains as a collapsible linear block, and each 3×3 has its short residual inside.
 """
 
+import dataclasses
 import functools
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import PReLU, anchor, to_pixels
-from sesr_jax.reparam import Factory, LinearConv, collapsible, find_form, with_residual
+from sesr_jax.models.published import read_rows
+from sesr_jax.models.variant import AtLeast, Channels, FormOption, Variant
+from sesr_jax.reparam import LinearConv, collapsible, find_form, with_residual
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -42,15 +45,15 @@ class SESR(nn.Module):
 
     scale: int
     features: int = 16
-    blocks: int = 5
+    blocks: Annotated[int, AtLeast(0)] = 5
     expansion: int = 256
     activation: Literal["prelu", "relu"] = "prelu"
     short_residual: bool = True
     input_residual: bool = True
-    channels: int = 1
+    channels: Channels = 1
     centre: float = 128 / 255
     head_activation: bool = False
-    form: Factory | str = "collapsible"
+    form: FormOption = "collapsible"
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -79,3 +82,52 @@ class SESR(nn.Module):
             # One channel is broadcast to all phases; several are repeated, phase by phase.
             y = ops.add(y, x if self.channels == 1 else anchor(x, self.scale))
         return to_pixels(y, self.scale)
+
+
+_PAPER = "Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Table 1"
+
+_PUBLISHED = read_rows(
+    "SESR",
+    """
+model       scale  params   MACs Set5         Set14        B100         Urban100     Manga109     DIV2K
+sesr_m3         2    8.91   2.05 37.21/0.9577 32.70/0.9100 31.56/0.8920 29.92/0.9034 36.47/0.9717 35.03/0.9373
+sesr_m5         2   13.52   3.11 37.39/0.9585 32.84/0.9115 31.70/0.8938 30.33/0.9087 37.07/0.9734 35.24/0.9389
+sesr_m7         2   18.12   4.17 37.47/0.9588 32.91/0.9118 31.77/0.8946 30.49/0.9105 37.14/0.9738 35.32/0.9395
+sesr_m11        2   27.34   6.30 37.58/0.9593 33.03/0.9128 31.85/0.8956 30.72/0.9136 37.40/0.9746 35.45/0.9404
+sesr_xl         2  105.37  24.27 37.77/0.9601 33.24/0.9145 31.99/0.8976 31.16/0.9184 38.01/0.9759 35.67/0.9420
+sesr_m3         4   13.71   0.79 30.75/0.8714 27.62/0.7579 27.00/0.7166 24.61/0.7304 27.90/0.8644 29.52/0.8155
+sesr_m5         4   18.32   1.05 30.99/0.8764 27.81/0.7624 27.11/0.7199 24.80/0.7389 28.29/0.8734 29.65/0.8189
+sesr_m7         4   22.92   1.32 31.14/0.8787 27.88/0.7641 27.13/0.7209 24.90/0.7436 28.53/0.8778 29.72/0.8204
+sesr_m11        4   32.14   1.85 31.27/0.8810 27.94/0.7660 27.20/0.7225 25.00/0.7466 28.73/0.8815 29.81/0.8221
+sesr_xl         4  114.97   6.62 31.54/0.8866 28.12/0.7712 27.31/0.7277 25.31/0.7604 29.04/0.8901 29.94/0.8266
+""",
+)
+
+
+def _variant(name: str, features: int, blocks: int, expansion: int) -> Variant:
+    return Variant(
+        build=functools.partial(SESR, features=features, blocks=blocks, expansion=expansion),
+        scales=(2, 3, 4),
+        paper=_PAPER,
+        figures=tuple(row for row in _PUBLISHED if row.model == name),
+    )
+
+
+def _hardware(variant: Variant) -> Variant:
+    """The hardware-friendly form, ReLU and no input residual; the paper prints no figures for it."""
+    build = functools.partial(variant.build, activation="relu", input_residual=False)
+    return dataclasses.replace(variant, build=build, figures=())
+
+
+_SIZES = {
+    "sesr_m3": _variant("sesr_m3", features=16, blocks=3, expansion=256),
+    "sesr_m5": _variant("sesr_m5", features=16, blocks=5, expansion=256),
+    "sesr_m7": _variant("sesr_m7", features=16, blocks=7, expansion=256),
+    "sesr_m11": _variant("sesr_m11", features=16, blocks=11, expansion=64),
+    "sesr_xl": _variant("sesr_xl", features=32, blocks=11, expansion=64),
+}
+
+VARIANTS = {
+    **_SIZES,
+    **{f"{name}_hw": _hardware(variant) for name, variant in _SIZES.items()},
+}

@@ -70,6 +70,11 @@ class LinearConv(nn.Module):
         return ops.conv2d(x, conv.kernel, conv.bias, strides=conv.strides, padding=_padding(conv))
 
 
+def is_expanded(module: nn.Module) -> bool:
+    """Whether `module` runs its terms as written, where it has a `mode`."""
+    return getattr(module, "mode", None) == "expanded"
+
+
 def check_floats(x: jax.Array) -> None:
     """Raises InputError where `x` is not of floats: kernels follow its dtype."""
     if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -100,7 +100,7 @@ def state_shapes(
     for stage in stages:
 
         def blank(variables: Any, stage: StagePlan = stage) -> Mapping[str, jax.Array]:
-            graph = trace(module, variables, (1, 8, 8, getattr(module, "channels", 1)))
+            graph = trace(module, variables, (1, 8, 8, module.channels))
             groups = points(graph, get_scheme(stage.config)).group.values()
             return {group: jnp.zeros(2) for group in groups}
 

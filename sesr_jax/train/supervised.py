@@ -101,7 +101,7 @@ def make_supervised(
     return Supervised(
         objective=objective,
         gradient=make_gradient(objective, module, jnp.dtype(config.dtype)),
-        target=make_target(config, getattr(module, "channels", 1)),
+        target=make_target(config, module.channels),
         optimizer=optimizer(config),
         decay=config.ema,
         by_batch=config.batch_statistics * config.steps,

@@ -11,7 +11,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.compare import Measured, measure, quality_page, short_names
 from sesr_jax.data import embedded, write_image
 from sesr_jax.metrics import RGB8, Y
-from sesr_jax.models.published import rivals
+from sesr_jax.models.rivals import rivals
 from sesr_jax.upscale import bicubic
 
 _SPOILT = (slice(60, 68), slice(100, 110))

@@ -101,7 +101,7 @@ def test_the_zoo_in_float(name: str, turn: int, photo: np.ndarray) -> None:
     scales = VARIANTS[name].scales
     options = {"form": "dense"} if name.startswith(("sesr", "ecbsr")) else {}
     network = create(name, scale=scales[turn % len(scales)], **options)
-    image = np.repeat(photo, getattr(network, "channels", 1), axis=-1)
+    image = np.repeat(photo, network.channels, axis=-1)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(image.shape))
 
     def drawn(p: jax.ShapeDtypeStruct) -> jax.Array:

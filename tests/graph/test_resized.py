@@ -12,7 +12,7 @@ from sesr_jax.models.registry import VARIANTS
 @pytest.mark.parametrize("name", VARIANTS)
 def test_it_is_what_would_be_traced_there(name: str) -> None:
     network = create(name, scale=VARIANTS[name].scales[0])
-    channels = getattr(network, "channels", 1)
+    channels = network.channels
     variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, channels)))
     variables = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), variables)
     small, large = (1, 8, 8, channels), (2, 12, 10, channels)

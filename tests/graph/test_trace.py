@@ -22,7 +22,7 @@ def test_a_graph_computes_what_its_module_does(name, scale):
     dense = {key: {"form": "dense"} for key in ("ecbsr", "embededai", "z6")}
     small = {"sesr": {"expansion": 8}, "mju": {"modules": 1}, **dense}
     module = create(name, scale=scale, **small.get(family, {}))
-    x = jax.random.uniform(jax.random.key(1), (2, 10, 6, getattr(module, "channels", 1)))
+    x = jax.random.uniform(jax.random.key(1), (2, 10, 6, module.channels))
     variables = jax.jit(module.init)(jax.random.key(0), x)
     graph = trace(module, variables, x.shape)
     want = module.apply(variables, x)

@@ -9,8 +9,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import to_tflite
 from sesr_jax.graph import cost, in_shapes
 from sesr_jax.models import create, network
-from sesr_jax.models.abpn import ABPN
-from sesr_jax.models.xlsr import XLSR
+from sesr_jax.models.mobile_ai.abpn import ABPN
+from sesr_jax.models.mobile_ai.xlsr import XLSR
 from sesr_jax.quant import points
 from sesr_jax.reparam import collapse
 

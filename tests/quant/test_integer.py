@@ -84,7 +84,7 @@ def test_random_networks_have_the_codes_of_their_files() -> None:
 def random_graph(name: str, scale: int, **options: Any) -> Graph:
     """A collapsed model, every parameter of it random; initialisation would leave biases at 0."""
     network = create(name, scale=scale, **options)
-    rng, image = np.random.default_rng(0), (1, 8, 8, getattr(network, "channels", 1))
+    rng, image = np.random.default_rng(0), (1, 8, 8, network.channels)
 
     def init() -> Any:
         variables = network.init(jax.random.key(0), jnp.zeros(image))

@@ -11,7 +11,7 @@ from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
-from sesr_jax.models.abpn import RESIDUALS
+from sesr_jax.models.mobile_ai.abpn import RESIDUALS
 from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, read_config
 from sesr_jax.train.stages import plan
 from sesr_jax.train.validation import validate
@@ -47,7 +47,7 @@ def test_configs_are_valid_and_of_the_model_that_they_are_named_after(name, vari
 
 
 def _channels(name: str) -> int:
-    return getattr(VARIANTS[name].build(scale=VARIANTS[name].scales[0]), "channels", 1)
+    return VARIANTS[name].build(scale=VARIANTS[name].scales[0]).channels
 
 
 def test_the_comparison_of_mobile_networks_is_one_recipe():

@@ -10,7 +10,7 @@ def compile_for_pool(module, config, pool, *, seed=None):
     feed = PoolFeed(
         pool=pool,
         batch=config.data.batch,
-        channels=getattr(module, "channels", 1),
+        channels=module.channels,
         intensities=tuple(config.data.intensities),
     )
     return compile_steps(

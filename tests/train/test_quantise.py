@@ -146,7 +146,7 @@ def test_every_model_trains_quantised(name):
     config = _config(ranges="learned")
     scale = VARIANTS[name].scales[0]
     module = create(name, scale=scale)
-    channels = getattr(module, "channels", 1)
+    channels = module.channels
     lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 8 * scale, 8 * scale, channels))
     variables = jax.eval_shape(module.init, jax.random.key(0), lr)
     (state,) = state_shapes(module, plan(config), variables)

@@ -11,12 +11,15 @@ convolution passes the input around all of it; f makes the INT8 file as large as
 """
 
 import functools
+from typing import Annotated
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import ResidualBlock, to_pixels
+from sesr_jax.models.mobile_ai.report import REPORT_2021
+from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -34,8 +37,8 @@ class TinySRNet(nn.Module):
 
     scale: int = 3
     features: int = 18
-    blocks: int = 3
-    channels: int = 3
+    blocks: Annotated[int, AtLeast(0)] = 3
+    channels: Channels = 3
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -49,3 +52,6 @@ class TinySRNet(nn.Module):
         h = ops.depth_to_space(conv(4 * last, name="tail")(h), block=2)
         y = ops.add(h, conv(last, name="residual")(x))
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+
+
+VARIANTS = {"tinysrnet": Variant(build=TinySRNet, scales=(3,), paper=REPORT_2021)}

@@ -9,12 +9,16 @@ Choices: f = 28 and m = 4, those of ABPN, whose size is that of all entries; no 
 network is called plain; the first and the last convolution, which change the channels, have no identity.
 """
 
+from typing import Annotated
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
-from sesr_jax.reparam import Factory, LinearConv, find_form, repvgg
+from sesr_jax.models.mobile_ai.report import REPORT_2021
+from sesr_jax.models.variant import AtLeast, Channels, FormOption, Variant
+from sesr_jax.reparam import LinearConv, find_form, repvgg
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -32,9 +36,9 @@ class EmbededAI(nn.Module):
 
     scale: int = 3
     features: int = 28
-    blocks: int = 4
-    channels: int = 3
-    form: Factory | str = repvgg
+    blocks: Annotated[int, AtLeast(0)] = 4
+    channels: Channels = 3
+    form: FormOption = repvgg
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -46,3 +50,6 @@ class EmbededAI(nn.Module):
             h = ops.relu(LinearConv(self.features, form, self.mode, name=name)(h))
         y = LinearConv(self.channels * self.scale**2, form, self.mode, name="tail")(h)
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+
+
+VARIANTS = {"embededai": Variant(build=EmbededAI, scales=(3,), paper=REPORT_2021)}

@@ -6,26 +6,29 @@ The entry of the team MCG to the Mobile AI 2021 challenge. On RGB:
         →  + the input, once for each output phase  →  pixels  →  clip to [0, 1]
 
 The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper
-arrives at it from what INT8 costs the same convolutions with other residuals (`RESIDUALS`). Its images are
+arrives at it from what INT8 costs the same convolutions with other residuals (`Residual`). Its images are
 in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
 Kernels start Glorot-normal, and biases at zero.
 """
 
 import functools
+from typing import Annotated, Literal, get_args
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.errors import InputError
 from sesr_jax.models.layers import anchor, to_pixels
+from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
-RESIDUALS = ("anchor", "image", "feature", "none")
+Residual = Literal["anchor", "image", "feature", "none"]
 """What is added, and where: the input to all output phases; its nearest-neighbour interpolation to the
 image, which is the same function at the price of a resize; the features of the first convolution to those
 of the last block, as in EDSR; nothing."""
+
+RESIDUALS: tuple[Residual, ...] = get_args(Residual)
 
 
 class ABPN(nn.Module):
@@ -36,24 +39,20 @@ class ABPN(nn.Module):
       features: the channels between the convolutions.
       blocks: the number of 3×3 between the first and the last two.
       channels: C; 3 for RGB.
-      residual: one of `RESIDUALS`.
+      residual: see `Residual`.
       mode: see `LinearConv`.
     """
 
     scale: int = 3
     features: int = 28
-    blocks: int = 4
-    channels: int = 3
-    residual: str = "anchor"
+    blocks: Annotated[int, AtLeast(0)] = 4
+    channels: Channels = 3
+    residual: Residual = "anchor"
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Upscales `x`; raises InputError where `residual` is unknown."""
-        if self.residual not in RESIDUALS:
-            raise InputError(
-                f"residual is {self.residual!r}: it must be one of {', '.join(RESIDUALS)}; choose one."
-            )
+        """Upscales `x`."""
         form = dense(3, start=nn.initializers.glorot_normal())
         conv = functools.partial(LinearConv, form=form, mode=self.mode)
         last = self.channels * self.scale**2
@@ -69,3 +68,10 @@ class ABPN(nn.Module):
         if self.residual == "image":
             y = ops.add(y, ops.resize(x, scale=self.scale))
         return ops.clip(y, low=0.0, high=1.0)
+
+
+VARIANTS = {
+    "abpn": Variant(
+        build=ABPN, scales=(3,), paper="Du et al., Anchor-based Plain Net, CVPR Workshops 2021"
+    )
+}

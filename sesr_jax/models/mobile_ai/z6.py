@@ -12,13 +12,16 @@ make the INT8 file as large as the published 67 KB; the clip has no weights, sin
 """
 
 import functools
+from typing import Annotated
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
-from sesr_jax.reparam import Factory, LinearConv, dense, find_form, repvgg
+from sesr_jax.models.mobile_ai.report import REPORT_2022
+from sesr_jax.models.variant import AtLeast, Channels, FormOption, Variant
+from sesr_jax.reparam import LinearConv, dense, find_form, repvgg
 from sesr_jax.reparam.linear_conv import Mode
 
 
@@ -36,9 +39,9 @@ class Z6(nn.Module):
 
     scale: int = 3
     features: int = 32
-    blocks: int = 4
-    channels: int = 3
-    form: Factory | str = repvgg
+    blocks: Annotated[int, AtLeast(0)] = 4
+    channels: Channels = 3
+    form: FormOption = repvgg
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -52,3 +55,6 @@ class Z6(nn.Module):
         h = ops.relu(conv(self.features, dense(3), name="fuse")(ops.concat(h, x)))
         y = conv(self.channels * self.scale**2, dense(3), name="tail")(h)
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+
+
+VARIANTS = {"z6": Variant(build=Z6, scales=(3,), paper=REPORT_2022)}

@@ -9,11 +9,14 @@ The winner of the Mobile AI 2021 challenge (Aselsan Research). On RGB:
 The clip, the paper's Clipped ReLU, is in training too: it is what keeps the network's quality in INT8.
 """
 
+from typing import Annotated
+
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import to_pixels
+from sesr_jax.models.layers import conv, to_pixels
+from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -23,10 +26,7 @@ _start = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
 
 
 class GBlock(nn.Module):
-    """``[N, H, W, C] → [N, H, W, C]``: a 3×3 in groups, ReLU, and a 1×1 that mixes the groups.
-
-    A grouped kernel is a parameter of its own: as a term it would collapse to a dense one.
-    """
+    """``[N, H, W, C] → [N, H, W, C]``: a 3×3 in groups, ReLU, and a 1×1 that mixes the groups."""
 
     groups: int = 4
     mode: Mode = "collapsed"
@@ -35,9 +35,7 @@ class GBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """The block, without a residual."""
         features = x.shape[-1]
-        kernel = self.param("kernel", _start, (3, 3, features // self.groups, features))
-        bias = self.param("bias", nn.initializers.zeros_init(), (features,))
-        h = ops.conv2d(x, kernel.astype(x.dtype), bias.astype(x.dtype), groups=self.groups)
+        h = conv(self, x, features, 3, groups=self.groups, start=_start)
         mix = LinearConv(features, dense(1, start=_start), self.mode, name="mix")
         return mix(ops.relu(h))
 
@@ -57,21 +55,24 @@ class XLSR(nn.Module):
     scale: int = 3
     features: int = 32
     skip: int = 16
-    blocks: int = 3
-    channels: int = 3
+    blocks: Annotated[int, AtLeast(0)] = 3
+    channels: Channels = 3
     mode: Mode = "collapsed"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
 
-        def conv(h: jax.Array, features: int, size: int, name: str) -> jax.Array:
+        def linear(h: jax.Array, features: int, size: int, name: str) -> jax.Array:
             return LinearConv(features, dense(size, start=_start), self.mode, name=name)(h)
 
-        h = conv(ops.relu(conv(x, self.features, 3, "head")), self.features, 1, "mix")
+        h = linear(ops.relu(linear(x, self.features, 3, "head")), self.features, 1, "mix")
         for i in range(self.blocks):
             h = GBlock(mode=self.mode, name=f"block_{i}")(h)
-        h = ops.concat(h, conv(x, self.skip, 3, "skip"))
-        h = ops.relu(conv(h, self.features, 1, "fuse"))
-        y = conv(h, self.channels * self.scale**2, 3, "tail")
+        h = ops.concat(h, linear(x, self.skip, 3, "skip"))
+        h = ops.relu(linear(h, self.features, 1, "fuse"))
+        y = linear(h, self.channels * self.scale**2, 3, "tail")
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
+
+
+VARIANTS = {"xlsr": Variant(build=XLSR, scales=(3,), paper="Ayazoglu, XLSR, CVPR Workshops 2021")}

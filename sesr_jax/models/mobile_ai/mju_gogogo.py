@@ -15,6 +15,8 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import to_pixels
+from sesr_jax.models.mobile_ai.report import REPORT_2021
+from sesr_jax.models.variant import Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -35,7 +37,7 @@ class MjuGogogo(nn.Module):
     features: int = 16
     squeezed: int = 12
     modules: int = 6
-    channels: int = 3
+    channels: Channels = 3
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -55,3 +57,6 @@ class MjuGogogo(nn.Module):
         for i in range(2):
             h = ops.relu(conv(h, self.squeezed, f"refine_{i}"))
         return to_pixels(conv(h, self.channels * self.scale**2, "tail"), self.scale)
+
+
+VARIANTS = {"mju_gogogo": Variant(build=MjuGogogo, scales=(3,), paper=REPORT_2021)}

@@ -10,12 +10,15 @@ Choices: blocks are EDSR's, of two convolutions; f makes the INT8 file as large 
 """
 
 import functools
+from typing import Annotated
 
 import jax
 from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.models.layers import ResidualBlock, to_pixels
+from sesr_jax.models.mobile_ai.report import REPORT_2021
+from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
@@ -33,8 +36,8 @@ class ALONG(nn.Module):
 
     scale: int = 3
     features: int = 26
-    blocks: int = 3
-    channels: int = 3
+    blocks: Annotated[int, AtLeast(0)] = 3
+    channels: Channels = 3
     mode: Mode = "collapsed"
 
     @nn.compact
@@ -46,3 +49,6 @@ class ALONG(nn.Module):
             h = ResidualBlock(self.mode, name=f"block_{i}")(h)
         y = to_pixels(conv(self.channels * self.scale**2, name="tail")(h), self.scale)
         return ops.clip(ops.add(y, ops.resize(x, scale=self.scale)), low=0.0, high=1.0)
+
+
+VARIANTS = {"along": Variant(build=ALONG, scales=(3,), paper=REPORT_2021)}
