@@ -18,8 +18,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from benchmarks.npu import zoo
+from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022, Entry
 from sesr_jax.files import replace_file
-from sesr_jax.metrics.challenge import FRAME, Entry, challenge_entries
 from sesr_jax.npu import Layer, estimate
 from sesr_jax.report import text_table
 from sesr_jax.targets import Target, find_target
@@ -81,12 +81,11 @@ def _least(function: Callable[[float], float], low: float, high: float) -> float
 
 
 def _row(entry: Entry, layers: list[Layer], target: Target) -> list[str]:
-    assert entry.milliseconds is not None
-    ours = milliseconds(layers, target)
+    published, ours = entry.measures["milliseconds"], milliseconds(layers, target)
     used = "fitted to" if entry.edition == "2021" and entry.model in (*_EXACT, _RESIZING) else ""
     kind = "" if entry.model in _EXACT else "reconstructed"
-    error = f"{ours / entry.milliseconds - 1:+.0%}"
-    cells = [entry.edition, entry.team, entry.model, kind, f"{entry.milliseconds:.2f}"]
+    error = f"{ours / published - 1:+.0%}"
+    cells = [entry.edition, entry.team, entry.model, kind, f"{published:.2f}"]
     return [*cells, f"{ours:.2f}", error, used]
 
 
@@ -100,9 +99,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     target = find_target(args.target)
-    entries = [e for e in challenge_entries() if e.model and e.milliseconds]
-    layers = {name: zoo(name, *FRAME) for name in dict.fromkeys(e.model for e in entries)}
-    times = {e.model: e.milliseconds for e in entries if e.edition == "2021" and e.milliseconds}
+    challenges = (MOBILE_AI_2021, MOBILE_AI_2022)
+    entries = [e for c in challenges for e in c.entries if e.model and "milliseconds" in e.measures]
+    frame = MOBILE_AI_2021.frame
+    layers = {name: zoo(name, *frame) for name in dict.fromkeys(e.model for e in entries)}
+    times = {e.model: e.measures["milliseconds"] for e in entries if e.edition == "2021"}
     fitted = fit(target, layers, times)
     header = ["edition", "entry", "model", "", "ms", "ours", "", ""]
     rows = [_row(entry, layers[entry.model], target) for entry in entries]

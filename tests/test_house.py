@@ -26,6 +26,7 @@ _FLOORS = (
     ("importers",),
     ("data",),
     ("metrics",),
+    ("challenges",),
     ("train",),
     ("recipes",),
     ("pretrained",),

@@ -21,7 +21,7 @@ VERBS = {
     "verify": "replay a TFLite file's golden input and output",
     "compare": "what INT8 costs networks: float beside their INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
-    "score": "score models as the Mobile AI challenges did, beside the published entries",
+    "score": "score models as a challenge did, beside the published entries",
     "upscale": "upscale a picture, a folder of pictures or a video",
     "import": "convert the weights of another project's network",
     "reparam": "count what a network costs expanded, collapsed and between",

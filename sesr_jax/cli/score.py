@@ -1,45 +1,100 @@
-"""``sesr score``: the Mobile AI challenge's table, ours beside the published rows."""
+"""``sesr score``: a challenge's table, ours beside the published rows."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sesr_jax.cli import arguments
+
+if TYPE_CHECKING:
+    from sesr_jax.challenges import Challenge
+    from sesr_jax.compare.leaderboard import Timing
 
 _EXAMPLE = """  sesr score --model runs/xlsr --model bicubic_x3 --data DIV2K_valid_HR
   sesr score --model model.tflite --data DIV2K_valid_HR --measure
   sesr score --model model.tflite --data DIV2K_valid_HR --ms 31.5     # read off a phone"""
 
+_DEFAULT = "mobile_ai_2021"
+
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, measures, and prints the table."""
-    from sesr_jax.metrics.challenge import CONSTANTS
+    from sesr_jax.challenges import CHALLENGES, find_challenge
 
+    args = _parser(CHALLENGES).parse_args(argv)
+    challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
+
+    from sesr_jax.compare import enter, finite, leaderboard
+    from sesr_jax.files import replace_file
+    from sesr_jax.report import text_table
+
+    timings, by = _timings(args, challenge)
+    ours = [
+        enter(challenge, model, args.data, timing=timing, by=by)
+        for model, timing in zip(args.model, timings, strict=True)
+    ]
+    print(
+        f"{challenge.quality}; ours on {args.data}, the others' on {challenge.data}; "
+        f"scores by the formula of {challenge.edition}"
+    )
+    rows, header = leaderboard(challenge, ours)
+    print(text_table(rows, header, "<<" + ">" * (len(header) - 2)))
+    if args.json:
+        content = []
+        for one in ours:
+            score = challenge.score(one.measures)
+            content.append(
+                {"model": one.model, **finite(one.measures), "by": one.by, "score": score}
+            )
+            if score is not None:
+                content[-1] |= finite({"score": score})
+        with replace_file(args.json) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
     parser = arguments.parser(
         "score",
-        "Score ×3 models as the Mobile AI challenges did: PSNR on RGB against the time of a frame of "
-        "640×360, beside the published entries.",
+        "Score models as a challenge did: by default Mobile AI 2021, PSNR on RGB against the time of a frame "
+        "of 640×360, ×3, beside the published entries.",
         _EXAMPLE,
     )
     add = parser.add_argument
-    add("--model", action="append", default=[], help=f"{arguments.MODEL}, of ×3; repeatable")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        help=f"{arguments.MODEL}, of the challenge's scale; repeatable",
+    )
     add("--data", default="embedded:eval", help="a folder of images; default %(default)s")
-    add("--target", help="the NPU whose time is estimated; default vs680")
+    which = parser.add_mutually_exclusive_group()
+    known = "; ".join(f"{name}: {one.task} ({one.report})" for name, one in challenges.items())
+    which.add_argument(
+        "--challenge", choices=challenges, help=f"default {_DEFAULT}; {known}", metavar="NAME"
+    )
+    which.add_argument(
+        "--edition",
+        choices=[name.removeprefix("mobile_ai_") for name in challenges if "mobile_ai_" in name],
+        default=_DEFAULT.removeprefix("mobile_ai_"),
+        help="of the Mobile AI challenge; default %(default)s",
+    )
+    add("--target", help="the NPU whose time is estimated; default the challenge's, vs680")
     add("--measure", action="store_true", help="time .tflite files on this CPU instead, by LiteRT")
     add(
         "--ms", type=float, action="append", help="the time of each model, in order, if it is known"
     )
-    add("--edition", choices=tuple(CONSTANTS), default="2021", help="default %(default)s")
     add("--json", type=pathlib.Path, help="also write our rows there")
-    args = parser.parse_args(argv)
+    return parser
 
-    import dataclasses
 
-    from sesr_jax.compare import entered, estimated, finite, given, leaderboard, measured
+def _timings(args: argparse.Namespace, challenge: Challenge) -> tuple[list[Timing], str]:
+    """How each model is timed, and what that is called."""
+    from sesr_jax.compare import estimated_time, known_time, measured_time
     from sesr_jax.errors import InputError
-    from sesr_jax.files import replace_file
-    from sesr_jax.metrics import score
-    from sesr_jax.report import text_table
     from sesr_jax.targets import find_target
 
     if args.ms and (len(args.ms) != len(args.model) or args.measure):
@@ -50,25 +105,12 @@ def run(argv: Sequence[str]) -> None:
     if args.target and (args.ms or args.measure):
         raise InputError("--target is for estimates: leave it out, or --ms and --measure.")
     if args.ms:
-        timings, by = [given(ms) for ms in args.ms], "given"
-    elif args.measure:
-        timings, by = [measured] * len(args.model), "LiteRT, CPU"
-    else:
-        target = args.target or "vs680"
-        timings, by = [estimated(find_target(target))] * len(args.model), f"estimate, {target}"
-    ours = [
-        entered(model, args.data, timing=timing, by=by)
-        for model, timing in zip(args.model, timings, strict=True)
-    ]
-    print(
-        f"PSNR in dB and SSIM on RGB, one pixel of border cut; ours on {args.data}, the others' on DIV2K; "
-        f"scores by the formula of {args.edition}"
-    )
-    print(text_table(*leaderboard(ours, args.edition), "<<>>>>>"))
-    if args.json:
-        rows = []
-        for one in ours:
-            points = score(one.psnr, one.milliseconds, args.edition)
-            rows.append(dataclasses.asdict(one) | finite({"psnr": one.psnr, "score": points}))
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(rows, indent=2, allow_nan=False), encoding="utf-8")
+        return [known_time(challenge, ms) for ms in args.ms], "given"
+    if args.measure:
+        return [measured_time(challenge)] * len(args.model), "LiteRT, CPU"
+    if not (target := args.target or challenge.target):
+        raise InputError(
+            f"{challenge.title} was timed on no NPU that is described here: name a --target."
+        )
+    timing = estimated_time(challenge, find_target(target))
+    return [timing] * len(args.model), f"estimate, {target}"

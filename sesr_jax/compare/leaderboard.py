@@ -1,13 +1,15 @@
-"""The Mobile AI challenges' table, ours beside the published rows.
+"""A challenge's table, ours beside the published rows.
 
-    ours = [entered("runs/xlsr", "DIV2K_valid", timing=estimated(find_target("vs680")))]
-    print(text_table(*leaderboard(ours, edition="2021")))
+    timing = estimated_time(MOBILE_AI_2021, find_target("vs680"))
+    ours = [enter(MOBILE_AI_2021, "runs/xlsr", "DIV2K_valid", timing=timing, by="estimate, vs680")]
+    print(text_table(*leaderboard(MOBILE_AI_2021, ours)))
 
-Scores compare where the pictures do: the published ones are of DIV2K (0801 to 0900, or the hidden test set).
-A time is that of a frame of 640×360, estimated for an NPU, measured by LiteRT on this CPU, or given.
+Scores compare where the images do: the published ones are of `Challenge.data`. A time is that of the
+challenge's frame, estimated for an NPU, measured by LiteRT on this CPU, or known.
 """
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,21 +19,16 @@ import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.challenges import Challenge, Measures
 from sesr_jax.compare.sets import measure
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.graph import Graph, in_shapes, trace
-from sesr_jax.metrics import MOBILE_AI, equal_time, score
-from sesr_jax.metrics.challenge import FRAME, SCALE, challenge_entries
-from sesr_jax.models.network import Network
 from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import points
 from sesr_jax.targets import Target
 from sesr_jax.upscale import load_upscaler
-
-BICUBIC = f"bicubic_x{SCALE}"
-"""The baseline's name as a model."""
 
 _TIMED_RUNS = 5
 
@@ -40,64 +37,55 @@ Timing = Callable[[str], float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Entered:
-    """A model of ours.
+class Ours:
+    """A model of ours, measured as a challenge measures its entries.
 
     Attributes:
       model: as it was named.
-      psnr: dB on RGB, by the challenges' protocol.
-      ssim: likewise.
-      milliseconds: of a frame.
-      by: whose time that is.
+      measures: by the challenge's protocol, and of its frame.
+      by: whose the time is.
     """
 
     model: str
-    psnr: float
-    ssim: float
-    milliseconds: float
+    measures: Measures
     by: str
 
 
-def entered(model: str, data: str, *, timing: Timing, by: str) -> Entered:
-    """`model`, measured on the pictures of `data` and timed.
+def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: str) -> Ours:
+    """Measures `model` on the images of `data`, and times it.
 
     Args:
-      model: as `upscale.load_upscaler`; "bicubic_x3" is the baseline.
+      challenge: which one.
+      model: as `upscale.load_upscaler`; "bicubic_x3" is the baseline of a challenge of ×3.
       data: a folder of images, or "embedded:eval".
       timing: gives the milliseconds.
       by: what to call that.
 
     Raises:
-      InputError: as `load_upscaler`, `measure` and `timing`, or the model is not of ×3.
+      InputError: as `load_upscaler`, `measure` and `timing`, or the model is not of the challenge's scale.
     """
     upscaler = load_upscaler(model)
-    if upscaler.scale != SCALE:
+    if upscaler.scale != challenge.scale:
         raise InputError(
-            f"{model} upscales ×{upscaler.scale}, where the challenge is of ×{SCALE}; name such a model."
+            f"{model} upscales ×{upscaler.scale}, where the challenge is of ×{challenge.scale}."
         )
     milliseconds = timing(model)
-    if upscaler.channels == 1 and model != BICUBIC:
+    if upscaler.channels == 1 and not _is_bicubic(challenge, model):
         by += ", luma alone"  # colours are for who runs the network, at no time here
-    (found,) = measure(upscaler, [data], MOBILE_AI)
-    return Entered(
-        model=model,
-        psnr=found.mean["psnr"],
-        ssim=found.mean["ssim"],
-        milliseconds=milliseconds,
-        by=by,
-    )
+    (found,) = measure(upscaler, [data], challenge.protocol)
+    return Ours(model=model, measures={**found.mean, "milliseconds": milliseconds}, by=by)
 
 
-def estimated(target: Target) -> Timing:
+def estimated_time(challenge: Challenge, target: Target) -> Timing:
     """Times on `target`, of the simulator.
 
     The baseline is timed as a bilinear resizing, since TFLite has no bicubic one.
     """
-    return lambda model: estimate(_layers(model), target).seconds * 1e3
+    return lambda model: estimate(_layers(challenge, model), target).seconds * 1e3
 
 
-def given(milliseconds: float) -> Timing:
-    """That time, of a frame of 640×360.
+def known_time(challenge: Challenge, milliseconds: float) -> Timing:
+    """That time, of the challenge's frame.
 
     Raises:
       InputError: on its call, with a .tflite file for another size.
@@ -105,104 +93,103 @@ def given(milliseconds: float) -> Timing:
 
     def timing(model: str) -> float:
         if model.endswith(".tflite"):
-            _check_frame(model, TFLiteModel(model).input_shape)
+            _check_frame(challenge, model, TFLiteModel(model).input_shape)
         return milliseconds
 
     return timing
 
 
-def measured(model: str) -> float:
-    """The median milliseconds of a .tflite file, or of the baseline as in `estimated`, on this CPU by LiteRT.
+def measured_time(challenge: Challenge) -> Timing:
+    """The median time of a .tflite file, or of the baseline as in `estimated_time`, on this CPU by LiteRT.
 
     Raises:
-      InputError: `model` is no such file for frames of 640×360.
+      InputError: on its call, with what is no such file for the challenge's frame.
     """
-    if model == BICUBIC:
-        graph = _resizing()
-        file = TFLiteModel(to_tflite(graph, ranges=points(graph).fixed))
-    elif model.endswith(".tflite"):
-        file = TFLiteModel(model)
-    else:
-        raise InputError(f"{model} is no .tflite file, and only these run here; export it first.")
-    _check_frame(model, file.input_shape)
-    frame = np.zeros(file.input_shape, file.input.dtype if file.input else np.float32)
-    spent = []
-    for _ in range(_TIMED_RUNS + 1):
-        start = time.perf_counter()
-        file.run(frame)
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent[1:]) * 1e3  # the first run also allocates
 
-
-def leaderboard(ours: list[Entered], edition: str) -> tuple[list[list[str]], list[str]]:
-    """Rows and header, best score first; what has no time stands last.
-
-    "= bicubic in" is the time in which the bicubic baseline would have the same score, by its own PSNR:
-    of our pictures for our rows, where `ours` has it, and the published one for the others.
-    """
-    anchors = {entry.team: entry.psnr for entry in challenge_entries()}
-    own = {one.model: one.psnr for one in ours}.get(BICUBIC)
-    found: list[tuple[float, list[str]]] = []
-    for entry in challenge_entries():
-        if entry.edition != edition and entry.milliseconds is not None:
-            continue
-        found.append(
-            _row(
-                entry.team,
-                f"published, {entry.edition}",
-                (entry.psnr, entry.ssim, entry.milliseconds),
-                anchors["bicubic"],
-                edition,
+    def timing(model: str) -> float:
+        if _is_bicubic(challenge, model):
+            graph = _resizing(challenge)
+            file = TFLiteModel(to_tflite(graph, ranges=points(graph).fixed))
+        elif model.endswith(".tflite"):
+            file = TFLiteModel(model)
+        else:
+            raise InputError(
+                f"{model} is no .tflite file, and only these run here; export it first."
             )
-        )
-    for one in ours:
-        quality = one.psnr, one.ssim, one.milliseconds
-        found.append(_row(one.model, one.by, quality, own, edition))
-    rows = [cells for _, cells in sorted(found, key=lambda row: -row[0])]
-    return rows, ["entry", "time", "PSNR", "SSIM", "ms", "score", "= bicubic in"]
+        _check_frame(challenge, model, file.input_shape)
+        frame = np.zeros(file.input_shape, file.input.dtype if file.input else np.float32)
+        spent = []
+        for _ in range(_TIMED_RUNS + 1):
+            start = time.perf_counter()
+            file.run(frame)
+            spent.append(time.perf_counter() - start)
+        return statistics.median(spent[1:]) * 1e3  # the first run also allocates
+
+    return timing
 
 
-def _row(
-    name: str,
-    by: str,
-    quality: tuple[float, float, float | None],
-    bicubic: float | None,
-    edition: str,
-) -> tuple[float, list[str]]:
-    psnr, ssim, milliseconds = quality
-    cells = [name, by, f"{psnr:.2f}", f"{ssim:.4f}"]
-    if milliseconds is None:
-        return 0.0, [*cells, "–", "–", "–"]
-    points = score(psnr, milliseconds, edition)
-    equal = "–" if bicubic is None else f"{equal_time(psnr, milliseconds, bicubic):.1f} ms"
-    return points, [*cells, f"{milliseconds:.2f}", f"{points:.2f}", equal]
+def leaderboard(challenge: Challenge, ours: Sequence[Ours]) -> tuple[list[list[str]], list[str]]:
+    """Returns rows and header, the best score first; what has none stands last.
+
+    The last column compares with the baseline, where the challenge has one: by its measures on our images
+    for our rows, where `ours` has it, and by the published ones for the others.
+    """
+    printed = [(e.team, f"published, {e.edition}", e.measures) for e in challenge.entries]
+    own = [(one.model, one.by, one.measures) for one in ours]
+    scores = challenge.scoring([measures for *_, measures in (*printed, *own)])
+    baseline = challenge.baseline
+    header = ["entry", "time", *(column.title for column in challenge.measures), "score"]
+    anchors: list[Measures | None] = [None] * len(scores)
+    if baseline:
+        header.append(baseline.title)
+        theirs = {e.team: e.measures for e in challenge.entries}.get(baseline.team)
+        mine = {one.model: one.measures for one in ours}.get(baseline.model)
+        anchors = [theirs] * len(printed) + [mine] * len(own)
+    rows = []
+    for (name, by, measures), score, anchor in zip((*printed, *own), scores, anchors, strict=True):
+        cells = [name, by]
+        for column in challenge.measures:
+            value = measures.get(column.key)
+            cells.append("–" if value is None else f"{value:.{column.digits}f}")
+        cells.append("–" if score is None else f"{score:.2f}")
+        if baseline:
+            if score is None or anchor is None:
+                cells.append("–")
+            else:
+                cells.append(f"{baseline.equal(measures, anchor):.1f} {baseline.unit}")
+        rows.append(cells)
+    sign = -1 if challenge.best == "highest" else 1
+    places = [math.inf if score is None else sign * score for score in scores]
+    order = sorted(range(len(rows)), key=places.__getitem__)
+    return [rows[i] for i in order], header
 
 
-def _layers(model: str) -> Sequence[Layer]:
-    if model == BICUBIC:
-        return layers_from_graph(_resizing())
+def _layers(challenge: Challenge, model: str) -> Sequence[Layer]:
+    if _is_bicubic(challenge, model):
+        return layers_from_graph(_resizing(challenge))
     if model.endswith(".tflite"):
-        _check_frame(model, TFLiteModel(model).input_shape)
+        _check_frame(challenge, model, TFLiteModel(model).input_shape)
         return layers_from_tflite(model)
-    return challenge_layers(find_network(model))
-
-
-def challenge_layers(network: Network) -> Sequence[Layer]:
-    """The layers of `network` for a frame."""
-    shape = (1, *FRAME, network.channels)
+    network = find_network(model)
+    shape = (1, *challenge.frame, network.channels)
     return in_shapes(lambda: layers_from_graph(network.collapsed().graph(shape)))
 
 
-def _check_frame(model: str, shape: tuple[int, ...]) -> None:
-    if shape[1:3] != FRAME:
+def _check_frame(challenge: Challenge, model: str, shape: tuple[int, ...]) -> None:
+    height, width = challenge.frame
+    if shape[1:3] != challenge.frame:
         raise InputError(
-            f"{model} takes {shape[2]}×{shape[1]}, where the challenge times {FRAME[1]}×{FRAME[0]}; export "
-            f"it with --size {FRAME[1]}x{FRAME[0]}."
+            f"{model} takes {shape[2]}×{shape[1]}, where the challenge times {width}×{height}; export it "
+            f"with --size {width}x{height}."
         )
 
 
-def _resizing() -> Graph:
-    def resize(x: jax.Array) -> jax.Array:
-        return ops.resize(x, scale=SCALE, method="bilinear")
+def _is_bicubic(challenge: Challenge, model: str) -> bool:
+    return model == f"bicubic_x{challenge.scale}"
 
-    return trace(nn.Sequential([resize]), {}, (1, *FRAME, 3))
+
+def _resizing(challenge: Challenge) -> Graph:
+    def resize(x: jax.Array) -> jax.Array:
+        return ops.resize(x, scale=challenge.scale, method="bilinear")
+
+    return trace(nn.Sequential([resize]), {}, (1, *challenge.frame, 3))

@@ -1,6 +1,5 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
-from sesr_jax.metrics.challenge import equal_time, score
 from sesr_jax.metrics.evaluate import NetworkEvaluator, Upscaler, bicubic, drop, evaluate, mean
 from sesr_jax.metrics.protocol import (
     MOBILE_AI,
@@ -25,12 +24,10 @@ __all__ = [
     "Y",
     "bicubic",
     "drop",
-    "equal_time",
     "evaluate",
     "find_protocol",
     "mean",
     "native_protocol",
     "psnr",
-    "score",
     "ssim",
 ]

@@ -1,6 +1,6 @@
 """What a weight file says of itself to a reader in any language, without this package.
 
-    facts = describe(module, variables)
+    facts = describe(module, variables, channels=1)
 
 All facts are text. They stand in the file's metadata, beside those of `models.network.save`:
 
@@ -59,9 +59,16 @@ _OTHER_LAYOUTS = {"Basis.coefficients": "n", "Depthwise.kernel": "kh kw in multi
 
 
 def describe(
-    module: nn.Module, variables: Any, scheme: quant.Scheme = quant.INT8
+    module: nn.Module, variables: Any, *, channels: int, scheme: quant.Scheme = quant.INT8
 ) -> dict[str, str]:
-    """The facts about the network that `module` is with `variables`, quantised by `scheme` if at all."""
+    """Returns the facts about a network.
+
+    Args:
+      module: its module.
+      variables: its variables, expanded or collapsed.
+      channels: of the images at both ends.
+      scheme: what is quantised, where the variables have ranges.
+    """
     arrays, skeleton = pack(variables)
     parts = list(_parts(skeleton))
     layouts = {
@@ -71,13 +78,13 @@ def describe(
     }
     layouts |= dict.fromkeys((name for name in layouts if name.startswith(_RANGES)), "low high")
     facts = {
-        "channels": str(module.channels),
+        "channels": str(channels),
         "conventions": CONVENTIONS,
         "layouts": json.dumps(layouts),
     }
     kinds = {part["term"] for _, part in parts if "term" in part}
     if kinds <= {"Conv"}:
-        return facts | {"graph": json.dumps(_operations(module, variables, scheme))}
+        return facts | {"graph": json.dumps(_operations(module, variables, channels, scheme))}
     return facts | {
         "terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in sorted(kinds)})
     }
@@ -97,21 +104,28 @@ def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield from _parts(child)
 
 
-def _operations(module: nn.Module, variables: Any, scheme: quant.Scheme) -> dict[str, Any]:
+def _operations(
+    module: nn.Module, variables: Any, channels: int, scheme: quant.Scheme
+) -> dict[str, Any]:
     """The operations of a collapsed network; see the module's docstring."""
     variables = jax.tree.map(jnp.asarray, variables)
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     # A trace hands on the arrays themselves where it has nothing to compute.
     names = {id(x): jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves}
 
-    def told(arg: Arg) -> dict[str, Any]:
+    def describe_argument(arg: Arg) -> dict[str, Any]:
         if isinstance(arg, str):
             return {"node": arg}
         return {"array": names[id(arg)]} if id(arg) in names else {"value": arg.tolist()}
 
-    graph = trace(module, variables, (1, 8, 8, module.channels))
+    graph = trace(module, variables, (1, 8, 8, channels))
     nodes = [
-        {"name": n.name, "op": n.op, "args": [told(arg) for arg in n.args], "attrs": n.attrs}
+        {
+            "name": n.name,
+            "op": n.op,
+            "args": [describe_argument(arg) for arg in n.args],
+            "attrs": n.attrs,
+        }
         for n in graph.nodes
     ]
     operations = {"input": graph.input, "output": graph.output, "nodes": nodes}

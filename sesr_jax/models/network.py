@@ -130,7 +130,9 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         "options": json.dumps(dict(network.options)),
         "scheme": json.dumps(dataclasses.asdict(network.scheme)),
         "structure": json.dumps(skeleton),
-        **describe(network.module, network.variables, network.scheme),
+        **describe(
+            network.module, network.variables, channels=network.channels, scheme=network.scheme
+        ),
         **facts,
     }
     with replace_file(path) as temporary:

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022
 from sesr_jax.cli.main import main
 from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_tflite
-from sesr_jax.metrics import score
 from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.quant import points
@@ -46,11 +46,30 @@ def test_ours_stand_beside_the_published_rows(folder, capsys):
     assert tflite["milliseconds"] == pytest.approx(expected)
     assert weights["milliseconds"] == pytest.approx(expected, rel=0.02)
     for row in (weights, tflite, bicubic):
-        assert row["score"] == pytest.approx(score(row["psnr"], row["milliseconds"]))
+        assert row["score"] == pytest.approx(MOBILE_AI_2021.score(row))
     # An untrained ABPN is nearest-neighbour interpolation and noise.
     assert weights["psnr"] < bicubic["psnr"]
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("Aselsan Research", "51.0", "bicubic_x3", "vs680"))
+
+
+def test_challenges_and_their_editions_are_named(folder, capsys):
+    model = "--model", "bicubic_x3"
+    (default,), (first,), (edition,), (name,) = (
+        _rows(folder, *model, *more)
+        for more in (
+            (),
+            ("--challenge", "mobile_ai_2021"),
+            ("--edition", 2022),
+            ("--challenge", "mobile_ai_2022"),
+        )
+    )
+    assert default == first
+    assert edition == name
+    assert name["score"] == pytest.approx(MOBILE_AI_2022.score(default))
+    printed = capsys.readouterr().out
+    assert "Z6" in printed
+    assert "published, 2021" in printed.partition("formula of 2022")[2]  # the baseline, in both
 
 
 def test_times_are_measured_or_given(folder, capsys):

@@ -156,7 +156,7 @@ def test_a_reader_rebuilds_a_network_that_was_trained_to_be_quantised(
 
 def test_a_collapsed_file_names_every_array_once_as_an_argument() -> None:
     found = drawn("sesr_m3", 2, expansion=4)
-    graph = json.loads(describe(found.module, found.variables)["graph"])
+    graph = json.loads(describe(found.module, found.variables, channels=1)["graph"])
     args = [arg for node in graph["nodes"] for arg in node["args"]]
     used = [arg["array"] for arg in args if "array" in arg]
     assert sorted(used) == sorted(pack(found.variables)[0])
@@ -175,7 +175,7 @@ class Computed(nn.Module):
 def test_what_is_computed_from_parameters_is_told_by_value() -> None:
     module = Computed()
     variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
-    (node,) = json.loads(describe(module, variables)["graph"])["nodes"]
+    (node,) = json.loads(describe(module, variables, channels=1)["graph"])["nodes"]
     assert node["args"] == [{"node": "input"}, {"value": [1.0]}]
 
 
@@ -184,7 +184,7 @@ def test_every_form_has_layouts_and_tells_its_terms(form: str) -> None:
     shapes = jax.eval_shape(lambda key: FORMS[form](3)(key, 1, 4), jax.random.key(0))
     variables = {"params": {"term": jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), shapes)}}
     arrays, skeleton = pack(variables)
-    facts = describe(LinearConv(4, FORMS[form](3)), variables)
+    facts = describe(LinearConv(4, FORMS[form](3)), variables, channels=1)
     layouts = json.loads(facts["layouts"])
     assert layouts.keys() == arrays.keys()
     assert all(len(layouts[name].split()) == value.ndim for name, value in arrays.items())

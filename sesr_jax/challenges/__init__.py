@@ -1,0 +1,45 @@
+"""Challenges on super-resolution as values: task, frame, protocol, score and published rows.
+
+    find_challenge("mobile_ai_2021").entries
+
+A further challenge is one file that makes a `Challenge`, and a place in `CHALLENGES`.
+"""
+
+from sesr_jax.challenges.challenge import (
+    Baseline,
+    Challenge,
+    Entry,
+    Measure,
+    Measures,
+    Scoring,
+    score_each,
+)
+from sesr_jax.challenges.mobile_ai import MOBILE_AI_2021, MOBILE_AI_2022
+from sesr_jax.errors import look_up
+
+CHALLENGES = {challenge.name: challenge for challenge in (MOBILE_AI_2021, MOBILE_AI_2022)}
+"""By name."""
+
+
+def find_challenge(name: str) -> Challenge:
+    """Returns the challenge called `name`.
+
+    Raises:
+      InputError: there is none.
+    """
+    return look_up("challenge", name, CHALLENGES)
+
+
+__all__ = [
+    "CHALLENGES",
+    "MOBILE_AI_2021",
+    "MOBILE_AI_2022",
+    "Baseline",
+    "Challenge",
+    "Entry",
+    "Measure",
+    "Measures",
+    "Scoring",
+    "find_challenge",
+    "score_each",
+]
