@@ -129,4 +129,4 @@ def test_quality_without_a_reference_is_a_scoring():
         measures=(Measure(key="niqe", title="NIQE", digits=4), Measure(key="seconds", title="s")),
         scoring=score_each(lambda m: 200 * math.sqrt(7 - m["niqe"]) / m["seconds"]),
     )
-    assert challenge.score({"niqe": 5.0776, "seconds": 0.9991}) == pytest.approx(277.54, abs=0.01)
+    assert challenge.score({"niqe": 5.0776, "seconds": 0.9991}) == pytest.approx(277.54, rel=1e-4)
