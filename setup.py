@@ -10,6 +10,20 @@ _VERSION = re.search(
     r'^__version__ = "([^"]+)"', (_ROOT / "sesr_jax" / "__init__.py").read_text("utf-8"), re.M
 ).group(1)
 
+# The address of the repository's files, such as https://…/blob/main, once it has one that is public.
+_FILES = ""
+
+
+def _page() -> str:
+    """README for a package index: without an address, links into the repository are their text alone."""
+    text = (_ROOT / "README.md").read_text("utf-8")
+    inside = r"\((?!https?:|#)([^)]+)\)"
+    if _FILES:
+        return re.sub(rf"\]{inside}", rf"]({_FILES}/\1)", text)
+    without_images = re.sub(rf"!\[[^\]]*\]{inside}\n*", "", text)
+    return re.sub(rf"\[([^\]]*)\]{inside}", r"\1", without_images)
+
+
 _EXTRAS = {
     "demo": ["matplotlib>=3.8", "scikit-image>=0.25"],
     "export": [
@@ -48,7 +62,7 @@ setup(
     name="sesr_jax",
     version=_VERSION,
     description="Super-resolution networks from an image folder to a full-INT8 model on a small NPU",
-    long_description=(_ROOT / "README.md").read_text("utf-8"),
+    long_description=_page(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",

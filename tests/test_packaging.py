@@ -1,6 +1,7 @@
 """The wheel holds the package as git tracks it, every file and nothing else."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,13 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel):
     assert "sesr = sesr_jax.cli.main:main" in wheel.read(facts["entry_points.txt"]).decode()
     (licence,) = (name for key, name in facts.items() if key.endswith("LICENSE"))
     assert wheel.read(licence) == (_ROOT / "LICENSE").read_bytes()
+
+
+def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    _, _, page = wheel.read(name).decode().partition("\n\n")
+    assert "# sesr_jax" in page
+    assert not re.findall(r"\]\((?!https?:|#)[^)]*\)|<img [^>]*src=\"(?!https?:)", page)
 
 
 def test_every_folder_of_modules_is_a_package():
