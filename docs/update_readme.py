@@ -16,7 +16,7 @@ from typing import Any
 
 from sesr_jax.cli.main import main
 from sesr_jax.files import replace_file
-from sesr_jax.pretrained import cards
+from sesr_jax.pretrained import read_facts
 from sesr_jax.publish import COLUMNS, recipe, results, results_table
 from sesr_jax.recipes import FAMILIES, RECIPES
 from sesr_jax.reparam import FORMS
@@ -44,7 +44,7 @@ def list_forms() -> str:
 
 def list_results() -> str:
     """Returns the results of every shipped network."""
-    return _fence(results_table(cards()))
+    return _fence(results_table(read_facts()))
 
 
 def list_recipes() -> str:
@@ -55,7 +55,7 @@ def list_recipes() -> str:
         model = RECIPES[name].get_config().model
         wanted = (model.name, model.scale, model.options.to_dict())
         rows.append([f"[{name}](../{pathlib.Path(file).relative_to(ROOT)})", RECIPES[name].title])
-        facts = next((facts for facts in cards() if _identity(facts) == wanted), None)
+        facts = next((facts for facts in read_facts() if _identity(facts) == wanted), None)
         rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
     sets = " / ".join(COLUMNS)
     header = ["recipe", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]

@@ -20,10 +20,10 @@ def test_tables_are_current(name):
 
 
 def test_an_experiment_is_known_by_all_of_its_network(monkeypatch):
-    facts = {**_UPDATE["cards"]()[0], "name": "mine", "model": "sesr_m5", "scale": 3}
+    facts = {**_UPDATE["read_facts"]()[0], "name": "mine", "model": "sesr_m5", "scale": 3}
     facts["options"] = {"channels": 3, "activation": "relu"}
     make = _UPDATE["list_recipes"]
-    monkeypatch.setitem(make.__globals__, "cards", lambda: (facts,))
+    monkeypatch.setitem(make.__globals__, "read_facts", lambda: (facts,))
     rows = [line for line in make().splitlines() if line.startswith("| [")]
     assert len(rows) == len(RECIPES)
     (row,) = [row for row in rows if "not trained" not in row]

@@ -18,10 +18,10 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.models import VARIANTS
-    from sesr_jax.pretrained import shipped
+    from sesr_jax.pretrained import shipped_files
     from sesr_jax.report import text_table
 
-    files = shipped()
+    files = shipped_files()
     rows = []
     for name, variant in VARIANTS.items():
         for scale in variant.scales:

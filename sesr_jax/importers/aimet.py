@@ -22,8 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.importers.arrays import Arrays, Misfit, fitted
-from sesr_jax.importers.trees import conv, hwio, linear_block, pixel_order, sesr_params, sizes
+from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
+from sesr_jax.importers.trees import (
+    conv,
+    convolution_sizes,
+    find_pixel_order,
+    linear_block,
+    sesr_params,
+    to_hwio,
+)
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Identity, Sum, Term
 
@@ -51,8 +58,8 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         "anchor.net.weight": (colours * phases, colours, 1, 1),
         "anchor.net.bias": (colours * phases,),
     }
-    for name, (k, n, m) in sizes(module).items():
-        prefix, p = _owner(name), module.expansion
+    for name, (k, n, m) in convolution_sizes(module).items():
+        prefix, p = _to_their_name(name), module.expansion
         if collapsed:
             shapes |= {f"{prefix}.conv_expand.weight": (m, n, k, k)}
             shapes |= {f"{prefix}.conv_expand.bias": (m,)}
@@ -60,19 +67,19 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
             shapes |= {f"{prefix}.conv_expand.weight": (p, n, k, k)}
             shapes |= {f"{prefix}.conv_squeeze.weight": (m, p, 1, 1)}
             shapes |= {f"{prefix}.conv_squeeze.bias": (m,)}
-    values = fitted(arrays, shapes)
+    values = match_arrays(arrays, shapes)
     nearest = np.repeat(np.eye(colours), phases, axis=0)
     if (values["anchor.net.weight"][..., 0, 0] != nearest).any() or values["anchor.net.bias"].any():
         raise Misfit("anchor.net is not the nearest neighbour, and `SESR` has no other residual")
 
     terms: dict[str, Term] = {}
-    for name in sizes(module):
-        prefix = _owner(name)
+    for name in convolution_sizes(module):
+        prefix = _to_their_name(name)
         kernels = [k for k in shapes if k.startswith(f"{prefix}.") and k.endswith("weight")]
-        *before, last = (hwio(values[k]) for k in kernels)
+        *before, last = (to_hwio(values[k]) for k in kernels)
         bias = values[kernels[-1].replace("weight", "bias")]
         if name == "tail":
-            order = pixel_order(module.scale, colours)
+            order = find_pixel_order(module.scale, colours)
             last, bias = last[..., order], bias[order]
         term: Term = linear_block(before[0], None, last, bias) if before else conv(last, bias)
         residual = name.startswith("block_") and not collapsed
@@ -80,6 +87,6 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
     return options, sesr_params(terms)
 
 
-def _owner(name: str) -> str:
+def _to_their_name(name: str) -> str:
     fixed = {"head": "conv_first", "tail": "conv_last"}
     return fixed.get(name) or name.replace("block_", "residual_block.")

@@ -22,7 +22,7 @@ makes one layer more than it uses, whose numbers are missing:
 | ``…/p_re_lu_n/alpha`` | prelu_0, prelu_1, … |
 
 **Two readings of the biases.** The inner convolutions have biases. In the endless plane b₂ + W₂ᵀb₁ is
-one number a channel, added behind the collapsed kernel, and LinearBlock_e computes just that:
+one number per channel, added behind the collapsed kernel, and LinearBlock_e computes just that:
 ``reading="exact"``. LinearBlock_c runs its convolutions, biases included, on a unit impulse, so that
 the number lands in *every tap of the kernel* and no bias is left. ``reading="released"`` gives that
 function, collapsed; it is what a network trained with LinearBlock_c learnt, and differs wherever its
@@ -42,8 +42,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from sesr_jax.importers.arrays import Arrays, fitted
-from sesr_jax.importers.trees import conv, linear_block, sesr_params, sizes
+from sesr_jax.importers.arrays import Arrays, match_arrays
+from sesr_jax.importers.trees import conv, convolution_sizes, linear_block, sesr_params
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Conv, Identity, Sum, Term
 
@@ -78,23 +78,23 @@ def convert(
         "centre": 0.5,
     }
     module = create(**options)
-    owners = {name: _owner(name) for name in sizes(module)}
+    owners = {name: _to_their_name(name) for name in convolution_sizes(module)}
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (k, n, m) in sizes(module).items():
+    for name, (k, n, m) in convolution_sizes(module).items():
         p = module.expansion
         expand, project = (f"{owners[name]}/layer_with_weights-{i}" for i in (0, 1))
         shapes |= {f"{expand}/kernel": (k, k, n, p), f"{expand}/bias": (p,)}
         shapes |= {f"{project}/kernel": (1, 1, p, m), f"{project}/bias": (m,)}
     slopes = [f"activations/{i}/alpha" for i in range(module.blocks if prelu else 0)]
     shapes |= dict.fromkeys(slopes, (1, 1, module.features))
-    values = fitted(named, shapes)
+    values = match_arrays(named, shapes)
 
     terms: dict[str, Term] = {}
     for name, owner in owners.items():
         parts = [values[f"{owner}/layer_with_weights-{part}"] for part in _PARTS]
         block: Term = linear_block(*parts)
         if reading == "released":
-            block = _bias_in_every_tap(block.collapse())
+            block = _with_bias_in_every_tap(block.collapse())
         if name.startswith("block_") or (online and block.in_features == block.out_features):
             block = Sum((block, Identity(module.features)))
         terms[name] = block.collapse() if reading == "released" else block
@@ -112,12 +112,12 @@ def convert(
 _PARTS = ("0/kernel", "0/bias", "1/kernel", "1/bias")
 
 
-def _owner(name: str) -> str:
+def _to_their_name(name: str) -> str:
     fixed = {"head": "input_block", "tail": "output_block"}
     return fixed.get(name) or name.replace("block_", "linear_blocks/")
 
 
-def _bias_in_every_tap(exact: Conv) -> Conv:
+def _with_bias_in_every_tap(exact: Conv) -> Conv:
     assert exact.bias is not None
     return conv(np.asarray(exact.kernel + exact.bias), np.asarray(jnp.zeros_like(exact.bias)))
 
@@ -143,16 +143,16 @@ def _as_checkpoint(arrays: Arrays) -> tuple[dict[str, np.ndarray], bool]:
             named[f"{match[1]}/{match[3]}"] = value
         elif match := keras.get(name):
             rank = layers[match[1]].index(int(match[2] or 0))
-            named[_from_keras(match[1], match[3], rank, len(convs) // 2 - 1)] = value
+            named[_from_keras_name(match[1], match[3], rank, len(convs) // 2 - 1)] = value
         else:
             named[name] = value
     return named, online
 
 
-def _from_keras(kind: str, variable: str, rank: int, last: int) -> str:
+def _from_keras_name(kind: str, variable: str, rank: int, last: int) -> str:
     """The checkpoint's name for `variable` of the layer that was the `rank`-th of its `kind`."""
     if kind == "p_re_lu":
         return f"activations/{rank}/{variable}"
     block, layer = divmod(rank, 2)
     ours = "head" if block == 0 else "tail" if block == last else f"block_{block - 1}"
-    return f"{_owner(ours)}/layer_with_weights-{layer}/{variable}"
+    return f"{_to_their_name(ours)}/layer_with_weights-{layer}/{variable}"

@@ -1,7 +1,7 @@
 """Weight files of other projects as {name: array}, without running any code that they hold.
 
     arrays = read_arrays("model_x2.pt")
-    fitted(arrays, {"head.weight": (16, 1, 5, 5)})    # raises Misfit where names or shapes differ
+    match_arrays(arrays, {"head.weight": (16, 1, 5, 5)})    # raises Misfit where names or shapes differ
 
 safetensors and NumPy need nothing more. PyTorch's files need torch and TensorFlow's need tensorflow,
 which are imported here and nowhere else; without them, convert the file to safetensors where they are.
@@ -47,14 +47,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         installed, or it holds pickled objects.
     """
     file = pathlib.Path(path)
-    if prefix := _checkpoint(file):
-        return _tensorflow(prefix)
+    if prefix := _find_checkpoint(file):
+        return _read_tensorflow(prefix)
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
         ".safetensors": lambda file: read_safetensors(file)[0],
-        ".npz": _npz,
-        ".pt": _torch,
-        ".pth": _torch,
-        ".tar": _torch,
+        ".npz": _read_npz,
+        ".pt": _read_torch,
+        ".pth": _read_torch,
+        ".tar": _read_torch,
     }
     if not file.is_file():
         raise InputError(f"no such file: {path}; name a weight file or a TensorFlow checkpoint.")
@@ -66,7 +66,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return readers[file.suffix](file)
 
 
-def fitted(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def match_arrays(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """`arrays` as float32, which must have exactly the names and shapes of `shapes`.
 
     Raises:
@@ -84,19 +84,23 @@ def fitted(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, n
         "ill-shaped": wrong,
     }
     if any(problems.values()):
-        raise Misfit("; ".join(f"{k}: {_some(names)}" for k, names in problems.items() if names))
+        raise Misfit(
+            "; ".join(f"{k}: {_list_names(names)}" for k, names in problems.items() if names)
+        )
     found = {name: np.asarray(arrays[name], np.float32) for name in shapes}
     if broken := [name for name, array in found.items() if not np.isfinite(array).all()]:
-        raise InputError(f"{_some(broken)} hold weights that are not finite; take another file.")
+        raise InputError(
+            f"{_list_names(broken)} hold weights that are not finite; take another file."
+        )
     return found
 
 
-def _some(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _library(name: str, file: pathlib.Path, remedy: str) -> Any:
+def _import_library(name: str, file: pathlib.Path, remedy: str) -> Any:
     """The module that reads `file`, which not everybody has installed."""
     try:
         return importlib.import_module(name)
@@ -107,7 +111,7 @@ def _library(name: str, file: pathlib.Path, remedy: str) -> Any:
 
 
 @contextlib.contextmanager
-def _refusing(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
+def _refuse_damaged(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
     """Whatever a reader raises, of which none derives from a common base, says that `file` is no `kind`."""
     try:
         yield
@@ -118,8 +122,8 @@ def _refusing(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
         raise InputError(f"{file} is not {kind} ({reason}); {remedy}") from error
 
 
-def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
-    with _refusing(file, "a whole .npz file", "fetch it again."):
+def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
+    with _refuse_damaged(file, "a whole .npz file", "fetch it again."):
         try:
             with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -133,10 +137,10 @@ def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
             ) from error
 
 
-def _torch(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
     save = "save the state dict with safetensors.torch.save_file"
-    torch = _library("torch", file, f"install it, or {save} elsewhere.")
-    with _refusing(file, "a PyTorch file of tensors alone", f"{save}."):
+    torch = _import_library("torch", file, f"install it, or {save} elsewhere.")
+    with _refuse_damaged(file, "a PyTorch file of tensors alone", f"{save}."):
         content = torch.load(file, map_location="cpu", weights_only=True)
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -148,7 +152,7 @@ def _torch(file: pathlib.Path) -> dict[str, np.ndarray]:
     return {k.removeprefix("module."): v.float().numpy() for k, v in content.items()}
 
 
-def _checkpoint(path: pathlib.Path) -> pathlib.Path | None:
+def _find_checkpoint(path: pathlib.Path) -> pathlib.Path | None:
     """The prefix of the TensorFlow checkpoint that `path` names, if it names one."""
     if path.is_dir():
         indices = list(path.glob("*.index"))
@@ -158,11 +162,11 @@ def _checkpoint(path: pathlib.Path) -> pathlib.Path | None:
     return path if path.with_name(path.name + ".index").is_file() else None
 
 
-def _tensorflow(prefix: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_tensorflow(prefix: pathlib.Path) -> dict[str, np.ndarray]:
     remedy = "install sesr_jax[export], or save the variables by name as safetensors elsewhere."
-    tensorflow = _library("tensorflow", prefix, remedy)
+    tensorflow = _import_library("tensorflow", prefix, remedy)
     again = "fetch the .index and every .data file again."
-    with _refusing(prefix, "a whole TensorFlow checkpoint", again):
+    with _refuse_damaged(prefix, "a whole TensorFlow checkpoint", again):
         reader = tensorflow.train.load_checkpoint(str(prefix))
         return {
             name.removesuffix(_VALUE): np.asarray(reader.get_tensor(name))

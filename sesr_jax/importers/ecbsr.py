@@ -21,8 +21,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from sesr_jax.importers.arrays import Arrays, Misfit, fitted
-from sesr_jax.importers.trees import conv, hwio, pixel_order
+from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
+from sesr_jax.importers.trees import conv, find_pixel_order, to_hwio
 from sesr_jax.models.ecbsr import ECBSR
 from sesr_jax.reparam import (
     Identity,
@@ -53,16 +53,16 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
     channels = [(1, f), *[(f, f)] * module.blocks, (f, phases)]
     shapes: dict[str, tuple[int, ...]] = {}
     for i, (n, m) in enumerate(channels):
-        block = _shapes(n, m) | ({"act.weight": (m,)} if prelu and names[i] != "tail" else {})
+        block = _block_shapes(n, m) | ({"act.weight": (m,)} if prelu and names[i] != "tail" else {})
         shapes |= {f"backbone.{i}.{name}": shape for name, shape in block.items()}
-    values = fitted(arrays, shapes)
+    values = match_arrays(arrays, shapes)
 
     params: dict[str, Any] = {}
     for i, name in enumerate(names):
         prefix = f"backbone.{i}."
         own = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
-        order = pixel_order(module.scale) if name == "tail" else np.arange(channels[i][1])
-        branches = _branches(own, order)
+        order = find_pixel_order(module.scale) if name == "tail" else np.arange(channels[i][1])
+        branches = _make_branches(own, order)
         n, m = channels[i]
         if module.residual and n == m:
             branches += (Identity(f) if name != "tail" else Select(tuple(order.tolist()), f),)
@@ -72,7 +72,7 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
     return options, params
 
 
-def _shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
+def _block_shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
     """The variables of a block from `n` to `m` channels."""
     shapes: dict[str, tuple[int, ...]] = {
         "conv3x3.weight": (m, n, 3, 3),
@@ -89,23 +89,23 @@ def _shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term, ...]:
+def _make_branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term, ...]:
     """The terms of a block whose output channels are put in `order`."""
-    wide = conv(hwio(own["conv3x3.weight"])[..., order], own["conv3x3.bias"][order])
+    wide = conv(to_hwio(own["conv3x3.weight"])[..., order], own["conv3x3.bias"][order])
     deep = Sequential(
         (
-            conv(hwio(own["conv1x1_3x3.k0"]), own["conv1x1_3x3.b0"]),
-            conv(hwio(own["conv1x1_3x3.k1"])[..., order], own["conv1x1_3x3.b1"][order]),
+            conv(to_hwio(own["conv1x1_3x3.k0"]), own["conv1x1_3x3.b0"]),
+            conv(to_hwio(own["conv1x1_3x3.k1"])[..., order], own["conv1x1_3x3.b1"][order]),
         )
     )
-    return (wide, deep, *(_edge(own, edge, order) for edge in _EDGES))
+    return (wide, deep, *(_make_edge(own, edge, order) for edge in _EDGES))
 
 
-def _edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequential:
+def _make_edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequential:
     taps = _EDGES[edge](len(order))
     mask = own[f"{edge}.mask"][:, 0].transpose(1, 2, 0)
     if (mask != np.asarray(taps.taps)).any():
         raise Misfit(f"{edge}.mask is not the fixed filter of that branch")
     scale, bias = (jnp.asarray(own[f"{edge}.{v}"].ravel()[order]) for v in ("scale", "bias"))
-    point = conv(hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order])
+    point = conv(to_hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order])
     return Sequential((point, taps, Scale(scale, bias)))

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.importers.arrays import Arrays, fitted
-from sesr_jax.importers.trees import linear_block, pixel_order, sesr_params, sizes
+from sesr_jax.importers.arrays import Arrays, match_arrays
+from sesr_jax.importers.trees import convolution_sizes, find_pixel_order, linear_block, sesr_params
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Identity, Sum, Term
 
@@ -40,18 +40,18 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
     }
     module = create(**options)
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (k, n, m) in sizes(module).items():
-        owner, p = _owner(name), module.expansion
+    for name, (k, n, m) in convolution_sizes(module).items():
+        owner, p = _to_their_name(name), module.expansion
         shapes |= {f"{owner}/conv2_d/w": (k, k, n, p), f"{owner}/conv2_d/b": (p,)}
         shapes |= {f"{owner}/conv2_d_1/w": (1, 1, p, m), f"{owner}/conv2_d_1/b": (m,)}
     slopes = [f"sesr/lin_{i}/prelu/alpha" for i in range(module.blocks)]
-    values = fitted(arrays, shapes | dict.fromkeys(slopes, (1,)))
+    values = match_arrays(arrays, shapes | dict.fromkeys(slopes, (1,)))
 
     terms: dict[str, Term] = {}
-    for name in sizes(module):
-        parts = [values[f"{_owner(name)}/{p}"] for p in _PARTS]
+    for name in convolution_sizes(module):
+        parts = [values[f"{_to_their_name(name)}/{p}"] for p in _PARTS]
         if name == "tail":
-            order = pixel_order(module.scale)
+            order = find_pixel_order(module.scale)
             parts[2:] = [part[..., order] for part in parts[2:]]
         block = linear_block(*parts)
         residual = name.startswith("block_")
@@ -62,6 +62,6 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
 _PARTS = ("conv2_d/w", "conv2_d/b", "conv2_d_1/w", "conv2_d_1/b")
 
 
-def _owner(name: str) -> str:
+def _to_their_name(name: str) -> str:
     fixed = {"head": "sesr/first5x5", "tail": "sesr/last5x5"}
     return fixed.get(name) or name.replace("block_", "sesr/lin_")

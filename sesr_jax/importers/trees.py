@@ -24,12 +24,12 @@ def linear_block(
     return Sequential((conv(expand, bias), conv(project, project_bias)))
 
 
-def hwio(kernel: np.ndarray) -> np.ndarray:
+def to_hwio(kernel: np.ndarray) -> np.ndarray:
     """From PyTorch's ``[out, in, kh, kw]``."""
     return kernel.transpose(2, 3, 1, 0)
 
 
-def pixel_order(scale: int, channels: int = 1) -> np.ndarray:
+def find_pixel_order(scale: int, channels: int = 1) -> np.ndarray:
     """Which channel of one pixel shuffle lies where `models.layers.to_pixels` looks for it.
 
     A pixel shuffle reads colour c of the phase in row i and column j from channel c·s² + i·s + j, as
@@ -42,7 +42,7 @@ def pixel_order(scale: int, channels: int = 1) -> np.ndarray:
     return np.asarray(pixels).ravel()
 
 
-def sizes(module: SESR) -> dict[str, tuple[int, int, int]]:
+def convolution_sizes(module: SESR) -> dict[str, tuple[int, int, int]]:
     """Kernel size, input and output channels of SESR's convolutions, by our name and in order."""
     f = module.features
     return {

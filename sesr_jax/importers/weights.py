@@ -39,7 +39,7 @@ def import_weights(
       source: the project that wrote it, a key of `SOURCES`; its module has the map of names.
       path: the file; see `read_arrays` for the kinds.
       model: the variant of the zoo that it is.
-      scale: the upscaling factor.
+      scale: the scale factor.
       reading: of the biases inside Arm's linear blocks; "released" gives a collapsed network. See
         `importers.arm`.
       **options: the module's fields that differ from the variant's, for networks of other sizes. What

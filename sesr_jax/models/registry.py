@@ -49,8 +49,8 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
     return module
 
 
-def _check(told: str, kind: Any, value: Any) -> None:
-    """Raises InputError, which begins with `told`, where `value` is none of a field of that `kind`."""
+def _check(claim: str, kind: Any, value: Any) -> None:
+    """Raises InputError, which begins with `claim`, where `value` is none of a field of that `kind`."""
     if kind == FormOption:
         find_form(value)
         return
@@ -61,10 +61,10 @@ def _check(told: str, kind: Any, value: Any) -> None:
     if typing.get_origin(kind) is typing.Literal:
         choices = typing.get_args(kind)
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise InputError(f"{told}: it must be one of {', '.join(map(str, choices))}.")
+            raise InputError(f"{claim}: it must be one of {', '.join(map(str, choices))}.")
     if kind is int and (type(value) is not int or value < least):
-        raise InputError(f"{told}: it must be a whole number from {least} on.")
+        raise InputError(f"{claim}: it must be a whole number from {least} on.")
     if kind is float and type(value) not in (int, float):
-        raise InputError(f"{told}: it must be a number.")
+        raise InputError(f"{claim}: it must be a number.")
     if kind is bool and type(value) is not bool:
-        raise InputError(f"{told}: it must be True or False.")
+        raise InputError(f"{claim}: it must be True or False.")

@@ -24,24 +24,24 @@ _FORMS = ("_expanded", "_qat")
 """What follows the name of a network that is not the collapsed one in float."""
 
 
-def shipped() -> dict[str, pathlib.Path]:
-    """The weight files of the package by name, such as "sesr_m5_x2"."""
+def shipped_files() -> dict[str, pathlib.Path]:
+    """Returns the weight files of the package by name, such as "sesr_m5_x2"."""
     return {file.stem: file for file in sorted(FOLDER.glob("*.safetensors"))}
 
 
-def cards() -> tuple[dict[str, Any], ...]:
-    """The facts about every shipped network (`sesr_jax.publish`), the smaller scales and networks first."""
+def read_facts() -> tuple[dict[str, Any], ...]:
+    """Returns the facts about every shipped network, the smaller scales and networks first."""
     facts = [json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")]
     return tuple(sorted(facts, key=lambda f: (f["scale"], f["cost"]["macs"], f["name"])))
 
 
 def find_network(spec: str | os.PathLike[str]) -> network.Network:
-    """The trained network that `spec` names: a shipped one, a run's folder or a .safetensors file.
+    """Returns the trained network that `spec` names: a shipped one, a run's folder or a .safetensors file.
 
     Raises:
       InputError: there is no such network, or its file is damaged.
     """
-    path, files = pathlib.Path(spec), shipped()
+    path, files = pathlib.Path(spec), shipped_files()
     if str(spec) in files:
         return network.load(files[str(spec)])
     if path.suffix == ".safetensors":

@@ -117,7 +117,9 @@ def results(facts: Facts) -> list[tuple[str, str, str]]:
     for data in COLUMNS:
         found = [_figure(facts, form, data) for form in (FLOAT, _best_int8(facts))]
         ours, integer = ("–" if figure is None else f"{figure['psnr']:.2f}" for figure in found)
-        cells.append((ours, integer, "–" if found[0] is None else _against(facts, found[0])))
+        cells.append(
+            (ours, integer, "–" if found[0] is None else _format_difference(facts, found[0]))
+        )
     return cells
 
 
@@ -134,18 +136,18 @@ def _quality(facts: Facts) -> str:
     native = _protocol(facts)
     figures = [figure for figure in facts["figures"] if figure["protocol"] == native.name]
     header = ["set", "form", "PSNR (dB) / SSIM"]
-    rows = [[f["data"], FORMS[f["form"]], _pair(f)] for f in figures]
+    rows = [[f["data"], FORMS[f["form"]], _format_quality(f)] for f in figures]
     if native == Y:
         header += ["paper, float", "difference", ""]
         for row, figure in zip(rows, figures, strict=True):
-            row += _beside(facts, figure)
-    rows.sort(key=lambda row: _order(row[0]))
+            row += _comparison(facts, figure)
+    rows.sort(key=lambda row: _sort_key(row[0]))
     others = [figure for figure in facts["figures"] if figure["protocol"] == RGB8.name]
-    sets = sorted({figure["data"] for figure in others}, key=_order)
+    sets = sorted({figure["data"] for figure in others}, key=_sort_key)
     cells = []
     for form in dict.fromkeys(figure["form"] for figure in others):
         by_set = {figure["data"]: figure for figure in others if figure["form"] == form}
-        cells.append([FORMS[form], *(_pair(by_set[data]) for data in sets)])
+        cells.append([FORMS[form], *(_format_quality(by_set[data]) for data in sets)])
     return "\n\n".join(
         [
             f"{_PROTOCOLS[native]} INT8 figures are those of the .tflite file, run by LiteRT.",
@@ -157,13 +159,13 @@ def _quality(facts: Facts) -> str:
     )
 
 
-def _beside(facts: Facts, figure: Facts) -> list[str]:
+def _comparison(facts: Facts, figure: Facts) -> list[str]:
     """What the paper prints, the difference, and whether that is reached."""
-    paper = _printed(facts).get(figure["data"])
+    paper = _paper_quality(facts).get(figure["data"])
     if paper is None:
         return ["–", "–", "not published"]
     reached = "reached" if _difference(figure, paper) >= 0 else "**not reached**"
-    against = f"{_against(facts, figure)} / {figure['ssim'] - paper[1]:+.4f}"
+    against = f"{_format_difference(facts, figure)} / {figure['ssim'] - paper[1]:+.4f}"
     return [f"{paper[0]:.2f} / {paper[1]:.4f}", against, reached]
 
 
@@ -184,8 +186,8 @@ def _training(facts: Facts) -> str:
                      begins, leg["seed"], f"{leg['hours']:.1f}", leg["hardware"]])  # fmt: skip
     quantised = sum(leg["steps"] for leg in legs if "quantise" in leg["stages"])
     total = sum(leg["steps"] for leg in legs) - quantised
-    told = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
-    return f"{told}\n\n{markdown_table(rows, header)}"
+    summary = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
+    return f"{summary}\n\n{markdown_table(rows, header)}"
 
 
 def recipe(facts: Facts) -> str:
@@ -227,7 +229,7 @@ def _protocol(facts: Facts) -> Protocol:
     return native_protocol(network.channels)
 
 
-def _printed(facts: Facts) -> Mapping[str, Quality]:
+def _paper_quality(facts: Facts) -> Mapping[str, Quality]:
     """What the paper prints of this very network, by set, in the protocol `Y`."""
     if facts.get("options") or _protocol(facts) != Y:
         return {}
@@ -245,7 +247,7 @@ def _best_int8(facts: Facts) -> str:
     return next(form for form in FORMS if form != FLOAT and form in measured)
 
 
-def _pair(figure: Facts) -> str:
+def _format_quality(figure: Facts) -> str:
     return f"{figure['psnr']:.2f} / {figure['ssim']:.4f}"
 
 
@@ -254,11 +256,11 @@ def _difference(figure: Facts, paper: Quality) -> float:
     return round(round(figure["psnr"], 2) - paper[0], 2)
 
 
-def _against(facts: Facts, figure: Facts) -> str:
+def _format_difference(facts: Facts, figure: Facts) -> str:
     """How far our PSNR is above the paper's; "–" where that prints none."""
-    paper = _printed(facts).get(figure["data"])
+    paper = _paper_quality(facts).get(figure["data"])
     return "–" if paper is None else f"{_difference(figure, paper):+.2f}"
 
 
-def _order(data: str) -> tuple[int, str]:
+def _sort_key(data: str) -> tuple[int, str]:
     return (SETS.index(data) if data in SETS else len(SETS), data)

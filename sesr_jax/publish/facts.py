@@ -84,11 +84,11 @@ def publish(
     # Before anything is measured, and all of that before anything is written.
     for images in (*data, calibrate):
         source(images, network.scale)
-    if len({_name(images) for images in data}) < len(data):
+    if len({_set_name(images) for images in data}) < len(data):
         raise InputError(
             f"two of {', '.join(data)} have one name, which the card prints; rename one."
         )
-    figures = _figures(case, data, calibrate)
+    figures = _measure_figures(case, data, calibrate)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
     spent = in_shapes(lambda: cost(network.collapsed().graph(shape)))
     facts: dict[str, Any] = {
@@ -104,13 +104,15 @@ def publish(
             "trained_parameters": _count(network),
         },
         "files": _write_weights(case, folder, name),
-        "training": [part for leg, before in chain for part in _parts(leg, before, hardware)],
+        "training": [
+            part for leg, before in chain for part in _describe_run(leg, before, hardware)
+        ],
         "data": {
-            "training": _sets(
+            "training": _count_images(
                 dict.fromkeys(stage.config.data.train for leg, _ in chain for stage in _stages(leg))
             ),
-            "calibration": _sets([calibrate], CALIBRATION_IMAGES),
-            "evaluation": _sets(data),
+            "calibration": _count_images([calibrate], CALIBRATION_IMAGES),
+            "evaluation": _count_images(data),
         },
         "figures": figures,
     }
@@ -167,15 +169,17 @@ def _stages(leg: PastRun) -> list[StagePlan]:
     return [stage for stage in plan(leg.config) if stage.start < leg.steps]
 
 
-def _parts(leg: PastRun, before: str | None, hardware: str) -> list[dict[str, Any]]:
+def _describe_run(leg: PastRun, before: str | None, hardware: str) -> list[dict[str, Any]]:
     """What is said of each stage of a leg."""
     return [
-        _told(leg, stage, leg.run.name if stage.start else before, hardware)
+        _describe_stage(leg, stage, leg.run.name if stage.start else before, hardware)
         for stage in _stages(leg)
     ]
 
 
-def _told(leg: PastRun, stage: StagePlan, before: str | None, hardware: str) -> dict[str, Any]:
+def _describe_stage(
+    leg: PastRun, stage: StagePlan, before: str | None, hardware: str
+) -> dict[str, Any]:
     config = stage.config
     earlier, so_far = (
         dataclasses.replace(leg, log=[line for line in leg.log if line["step"] <= end])
@@ -191,7 +195,7 @@ def _told(leg: PastRun, stage: StagePlan, before: str | None, hardware: str) -> 
         "seed": config.seed,
         "batch": config.data.batch,
         "patch": config.data.patch,
-        "loss": _loss(config),
+        "loss": _describe_loss(config),
         "optimiser": config.optim.name,
         "learning_rate": config.optim.lr,
         "schedule": config.optim.schedule,
@@ -200,12 +204,12 @@ def _told(leg: PastRun, stage: StagePlan, before: str | None, hardware: str) -> 
         "stages": [stage.entry.name],
         "hardware": leg.hardware or hardware,
         "hours": round(so_far.hours - earlier.hours, 2),
-        "watched_on": _name(config.data.eval),
+        "watched_on": _set_name(config.data.eval),
         "curve": [[int(step) - stage.start, round(psnr, 3)] for step, psnr in curve],
     }
 
 
-def _loss(config: ml_collections.ConfigDict) -> str:
+def _describe_loss(config: ml_collections.ConfigDict) -> str:
     """Its name, and what it is taken to where that is not the image alone."""
     if not config.distill.weight:
         return config.loss
@@ -214,12 +218,14 @@ def _loss(config: ml_collections.ConfigDict) -> str:
     return f"{config.loss}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
 
 
-def _name(spec: str) -> str:
+def _set_name(spec: str) -> str:
     """What a set of images is called, without the path to it."""
     return spec if spec.startswith(("embedded:", "tfds:")) else pathlib.Path(spec).name
 
 
-def _sets(specs: Sequence[str] | dict[str, None], most: int | None = None) -> dict[str, int | None]:
+def _count_images(
+    specs: Sequence[str] | dict[str, None], most: int | None = None
+) -> dict[str, int | None]:
     """The images by set, a set being a folder in a folder that holds several; None where it is not here.
 
     Of each of `specs`, the first `most` count.
@@ -227,18 +233,18 @@ def _sets(specs: Sequence[str] | dict[str, None], most: int | None = None) -> di
     counts: dict[str, int | None] = collections.defaultdict(int)
     for spec in specs:
         try:
-            pictures = source(spec)[:most]
+            images = source(spec)[:most]
         except MissingError:
-            counts[_name(spec)] = None
+            counts[_set_name(spec)] = None
             continue
-        for name in map(pictures.name, range(len(pictures))):
+        for name in map(images.name, range(len(images))):
             inner, apart, _ = name.rpartition("/")
-            of = inner.split("/")[0] if apart else _name(spec)
+            of = inner.split("/")[0] if apart else _set_name(spec)
             counts[of] = (counts[of] or 0) + 1
     return dict(counts)
 
 
-def _figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, Any]]:
+def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, Any]]:
     """PSNR and SSIM of every form, by protocol and set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -27,6 +27,7 @@ from sesr_jax.data.feed import Batch
 from sesr_jax.quant import RANGES
 from sesr_jax.reparam import collapse, statistics
 from sesr_jax.reparam.cost import inner_jaxprs
+from sesr_jax.reparam.linear_conv import is_expanded
 from sesr_jax.train import convolution
 from sesr_jax.train.objective import Objective, Phase, Seen
 
@@ -60,7 +61,7 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
 
         def deploy(variables: Any) -> Any:
             """Returns the variables that the mode convolves with."""
-            if getattr(module, "mode", None) == "expanded":
+            if is_expanded(module):
                 return variables
             return {**variables, "params": collapse(variables["params"])}
 

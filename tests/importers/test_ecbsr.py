@@ -7,11 +7,11 @@ from importer_reference import (
     assert_close,
     correlate,
     draw,
-    hwio,
     image,
     pixel_shuffle,
     prelu,
     same,
+    to_hwio,
 )
 from safetensors.numpy import save_file
 
@@ -50,19 +50,19 @@ def _branch(x, k0, b0, kernel, bias):
     """1×1, a frame of its bias, 3×3 without padding."""
     n, h, w, _ = x.shape
     inner = np.broadcast_to(b0, (n, h + 2, w + 2, len(b0))).copy()
-    inner[:, 1:-1, 1:-1] = same(x, hwio(k0), b0)
+    inner[:, 1:-1, 1:-1] = same(x, to_hwio(k0), b0)
     return correlate(inner, kernel) + bias
 
 
 def _block(arrays, x, i, residual):
     own = {k.removeprefix(f"backbone.{i}."): v for k, v in arrays.items()}
-    y = same(x, hwio(own["conv3x3.weight"]), own["conv3x3.bias"])
+    y = same(x, to_hwio(own["conv3x3.weight"]), own["conv3x3.bias"])
     deep = (own[f"conv1x1_3x3.{v}"] for v in ("k0", "b0"))
-    y += _branch(x, *deep, hwio(own["conv1x1_3x3.k1"]), own["conv1x1_3x3.b1"])
+    y += _branch(x, *deep, to_hwio(own["conv1x1_3x3.k1"]), own["conv1x1_3x3.b1"])
     for edge in _MASKS:
         branch = f"conv1x1_{edge}."
         taps = own[f"{branch}scale"] * own[f"{branch}mask"]
-        dense = hwio(taps) * np.eye(len(taps))  # a convolution in as many groups as channels
+        dense = to_hwio(taps) * np.eye(len(taps))  # a convolution in as many groups as channels
         y += _branch(x, own[f"{branch}k0"], own[f"{branch}b0"], dense, own[f"{branch}bias"])
     return y + x if residual and x.shape == y.shape else y
 

@@ -1,13 +1,13 @@
 import pytest
 
 from sesr_jax.errors import InputError
-from sesr_jax.pretrained import cards, find_network, shipped
+from sesr_jax.pretrained import find_network, read_facts, shipped_files
 
 
 def test_every_shipped_file_is_what_its_facts_say():
-    told = {file: facts for facts in cards() for file in facts["files"]}
-    assert told.keys() == {f"{name}.safetensors" for name in shipped()}
-    for file, facts in told.items():
+    facts_of = {file: facts for facts in read_facts() for file in facts["files"]}
+    assert facts_of.keys() == {f"{name}.safetensors" for name in shipped_files()}
+    for file, facts in facts_of.items():
         network = find_network(file.removesuffix(".safetensors"))
         assert (network.name, network.scale) == (facts["model"], facts["scale"])
         assert network.options == facts.get("options", {})

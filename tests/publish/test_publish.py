@@ -19,7 +19,7 @@ from sesr_jax.data import read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import RGB, RGB8, Y
 from sesr_jax.models import VARIANTS, network
-from sesr_jax.pretrained import cards
+from sesr_jax.pretrained import read_facts
 from sesr_jax.publish import card, curve, facts, results_table
 from sesr_jax.quant import RANGES, points
 from sesr_jax.reparam.cost import photo_like
@@ -115,7 +115,7 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
     network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
     _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
     (leg,) = train.read_history(tmp_path / "run")
-    (told,) = facts._parts(leg, None, "a CPU")
+    (told,) = facts._describe_run(leg, None, "a CPU")
     assert told["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
 
@@ -132,7 +132,7 @@ def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
     last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
     _run(tmp_path / "run", stages=(train.stage(steps=10), last))
     (leg,) = train.read_history(tmp_path / "run")
-    first, second = facts._parts(leg, None, "unknown")
+    first, second = facts._describe_run(leg, None, "unknown")
     assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
     assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")
     assert (second["patch"], second["loss"], second["stages"]) == (48, "l2", ["quantise"])
@@ -223,7 +223,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
 def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
     from sesr_jax.pretrained import FOLDER
 
-    for told in cards():
+    for told in read_facts():
         assert (FOLDER / f"{told['name']}.md").read_text("utf-8") == card(told)
         report.write_svg(curve(told), tmp_path / "curve.svg")
         assert (FOLDER / f"{told['name']}.svg").read_bytes() == (
