@@ -16,7 +16,7 @@ def same(x, kernel, bias=0.0):
     return correlate(np.pad(x, ((0, 0), (r, r), (r, r), (0, 0))), kernel) + bias
 
 
-def hwio(kernel):
+def to_hwio(kernel):
     """A PyTorch kernel for `correlate`."""
     return kernel.transpose(2, 3, 1, 0)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from importer_reference import assert_close, draw, hwio, image, pixel_shuffle, same
+from importer_reference import assert_close, draw, image, pixel_shuffle, same, to_hwio
 from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
@@ -29,9 +29,9 @@ def _arrays(scale, channels=3):
 
 def _forward(arrays, x, scale):
     def block(h, owner):
-        inner = same(h, hwio(arrays[f"{owner}.conv_expand.weight"]))
+        inner = same(h, to_hwio(arrays[f"{owner}.conv_expand.weight"]))
         squeeze = (arrays[f"{owner}.conv_squeeze.{v}"] for v in ("weight", "bias"))
-        return same(inner, hwio(next(squeeze)), next(squeeze))
+        return same(inner, to_hwio(next(squeeze)), next(squeeze))
 
     first = h = np.maximum(block(x, "conv_first"), 0)
     for i in range(_M):

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from sesr_jax.errors import InputError
 from sesr_jax.importers import read_arrays
-from sesr_jax.importers.arrays import Misfit, fitted
+from sesr_jax.importers.arrays import Misfit, match_arrays
 
 _ARRAYS = {
     "a/w": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -128,12 +128,12 @@ def test_the_first_few_names_that_differ_are_told():
         Misfit,
         match=r"missing: m0, m1, m2 and 2 more; unexpected: a/b; ill-shaped: a/w \(2, 3\) and not \(3, 2\)",
     ):
-        fitted(_ARRAYS, shapes)
-    assert fitted(_ARRAYS, {k: v.shape for k, v in _ARRAYS.items()}).keys() == _ARRAYS.keys()
+        match_arrays(_ARRAYS, shapes)
+    assert match_arrays(_ARRAYS, {k: v.shape for k, v in _ARRAYS.items()}).keys() == _ARRAYS.keys()
 
 
 def test_weights_that_are_no_numbers_are_refused():
     shapes = {"a": (2,), "b": (2,)}
-    assert fitted({"a": np.zeros(2), "b": np.ones(2)}, shapes).keys() == shapes.keys()
+    assert match_arrays({"a": np.zeros(2), "b": np.ones(2)}, shapes).keys() == shapes.keys()
     with pytest.raises(InputError, match="b hold weights that are not finite"):
-        fitted({"a": np.zeros(2), "b": np.full(2, np.nan)}, shapes)
+        match_arrays({"a": np.zeros(2), "b": np.full(2, np.nan)}, shapes)
