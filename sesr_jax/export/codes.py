@@ -18,7 +18,7 @@ import numpy as np
 from sesr_jax import ops
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.litert import TFLiteModel
-from sesr_jax.graph import Graph, resized
+from sesr_jax.graph import Graph, with_input_shape
 from sesr_jax.quant import Ranges, integer
 
 SIDE = 24
@@ -57,7 +57,7 @@ def prove_codes(
     n, height, width, channels = graph.input_shape
     shape = (n, min(height, SIDE), min(width, SIDE), channels)
     codes = np.random.default_rng(0).integers(-128, 128, size=shape).astype(np.int8)
-    small = graph if shape == graph.input_shape else resized(graph, shape)
+    small = graph if shape == graph.input_shape else with_input_shape(graph, shape)
     # What reads the size of a tensor is a constant in the file, which may take another size without a word.
     twin = small is not graph and any(ops.SPECS[node.op].values for node in graph.nodes)
     if not twin:

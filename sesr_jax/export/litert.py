@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sesr_jax.errors import InputError, UnsupportedError, require_extra
 from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata, tflite_schema
-from sesr_jax.graph import move_pixels, told_blocks
+from sesr_jax.graph import check_blocks, move_pixels
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
 
@@ -91,7 +91,7 @@ class TFLiteModel:
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self._content = data = content(source)
-        self._host_blocks = told_blocks(read_metadata(data).get("host_blocks", []))
+        self._host_blocks = check_blocks(read_metadata(data).get("host_blocks", []))
         try:
             self._interpreter = Interpreter(
                 model_content=_registered(data) if kernels == "reference" else data,

@@ -25,7 +25,7 @@ from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewritten
 from sesr_jax.files import replace_file
-from sesr_jax.graph import Graph, host_blocks, resized
+from sesr_jax.graph import Graph, host_blocks, with_input_shape
 from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
 
@@ -101,7 +101,9 @@ def _proved(
             model,
             written,
             carried or {},
-            convert=lambda shape: to_tflite(resized(graph, shape), ranges=ranges, options=options),
+            convert=lambda shape: to_tflite(
+                with_input_shape(graph, shape), ranges=ranges, options=options
+            ),
         )
         told["codes"] = dataclasses.asdict(proof)
     if cross_check:

@@ -2,13 +2,13 @@
 
 from sesr_jax.graph.cost import Cost, cost, macs
 from sesr_jax.graph.extent import Distances, Extent, Step, extent, measure_extent, pixel_distances
-from sesr_jax.graph.graph import Arg, Graph, Node, resized, run
+from sesr_jax.graph.graph import Arg, Graph, Node, run, with_input_shape
 from sesr_jax.graph.tails import (
     TAILS,
     Tail,
+    check_blocks,
     host_blocks,
     move_pixels,
-    told_blocks,
     with_clip,
     with_tail,
 )
@@ -25,6 +25,7 @@ __all__ = [
     "Node",
     "Step",
     "Tail",
+    "check_blocks",
     "cost",
     "count_tiles",
     "extent",
@@ -34,11 +35,10 @@ __all__ = [
     "measure_extent",
     "move_pixels",
     "pixel_distances",
-    "resized",
     "run",
     "tile_step",
-    "told_blocks",
     "trace",
     "with_clip",
+    "with_input_shape",
     "with_tail",
 ]

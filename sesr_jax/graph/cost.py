@@ -37,7 +37,7 @@ class Cost:
 
 
 def macs(node: Node) -> int:
-    """Multiply-accumulates of one node."""
+    """Returns the multiply-accumulates of one node."""
     if SPECS[node.op].kind != "convolution":
         return 0
     kh, kw, in_features, _ = node.parameters[0].shape
@@ -45,7 +45,7 @@ def macs(node: Node) -> int:
 
 
 def cost(graph: Graph) -> Cost:
-    """The totals of `graph` at the input size with which it was traced."""
+    """Counts `graph` at the input size with which it was traced."""
     convs = [node for node in graph.nodes if macs(node)]
     return Cost(
         weights=_elements(node.parameters[0] for node in convs),
@@ -62,12 +62,12 @@ def cost(graph: Graph) -> Cost:
 
 
 def _elements(arrays: Iterable[Any]) -> int:
-    """The elements of all arrays; one that comes twice counts once."""
+    """The number of elements of all arrays, where one that comes twice counts once."""
     return sum(array.size for array in {id(array): array for array in arrays}.values())
 
 
 def _peak(graph: Graph) -> int:
-    """A tensor lives from the node that makes it to the last that reads it."""
+    """The most elements alive at once; a tensor lives from its node to the last that reads it."""
     sizes = {name: math.prod(shape) for name, shape in graph.shapes.items()}
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     last[graph.output] = len(graph.nodes)

@@ -67,7 +67,7 @@ class Graph:
     output: str
 
     def __getitem__(self, name: str) -> Node:
-        """The node of that name.
+        """Returns the node of that name.
 
         Raises:
           InputError: there is none.
@@ -75,7 +75,7 @@ class Graph:
         return look_up("node", name, {node.name: node for node in self.nodes})
 
     def readers(self, name: str) -> tuple[Node, ...]:
-        """The nodes that read the tensor `name`."""
+        """Returns the nodes that read the tensor `name`."""
         return tuple(node for node in self.nodes if name in node.inputs)
 
     def call(self, node: Node) -> ops.Call:
@@ -93,7 +93,7 @@ class Graph:
 def run(
     graph: Graph, x: jax.Array, tap: Callable[[str, jax.Array], jax.Array] = lambda _, y: y
 ) -> jax.Array:
-    """The network's output for `x` ``[N, H, W, C]``, of any size that the operations take.
+    """Computes the network's output for `x`, ``[N, H, W, C]`` of any size that the operations take.
 
     Args:
       graph: the network.
@@ -108,20 +108,20 @@ def run(
     return values[graph.output]
 
 
-def resized(graph: Graph, input_shape: tuple[int, ...]) -> Graph:
-    """`graph` with the shapes that its nodes have for an input of `input_shape` ``[N, H, W, C]``.
+def with_input_shape(graph: Graph, input_shape: tuple[int, ...]) -> Graph:
+    """Returns `graph` with the shapes that its nodes have for an input of `input_shape`, ``[N, H, W, C]``.
 
     Raises:
       ValueError, TypeError: an operation does not take that size.
     """
     names = [node.name for node in graph.nodes]
 
-    def every(x: jax.Array) -> list[jax.Array]:
-        seen: dict[str, jax.Array] = {}
-        run(graph, x, lambda name, y: seen.setdefault(name, y))
-        return [seen[name] for name in names]
+    def run_all(x: jax.Array) -> list[jax.Array]:
+        values: dict[str, jax.Array] = {}
+        run(graph, x, lambda name, y: values.setdefault(name, y))
+        return [values[name] for name in names]
 
-    shapes = jax.eval_shape(every, jax.ShapeDtypeStruct(input_shape, np.float32))
+    shapes = jax.eval_shape(run_all, jax.ShapeDtypeStruct(input_shape, np.float32))
     nodes = tuple(
         dataclasses.replace(node, shape=of.shape)
         for node, of in zip(graph.nodes, shapes, strict=True)

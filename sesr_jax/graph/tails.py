@@ -26,52 +26,56 @@ convolution whose kernel is 0 and 1, or nothing."""
 
 
 def with_tail(graph: Graph, tail: Tail) -> Graph:
-    """`graph` with its depth-to-spaces in that form.
+    """Returns `graph` with its depth-to-spaces written as `tail` says.
 
     Raises:
       InputError: there is no such form, or nothing to rewrite.
     """
     if tail not in TAILS:
-        raise InputError(
-            f"the tail {tail!r} is unknown: it must be one of {', '.join(TAILS)}; choose one."
-        )
+        raise InputError(f"the tail {tail!r} is unknown: it must be one of {', '.join(TAILS)}.")
     if tail == "depth_to_space":
         return graph
-    trailing = _trailing(graph)
-    if not (trailing if tail == "none" else _shuffles(graph)):
+    shuffles = _last_shuffles(graph)
+    if not (shuffles if tail == "none" else _find_shuffles(graph)):
         raise InputError(
             f"the tail {tail!r} stands for a depth_to_space, and this network ends with "
             f"{graph.output!r} and has none; leave its tail as it is."
         )
     if tail == "none":
-        gone = {node.name for node in trailing}
+        gone = {node.name for node in shuffles}
         kept = tuple(node for node in graph.nodes if node.name not in gone)
-        return dataclasses.replace(graph, nodes=kept, output=trailing[0].inputs[0])
-    rewrite = _transposed if tail == "transpose" else _convolved
+        return dataclasses.replace(graph, nodes=kept, output=shuffles[0].inputs[0])
+    rewrite = _as_transposition if tail == "transpose" else _as_convolution
     nodes = (rewrite(node) if node.op == "depth_to_space" else node for node in graph.nodes)
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def host_blocks(graph: Graph) -> tuple[int, ...]:
-    """The blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
-    return tuple(node.attrs["block"] for node in _trailing(graph))
+    """Returns the blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
+    return tuple(node.attrs["block"] for node in _last_shuffles(graph))
 
 
-def told_blocks(told: Any) -> tuple[int, ...]:
-    """The blocks for `move_pixels` that a file's metadata tell.
+def check_blocks(blocks: Any) -> tuple[int, ...]:
+    """Returns the blocks that a file's metadata give for `move_pixels`.
 
     Raises:
-      InputError: they are none.
+      InputError: they are no list of sizes.
     """
-    if not isinstance(told, list) or not all(type(n) is int and n > 0 for n in told):
+    if not isinstance(blocks, list) or not all(type(n) is int and n > 0 for n in blocks):
         raise InputError(
-            f"the file tells host_blocks {told!r}: they must be sizes; export it again."
+            f"the file's metadata hold host_blocks {blocks!r}, which must be a list of sizes; export "
+            "it again."
         )
-    return tuple(told)
+    return tuple(blocks)
 
 
 def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
-    """What the host does with the output of a file that leaves out `blocks` (`host_blocks`)."""
+    """Moves the pixels of a file's output as the depth-to-spaces would that the file leaves out.
+
+    Args:
+      y: the output, ``[N, H, W, C]``.
+      blocks: as `host_blocks` gives them.
+    """
     for block in blocks:
         n, height, width, channels = y.shape
         apart = y.reshape(n, height, width, block, block, channels // block**2)
@@ -80,12 +84,12 @@ def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
 
 
 def with_clip(graph: Graph) -> Graph:
-    """`graph` with its image limited to [0, 1] by an operation of its own, before the last pixels move.
+    """Returns `graph` with an operation that limits the image to [0, 1], before the last pixels move.
 
-    Files of 8 bits saturate there without one. It is for float files, and for targets that want to see it.
+    Files of 8 bits saturate there without one. It serves float files, and targets that demand it.
     """
-    trailing = _trailing(graph)
-    source = trailing[0].inputs[0] if trailing else graph.output
+    shuffles = _last_shuffles(graph)
+    source = shuffles[0].inputs[0] if shuffles else graph.output
     taken = {node.name for node in graph.nodes}
     name = next(n for i in itertools.count() if (n := "clip" + f"_{i}" * (i > 0)) not in taken)
     clip = Node(
@@ -95,21 +99,21 @@ def with_clip(graph: Graph) -> Graph:
         attrs={"low": 0.0, "high": 1.0},
         shape=graph.shapes[source],
     )
-    if not trailing:
+    if not shuffles:
         return dataclasses.replace(graph, nodes=(*graph.nodes, clip), output=name)
-    place = [node.name for node in graph.nodes].index(trailing[0].name)
-    moved = dataclasses.replace(trailing[0], args=(name,))
+    place = [node.name for node in graph.nodes].index(shuffles[0].name)
+    moved = dataclasses.replace(shuffles[0], args=(name,))
     nodes = (*graph.nodes[:place], clip, moved, *graph.nodes[place + 1 :])
     return dataclasses.replace(graph, nodes=nodes)
 
 
-def _shuffles(graph: Graph) -> list[Node]:
+def _find_shuffles(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if node.op == "depth_to_space"]
 
 
-def _trailing(graph: Graph) -> list[Node]:
-    """The depth-to-spaces after which nothing else runs, in order."""
-    shuffles = {node.name: node for node in _shuffles(graph)}
+def _last_shuffles(graph: Graph) -> list[Node]:
+    """Returns the depth-to-spaces after which nothing else runs, in order."""
+    shuffles = {node.name: node for node in _find_shuffles(graph)}
     found: list[Node] = []
     name = graph.output
     while name in shuffles and len(graph.readers(name)) == min(len(found), 1):
@@ -118,12 +122,12 @@ def _trailing(graph: Graph) -> list[Node]:
     return found
 
 
-def _transposed(node: Node) -> Node:
+def _as_transposition(node: Node) -> Node:
     return dataclasses.replace(node, attrs={**node.attrs, "form": "transpose"})
 
 
-def _convolved(node: Node) -> Node:
-    """Output pixel (i, j) of a block is the input channel that holds it: one tap of 1."""
+def _as_convolution(node: Node) -> Node:
+    """Returns a transposed convolution that copies each input channel to its place in the block."""
     block, channels = node.attrs["block"], node.shape[-1]
     taps = jnp.eye(block**2 * channels).reshape(block, block, channels, -1).swapaxes(2, 3)
     return dataclasses.replace(

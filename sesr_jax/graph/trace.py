@@ -68,7 +68,7 @@ def trace(
 
 
 def in_shapes(work: Callable[[], T]) -> T:
-    """What `work` gives, with no array on the way computed: for costs, which need shapes alone.
+    """Returns what `work` returns, with no array computed: for costs, which need shapes alone.
 
         spent = in_shapes(lambda: cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
 
@@ -94,7 +94,7 @@ class _Tracer:
     def run(
         self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg], caller: Any = None
     ) -> list[Arg]:
-        """The values of the outputs of `jaxpr`, which the equation `caller` runs."""
+        """Returns the values of the outputs of `jaxpr`, which the equation `caller` runs."""
         values: dict[Any, Arg] = dict(zip(jaxpr.constvars, consts, strict=True))
         values |= zip(jaxpr.invars, args, strict=True)
 
@@ -122,20 +122,20 @@ class _Tracer:
             return self.run(inner.jaxpr, inner.consts, inputs, caller)
         if isinstance(inner, jax_core.Jaxpr) and len(inner.invars) == len(inputs):
             return self.run(inner, (), inputs, caller)
-        where, layer = _where(caller), "/".join(_scope(caller))
-        if "sesr_jax/reparam/" in where:
+        line, layer = _find_line(caller), "/".join(_module_names(caller))
+        if "sesr_jax/reparam/" in line:
             raise InputError(
                 f"the layer {layer!r} runs its expanded terms, which are not deployed; trace the network "
                 "in the mode 'collapsed'."
             )
         raise InputError(
-            f"the operation {equation.primitive.name!r} on activations in {layer!r} ({where}) is not "
+            f"the operation {equation.primitive.name!r} on activations in {layer!r} ({line}) is not "
             f"one that can be deployed; use sesr_jax.ops, and Python's own loops: "
             f"{', '.join(sorted(ops.OPS))}."
         )
 
     def _record(self, equation: Any, op: str, attrs: dict[str, Any], inputs: list[Arg]) -> str:
-        base = "/".join([*_scope(equation), op])
+        base = "/".join([*_module_names(equation), op])
         self._names[base] += 1
         count = self._names[base]
         name = base if count == 1 else f"{base}_{count}"
@@ -145,7 +145,7 @@ class _Tracer:
         return name
 
     def _evaluate(self, jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
-        """The outputs of an equation whose inputs are known: those of before where it was met before."""
+        """Returns the outputs of an equation whose inputs are known: the same arrays if it comes again."""
         pairs = zip(equation.invars, inputs, strict=True)
         key = (
             equation.primitive,
@@ -173,7 +173,7 @@ def _are_same(params: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def _compute(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The outputs of one equation of `jaxpr`, whose inputs are all known."""
+    """Computes the outputs of one equation of `jaxpr`, whose inputs are all known."""
     # Rebound by hand, an equation's parameters would differ from release to release of jax.
     pairs = zip(equation.invars, inputs, strict=True)
     given = {atom: value for atom, value in pairs if not isinstance(atom, jax_core.Literal)}
@@ -183,13 +183,13 @@ def _compute(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
     return jax.core.eval_jaxpr(lone, (), *given.values())
 
 
-def _scope(equation: Any) -> list[str]:
-    """The names of the modules around the equation, without the root's."""
+def _module_names(equation: Any) -> list[str]:
+    """Returns the names of the modules around the equation, without the root's."""
     return str(equation.source_info.name_stack).split("/")[1:]
 
 
-def _where(equation: Any) -> str:
-    """The innermost line outside the libraries that led to the equation."""
+def _find_line(equation: Any) -> str:
+    """Returns the innermost line outside the libraries that led to the equation."""
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback else ():
         if not any(part in frame.file_name for part in ("site-packages", "sesr_jax/ops/")):

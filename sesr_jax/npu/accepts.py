@@ -6,7 +6,7 @@ for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops"))
 import os
 
 from sesr_jax.errors import UnsupportedError
-from sesr_jax.npu.layers import batched
+from sesr_jax.npu.layers import find_batches
 from sesr_jax.npu.lowering import lower
 from sesr_jax.npu.tflite_layers import layers_from_tflite
 from sesr_jax.targets import Target
@@ -26,7 +26,7 @@ def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     except UnsupportedError as error:
         return (str(error).rstrip("."),)
     by_reason: dict[str, list[str]] = {}
-    if several := batched(layers):
+    if several := find_batches(layers):
         by_reason["a batch of several images"] = several
     for layer in layers:
         for one in lower([layer], target):

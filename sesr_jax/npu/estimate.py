@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from sesr_jax.errors import InputError
 from sesr_jax.npu.costs import Cost
-from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, batched
+from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, find_batches
 from sesr_jax.npu.lowering import lower
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.schedule import schedule
@@ -250,7 +250,7 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
     if not layers:
         raise InputError("There are no layers to estimate; a network has at least one.")
-    if several := batched(layers):
+    if several := find_batches(layers):
         raise InputError(
             f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
         )

@@ -31,7 +31,7 @@ CONVOLUTIONS = frozenset(
 ACTIVATIONS = frozenset({"tanh"} | {op for op, spec in SPECS.items() if spec.activation})
 """The operations that a convolution's layer absorbs; a target may not (`npu.passes`)."""
 
-BIAS_BYTES = 4  # int32, one an output channel, in every INT8 scheme that we export
+BIAS_BYTES = 4  # int32, one per output channel, in every INT8 scheme that we export
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,14 @@ class Layer:
       name: unique in its list.
       op: the operation; a depthwise convolution is a "conv2d" with as many groups as channels.
       inputs: the activations read, by tensor name; constants are not among them.
-      input_shapes: ``[N, H, W, C]``, one an input.
+      input_shapes: ``[N, H, W, C]``, one per input.
       output: the name of the tensor written.
       output_shape: ``[N, H, W, C]``.
       kernel: height and width of the kernel or window: a pooling's, or 2×2 of bilinear resizing.
       strides: vertical and horizontal.
       dilations: vertical and horizontal, of a convolution.
       groups: of a convolution.
-      weight_bytes: of all constants: kernel, bias of 4 bytes a channel, slopes, constant operands.
+      weight_bytes: of all constants: kernel, bias of 4 bytes per channel, slopes, constant operands.
       weight_bits: of an element of them, but for the bias.
       constants: elements of a constant operand, which another than a convolution has.
       macs: multiply-accumulates.
@@ -84,9 +84,9 @@ class Layer:
 
 
 def layers_from_graph(graph: Graph) -> tuple[Layer, ...]:
-    """The layers of `graph` as deployed in INT8: one byte an element of activations and weights.
+    """Returns the layers of `graph` as deployed in INT8, with one byte for each activation and weight.
 
-    A clip that the ends of a range perform is no layer.
+    A clip that a range performs is no layer.
     """
     graph = without_absorbed(graph)
     layers = [_read_node(node, graph) for node in graph.nodes]
@@ -154,44 +154,45 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
     return tuple(fused)
 
 
-def batched(layers: Sequence[Layer]) -> list[str]:
-    """The layers that are given several images.
+def find_batches(layers: Sequence[Layer]) -> list[str]:
+    """Returns the names of the layers that are given several images.
 
-    Inside, a batch may be a map in pieces, as between space_to_batch and batch_to_space.
+    Inside a network, a batch may be a map in pieces, as between space_to_batch and batch_to_space.
     """
-    made = {layer.output for layer in layers}
+    written = {layer.output for layer in layers}
     return [
         layer.name
         for layer in layers
         for name, shape in zip(layer.inputs, layer.input_shapes, strict=True)
-        if name not in made and len(shape) == 4 and shape[0] != 1
+        if name not in written and len(shape) == 4 and shape[0] != 1
     ]
 
 
 def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
-    """The layers of the same network for an input of `height` × `width`.
+    """Returns the layers of the same network for an input of `height` × `width`.
 
     Raises:
       InputError: a tensor's size is no fixed multiple of the input's, as after a padding "VALID" or a
         global mean, or would be no whole number.
     """
-    made = {layer.output for layer in layers}
+    written = {layer.output for layer in layers}
     source = next(
         (
             shape
             for x in layers
             for name, shape in zip(x.inputs, x.input_shapes, strict=True)
-            if name not in made
+            if name not in written
         ),
         None,
     )
     if source is None or len(source) != 4:
         raise InputError("The network has no input of height and width; tiles need an image.")
 
-    def resized(shape: Shape) -> Shape:
+    def resize(shape: Shape) -> Shape:
         if len(shape) != 4:
             raise InputError(
-                f"A tensor of shape {shape} is no map; run this network without tiles."
+                f"A tensor of shape {shape} is no map [N, H, W, C], so that tiles of this network have no "
+                "size."
             )
         n, h, w, c = shape
         if h * height % source[1] or w * width % source[2]:
@@ -206,11 +207,11 @@ def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ..
 
     found = []
     for layer in layers:
-        output = resized(layer.output_shape)
+        output = resize(layer.output_shape)
         found.append(
             dataclasses.replace(
                 layer,
-                input_shapes=tuple(map(resized, layer.input_shapes)),
+                input_shapes=tuple(map(resize, layer.input_shapes)),
                 output_shape=output,
                 macs=layer.macs * pixels(output) // pixels(layer.output_shape),
             )
@@ -219,6 +220,6 @@ def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ..
 
 
 def as_nhwc(shape: Shape) -> Map4:
-    """`shape` as one map: ones in front of few dimensions, the leading ones of many merged into H."""
+    """Returns `shape` as one map: few dimensions get ones in front, of many the leading ones merge into H."""
     *leading, w, c = (1,) * (3 - len(shape)) + shape
     return 1, math.prod(leading), w, c

@@ -22,7 +22,7 @@ def calibrate(
     scheme: Scheme = INT8,
     observer: str = "min_max",
 ) -> dict[str, Range]:
-    """The range of every group of tensors over all `images`, widened to hold 0.
+    """Measures the range of every group of tensors over all `images`, widened to hold 0.
 
     Args:
       graph: the network; its own input size does not matter.
@@ -59,7 +59,7 @@ def calibrate(
         if x.ndim != 4 or x.shape[-1] != graph.input_shape[-1]:
             raise InputError(
                 f"calibration image {count} has shape {x.shape}: the network takes [N, H, W, "
-                f"{graph.input_shape[-1]}]; convert it first."
+                f"{graph.input_shape[-1]}]."
             )
         for name, (low, high) in jax.device_get(observe(x)).items():
             if not np.isfinite([low, high]).all():
@@ -69,7 +69,7 @@ def calibrate(
                 )
             measures.setdefault(name, []).append(np.asarray([low, high], np.float64))
     if not count:
-        raise InputError("no calibration image was given: at least one is needed; pass some.")
+        raise InputError("no calibration image was given: at least one is needed.")
     # With 0 to start from, every range holds it: padding and ReLU need it to be exact.
     total = dict.fromkeys(wanted.group.values(), (0.0, 0.0))
     for name, found in measures.items():

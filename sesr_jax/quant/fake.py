@@ -44,7 +44,7 @@ def apply(
     scheme: Scheme = INT8,
     watch: Watch | None = None,
 ) -> jax.Array:
-    """``module.apply(variables, x)``, quantised where `variables` has ranges.
+    """Computes ``module.apply(variables, x)``, quantised where `variables` has ranges.
 
     Args:
       module: a network.
@@ -68,7 +68,7 @@ def run(
     scheme: Scheme = INT8,
     watch: Watch | None = None,
 ) -> jax.Array:
-    """The output of `graph` for `x`, every weight and every quantisation point rounded to its codes.
+    """Computes the output of `graph` for `x`, with weights and quantisation points rounded to their codes.
 
     Args:
       graph: the network, its parameters perhaps tracers.
@@ -82,7 +82,7 @@ def run(
     """
     wanted = points(graph, scheme)
 
-    def seam(name: str, y: jax.Array) -> jax.Array:
+    def round_value(name: str, y: jax.Array) -> jax.Array:
         if name not in wanted.group:
             return y
         key = wanted.group[name]
@@ -94,26 +94,26 @@ def run(
         return quantise(y, low, high, scheme.activations)
 
     rounded = with_quantised_weights(graph, scheme)
-    return graphs.run(_in_type_of(x, rounded), x, seam)
+    return graphs.run(_cast_parameters(rounded, x.dtype), x, round_value)
 
 
-def _in_type_of(x: jax.Array, graph: Graph) -> Graph:
-    """`graph` with parameters that do not widen activations of 16 bits."""
+def _cast_parameters(graph: Graph, dtype: Any) -> Graph:
+    """Returns `graph` with parameters of `dtype`, which do not widen activations of 16 bits."""
 
     def cast(arg: Arg) -> Arg:
-        return arg if isinstance(arg, str) else jnp.asarray(arg).astype(x.dtype)
+        return arg if isinstance(arg, str) else jnp.asarray(arg).astype(dtype)
 
     nodes = (dataclasses.replace(node, args=tuple(map(cast, node.args))) for node in graph.nodes)
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> jax.Array:
-    """`y` rounded to the codes of the range [low, high], which holds 0.
+    """Rounds `y` to the codes of the range [low, high], which holds 0.
 
     Args:
       y: any shape.
       low: at most 0.
-      high: at least 0. A range narrower than `scheme.widened` is widened, as a file's is.
+      high: at least 0. A range narrower than `scheme.widen` is widened, as a file's is.
       activations: "int8" or "int16", as in `Scheme`.
     """
     low, high = (_range_gradient(jnp.asarray(end, jnp.float32), y.size) for end in (low, high))
@@ -125,28 +125,28 @@ def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> ja
         smallest, largest = jnp.float32(-32768), jnp.float32(32767)
     else:
         scale = (high - low) / 255
-        smallest = _round(_saturated(low / scale, -255, 0))
+        smallest = _round(_saturate(low / scale, -255, 0))
         largest = smallest + 255
-    codes = _round(_saturated(y.astype(jnp.float32) / scale, smallest, largest))
+    codes = _round(_saturate(y.astype(jnp.float32) / scale, smallest, largest))
     return (codes * scale).astype(y.dtype)
 
 
 def with_quantised_weights(graph: Graph, scheme: Scheme = INT8) -> Graph:
-    """`graph` with its parameters rounded to their codes, as TensorFlow's converter chooses these.
+    """Returns `graph` with its parameters rounded to their codes, as TensorFlow's converter chooses these.
 
     Kernels are symmetric with a scale for each output channel, from its largest tap; a PReLU's slopes are
     symmetric with one scale; what is added or multiplied has the codes of an activation. Biases stay as
     they are, and so does all but the kernels where activations are float.
     """
     nodes = (
-        node if scheme.excludes(node.name) else _rounded(node, scheme.activations)
+        node if scheme.excludes(node.name) else _round_parameters(node, scheme.activations)
         for node in graph.nodes
     )
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
-def _rounded(node: Node, activations: str) -> Node:
-    def rounded(index: int, arg: Arg) -> Arg:
+def _round_parameters(node: Node, activations: str) -> Node:
+    def round_argument(index: int, arg: Arg) -> Arg:
         if isinstance(arg, str):
             return arg
         if ops.SPECS[node.op].kind == "convolution":
@@ -157,7 +157,7 @@ def _rounded(node: Node, activations: str) -> Node:
             return quantise_weights(jnp.asarray(arg))
         return _quantise_operand(jnp.asarray(arg), activations)
 
-    args = tuple(rounded(index, arg) for index, arg in enumerate(node.args))
+    args = tuple(round_argument(index, arg) for index, arg in enumerate(node.args))
     return dataclasses.replace(node, args=args)
 
 
@@ -168,7 +168,7 @@ def _quantise_operand(values: jax.Array, activations: str) -> jax.Array:
 
 
 def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:
-    """`weights` rounded to 127 codes on each side of 0, with a scale for each index of `axis`.
+    """Rounds `weights` to 127 codes on each side of 0, with a scale for each index of `axis`.
 
     The gradient passes through unchanged: nothing saturates.
     """
@@ -181,12 +181,12 @@ def quantise_weights(weights: jax.Array, axis: int | None = None) -> jax.Array:
 
 
 def _round(x: jax.Array) -> jax.Array:
-    """To the nearest integer, with the gradient of the identity."""
+    """Rounds to the nearest integer, with the gradient of the identity."""
     return x + lax.stop_gradient(jnp.round(x) - x)
 
 
-def _saturated(x: jax.Array, smallest: Any, largest: Any) -> jax.Array:
-    """`x` limited to [smallest, largest], whose ends count as inside.
+def _saturate(x: jax.Array, smallest: Any, largest: Any) -> jax.Array:
+    """Limits `x` to [smallest, largest], whose ends count as inside.
 
     `jnp.clip` halves the gradient there, and every 0 behind a ReLU is at an end.
     """
@@ -194,6 +194,6 @@ def _saturated(x: jax.Array, smallest: Any, largest: Any) -> jax.Array:
 
 
 def _range_gradient(end: jax.Array, values: int) -> jax.Array:
-    """`end`, with a gradient that does not grow with the number of values (LSQ, §2.2)."""
+    """Returns `end` with a gradient that does not grow with the number of values (LSQ, §2.2)."""
     fixed = lax.stop_gradient(end)
     return fixed + (end - fixed) / math.sqrt(255 * values)

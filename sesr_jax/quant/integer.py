@@ -52,7 +52,7 @@ from sesr_jax.quant.fixed_point import (
     rounding_shift,
 )
 from sesr_jax.quant.ranges import Range, Ranges, points, validate
-from sesr_jax.quant.scheme import exact_affine, widened
+from sesr_jax.quant.scheme import exact_affine, widen
 
 _LOW, _HIGH = -128, 127
 
@@ -184,7 +184,7 @@ def _constant(arg: Tensor | np.ndarray) -> Tensor:
     """The operand of an element-wise operation; a parameter's range is that of its values and 0."""
     if isinstance(arg, Tensor):
         return arg
-    low, high = widened(min(arg.min(), 0), max(arg.max(), 0))
+    low, high = widen(min(arg.min(), 0), max(arg.max(), 0))
     scale = (high - low) / 255
     # The end with the smaller numbers decides: in float64 the two differ by a rounding.
     by_low = -_LOW - low / scale < _HIGH + high / scale
@@ -196,7 +196,7 @@ def _constant(arg: Tensor | np.ndarray) -> Tensor:
 def _symmetric(values: np.ndarray, axes: tuple[int, ...] | None = None) -> Any:
     """The scale, or one for each index along the axes that are left, of codes in ±127."""
     largest = np.abs(values).max(axis=axes)
-    low, high = widened(-largest, largest)
+    low, high = widen(-largest, largest)
     return (high - low) / (2 * _HIGH)
 
 

@@ -2,8 +2,8 @@
 
     low, high = OBSERVERS["percentile"].measure(y)
 
-One measures a batch of values as a whole; over many batches its measures are merged, or averaged as
-training goes on (`sesr_jax.train`). Measures need not hold 0: whoever makes a range of them sees to that.
+An observer measures a batch of values as a whole. Over many batches its measures are merged, or averaged as
+training goes on (`sesr_jax.train`). A measure need not hold 0; whoever makes a range of it widens it.
 """
 
 import dataclasses
@@ -32,20 +32,20 @@ class Observer:
 
 
 def min_max(y: jax.Array) -> jax.Array:
-    """The extremes: nothing saturates."""
+    """Returns the extremes, so that nothing saturates."""
     return jnp.stack([y.min(), y.max()])
 
 
 def percentile(y: jax.Array) -> jax.Array:
-    """All but the outermost 0.01 % of the values on each side."""
+    """Returns the range of all but the outermost 0.01 % of the values on each side."""
     return jnp.quantile(_sample(y), jnp.asarray([_TAIL, 1 - _TAIL], y.dtype))
 
 
 def least_squares(y: jax.Array) -> jax.Array:
-    """The share of the extremes, out of 33 from 0.2 to 1, whose 8-bit codes err least in the mean square.
+    """Returns the share of the extremes, out of 33 from 0.2 to 1, whose 8-bit codes err least.
 
-    What saturates is weighed against finer steps for all else (Nahshan et al. 2019, "LAPQ", for p = 2;
-    Banner et al. 2019 for a given distribution).
+    The error is the mean square, which weighs values that saturate against finer steps (Nahshan et al. 2019,
+    "LAPQ", for p = 2; Banner et al. 2019 for a given distribution).
     """
     values = _sample(y)
     extremes = jnp.stack([jnp.minimum(values.min(), 0), jnp.maximum(values.max(), 0)])
@@ -61,7 +61,7 @@ def least_squares(y: jax.Array) -> jax.Array:
 
 
 def _sample(y: jax.Array) -> jax.Array:
-    """About 65,536 values of `y`, of all channels, from a grid of positions."""
+    """Returns about 65,536 values of `y`, of all channels, from a grid of positions."""
     every = math.ceil(math.sqrt(max(1, y.size / _SAMPLE)))
     return y[:, ::every, ::every].reshape(-1) if y.ndim == 4 else y.reshape(-1)
 

@@ -54,7 +54,7 @@ class Points:
 
 
 def points(graph: Graph, scheme: Scheme = INT8) -> Points:
-    """The quantisation points of `graph`: none where activations stay float.
+    """Finds the quantisation points of `graph`; there are none where activations stay float.
 
     A group with an excluded node in it stays float as a whole, since its tensors share their codes.
 
@@ -65,7 +65,7 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
         if not fnmatch.filter([node.name for node in graph.nodes], pattern):
             raise InputError(
                 f"the pattern {pattern!r} matches no node: it must name one to exclude, such as "
-                f"{graph.nodes[0].name!r}; correct it."
+                f"{graph.nodes[0].name!r}."
             )
     if scheme.activations == "float":
         return Points(group={}, fixed={}, absorbed=frozenset())
@@ -74,8 +74,8 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
         if isinstance(fixed_range := SPECS[node.op].ranges, tuple):
             pinned[node.name] = fixed_range
     for node in graph.nodes:
-        pinned |= _shifted(node, pinned)
-    group = _groups(graph, set(pinned))
+        pinned |= _shift_range(node, pinned)
+    group = _find_groups(graph, set(pinned))
     fixed, absorbed = dict(pinned), set()
     for node in graph.nodes:
         if node.op != "clip" or not node.attrs["low"] <= 0 <= node.attrs["high"]:
@@ -102,7 +102,7 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
 
 
 def without_absorbed(graph: Graph) -> Graph:
-    """`graph` as an INT8 file has it, without the clips that a range performs."""
+    """Returns `graph` as an INT8 file has it, without the clips that a range performs."""
     absorbed, source = points(graph).absorbed, dict[str, str]()
 
     def read(arg: Arg) -> Arg:
@@ -119,7 +119,7 @@ def without_absorbed(graph: Graph) -> Graph:
     return dataclasses.replace(graph, nodes=tuple(nodes), output=output)
 
 
-def _shifted(node: Node, pinned: Ranges) -> Ranges:
+def _shift_range(node: Node, pinned: Ranges) -> Ranges:
     """The range of the sum of a pinned tensor and a number: as wide, so that codes stay codes."""
     if node.op != "add" or not set(node.inputs) <= pinned.keys():
         return {}
@@ -130,7 +130,7 @@ def _shifted(node: Node, pinned: Ranges) -> Ranges:
     return {}
 
 
-def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
+def _find_groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
     """By tensor, the first tensor of its group."""
     group = {graph.input: graph.input}
     for node in graph.nodes:
@@ -145,7 +145,7 @@ def _groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
 
 
 def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
-    """Whether a value leaves the group of `clip` without passing through it."""
+    """Returns whether a value leaves the group of `clip` without passing through it."""
     members = {name for name in group if group[name] == group[clip.name]}
     unclipped: set[str] = set()
     for node in graph.nodes:
@@ -176,14 +176,14 @@ def _fuses(graph: Graph, relu: Node) -> bool:
 
 
 def range_of(group: str, ranges: Mapping[str, Any]) -> Any:
-    """The lower and the upper end of the range of `group`.
+    """Returns the range of `group`.
 
     Raises:
       InputError: it has none.
     """
     if group not in ranges:
         raise InputError(
-            f"the tensor {group!r} has no range: each one of points(graph).group needs it; calibrate this "
+            f"the tensor {group!r} has no range, which each of points(graph).group needs; calibrate this "
             "graph."
         )
     return ranges[group]

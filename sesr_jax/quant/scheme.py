@@ -35,11 +35,11 @@ class Scheme:
         """Checks the values."""
         if self.activations not in ("int8", "int16", "float"):
             raise InputError(
-                f"activations are {self.activations!r}: they must be int8, int16 or float; choose one."
+                f"activations are {self.activations!r}: they must be int8, int16 or float."
             )
 
     def excludes(self, name: str) -> bool:
-        """Whether the node `name` stays float."""
+        """Returns whether the node `name` stays float."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude)
 
 
@@ -48,30 +48,30 @@ INT8 = Scheme()
 
 
 NARROWEST = 1e-6
-"""The width of a range that the converter wants at least."""
+"""The least width of a range, which the converter demands."""
 
 
 def affine(low: float, high: float, activations: str = "int8") -> tuple[float, int]:
-    """The scale and zero point of the codes for the range [low, high], as a file holds them.
+    """Returns the scale and zero point of the codes for the range [low, high], as a file holds them.
 
     An INT8 zero point is an integer, so that the range moves by up to half a code (TFLite's nudging).
     """
     if activations == "int16":
-        low, high = widened(low, high)
+        low, high = widen(low, high)
         return float(np.float32(max(-low, high)) / np.float32(32767)), 0
     scale, zero_point = exact_affine(low, high)
     return float(np.float32(scale)), zero_point
 
 
 def exact_affine(low: float, high: float) -> tuple[float, int]:
-    """`affine` for INT8, its scale in float64: from it the converter computes the codes of parameters."""
-    low, high = widened(np.float32(low), np.float32(high))
+    """Returns `affine` for INT8 with its scale in float64, which gives the codes of parameters."""
+    low, high = widen(np.float32(low), np.float32(high))
     scale = (high - low) / 255
     return float(scale), math.floor(-low / scale + 0.5) - 128
 
 
-def widened(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Any, Any]:
-    """The ranges [low, high] in float64, each as wide as `NARROWEST` at least."""
+def widen(low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Any, Any]:
+    """Widens the ranges [low, high], in float64, to `NARROWEST` at least."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     narrow = high - low <= NARROWEST
     return (

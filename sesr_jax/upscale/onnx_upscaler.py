@@ -20,10 +20,10 @@ from sesr_jax.errors import InputError, require_extra
 from sesr_jax.graph import (
     Distances,
     Step,
+    check_blocks,
     measure_extent,
     move_pixels,
     pixel_distances,
-    told_blocks,
 )
 from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
@@ -98,7 +98,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
         )
     told = {prop.key: prop.value for prop in model.metadata_props}
     try:
-        blocks = told_blocks(json.loads(told.get("host_blocks", "[]")))
+        blocks = check_blocks(json.loads(told.get("host_blocks", "[]")))
     except ValueError as error:
         raise InputError(
             f"{os.fspath(path)} has damaged metadata ({error}); export it again."
