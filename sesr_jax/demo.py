@@ -28,7 +28,14 @@ from sesr_jax.report import (
     write_page,
 )
 from sesr_jax.targets import find_target
-from sesr_jax.upscale import Upscaler, bicubic, from_network, from_tflite, in_domain, upscale_photo
+from sesr_jax.upscale import (
+    Upscaler,
+    bicubic_upscaler,
+    from_network,
+    from_tflite,
+    in_domain,
+    upscale_photo,
+)
 
 _TARGET = "ethos-n78-4tops"
 _FRAME = (1080, 1920)
@@ -80,7 +87,7 @@ def run(
     exported = folder / f"{network.name}_x{scale}_int8.tflite"
     export_network(network, exported, size=_TILE, calibration=embedded("train"))
     upscalers = {
-        "bicubic": bicubic(scale),
+        "bicubic": bicubic_upscaler(scale),
         "float": from_network(network),
         "INT8 (.tflite)": from_tflite(exported),
     }

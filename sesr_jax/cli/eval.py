@@ -28,11 +28,11 @@ def run(argv: Sequence[str]) -> None:
         "--protocol",
         help="y (as most papers), rgb8, rgb or mobile_ai; by default y, or rgb where a model takes RGB",
     )
-    parser.add_argument("--json", type=pathlib.Path, help="also write every picture's scores there")
+    parser.add_argument("--json", type=pathlib.Path, help="also write every image's scores there")
     parser.add_argument(
         "--html",
         type=pathlib.Path,
-        help="also write a page: PSNR against MACs beside published figures, and the pictures on which "
+        help="also write a page: PSNR against MACs beside published figures, and the images on which "
         "each model gains and loses most against the first one, or bicubic, with maps of the errors",
     )
     args = parser.parse_args(argv)

@@ -22,7 +22,7 @@ VERBS = {
     "compare": "what INT8 costs networks: float beside their INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
     "score": "score models as a challenge did, beside the published entries",
-    "upscale": "upscale a picture, a folder of pictures or a video",
+    "upscale": "upscale an image, a folder of images or a video",
     "import": "convert the weights of another project's network",
     "reparam": "count what a network costs expanded, collapsed and between",
     "ablate": "train one network with several forms and seeds, and compare",

@@ -1,4 +1,4 @@
-"""``sesr upscale``: a picture, a folder of them, or a video, larger."""
+"""``sesr upscale``: upscales an image, a folder of images or a video."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TARGET = "ethos-n78-4tops"
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, upscales, and says what was written."""
     parser = arguments.parser(
-        "upscale", "Upscale a picture, a folder of pictures or a video, tile by tile.", _EXAMPLE
+        "upscale", "Upscale an image, a folder of images or a video, tile by tile.", _EXAMPLE
     )
     parser.add_argument(
         "input", help="PNG, JPEG, WebP, BMP or TIFF, a folder with such files, or a video"
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
 
     from PIL import Image
 
-    from sesr_jax.upscale import load_upscaler, picture_pairs
+    from sesr_jax.upscale import load_upscaler, match_images
 
     if args.target and args.tile != "auto":
         raise InputError(
@@ -70,51 +70,51 @@ def run(argv: Sequence[str]) -> None:
         height, width = upscaler.tile
         raise InputError(f"{args.model} takes tiles of {width}×{height} alone; leave --tile out.")
     if pathlib.Path(args.input).is_dir():
-        _all(args, upscaler, picture_pairs(args.input, args.output))
+        _upscale_all(args, upscaler, match_images(args.input, args.output))
     else:
-        print(_one(args, upscaler, args.input, args.output))
+        print(_upscale_one(args, upscaler, args.input, args.output))
 
 
-def _all(
+def _upscale_all(
     args: argparse.Namespace,
     upscaler: Upscaler,
     pairs: Sequence[tuple[pathlib.Path, pathlib.Path]],
 ) -> None:
-    """Goes past what cannot be upscaled, and ends in a refusal then."""
+    """Upscales all that can be upscaled; if something cannot, it raises InputError at the end."""
     from tqdm import tqdm
 
     refused, there = [], 0
-    for source, target in tqdm(pairs, unit="picture", disable=None):
+    for source, target in tqdm(pairs, unit="image", disable=None):
         if target.exists():
             there += 1
             continue
         try:
-            tqdm.write(_one(args, upscaler, source, target))
+            tqdm.write(_upscale_one(args, upscaler, source, target))
         except InputError as error:
             tqdm.write(f"sesr upscale: {error}", file=sys.stderr)
             refused.append(source)
     print(f"{len(pairs) - there - len(refused)} upscaled, {there} were there already")
     if refused:
         raise InputError(
-            f"{len(refused)} of {len(pairs)} pictures were not upscaled, such as {refused[0]}: the lines "
+            f"{len(refused)} of {len(pairs)} images were not upscaled, such as {refused[0]}: the lines "
             "above say why; mend or remove them, and the same command does the rest."
         )
 
 
-def _one(
+def _upscale_one(
     args: argparse.Namespace,
     upscaler: Upscaler,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
 ) -> str:
-    """Upscales one picture or video, and says so."""
+    """Upscales one image or video, and returns the line to print."""
     from tqdm import tqdm
 
     from sesr_jax.data import image_size, read_photo
     from sesr_jax.upscale import (
         VIDEO_FORMATS,
         measure_tiling_error,
-        upscale_picture,
+        upscale_image,
         upscale_video,
         with_assumed_halo,
     )
@@ -122,7 +122,7 @@ def _one(
     video = pathlib.Path(target).suffix.lower() in VIDEO_FORMATS
     tile: Any = args.tile or "default"
     if tile == "auto" and video:
-        raise InputError(f"--tile auto is for pictures, not for {target}; leave it out.")
+        raise InputError(f"--tile auto is for images, not for {target}; leave it out.")
     if not video:
         size = image_size(source)
     if tile == "auto":
@@ -145,7 +145,7 @@ def _one(
             made = upscale_video(upscaler, source, target, tile=tile, progress=progress)
             size, large, count = made.input_size, made.output_size, f", {made.frames} frames"
         else:
-            large = upscale_picture(upscaler, source, target, tile=tile, progress=progress)
+            large = upscale_image(upscaler, source, target, tile=tile, progress=progress)
             count = ""
     return f"{source} {size[1]}×{size[0]} → {target} {large[1]}×{large[0]}{count}{difference}"
 

@@ -18,7 +18,7 @@ from sesr_jax.data import source
 from sesr_jax.metrics import Protocol, Y
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.models.rivals import rivals
-from sesr_jax.upscale import Upscaler, bicubic, in_domain
+from sesr_jax.upscale import Upscaler, bicubic_upscaler, in_domain
 
 _SIDE, _GAP = 76, 6  # of a crop in pixels; three crops, magnified, are as wide as the page
 _MAGNIFIED = 3
@@ -121,8 +121,8 @@ def _pairs(measured: Sequence[Measured], protocol: Protocol) -> Iterator[tuple[M
         firsts[scale] = one
         if one.upscaler.name != "bicubic":
             data = [score.data for score in one.scores]
-            scores = tuple(measure(bicubic(scale), data, protocol))
-            yield one, Measured(title="bicubic", upscaler=bicubic(scale), scores=scores)
+            scores = tuple(measure(bicubic_upscaler(scale), data, protocol))
+            yield one, Measured(title="bicubic", upscaler=bicubic_upscaler(scale), scores=scores)
 
 
 def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Section:

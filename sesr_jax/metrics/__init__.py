@@ -1,6 +1,13 @@
 """PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
 
-from sesr_jax.metrics.evaluate import NetworkEvaluator, Upscaler, bicubic, drop, evaluate, mean
+from sesr_jax.metrics.evaluate import (
+    NetworkEvaluator,
+    UpscaleFunction,
+    bicubic,
+    drop,
+    evaluate,
+    mean,
+)
 from sesr_jax.metrics.protocol import (
     MOBILE_AI,
     PROTOCOLS,
@@ -20,7 +27,7 @@ __all__ = [
     "RGB8",
     "NetworkEvaluator",
     "Protocol",
-    "Upscaler",
+    "UpscaleFunction",
     "Y",
     "bicubic",
     "drop",

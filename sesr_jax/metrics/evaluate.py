@@ -30,16 +30,16 @@ from sesr_jax.models.network import Network
 _TRACED = 240
 """Pixels; a multiple of every stride and block in use."""
 
-Upscaler = Callable[[np.ndarray], npt.ArrayLike]
+UpscaleFunction = Callable[[np.ndarray], npt.ArrayLike]
 
 
-def bicubic(scale: int) -> Upscaler:
+def bicubic(scale: int) -> UpscaleFunction:
     """Returns the baseline of every table: MATLAB's bicubic `imresize`, in float64."""
     return lambda image: imresize(image, scale)
 
 
 def evaluate(
-    upscaler: Upscaler, images: Iterable[ImagePair], scale: int, protocol: Protocol
+    upscaler: UpscaleFunction, images: Iterable[ImagePair], scale: int, protocol: Protocol
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Yields each image's name and its scores, ``{"psnr": dB, "ssim": …}``, as they are made.
 

@@ -2,15 +2,15 @@
 
 from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.drop import check_drop, quality_drop
+from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.load import load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
-from sesr_jax.upscale.picture import picture_pairs, upscale_picture
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaler import (
     Tile,
     Upscaler,
-    bicubic,
+    bicubic_upscaler,
     from_network,
     in_domain,
     photo_halo,
@@ -26,20 +26,20 @@ __all__ = [
     "TilingError",
     "UpscaledVideo",
     "Upscaler",
-    "bicubic",
+    "bicubic_upscaler",
     "check_drop",
     "from_network",
     "from_onnx",
     "from_tflite",
     "in_domain",
     "load_upscaler",
+    "match_images",
     "measure_tiling_error",
     "photo_halo",
-    "picture_pairs",
     "quality_drop",
+    "upscale_image",
     "upscale_luma",
     "upscale_photo",
-    "upscale_picture",
     "upscale_tiled",
     "upscale_video",
     "video_codec",

@@ -5,7 +5,7 @@ import os
 from sesr_jax.pretrained import find_network
 from sesr_jax.upscale.onnx_upscaler import from_onnx
 from sesr_jax.upscale.tflite_upscaler import from_tflite
-from sesr_jax.upscale.upscaler import Upscaler, bicubic, from_network
+from sesr_jax.upscale.upscaler import Upscaler, bicubic_upscaler, from_network
 
 
 def load_upscaler(spec: str | os.PathLike[str]) -> Upscaler:
@@ -17,7 +17,7 @@ def load_upscaler(spec: str | os.PathLike[str]) -> Upscaler:
     name = str(spec)
     kind, _, scale = name.partition("_x")
     if kind == "bicubic" and scale.isdecimal():
-        return bicubic(int(scale))
+        return bicubic_upscaler(int(scale))
     if name.endswith(".tflite"):
         return from_tflite(name)
     if name.endswith(".onnx"):

@@ -78,7 +78,7 @@ def from_network(network: Network) -> Upscaler:
     )
 
 
-def bicubic(scale: int) -> Upscaler:
+def bicubic_upscaler(scale: int) -> Upscaler:
     """MATLAB's bicubic interpolation, the baseline of every table."""
     return Upscaler(
         name="bicubic",

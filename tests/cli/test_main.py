@@ -217,7 +217,7 @@ def test_upscale_of_a_folder_goes_past_what_is_damaged_and_on_another_time(photo
     printed = capsys.readouterr()
     assert "2 upscaled, 0 were there already" in printed.out
     assert "b.png can't be read" in printed.err
-    assert f"1 of 3 pictures were not upscaled, such as {source / 'b.png'}" in printed.err
+    assert f"1 of 3 images were not upscaled, such as {source / 'b.png'}" in printed.err
     before = (target / "a.png").stat().st_mtime_ns
     write_image(source / "b.png", read_image(photo))
     assert main(command) == 0
@@ -240,7 +240,7 @@ def test_upscale_of_a_video(photo, tmp_path, capsys):
     assert "large.mkv 96×64, 3 frames" in told
     with av.open(str(tmp_path / "large.mkv")) as container:
         assert [(f.width, f.height) for f in container.decode(video=0)] == [(96, 64)] * 3
-    assert "for pictures" in _refused(capsys, *command, "--tile", "auto")
+    assert "--tile auto" in _refused(capsys, *command, "--tile", "auto")
     assert "itself" in _refused(capsys, "upscale", clip, clip, "--model", "bicubic_x2")
 
 

@@ -12,7 +12,7 @@ from sesr_jax.compare import Measured, measure, quality_page, short_names
 from sesr_jax.data import embedded, write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.rivals import rivals
-from sesr_jax.upscale import bicubic
+from sesr_jax.upscale import bicubic_upscaler
 
 _SPOILT = (slice(60, 68), slice(100, 110))
 
@@ -28,15 +28,15 @@ def folder(tmp_path_factory):
 
 def _spoilt(folder):
     """Bicubic interpolation, but for a white patch in the second picture."""
-    known = bicubic(2).function(_second(folder)[None])
+    known = bicubic_upscaler(2).function(_second(folder)[None])
 
     def function(x):
-        y = np.array(bicubic(2).function(x))
+        y = np.array(bicubic_upscaler(2).function(x))
         if np.array_equal(y, known):
             y[(0, *_SPOILT)] = 1
         return y
 
-    return dataclasses.replace(bicubic(2), name="spoilt", function=function, macs=13_520.0)
+    return dataclasses.replace(bicubic_upscaler(2), name="spoilt", function=function, macs=13_520.0)
 
 
 def _second(folder):
@@ -46,7 +46,7 @@ def _second(folder):
 
 
 def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
-    models = {"plain": bicubic(2), "spoilt": _spoilt(folder)}
+    models = {"plain": bicubic_upscaler(2), "spoilt": _spoilt(folder)}
     measured = [
         Measured(title=name, upscaler=u, scores=tuple(measure(u, [folder])))
         for name, u in models.items()
@@ -77,7 +77,7 @@ def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
 
 
 def test_a_loss_is_never_called_a_gain(folder):
-    better = bicubic(2)
+    better = bicubic_upscaler(2)
     worse = dataclasses.replace(
         better, name="w", function=lambda x: np.asarray(better.function(x)) + 0.02
     )

@@ -9,7 +9,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import Extent
 from sesr_jax.metrics import psnr
 from sesr_jax.models import network
-from sesr_jax.upscale import bicubic, from_network, in_domain, load_upscaler, upscale_photo
+from sesr_jax.upscale import bicubic_upscaler, from_network, in_domain, load_upscaler, upscale_photo
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def small() -> network.Network:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bicubic_is_matlabs_on_every_channel(photo, scale):
-    large = upscale_photo(bicubic(scale), photo, tile=40)
+    large = upscale_photo(bicubic_upscaler(scale), photo, tile=40)
     want = imresize(photo.astype(np.float64), scale).clip(0, 255)
     assert large.shape == want.shape
     assert np.abs(large - want).max() < 0.51
@@ -69,7 +69,7 @@ def test_photos_smaller_than_a_tile_or_than_the_network(small):
 )
 def test_arrays_that_are_no_photo(photo):
     with pytest.raises(InputError, match="no photo"):
-        upscale_photo(bicubic(2), photo)
+        upscale_photo(bicubic_upscaler(2), photo)
 
 
 def test_domains(photo, small):
@@ -91,7 +91,7 @@ def test_names(tmp_path, small):
 
 
 def test_a_model_of_one_small_size_is_to_be_exported_larger():
-    small = dataclasses.replace(bicubic(2), tile=(16, 20), extent=Extent(halo=9))
+    small = dataclasses.replace(bicubic_upscaler(2), tile=(16, 20), extent=Extent(halo=9))
     with pytest.raises(InputError, match=r"takes 20×16 pixels alone, .* export it for 19 or more"):
         upscale_photo(small, np.zeros((40, 40), np.uint8))
     assert upscale_photo(small, np.zeros((16, 18), np.uint8)).shape == (32, 36)

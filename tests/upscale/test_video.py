@@ -15,7 +15,7 @@ import pytest
 from sesr_jax.data import imresize, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.upscale import Upscaler, bicubic, from_network, upscale_video, video
+from sesr_jax.upscale import Upscaler, bicubic_upscaler, from_network, upscale_video, video
 
 av = pytest.importorskip("av")
 
@@ -213,7 +213,10 @@ def film(tmp_path_factory):
     )
     calls = []
     upscale_video(
-        bicubic(2), folder / "a.mp4", folder / "b.mp4", progress=lambda *args: calls.append(args)
+        bicubic_upscaler(2),
+        folder / "a.mp4",
+        folder / "b.mp4",
+        progress=lambda *args: calls.append(args),
     )
     return folder, calls
 
@@ -230,7 +233,7 @@ def test_times_are_kept(film):
 def test_the_last_frame_lasts_as_long(tmp_path, suffix):
     """MP4 counts from one packet to the next in the order of decoding, and cannot tell it."""
     _film(tmp_path / "a.mkv", "ffv1", times=[0, 100, 200], last=700)
-    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
     with av.open(str(tmp_path / f"b{suffix}")) as target:
         assert target.duration == 900_000  # microseconds
 
@@ -261,7 +264,7 @@ def test_tags_are_kept(film):
 
 def test_nothing_is_said_where_nothing_is_lost(film, tmp_path, caplog):
     folder, _ = film
-    upscale_video(bicubic(2), folder / "a.mp4", tmp_path / "b.mp4")
+    upscale_video(bicubic_upscaler(2), folder / "a.mp4", tmp_path / "b.mp4")
     assert not caplog.records
 
 
@@ -276,7 +279,7 @@ def test_h264_is_near_what_was_encoded(film):
     for (luma, *_), (large, *_) in zip(
         _read(folder / "a.mp4")[1], _read(folder / "b.mp4")[1], strict=True
     ):
-        want = _luma(bicubic(2), luma)
+        want = _luma(bicubic_upscaler(2), luma)
         assert np.abs(large - np.clip(want, 0, 255)).mean() < 2
 
 
@@ -284,7 +287,7 @@ def test_h264_is_near_what_was_encoded(film):
 def test_every_container(tmp_path, suffix):
     _film(tmp_path / "a.mkv", sound="libopus" if suffix == ".webm" else "aac")
     out = tmp_path / f"b{suffix}"
-    upscale_video(bicubic(2), tmp_path / "a.mkv", out)
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", out)
     times, planes, first = _read(out)
     assert [round(1000 * (time - times[0])) for time in times] == _UNEVEN
     assert (first.width, first.height, len(planes)) == (96, 64, len(_UNEVEN))
@@ -295,7 +298,7 @@ def test_every_container(tmp_path, suffix):
 def test_sound_that_a_container_does_not_take_is_left_out(tmp_path, caplog):
     _film(tmp_path / "a.mkv", sound="aac", times=[0, 100])
     with caplog.at_level(logging.WARNING):
-        upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.webm")
+        upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.webm")
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
         "a.mkv: stream 1 (audio) is left out ('webm' format does not support 'aac' codec)."
     ]
@@ -320,13 +323,13 @@ def test_subtitles_and_attachments_are_copied_or_left_out(tmp_path, caplog):
                 if packet.size:
                     packet.stream = stream
                     target.mux(packet)
-    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.mkv")
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.mkv")
     assert _packets(tmp_path / "b.mkv", "subtitles") == [(Fraction(1, 10), b"Words.")]
     with av.open(str(tmp_path / "b.mkv")) as target:
         assert [each.data for each in target.streams.attachments] == [b"letters"]
         assert target.streams.subtitles[0].disposition == av.stream.Disposition.forced
     assert not caplog.records
-    upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.mp4")
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.mp4")
     assert "stream 1 (subtitle) is left out" in caplog.text
     assert "stream 2 (attachment) is left out" in caplog.text
 
@@ -336,7 +339,7 @@ def test_a_network_of_rgb_sees_the_video_s_own_colours(tmp_path, lossless):
 
     def function(x):
         seen.append(np.asarray(x))
-        return bicubic(2).function(x)
+        return bicubic_upscaler(2).function(x)
 
     with av.open(str(tmp_path / "a.mkv"), "w") as target:
         stream = target.add_stream("ffv1", rate=10)
@@ -348,7 +351,7 @@ def test_a_network_of_rgb_sees_the_video_s_own_colours(tmp_path, lossless):
         frame.pts = 0
         target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
-    rgb = dataclasses.replace(bicubic(2), channels=3, function=function)
+    rgb = dataclasses.replace(bicubic_upscaler(2), channels=3, function=function)
     _, (planes,), first = _upscaled(rgb, tmp_path)
     y, u, v = (120 - 16) / 219, (100 - 128) / 224, (150 - 128) / 224
     want = (y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u)  # BT.709
@@ -366,7 +369,7 @@ def test_rgb_videos_become_bt_601(tmp_path, lossless):
         colour = np.full((32, 48, 3), (200, 30, 90), np.uint8)
         target.mux(stream.encode(av.VideoFrame.from_ndarray(colour, "rgb24")))
         target.mux(stream.encode(None))
-    _, (planes,), first = _upscaled(bicubic(2), tmp_path)
+    _, (planes,), first = _upscaled(bicubic_upscaler(2), tmp_path)
     assert (first.format.name, first.colorspace, first.color_range) == ("yuv444p", 6, 1)
     for plane, code in zip(planes, (91.3, 129.2, 198.4), strict=True):
         assert np.abs(plane - code).max() <= 1
@@ -377,7 +380,7 @@ def test_odd_sides(tmp_path, caplog, suffix, fmt):
     """H.264 gets all its chroma, at the place where it was, and VP9 keeps it subsampled."""
     was = _film(tmp_path / "a.mkv", "ffv1", size=(15, 21), times=[0, 100])
     with caplog.at_level(logging.WARNING):
-        done = upscale_video(bicubic(3), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
+        done = upscale_video(bicubic_upscaler(3), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
     assert done.output_size == (45, 63)
     _, large, first = _read(tmp_path / f"b{suffix}")
     assert (first.height, first.width, first.format.name) == (45, 63, fmt)
@@ -393,18 +396,18 @@ def test_grey_and_ten_bits_in_webm(tmp_path, caplog):
     """VP9 knows no grey, and PyAV's encoder no ten bits."""
     was = _film(tmp_path / "a.mkv", "ffv1", "gray10le", times=[0, 100])
     with caplog.at_level(logging.WARNING):
-        upscale_video(bicubic(2), tmp_path / "a.mkv", tmp_path / "b.webm")
+        upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.webm")
     assert "has 10 bits a sample, of which 8 are kept" in caplog.text
     _, ((luma, *chroma), _), first = _read(tmp_path / "b.webm")
     assert first.format.name == "yuv420p"
     assert all(np.abs(plane.astype(int) - 128).max() <= 2 for plane in chroma)
-    want = _luma(bicubic(2), was[0][0], 1020) / 4
+    want = _luma(bicubic_upscaler(2), was[0][0], 1020) / 4
     assert np.abs(luma - np.clip(want, 0, 255)).mean() < 3  # the codec's loss
 
 
 def test_bare_streams_get_the_times_of_their_rate(tmp_path):
     _film(tmp_path / "a.h264", times=[0, 100, 200])
-    upscale_video(bicubic(2), tmp_path / "a.h264", tmp_path / "b.mp4")
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.h264", tmp_path / "b.mp4")
     times, _, _ = _read(tmp_path / "b.mp4")
     with av.open(str(tmp_path / "a.h264")) as source:
         step = 1 / source.streams.video[0].average_rate
@@ -418,7 +421,7 @@ def test_a_video_that_changes_its_size(tmp_path):
     both = (tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes()
     (tmp_path / "c.h264").write_bytes(both)
     with pytest.raises(InputError, match="from 48×32 to 64×64 after 2 frames"):
-        upscale_video(bicubic(2), tmp_path / "c.h264", tmp_path / "d.mp4")
+        upscale_video(bicubic_upscaler(2), tmp_path / "c.h264", tmp_path / "d.mp4")
     assert not (tmp_path / "d.mp4").exists()
 
 
@@ -426,7 +429,7 @@ def _refused(source, target, match, upscaler=None):
     """Refused by that sentence, with nothing left behind and what stood there still standing."""
     before = {p: p.read_bytes() for p in source.parent.iterdir() if p.is_file()}
     with pytest.raises(InputError, match=match):
-        upscale_video(upscaler or bicubic(2), source, target)
+        upscale_video(upscaler or bicubic_upscaler(2), source, target)
     assert {p: p.read_bytes() for p in source.parent.iterdir() if p.is_file()} == before
 
 
@@ -485,7 +488,7 @@ def test_targets_that_cannot_be_written(tmp_path):
 
 def test_frames_too_large_for_the_codec(tmp_path):
     _film(tmp_path / "wide.mkv", "ffv1", size=(2, 4100), times=[0])
-    _refused(tmp_path / "wide.mkv", tmp_path / "b.mp4", "16400×8 .*libx264", bicubic(4))
+    _refused(tmp_path / "wide.mkv", tmp_path / "b.mp4", "16400×8 .*libx264", bicubic_upscaler(4))
 
 
 def test_a_tile_without_room(tmp_path, small):

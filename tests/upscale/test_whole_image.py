@@ -17,7 +17,7 @@ from sesr_jax.models import VARIANTS, network
 from sesr_jax.models.registry import Variant
 from sesr_jax.quant import calibrate
 from sesr_jax.upscale import (
-    bicubic,
+    bicubic_upscaler,
     from_network,
     in_domain,
     load_upscaler,
@@ -129,7 +129,7 @@ def test_tiles_on_request_are_as_far_from_the_whole_as_they_say(made):
 
 def test_a_halo_is_assumed_only_where_there_is_none():
     with pytest.raises(InputError, match="2 pixels far"):
-        with_assumed_halo(bicubic(2), 4)
+        with_assumed_halo(bicubic_upscaler(2), 4)
 
 
 def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):

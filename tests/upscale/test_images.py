@@ -1,4 +1,4 @@
-"""Picture files: what of them is kept, and what is refused before the work."""
+"""Image files: what of them is kept, and what is refused before the work."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from sesr_jax.data import read_image, read_photo, write_image
 from sesr_jax.errors import InputError
-from sesr_jax.upscale import bicubic, picture_pairs, upscale_photo, upscale_picture
+from sesr_jax.upscale import bicubic_upscaler, match_images, upscale_image, upscale_photo
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -23,10 +23,15 @@ def codes(*shape):
 def test_alpha_is_upscaled_bicubically(tmp_path, mode, suffix):
     pixels = codes(9, 7, len(mode))
     Image.fromarray(pixels, mode=None).save(tmp_path / "a.png")
-    assert upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / f"b{suffix}") == (18, 14)
+    assert upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / f"b{suffix}") == (
+        18,
+        14,
+    )
     large = read_photo(tmp_path / f"b{suffix}")
-    np.testing.assert_array_equal(large.alpha, upscale_photo(bicubic(2), pixels[..., -1]))
-    colours = upscale_photo(bicubic(2), pixels[..., :3] if mode == "RGBA" else pixels[..., 0])
+    np.testing.assert_array_equal(large.alpha, upscale_photo(bicubic_upscaler(2), pixels[..., -1]))
+    colours = upscale_photo(
+        bicubic_upscaler(2), pixels[..., :3] if mode == "RGBA" else pixels[..., 0]
+    )
     if suffix == ".webp" and mode == "LA":  # it has no grey
         colours = np.repeat(colours[..., None], 3, axis=-1)
     seen = large.alpha > 0  # WebP does not keep colours that nobody sees
@@ -45,7 +50,7 @@ def test_alpha_of_a_palette(tmp_path, transparency):
 def test_a_format_without_alpha_says_that_it_is_dropped(tmp_path, caplog):
     Image.fromarray(codes(6, 5, 4)).save(tmp_path / "a.png")
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
-        upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / "b.jpg")
+        upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / "b.jpg")
     assert "alpha is dropped" in caplog.text
     assert read_photo(tmp_path / "b.jpg").alpha is None
 
@@ -60,7 +65,7 @@ def test_profile_and_exif_are_kept_and_the_orientation_is_applied(tmp_path, sour
     details[ExifTags.Base.ExifImageWidth] = 7
     details[ExifTags.Base.DateTimeOriginal] = "2026:01:02 03:04:05"
     Image.fromarray(codes(9, 7, 3)).save(tmp_path / source, exif=exif, icc_profile=PROFILE)
-    upscale_picture(bicubic(2), tmp_path / source, tmp_path / target)
+    upscale_image(bicubic_upscaler(2), tmp_path / source, tmp_path / target)
     with Image.open(tmp_path / target) as large:
         assert large.size == (18, 14)
         assert large.info["icc_profile"] == PROFILE
@@ -81,7 +86,7 @@ def test_the_profile_of_inks_is_not_that_of_the_rgb_made_of_them(tmp_path):
 
 def test_a_bmp_has_pixels_alone(tmp_path):
     Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.png", icc_profile=PROFILE)
-    upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / "b.bmp")
+    upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / "b.bmp")
     assert not read_photo(tmp_path / "b.bmp").metadata
 
 
@@ -95,7 +100,7 @@ def test_the_picture_itself_is_no_place_to_write(tmp_path):
     before = (tmp_path / "a.png").read_bytes()
     for name in ("a.png", "b.png"):
         with pytest.raises(InputError, match="itself, which would be lost"):
-            upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / name, progress=_never)
+            upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / name, progress=_never)
     assert (tmp_path / "a.png").read_bytes() == before
 
 
@@ -112,7 +117,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, target, mes
     write_image(tmp_path / "a.png", codes(2, 8200))
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InputError, match=message):
-        upscale_picture(bicubic(2), tmp_path / "a.png", tmp_path / target, progress=_never)
+        upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / target, progress=_never)
     assert {file.name for file in tmp_path.iterdir()} == {"a.png", "folder.png"}
 
 
@@ -120,11 +125,11 @@ def test_pictures_of_a_folder_keep_their_places(tmp_path):
     for name in ("a.png", "in/b.jpg"):
         write_image(tmp_path / "from" / name, codes(6, 5, 3))
     (tmp_path / "from" / "notes.txt").write_text("no picture")
-    pairs = picture_pairs(tmp_path / "from", tmp_path / "to")
+    pairs = match_images(tmp_path / "from", tmp_path / "to")
     assert pairs == [(tmp_path / "from" / n, tmp_path / "to" / n) for n in ("a.png", "in/b.jpg")]
     for inside in (tmp_path / "from", tmp_path / "from" / "large"):
         with pytest.raises(InputError, match="lies in"):
-            picture_pairs(tmp_path / "from", inside)
+            match_images(tmp_path / "from", inside)
 
 
 def test_what_of_a_file_is_not_read_is_said(tmp_path, caplog):
@@ -155,6 +160,9 @@ def test_nothing_is_said_of_a_file_that_is_read_whole(tmp_path, caplog, suffix):
 def test_damaged_exif_is_dropped_and_the_picture_is_upscaled(tmp_path, caplog):
     Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0garbage")
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
-        assert upscale_picture(bicubic(2), tmp_path / "a.jpg", tmp_path / "b.jpg") == (12, 10)
+        assert upscale_image(bicubic_upscaler(2), tmp_path / "a.jpg", tmp_path / "b.jpg") == (
+            12,
+            10,
+        )
     assert "a.jpg has damaged EXIF, which is dropped." in caplog.text
     assert not read_photo(tmp_path / "b.jpg").metadata

@@ -1,6 +1,6 @@
-"""Picture files, larger: with their alpha, colour profile and EXIF.
+"""Upscaling image files, with their alpha, colour profile and EXIF.
 
-upscale_picture(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
+upscale_image(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
 """
 
 import os
@@ -10,10 +10,10 @@ from sesr_jax.data import check_output, list_images, read_photo, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.files import check_distinct
 from sesr_jax.upscale.tiles import Progress
-from sesr_jax.upscale.upscaler import Tile, Upscaler, bicubic, upscale_photo
+from sesr_jax.upscale.upscaler import Tile, Upscaler, bicubic_upscaler, upscale_photo
 
 
-def upscale_picture(
+def upscale_image(
     upscaler: Upscaler,
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
@@ -21,7 +21,7 @@ def upscale_picture(
     tile: Tile = "default",
     progress: Progress | None = None,
 ) -> tuple[int, int]:
-    """Writes the picture `source`, larger, as `target`; alpha is upscaled bicubically.
+    """Upscales the image file `source` to the file `target`; alpha is upscaled bicubically.
 
     Args:
       upscaler: what upscales.
@@ -44,18 +44,18 @@ def upscale_picture(
     large = upscale_photo(upscaler, photo.pixels, tile=tile, progress=progress)
     alpha = None
     if photo.alpha is not None:
-        alpha = upscale_photo(bicubic(upscaler.scale), photo.alpha)
+        alpha = upscale_photo(bicubic_upscaler(upscaler.scale), photo.alpha)
     write_image(target, large, alpha=alpha, metadata=photo.metadata)
     return height, width
 
 
-def picture_pairs(
+def match_images(
     source: str | os.PathLike[str], target: str | os.PathLike[str]
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """Each picture in the folder `source` and in those inside it, and its place under `target`.
+    """Returns each image in the folder `source` and in those inside it, and its place under `target`.
 
     Raises:
-      InputError: `source` holds no picture, or holds `target`, whose pictures would become larger at the
+      InputError: `source` holds no image; or it holds `target`, whose images would be upscaled again the
         next time.
     """
     source, target = pathlib.Path(source), pathlib.Path(target)
