@@ -131,17 +131,24 @@ def _squeeze(x):
     return ops.mul(x, ops.sigmoid(conv(1)(ops.mean(x))))
 
 
+def _attention(x):
+    """ESA's way: a strided 3×3 and a 7/3 pooling without padding, resized back to the size of its input."""
+    y = pool(7, 3, "VALID")(conv(3, strides=(2, 2), padding="VALID")(x))
+    return ops.mul(x, ops.sigmoid(ops.add(ops.resize_like(conv(3)(y), x), x)))
+
+
 @pytest.mark.parametrize(
     ("function", "whole", "align"),
     [
         (_squeeze, "mean", 1),
         (lambda x: ops.add(conv(3)(x), ops.mean(x, axes=(1,))), "mean", 1),
         (_chain(unshuffle(2), lambda x: ops.mul(x, ops.mean(x)), shuffle(2)), "mean", 2),
+        (_attention, "resize_like", 1),
         # The strided map is seen by the mean alone, which takes any size of it.
         (lambda x: ops.mul(x, ops.mean(conv(3, strides=(2, 2), padding="VALID")(x))), "mean", 1),
     ],
 )
-@pytest.mark.parametrize("size", [(24, 36), (25, 37), (7, 5)])
+@pytest.mark.parametrize("size", [(24, 36), (25, 37), (17, 19)])
 def test_what_looks_at_the_whole_image_is_named(function, whole, align, size):
     if align == 2:
         size = tuple(n + n % 2 for n in size)

@@ -12,7 +12,7 @@ from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network
 from sesr_jax.graph import extent
-from sesr_jax.metrics import Y, evaluate
+from sesr_jax.metrics import NetworkEvaluator, Y, evaluate
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.models.registry import Variant
 from sesr_jax.quant import calibrate
@@ -33,6 +33,8 @@ class Global(nn.Module):
     """A 3×3 whose channels are scaled by a statistic of theirs over the image, then moved to pixels."""
 
     scale: int = 2
+    channels: int = 1
+    mode: str = "collapsed"
     statistic: str = "mean"
 
     @nn.compact
@@ -98,6 +100,8 @@ def test_evaluation_is_that_of_numpy(made, statistic):
     low, high = Y.pair(pair, 2)
     by_hand = Y.score(in_numpy(net.variables["params"]["kernel"], low, statistic), high, 2)
     assert scores["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
+    trained = NetworkEvaluator(net, [pair])(net.variables)
+    assert trained["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
 
 
 def test_tiles_are_refused_in_a_sentence_that_names_the_operation(made):
