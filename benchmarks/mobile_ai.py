@@ -17,7 +17,7 @@ import math
 import pathlib
 from collections.abc import Callable, Sequence
 
-from benchmarks.npu import zoo
+from benchmarks.npu_networks import build_from_zoo
 from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022, Entry
 from sesr_jax.files import replace_file
 from sesr_jax.npu import Layer, estimate
@@ -102,7 +102,9 @@ def main(argv: list[str] | None = None) -> None:
     challenges = (MOBILE_AI_2021, MOBILE_AI_2022)
     entries = [e for c in challenges for e in c.entries if e.model and "milliseconds" in e.measures]
     frame = MOBILE_AI_2021.frame
-    layers = {name: zoo(name, *frame) for name in dict.fromkeys(e.model for e in entries)}
+    layers = {
+        name: build_from_zoo(name, *frame) for name in dict.fromkeys(e.model for e in entries)
+    }
     times = {e.model: e.measures["milliseconds"] for e in entries if e.edition == "2021"}
     fitted = fit(target, layers, times)
     header = ["edition", "entry", "model", "", "ms", "ours", "", ""]

@@ -1,17 +1,16 @@
-"""How close the latency estimates are to vendors' own tools, and how fast.
+"""Measures how close the latency estimates are to those of vendors' own tools, and how fast they are made.
 
     python -m benchmarks.npu
     python -m benchmarks.npu --reference FOLDER --rows --json npu.json
 
 Without the reference folder (a table of Arm's open estimator for Ethos-N78, 860 cases), only the
-figures that papers and compilers print are compared. Each comparison says which of its rows were
-looked at when the model was built or its figures fitted; the others it has not seen.
+published figures of papers and compilers are compared. Each comparison says which of its rows were
+looked at when the model was built or its figures were fitted ("seen"), and which were not ("unseen").
 """
 
 import argparse
 import csv
 import dataclasses
-import functools
 import json
 import pathlib
 import statistics
@@ -19,149 +18,29 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax
-
+from benchmarks.npu_networks import build_network
 from sesr_jax.files import replace_file
-from sesr_jax.graph import in_shapes
-from sesr_jax.models.network import init
-from sesr_jax.npu import Layer, Report, estimate, layers_from_graph
+from sesr_jax.npu import Report, estimate
 from sesr_jax.report import text_table
 from sesr_jax.targets import find_target
 
 _REFERENCE = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "npu"
-_BIAS = 4
 
 VARIANTS = {
     "4TOPS_4PLE": "ethos-n78-4tops",
     "4TOPS_2PLE": "ethos-n78-4tops-2ple",
     "8TOPS_2PLE": "ethos-n78-8tops",
 }
-"""Our targets by the vendor's names."""
+"""Our targets, by the vendor's names."""
 
 SEEN = ("sesr_m5_x2", "fsrcnn_x2", "conv_16_", "conv_64_")
 """Beginnings of the names of networks whose rows were looked at one by one. Nothing is fitted to them: all
 constants are those of the estimator's published source."""
 
 
-class Network:
-    """Layers in a chain; only sizes matter here, so that there are no weights."""
-
-    def __init__(self, height: int, width: int, channels: int) -> None:
-        self.layers: list[Layer] = []
-        self.last, self.shape = "input", (1, height, width, channels)
-
-    def add(self, op: str, shape: Sequence[int], other: str | None = None, **fields: Any) -> str:
-        """Appends a layer, which may read a second tensor, of the same shape as the first."""
-        names = [self.last] if other is None else [self.last, other]
-        name = f"{len(self.layers)}_{op}"
-        self.layers.append(
-            Layer(
-                name=name,
-                op=op,
-                inputs=tuple(names),
-                input_shapes=(self.shape,) * len(names),
-                output=name,
-                output_shape=tuple(shape),
-                **fields,
-            )
-        )
-        self.last, self.shape = name, tuple(shape)
-        return name
-
-    def conv(self, features: int, size: int, activation: str | None = None, groups: int = 1) -> str:
-        """Appends a convolution of unit stride."""
-        n, h, w, c = self.shape
-        taps = size * size * c // groups
-        return self.add(
-            "conv2d",
-            (n, h, w, features),
-            kernel=(size, size),
-            groups=groups,
-            weight_bytes=features * (taps + _BIAS),
-            macs=h * w * features * taps,
-            activation=activation,
-            activation_bytes=features if activation == "prelu" else 0,
-        )
-
-    def depth_to_space(self, block: int) -> str:
-        """Appends what its name says."""
-        n, h, w, c = self.shape
-        return self.add("depth_to_space", (n, h * block, w * block, c // block**2))
-
-
-def network(name: str, height: int, width: int) -> list[Layer]:
-    """A network by its name in the vendor's table, or of `_OTHERS`."""
-    family, *fields = name.split("_")
-    if family == "conv":
-        channels, features, size = map(int, fields)
-        b = Network(height, width, channels)
-        b.conv(features, size, "relu")
-        return b.layers
-    if family == "sesr":
-        return _sesr(fields, height, width)
-    return _OTHERS[name](height, width)
-
-
-def _sesr(fields: Sequence[str], height: int, width: int) -> list[Layer]:
-    blocks, scale, *options = fields
-    activation = "leaky_relu" if "lrelu" in options else "relu"
-    b = Network(height, width, 1)
-    first = b.conv(16, 5, activation)
-    for _ in range(int(blocks[1:])):
-        b.conv(16, 3, activation)
-    if "nores" not in options:
-        b.add("add", b.shape, first)
-    b.conv(int(scale[1:]) ** 2, 5)
-    for _ in range(int(scale[1:]).bit_length() - 1):
-        b.depth_to_space(2)
-    return b.layers
-
-
-def _fsrcnn(height: int, width: int) -> list[Layer]:
-    b = Network(height, width, 1)
-    for features, size in ((56, 5), (12, 1), *[(12, 3)] * 4, (56, 1)):
-        b.conv(features, size, "relu")
-    macs, weights = 81 * 56 * 4 * height * width, 81 * 56 + _BIAS
-    shape = (1, 2 * height, 2 * width, 1)
-    b.add("conv2d_transpose", shape, kernel=(9, 9), strides=(2, 2), weight_bytes=weights, macs=macs)
-    return b.layers
-
-
-def zoo(name: str, height: int, width: int) -> list[Layer]:
-    """A model of the zoo ×3, with its clip as a layer of its own, as the challenges' files had it."""
-
-    def traced() -> list[Layer]:
-        fresh = init(name, scale=3, key=jax.random.key(0))
-        return list(layers_from_graph(fresh.graph((1, height, width, fresh.channels))))
-
-    found = in_shapes(traced)
-    b = Network(height, width, 3)
-    b.layers, b.last, b.shape = found, found[-1].output, found[-1].output_shape
-    b.add("clip", b.shape)
-    return b.layers
-
-
-def _general(height: int, width: int) -> list[Layer]:
-    """realesr-general-x4v3 (Real-ESRGAN's repository)."""
-    b = Network(height, width, 3)
-    for _ in range(33):
-        b.conv(64, 3, "prelu")
-    b.conv(48, 3)
-    b.depth_to_space(4)
-    return b.layers
-
-
-_OTHERS: dict[str, Callable[[int, int], list[Layer]]] = {
-    "fsrcnn_x2": _fsrcnn,
-    "abpn_x3": functools.partial(zoo, "abpn"),
-    "xlsr_x3": functools.partial(zoo, "xlsr"),
-    "realesr_general_x4": _general,
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A row of the vendor's table, and what we say of it."""
+    """A row of the vendor's table, and our estimate of it."""
 
     row: dict[str, str]
     ours: Report
@@ -193,15 +72,15 @@ class Case:
         return self.ours.dram_bytes / 1e6 / theirs - 1
 
 
-def cases(reference: pathlib.Path) -> list[Case]:
-    """All rows of the vendor's table."""
+def read_cases(reference: pathlib.Path) -> list[Case]:
+    """Returns all rows of the vendor's table, with our estimates."""
     with open(reference / "ethos_n78.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [
         Case(
             row,
             estimate(
-                network(row["network"], int(row["height"]), int(row["width"])),
+                build_network(row["network"], int(row["height"]), int(row["width"])),
                 find_target(VARIANTS[row["variant"]]),
                 activation_saving=float(row["activation_saving"]),
             ),
@@ -210,8 +89,8 @@ def cases(reference: pathlib.Path) -> list[Case]:
     ]
 
 
-def accuracy(found: Sequence[Case]) -> list[list[str]]:
-    """Errors by group of rows."""
+def summarise_errors(found: Sequence[Case]) -> list[list[str]]:
+    """Returns the errors by group of rows."""
     groups: list[tuple[str, Callable[[Case], bool]]] = [
         ("all rows", lambda case: True),
         ("networks", lambda case: case.is_network),
@@ -246,12 +125,12 @@ class Figure:
 
     Attributes:
       source: who printed it.
-      network: as `network` has it.
+      network: its name for `build_network`.
       size: (height, width) of the input.
       target: ours.
-      saving: of compression, assumed.
+      saving: the share that compression is assumed to save.
       milliseconds: as printed; None where there is none.
-      megabytes: likewise, of DRAM.
+      megabytes: the DRAM traffic as printed; None where there is none.
       fitted: whether a figure of the target was fitted to it.
     """
 
@@ -286,12 +165,12 @@ FIGURES = (
     Figure(_MAI, "xlsr_x3", (360, 640), "vs680", 44.85, fitted=True),
     Figure(_MAI, "abpn_x3", (360, 640), "vs680", 36.89, fitted=True),
 )
-"""What papers and compilers print."""
+"""Published figures of papers and compilers."""
 
 
 def compare(figure: Figure) -> tuple[Report, float | None, float | None]:
-    """Our report of a published figure, and the relative errors of time and of traffic."""
-    layers = network(figure.network, *figure.size)
+    """Returns our report of a published figure, and the relative errors of time and of traffic."""
+    layers = build_network(figure.network, *figure.size)
     report = estimate(layers, find_target(figure.target), activation_saving=figure.saving)
     milliseconds, megabytes = report.seconds * 1e3, report.dram_bytes / 1e6
     return (
@@ -311,22 +190,22 @@ def _figure_rows(figures: Iterable[Figure]) -> list[list[str]]:
                 figure.target,
                 figure.network,
                 f"{figure.size[1]}×{figure.size[0]}",
-                *_beside(figure.milliseconds, report.seconds * 1e3, time_error),
-                *_beside(figure.megabytes, report.dram_bytes / 1e6, traffic_error),
+                *_format_pair(figure.milliseconds, report.seconds * 1e3, time_error),
+                *_format_pair(figure.megabytes, report.dram_bytes / 1e6, traffic_error),
                 "fitted" if figure.fitted else "",
             ]
         )
     return rows
 
 
-def _beside(theirs: float | None, ours: float, error: float | None) -> list[str]:
+def _format_pair(theirs: float | None, ours: float, error: float | None) -> list[str]:
     shown = ["–" if theirs is None else f"{theirs:.2f}", f"{ours:.2f}"]
     return [*shown, "" if error is None else f"{error:+.0%}"]
 
 
-def speed(repetitions: int) -> float:
-    """The median of the seconds that an estimate of SESR-M5 ×2 at 1080p takes."""
-    layers, target = network("sesr_m5_x2", *_HD), find_target("ethos-n78-4tops")
+def measure_speed(repetitions: int) -> float:
+    """Returns the median of the seconds that an estimate of SESR-M5 ×2 at 1080p takes."""
+    layers, target = build_network("sesr_m5_x2", *_HD), find_target("ethos-n78-4tops")
     seconds = []
     for _ in range(repetitions):
         start = time.perf_counter()
@@ -341,20 +220,25 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--reference", type=pathlib.Path, default=_REFERENCE, help="folder of ethos_n78.csv"
+        "--reference", type=pathlib.Path, default=_REFERENCE, help="the folder of ethos_n78.csv"
     )
-    parser.add_argument("--rows", action="store_true", help="also each network of the table")
-    parser.add_argument("--repetitions", type=int, default=15, help="of the timed estimate")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    parser.add_argument("--rows", action="store_true", help="also print each network of the table")
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=15,
+        help="how often the estimate is timed; default %(default)s",
+    )
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results to this file")
     args = parser.parse_args(argv)
 
     results: dict[str, Any] = {}
     if (args.reference / "ethos_n78.csv").is_file():
-        found = cases(args.reference)
+        found = read_cases(args.reference)
         header = ["Ethos-N78", "rows"]
         for what, limit in (("MAC", 5), ("vector", 5), ("DRAM", 15)):
             header += [f"{what} <{limit}%", "median", "worst"]
-        table = accuracy(found)
+        table = summarise_errors(found)
         print(text_table(table, header))
         if args.rows:
             print(f"\n{text_table(_network_rows(found), _ROW_HEADER, '<<>>>>>>>')}")
@@ -371,7 +255,7 @@ def main(argv: list[str] | None = None) -> None:
     header = ["source", "target", "network", "input", "ms", "ours", "", "MB", "ours", "", ""]
     print(text_table(rows, header, "<<<>>>>>>><"))
     results["figures"] = rows
-    results["seconds"] = speed(args.repetitions)
+    results["seconds"] = measure_speed(args.repetitions)
     print(f"\nan estimate of SESR-M5 ×2 at 1080p takes {results['seconds'] * 1e3:.1f} ms")
     if args.json:
         with replace_file(args.json) as temporary:

@@ -67,5 +67,5 @@ ON_MAC = frozenset(
 PASSES = ("interleave",)
 """Operations that no network has: a target's own passes, which its rules name in `OpRule.strided_by`."""
 
-ALIKE = frozenset({"conv_3d_transpose", "elu", "shape"})
+ALIKE = frozenset({"conv_3d_transpose", "elu", "rsqrt", "shape"})
 """TFLite's operators outside of `OPERATORS` whose names are similar to one of ours, and no misspellings."""

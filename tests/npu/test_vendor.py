@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks import npu
+from benchmarks.npu_networks import build_network
 from sesr_jax.npu import estimate
 from sesr_jax.targets import find_target
 
 
 @pytest.fixture(scope="module")
 def cases(shared) -> list[npu.Case]:
-    return npu.cases(shared / "reference" / "npu")
+    return npu.read_cases(shared / "reference" / "npu")
 
 
 def _errors(cases, figure, where):
@@ -62,5 +63,5 @@ def test_published_figures_agree(figure):
 def test_what_an_efficiency_was_fitted_to_comes_out_as_its_source_says(name):
     target = find_target(name)
     for network, size in (("sesr_m5_x2", (1080, 1920)), ("realesr_general_x4", (480, 640))):
-        seconds = estimate(npu.network(network, *size), target).seconds
+        seconds = estimate(build_network(network, *size), target).seconds
         assert f"{seconds * 1e3:.1f} ms here" in target.sources["mac.efficiency"]
