@@ -17,7 +17,6 @@ from sesr_jax.export.flatbuffer import Operator, enum_names, macs, operators, re
 from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent
 from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
-from sesr_jax.targets import OPERATORS
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
@@ -125,6 +124,8 @@ def _looks(operator: Operator) -> Looks:
                 for before, after in zip(*sizes, strict=True)
             )
             return down, right
+    from sesr_jax.targets import OPERATORS  # Only .tflite files need the table.
+
     spec = SPECS.get(OPERATORS.get(name, ""))
     if spec and spec.is_per_pixel:
         return Look(), Look()
