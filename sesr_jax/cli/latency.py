@@ -54,8 +54,8 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--tile",
         type=arguments.tile,
-        help="also estimate an input of --size in tiles: their size, such as 400x300 with the halo, or auto for "
-        "the fastest",
+        help="also estimate an input of --size in tiles: their size with the halo, such as 400x300, or "
+        "auto for the fastest",
     )
     parser.add_argument(
         "--compile",
