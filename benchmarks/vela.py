@@ -1,4 +1,4 @@
-"""Measures how close the estimates for Ethos-U are to Arm's Vela, run here on exported models, by layer.
+"""How close the estimates for Arm's Ethos-U are to Vela, run here on exported models, layer by layer.
 
     python -m benchmarks.vela
     python -m benchmarks.vela --target ethos-u85-2048 --rows --json vela.json
@@ -16,7 +16,7 @@ stripes, of which a block of few rows reads scales and input more often; weights
 read anew by each block, which we do not count; a map before a slope for each channel may lie in DRAM where
 ours stays on chip; a first layer of a small map waits for commands. Ethos-U65: a network's own input of
 few channels costs bursts of 128 bytes, and inputs are read anew for each block, both of which are
-modelled for the Ethos-U85 only. Ethos-U55: Vela keeps maps of any size on chip, in a memory mode without
+modelled for the Ethos-U85 alone. Ethos-U55: Vela keeps maps of any size on chip, in a memory mode without
 a size, where ours come from the flash.
 """
 
@@ -219,7 +219,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--network", action="append", help="of those that are compared; all")
     parser.add_argument("--seed", type=int, default=0, help="of the networks that are drawn")
     parser.add_argument(
-        "--rows", action="store_true", help="print every row, and not only those that are off"
+        "--rows", action="store_true", help="every row, not those that are off alone"
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""``sesr latency``: estimates what networks cost on NPUs."""
+"""``sesr latency``: what networks cost on NPUs."""
 
 import argparse
 import pathlib
@@ -32,48 +32,41 @@ def run(argv: Sequence[str]) -> None:
         nargs="+",
         help="models of the zoo (weights do not matter), or any INT8 .tflite files",
     )
-    parser.add_argument(
-        "--scale", type=int, help="the scale factor of a model of the zoo; default 2"
-    )
+    parser.add_argument("--scale", type=int, help="of a model of the zoo; default 2")
     parser.add_argument(
         "--size",
         type=arguments.size,
-        help="the input of a model of the zoo, or the frame for --tile; default 1920x1080",
+        help="input of a model of the zoo, or the frame of --tile; 1920x1080",
     )
     parser.add_argument(
         "--target",
         action="append",
-        help="a target's name or .toml file; may be repeated; default ethos-n78-4tops",
+        help="a target's name or .toml file; repeatable; ethos-n78-4tops by default",
     )
     parser.add_argument(
         "--saving",
         type=arguments.share,
         default=0.0,
-        help="the share that compression of activations saves, where the target compresses",
+        help="share that activation compression saves, where the target compresses",
     )
     parser.add_argument(
         "--tile",
         type=arguments.tile,
-        help="also estimate an input of --size in tiles: their size with the halo, such as 400x300, or "
-        "auto for the fastest",
+        help="also cut an input of --size into tiles: auto, or such as 400x300, halo included",
     )
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="also run the target's own compiler on .tflite files; ethos-u* have Vela (the extra npu)",
+        help="also run the target's own compiler on .tflite files: Vela for ethos-u*, the extra npu",
     )
     parser.add_argument(
         "--psnr",
-        type=_parse_decibels,
-        help="the quality of each model in dB, such as 37.2,37.4, for the plot of --html; by default the "
-        "published figures for Set5",
+        type=_decibels,
+        help="of each model in dB, such as 37.2,37.4, for --html's plot of quality and latency; "
+        "by default what papers print for Set5",
     )
-    parser.add_argument(
-        "--csv", type=pathlib.Path, help="also write the table to this file (of one report)"
-    )
-    parser.add_argument(
-        "--html", type=pathlib.Path, help="also write a page with plots to this file"
-    )
+    parser.add_argument("--csv", type=pathlib.Path, help="also write the table there (one report)")
+    parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
     args = parser.parse_args(argv)
 
     from sesr_jax.files import replace_file
@@ -88,13 +81,13 @@ def run(argv: Sequence[str]) -> None:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     if args.compile and not all(model.endswith(".tflite") for model in args.model):
         raise InputError("--compile wants .tflite files; write one with `sesr export`.")
-    _check_used(args, targets)
+    _refuse_idle(args, targets)
     size, scale = args.size or (1080, 1920), args.scale or 2
     if args.psnr and len(args.psnr) != len(args.model):
         raise InputError(
             f"--psnr has {len(args.psnr)} values for {len(args.model)} models; give one for each."
         )
-    quality = args.psnr or [_published_psnr(model, scale) for model in args.model]
+    quality = args.psnr or [_published(model, scale) for model in args.model]
     rated = []
     for model, psnr in zip(args.model, quality, strict=True):
         layers, halo, align = _layers(model, scale, size, bool(args.tile))
@@ -133,27 +126,23 @@ def run(argv: Sequence[str]) -> None:
         print(f"page: {args.html}")
 
 
-def _check_used(args: argparse.Namespace, targets: "Sequence[Target]") -> None:
-    """Checks that every given option has an effect.
-
-    Raises:
-      InputError: one has none.
-    """
+def _refuse_idle(args: argparse.Namespace, targets: "Sequence[Target]") -> None:
+    """What would be passed over in silence."""
     if args.saving and not any(target.compresses for target in targets):
         names = ", ".join(target.name for target in targets)
         raise InputError(
             f"--saving {args.saving:g}: {names} compresses no activations; leave it out."
         )
     if all(model.endswith(".tflite") for model in args.model):
-        unused = ["--scale"] * (args.scale is not None)
-        unused += ["--size"] * (args.size is not None and not args.tile)
-        if unused:
+        idle = ["--scale"] * (args.scale is not None)
+        idle += ["--size"] * (args.size is not None and not args.tile)
+        if idle:
             raise InputError(
-                f"{', '.join(unused)}: for models of the zoo, as a .tflite file has its own; leave it out."
+                f"{', '.join(idle)}: for models of the zoo, as a .tflite file has its own; leave it out."
             )
 
 
-def _parse_decibels(text: str) -> list[float]:
+def _decibels(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -162,8 +151,8 @@ def _parse_decibels(text: str) -> list[float]:
         ) from None
 
 
-def _published_psnr(model: str, scale: int) -> float | None:
-    """Returns the published PSNR of a model on Set5; None where there is none."""
+def _published(model: str, scale: int) -> float | None:
+    """PSNR on Set5 as the model's paper prints it; None where it does not."""
     from sesr_jax.models import VARIANTS
 
     if model not in VARIANTS:

@@ -1,4 +1,4 @@
-"""Measures the quality of an upscaler on several sets of images.
+"""The quality of an upscaler on several sets of images.
 
 for score in measure(load_upscaler("sesr_m5_x2"), ["Set5", "Set14"]): print(score.data, score.mean["psnr"])
 """

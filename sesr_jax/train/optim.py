@@ -8,6 +8,7 @@ import ml_collections
 import optax
 
 from sesr_jax.errors import InputError
+from sesr_jax.train.amsgrad import keras_amsgrad
 
 
 def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
@@ -37,17 +38,24 @@ SCHEDULES: dict[str, Callable[[ml_collections.ConfigDict, int], optax.Schedule]]
 """By name, what makes the rate behind the warm-up from ``config.optim`` and the steps that are left."""
 
 
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "keras_amsgrad": keras_amsgrad,
+}
+"""The optimisers that optax lacks, by the name that a config gives; every other name is one of optax."""
+
+
 def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """Returns the optimiser that the config names.
 
     Raises:
-      InputError: optax has no such optimiser, or it does not take the options.
+      InputError: there is no such optimiser, or it does not take the options.
     """
     optim = config.optim
-    make = getattr(optax, optim.name, None)
+    make = OPTIMIZERS.get(optim.name) or getattr(optax, optim.name, None)
     if not callable(make):
         raise InputError(
-            f"config.optim.name is {optim.name!r}: it must be an optimiser of optax, such as amsgrad or adam."
+            f"config.optim.name is {optim.name!r}: it must be keras_amsgrad, or an optimiser of optax "
+            "such as adam."
         )
     try:
         update = make(schedule(config), **optim.options)
@@ -63,6 +71,7 @@ def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation
     except Exception as error:  # optax has more than optimisers, and options of any type
         raise InputError(
             f"config.optim.name {optim.name!r} with the options {dict(optim.options)} does no step from a "
-            f"gradient alone ({str(error).splitlines()[0]}); choose an optimiser such as amsgrad or adam."
+            f"gradient alone ({str(error).splitlines()[0]}); choose an optimiser such as keras_amsgrad or "
+            "adam."
         ) from error
     return chosen

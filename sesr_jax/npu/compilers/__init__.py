@@ -19,11 +19,11 @@ from sesr_jax.targets import Target
 COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compiled]] = {
     "vela": vela.compile_tflite
 }
-"""The compilers that run in this Python, by the name in a target's file."""
+"""What runs in this Python, by the name in a target's file."""
 
 
 def compile_model(path: str | os.PathLike[str], target: Target) -> Compiled:
-    """Runs the compiler of `target` on the INT8 model in `path`, a .tflite file.
+    """What the compiler of `target` says of the INT8 model in `path`, a .tflite file.
 
     Raises:
       InputError: no compiler of the target runs here, it is not installed, the file is no INT8 model,

@@ -61,7 +61,7 @@ class Compiled:
         return tuple(operator for operator in self.operators if operator.host)
 
     def to_text(self) -> str:
-        """Returns a table of the operators, the totals, and what falls to the host."""
+        """A table of the operators, the totals, and what falls to the host."""
         rows = [
             [
                 operator.name,

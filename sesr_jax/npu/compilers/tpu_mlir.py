@@ -5,7 +5,7 @@ r"""The hand-over to tpu-mlir, Sophgo's compiler, which wants Python 3.10 and pa
       print(tpu_mlir.script('m5.onnx', find_target('bm1684x-int8'), size=(300, 400)))" > m5.sh
     sh m5.sh                                                  # there, after pip install tpu_mlir
 
-The INT8 steps want a folder of low-resolution images, from which tpu-mlir takes ranges of its own:
+The INT8 steps want a folder of low-resolution pictures, from which tpu-mlir takes ranges of its own:
 the file handed over is the float one. Nothing here reads back what it compiles.
 """
 
@@ -25,14 +25,14 @@ def commands(
     channels: int = 1,
     calibration: str = "calibration",
 ) -> tuple[tuple[str, ...], ...]:
-    """Returns the commands that compile `onnx`, to be run where tpu-mlir is installed.
+    """The commands that compile `onnx`, to be run where tpu-mlir is installed.
 
     Args:
       onnx: a float .onnx file, which is not read here.
       target: its table ``compiler`` holds tpu-mlir's processor and quantisation.
       size: height and width of the input.
       channels: of the input.
-      calibration: a folder of images there, which only INT8 needs.
+      calibration: a folder of pictures there; INT8 alone needs it.
 
     Raises:
       InputError: tpu-mlir is not the target's compiler, or the file is no .onnx file.
@@ -59,6 +59,6 @@ def commands(
 def script(
     onnx: str | os.PathLike[str], target: Target, *, size: tuple[int, int], channels: int = 1
 ) -> str:
-    """Returns `commands` as lines for a shell."""
+    """`commands` as lines for a shell."""
     found = commands(onnx, target, size=size, channels=channels)
     return "\n".join(map(shlex.join, found))

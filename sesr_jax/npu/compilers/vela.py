@@ -30,7 +30,7 @@ _TIMEOUT = 600  # seconds; a frame of 4K takes a few
 
 
 def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
-    """Compiles the INT8 model in `path` for `target`, and returns what Vela says of it.
+    """What Vela says of the INT8 model in `path` on `target`.
 
     Args:
       path: a .tflite file.
@@ -66,7 +66,7 @@ def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
 
 
 def _run(path: pathlib.Path, target: Target, folder: str) -> str:
-    """Compiles the file into `folder`, and returns what Vela prints."""
+    """Compiles the file into `folder`; what Vela prints."""
     options = target.compiler or {}
     for name in ("accelerator", "system", "memory"):
         if name not in options:
@@ -103,7 +103,7 @@ def _read(folder: str, pattern: str) -> list[dict[str, str]]:
 
 
 def _reasons(output: str) -> dict[str, str]:
-    """Returns why operators fall to the host, by the tensor that they write."""
+    """Why operators fall to the host, by the tensor that they write."""
     return dict(re.findall(r"operator: \S+, ofm: '(.*)'\nReason: (.*)", output))
 
 
@@ -113,7 +113,7 @@ def _operators(
     layers: Sequence[Layer],
     ours: Report,
 ) -> tuple[Operator, ...]:
-    """Returns Vela's rows as operators; what it fuses into a row, or splits over several, is one."""
+    """Vela's rows; what it fuses into the row before, or splits over several, is one operator."""
     merged: dict[tuple[str, bool], Operator] = {}
     estimates = _cycles_by_tensor(layers, ours)
     for row in rows:
@@ -137,7 +137,7 @@ def _operators(
 
 
 def _cycles_by_tensor(layers: Sequence[Layer], ours: Report) -> dict[str, float]:
-    """Returns our cycles of each layer with its activation, by its output's name in the file."""
+    """Our cycles by the name, in the file, of the tensor that a layer with its activation writes."""
     return {
         layer.output.partition(":")[2]: sum(
             row.cycles
