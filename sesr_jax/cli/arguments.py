@@ -10,6 +10,9 @@ CONFIG = "a recipe (see sesr recipes) or a config file, with :variant"
 
 MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2"
 
+TARGET = "ethos-n78-4tops"
+"""The NPU that is taken where none is named."""
+
 
 def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser whose help ends with `example`."""

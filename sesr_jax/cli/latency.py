@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--target",
         action="append",
-        help="a target's name or .toml file; repeatable; ethos-n78-4tops by default",
+        help=f"a target's name or .toml file; repeatable; {arguments.TARGET} by default",
     )
     parser.add_argument(
         "--saving",
@@ -76,7 +76,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.report import text_table, write_page
     from sesr_jax.targets import find_target
 
-    targets = [find_target(name) for name in args.target or ["ethos-n78-4tops"]]
+    targets = [find_target(name) for name in args.target or [arguments.TARGET]]
     if args.csv and len(targets) * len(args.model) > 1:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     if args.compile and not all(model.endswith(".tflite") for model in args.model):

@@ -1,9 +1,16 @@
 """Upscaling photos of any size, and videos: tiles, upscalers, .tflite and .onnx files."""
 
 from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
+from sesr_jax.upscale.batch import (
+    Outcome,
+    TileChoice,
+    UpscaledFile,
+    upscale_file,
+    upscale_folder,
+)
 from sesr_jax.upscale.drop import check_drop, quality_drop
 from sesr_jax.upscale.images import match_images, upscale_image
-from sesr_jax.upscale.load import load_upscaler
+from sesr_jax.upscale.load import is_network, load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
@@ -21,9 +28,12 @@ from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, upscale_video, 
 
 __all__ = [
     "VIDEO_FORMATS",
+    "Outcome",
     "Progress",
     "Tile",
+    "TileChoice",
     "TilingError",
+    "UpscaledFile",
     "UpscaledVideo",
     "Upscaler",
     "bicubic_upscaler",
@@ -32,11 +42,14 @@ __all__ = [
     "from_onnx",
     "from_tflite",
     "in_domain",
+    "is_network",
     "load_upscaler",
     "match_images",
     "measure_tiling_error",
     "photo_halo",
     "quality_drop",
+    "upscale_file",
+    "upscale_folder",
     "upscale_image",
     "upscale_luma",
     "upscale_photo",

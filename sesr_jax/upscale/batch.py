@@ -1,0 +1,167 @@
+"""Upscaling files of any kind: an image, a video, or a folder of images.
+
+    print(upscale_file(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png"))
+    for outcome in upscale_folder(load_upscaler("sesr_m5_x2"), "holidays", "large"):
+        print(outcome.upscaled or outcome.failure)
+
+A bar on a terminal shows how far the work is.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from tqdm import tqdm
+
+from sesr_jax.data import image_size, read_photo
+from sesr_jax.errors import InputError
+from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
+from sesr_jax.upscale.images import match_images, upscale_image
+from sesr_jax.upscale.upscaler import Tile, Upscaler
+from sesr_jax.upscale.video import VIDEO_FORMATS, upscale_video
+
+TileChoice: TypeAlias = Tile | Callable[[tuple[int, int]], Tile]
+"""A tile, or a function that chooses one for an image's height and width."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UpscaledFile:
+    """A file that was upscaled.
+
+    Attributes:
+      source: the file that was read.
+      target: the file that was written.
+      input_size: the height and width that were read.
+      output_size: the height and width that were written.
+      frames: how many frames a video has; None for an image.
+      tiling_error: how far the tiles are from the whole image, where a halo was assumed.
+    """
+
+    source: str | os.PathLike[str]
+    target: str | os.PathLike[str]
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    frames: int | None = None
+    tiling_error: TilingError | None = None
+
+    def __str__(self) -> str:
+        """Returns a line for the user."""
+        (height, width), (large_height, large_width) = self.input_size, self.output_size
+        line = f"{self.source} {width}×{height} → {self.target} {large_width}×{large_height}"
+        if self.frames is not None:
+            line += f", {self.frames} frames"
+        return line if self.tiling_error is None else f"{line}; {self.tiling_error}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one image of a folder; where nothing is set, its target was there already.
+
+    Attributes:
+      source: the image.
+      upscaled: the file that was written, if it was.
+      failure: why the image could not be upscaled, if it could not.
+    """
+
+    source: pathlib.Path
+    upscaled: UpscaledFile | None = None
+    failure: str = ""
+
+
+def upscale_file(
+    upscaler: Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    tile: TileChoice = "default",
+    halo: int | None = None,
+) -> UpscaledFile:
+    """Upscales the image or video `source` to the file `target`.
+
+    Args:
+      upscaler: what upscales.
+      source: an image as of `upscale_image`, or a video as of `upscale_video`.
+      target: the file to write; its suffix decides the format, and a suffix of `VIDEO_FORMATS` makes a video.
+      tile: as of `upscale_photo`, or a function that chooses it for an image's height and width.
+      halo: if given, tiles are taken as `with_assumed_halo` has them, and their error is measured.
+
+    Raises:
+      InputError: as `upscale_image`, `upscale_video` and `with_assumed_halo`; a video is given with a halo or
+        with a function that chooses tiles.
+    """
+    label = f"{upscaler.name} ×{upscaler.scale}"
+    if pathlib.Path(target).suffix.lower() in VIDEO_FORMATS:
+        if callable(tile) or halo is not None:
+            raise InputError(
+                f"{os.fspath(target)} is a video: a halo and tiles that suit the size are for images alone."
+            )
+        with tqdm(desc=label, unit="frame", leave=False, disable=None) as bar:
+            video = upscale_video(upscaler, source, target, tile=tile, progress=_move(bar))
+        return UpscaledFile(
+            source=source,
+            target=target,
+            input_size=video.input_size,
+            output_size=video.output_size,
+            frames=video.frames,
+        )
+    size = image_size(source)
+    if callable(tile):
+        tile = tile(size)
+    error = None
+    if halo is not None:
+        error = measure_tiling_error(upscaler, read_photo(source).pixels, halo, tile=tile)
+        upscaler = with_assumed_halo(upscaler, halo)
+    with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
+        large = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))
+    return UpscaledFile(
+        source=source, target=target, input_size=size, output_size=large, tiling_error=error
+    )
+
+
+def upscale_folder(
+    upscaler: Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    tile: TileChoice = "default",
+    halo: int | None = None,
+) -> Iterator[Outcome]:
+    """Upscales each image of the folder `source`, and of those inside it, that is not yet in `target`.
+
+    An image that cannot be upscaled does not keep the others from it: its outcome says why.
+
+    Args:
+      upscaler: what upscales.
+      source: the folder of images.
+      target: the folder to write, in which what is there already stays.
+      tile: as of `upscale_file`.
+      halo: as of `upscale_file`.
+
+    Yields:
+      The outcome of each image when it is done.
+
+    Raises:
+      InputError: as `match_images`.
+    """
+    for path, place in tqdm(match_images(source, target), unit="image", disable=None):
+        if place.exists():
+            yield Outcome(source=path)
+            continue
+        try:
+            upscaled = upscale_file(upscaler, path, place, tile=tile, halo=halo)
+        except InputError as error:
+            yield Outcome(source=path, failure=str(error))
+        else:
+            yield Outcome(source=path, upscaled=upscaled)
+
+
+def _move(bar: tqdm) -> Callable[[int, int], None]:
+    """Returns a function of the work done and in total that moves `bar` there."""
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
