@@ -1,4 +1,4 @@
-"""Other projects' weights as this project's networks: one module a project, with its map of names.
+"""Reads other projects' weights as this project's networks; each project has a module with a map of names.
 
 network = import_weights("arm", "model_weights.index", model="sesr_m5", scale=2)
 models.network.save(network, "m5.safetensors")

@@ -11,10 +11,10 @@
 A file written after their ``collapse()`` has ``conv_expand.{weight, bias}`` alone, the short residual
 inside, and gives a collapsed network.
 
-The topology differs from the paper's in what `SESR` has options for: RGB in and out (``channels``),
-no centring (``centre``), ReLU everywhere, behind the first 5×5 too (``head_activation``), 256
-channels inside every block. Their pixel shuffle orders channels otherwise: the last convolution's are
-put in ours.
+The topology differs from the paper's in points for which `SESR` has options: RGB in and out
+(``channels``), no centring (``centre``), ReLU everywhere, even behind the first 5×5
+(``head_activation``), and 256 channels inside every block. Their pixel shuffle orders channels
+differently, so the importer permutes the channels of the last convolution.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from sesr_jax.reparam import Identity, Sum, Term
 
 
 def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that the file shows, and the parameters; `create` makes the module of options.
+    """Returns the options that the file shows, and the parameters; `create` makes the module from options.
 
     Raises:
       Misfit: names or shapes differ from the network's, or the anchor was trained.
@@ -70,7 +70,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
     values = match_arrays(arrays, shapes)
     nearest = np.repeat(np.eye(colours), phases, axis=0)
     if (values["anchor.net.weight"][..., 0, 0] != nearest).any() or values["anchor.net.bias"].any():
-        raise Misfit("anchor.net is not the nearest neighbour, and `SESR` has no other residual")
+        raise Misfit("anchor.net is trained: it must be the fixed nearest neighbour")
 
     terms: dict[str, Term] = {}
     for name in convolution_sizes(module):

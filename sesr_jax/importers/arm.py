@@ -1,8 +1,8 @@
 """Weights of ARM-software/sesr, the SESR paper's own code (TensorFlow).
 
-Two kinds of names are read. Those of the checkpoint that its training script leaves as
-``model_weights`` (a TensorFlow checkpoint), where ``…`` is ``collapse`` for a LinearBlock_c, which
-collapses at every training step, and ``block`` for a LinearBlock_e:
+Two kinds of names are read. The first are those of the TensorFlow checkpoint ``model_weights``, which
+its training script leaves. There, ``…`` is ``collapse`` for a LinearBlock_c, which collapses at every
+training step, and ``block`` for a LinearBlock_e:
 
 | theirs | ours |
 |---|---|
@@ -12,26 +12,27 @@ collapses at every training step, and ``block`` for a LinearBlock_e:
 | ``activations/i/alpha`` ``[1, 1, f]`` | prelu_i; none in networks trained for INT8, which have ReLU |
 | ``output_block/…/layer_with_weights-{0, 1}/{kernel, bias}`` | tail |
 
-And the names or paths that Keras gives the variables (``{v.path: v.numpy() for v in model.variables}``),
-by the order of the numbers in them, which is the order in which the layers were made. A LinearBlock_c
-makes one layer more than it uses, whose numbers are missing:
+The second are the names or paths that Keras gives the variables
+(``{v.path: v.numpy() for v in model.variables}``). The numbers in them give the order in which the
+layers were made. A LinearBlock_c makes one layer that it does not use, so that some numbers are missing:
 
 | theirs | ours |
 |---|---|
 | ``…/conv2d_n/{kernel, bias}``, two in turn | head, block_0, block_1, …, tail |
 | ``…/p_re_lu_n/alpha`` | prelu_0, prelu_1, … |
 
-**Two readings of the biases.** The inner convolutions have biases. In the endless plane b₂ + W₂ᵀb₁ is
-one number per channel, added behind the collapsed kernel, and LinearBlock_e computes just that:
-``reading="exact"``. LinearBlock_c runs its convolutions, biases included, on a unit impulse, so that
-the number lands in *every tap of the kernel* and no bias is left. ``reading="released"`` gives that
-function, collapsed; it is what a network trained with LinearBlock_c learnt, and differs wherever its
-biases are not zero.
+**Two readings of the biases.** The inner convolutions have biases b₁ and b₂. On an endless plane they
+amount to b₂ + W₂ᵀb₁, one number per channel that is added behind the collapsed kernel. LinearBlock_e
+computes just that: ``reading="exact"``. LinearBlock_c runs its convolutions with their biases on a unit
+impulse, so that the number lands in *every tap of the kernel* and no bias is left.
+``reading="released"`` returns that function, collapsed. A network trained with LinearBlock_c learnt it,
+and it differs from the exact one wherever biases are not zero.
 
-A LinearBlock_c also adds the short residual wherever it has as many channels in as out. At ×4 with 16
-features that is so in ``output_block`` too, unlike in the paper; the tail then has an identity.
+A LinearBlock_c also adds the short residual wherever it has as many output channels as input channels.
+At ×4 with 16 features this holds for ``output_block`` too, unlike in the paper; the tail then has an
+identity.
 
-Constants (``delta``, ``residual``) and ranges of quantisation are left out.
+The importer leaves out constants (``delta``, ``residual``) and ranges of quantisation.
 """
 
 import logging
@@ -64,17 +65,18 @@ _CONSTANT = re.compile(
 def convert(
     arrays: Arrays, create: Callable[..., SESR], *, reading: Reading = "exact"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that the file shows, and the parameters; `create` makes the module of options.
+    """Returns the options that the file shows, and the parameters; `create` makes the module from options.
 
     Raises:
       Misfit: names or shapes differ from the network's.
     """
-    named, online = _as_checkpoint({k: v for k, v in arrays.items() if not _CONSTANT.fullmatch(k)})
+    variables = {k: v for k, v in arrays.items() if not _CONSTANT.fullmatch(k)}
+    named, online = _to_checkpoint_names(variables)
     prelu = any(name.startswith("activations/") for name in named)
     options: dict[str, Any] = {
         "activation": "prelu" if prelu else "relu",
         "input_residual": True,
-        "expansion": _expansion(named),
+        "expansion": _find_expansion(named),
         "centre": 0.5,
     }
     module = create(**options)
@@ -101,8 +103,8 @@ def convert(
     if any(values[name].any() for name in shapes if name.endswith("bias")):
         own = ("LinearBlock_c", "released") if online else ("LinearBlock_e", "exact")
         _log.warning(
-            "the linear blocks have biases, which the exact collapse adds once and Arm's released one to "
-            "every tap of a kernel: read as %s; these are %s, which were trained as %s.",
+            "the linear blocks have biases, which the exact collapse adds once, and Arm's released collapse "
+            "to every tap of a kernel. They are read as %s; these are %s, which were trained as %s.",
             reading,
             *own,
         )
@@ -122,13 +124,13 @@ def _with_bias_in_every_tap(exact: Conv) -> Conv:
     return conv(np.asarray(exact.kernel + exact.bias), np.asarray(jnp.zeros_like(exact.bias)))
 
 
-def _expansion(named: Arrays) -> int:
+def _find_expansion(named: Arrays) -> int:
     kernel = named.get("input_block/layer_with_weights-0/kernel")
     return 256 if kernel is None else kernel.shape[-1]
 
 
-def _as_checkpoint(arrays: Arrays) -> tuple[dict[str, np.ndarray], bool]:
-    """Either kind of names as the checkpoint's without the part ``…``; and whether the blocks are _c."""
+def _to_checkpoint_names(arrays: Arrays) -> tuple[dict[str, np.ndarray], bool]:
+    """Returns the arrays by the checkpoint's names without the part ``…``, and whether the blocks are _c."""
     keras = {k: match for k in arrays if (match := _KERAS.fullmatch(k))}
     layers = {
         kind: sorted({int(m[2] or 0) for m in keras.values() if m[1] == kind})
@@ -150,7 +152,7 @@ def _as_checkpoint(arrays: Arrays) -> tuple[dict[str, np.ndarray], bool]:
 
 
 def _from_keras_name(kind: str, variable: str, rank: int, last: int) -> str:
-    """The checkpoint's name for `variable` of the layer that was the `rank`-th of its `kind`."""
+    """Returns the checkpoint's name for `variable` of the `rank`-th layer of its `kind`."""
     if kind == "p_re_lu":
         return f"activations/{rank}/{variable}"
     block, layer = divmod(rank, 2)

@@ -1,10 +1,10 @@
-"""Weight files of other projects as {name: array}, without running any code that they hold.
+"""Reads weight files of other projects as {name: array}, without running any code that they hold.
 
     arrays = read_arrays("model_x2.pt")
     match_arrays(arrays, {"head.weight": (16, 1, 5, 5)})    # raises Misfit where names or shapes differ
 
-safetensors and NumPy need nothing more. PyTorch's files need torch and TensorFlow's need tensorflow,
-which are imported here and nowhere else; without them, convert the file to safetensors where they are.
+Files of safetensors and NumPy need no other package. PyTorch's files need torch and TensorFlow's need
+tensorflow, which are imported when such a file is read.
 """
 
 import contextlib
@@ -23,17 +23,19 @@ from sesr_jax.files import read_safetensors
 Arrays = Mapping[str, np.ndarray]
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-# What training scripts put a network's arrays under when they store other things beside them.
 _WRAPPERS = ("state_dict", "params", "model")
+"""The keys under which training scripts put a network's arrays when they store other things beside them."""
+
 _NAMED = 3
+"""How many names an error lists."""
 
 
-class Misfit(Exception):  # noqa: N818 - the importer makes an error of it, with the file's name
-    """The names or shapes of a file are not those of the network; says which."""
+class Misfit(Exception):  # noqa: N818 - `import_weights` turns it into an error with the file's name
+    """The names or shapes in a file differ from those of the network; the message lists them."""
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a file, by the names that the file gives them.
+    """Returns the arrays of a file, by the names that the file gives them.
 
     | what `path` is | needs |
     |---|---|
@@ -43,8 +45,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     | a TensorFlow checkpoint: its prefix, its .index, or the folder that holds its only .index | tensorflow |
 
     Raises:
-      InputError: there is no such file, it is damaged or of another kind, what reads it is not
-        installed, or it holds pickled objects.
+      InputError: there is no such file, it is damaged or of another kind, the package that reads it is
+        not installed, or it holds pickled objects.
     """
     file = pathlib.Path(path)
     if prefix := _find_checkpoint(file):
@@ -57,24 +59,23 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         ".tar": _read_torch,
     }
     if not file.is_file():
-        raise InputError(f"no such file: {path}; name a weight file or a TensorFlow checkpoint.")
+        raise InputError(f"no such file: {path}")
     if file.suffix not in readers:
         raise InputError(
-            f"{path} is of no known kind: it must be {', '.join(readers)} or a TensorFlow checkpoint; "
-            "save its arrays by name as safetensors."
+            f"{path} is of no known kind: it must be {', '.join(readers)} or a TensorFlow checkpoint."
         )
     return readers[file.suffix](file)
 
 
 def match_arrays(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """`arrays` as float32, which must have exactly the names and shapes of `shapes`.
+    """Returns `arrays` as float32, and checks that they have exactly the names and shapes of `shapes`.
 
     Raises:
-      Misfit: they have not.
+      Misfit: names or shapes differ.
       InputError: some are not finite.
     """
     wrong = [
-        f"{name} {arrays[name].shape} and not {shape}"
+        f"{name} is {arrays[name].shape} and must be {shape}"
         for name, shape in shapes.items()
         if name in arrays and arrays[name].shape != shape
     ]
@@ -89,9 +90,7 @@ def match_arrays(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[
         )
     found = {name: np.asarray(arrays[name], np.float32) for name in shapes}
     if broken := [name for name, array in found.items() if not np.isfinite(array).all()]:
-        raise InputError(
-            f"{_list_names(broken)} hold weights that are not finite; take another file."
-        )
+        raise InputError(f"{_list_names(broken)}: all weights must be finite.")
     return found
 
 
@@ -101,7 +100,7 @@ def _list_names(names: Sequence[str]) -> str:
 
 
 def _import_library(name: str, file: pathlib.Path, remedy: str) -> Any:
-    """The module that reads `file`, which not everybody has installed."""
+    """Imports the optional package `name`, which reads `file`."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -112,7 +111,10 @@ def _import_library(name: str, file: pathlib.Path, remedy: str) -> Any:
 
 @contextlib.contextmanager
 def _refuse_damaged(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
-    """Whatever a reader raises, of which none derives from a common base, says that `file` is no `kind`."""
+    """Turns every exception of a reader into an InputError that says that `file` is not `kind`.
+
+    The readers' exceptions have no common base class.
+    """
     try:
         yield
     except InputError:
@@ -131,9 +133,8 @@ def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
             if not zipfile.is_zipfile(file):
                 raise
             raise InputError(
-                f"{file} holds pickled objects, which could run any code when read: open it where you "
-                "trust it and save its arrays, each named by its path such as module/parameter, as "
-                "safetensors."
+                f"{file} holds pickled objects, which could run any code when they are read: if you trust "
+                "it, load it with NumPy and save its arrays as safetensors, named as in module/parameter."
             ) from error
 
 
@@ -147,13 +148,13 @@ def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
             content = content[key]
             break
     if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
-        raise InputError(f"{file} holds no state dict; save model.state_dict() and nothing else.")
+        raise InputError(f"{file} holds no state dict: it must hold model.state_dict().")
     # Data-parallel training puts a prefix before every name.
     return {k.removeprefix("module."): v.float().numpy() for k, v in content.items()}
 
 
 def _find_checkpoint(path: pathlib.Path) -> pathlib.Path | None:
-    """The prefix of the TensorFlow checkpoint that `path` names, if it names one."""
+    """Returns the prefix of the TensorFlow checkpoint that `path` names, if it names one."""
     if path.is_dir():
         indices = list(path.glob("*.index"))
         return indices[0].with_suffix("") if len(indices) == 1 else None

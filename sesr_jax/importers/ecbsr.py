@@ -1,6 +1,6 @@
 """Weights of xindongzhang/ECBSR (PyTorch).
 
-Convolution n of the M + 2 is head, block_0, …, tail in turn:
+Their M + 2 convolutions are, by the number n, our head, block_0, … and tail:
 
 | theirs, behind ``backbone.n.`` | ours: the branches of a sum, each exact at the border |
 |---|---|
@@ -8,11 +8,12 @@ Convolution n of the M + 2 is head, block_0, …, tail in turn:
 | ``conv1x1_3x3.{k0, b0, k1, b1}`` | 1×1 to 2C, then 3×3 |
 | ``conv1x1_{sbx, sby, lpl}.{k0, b0}`` | 1×1, before … |
 | ``conv1x1_{sbx, sby, lpl}.mask`` | … Sobel x, Sobel y or Laplace; must be that filter … |
-| ``conv1x1_{sbx, sby, lpl}.{scale, bias}`` | … and a factor and a bias a channel |
+| ``conv1x1_{sbx, sby, lpl}.{scale, bias}`` | … and one factor and one bias per channel |
 | ``act.weight`` | head_prelu, block_i_prelu; none where the network has ReLU |
 
-A block's identity branch has no variable: give the option ``residual=True`` where the network was
-trained with it. The order of the last channels is put in ours.
+The identity branch of a block has no variable: give the option ``residual=True`` where the network was
+trained with it. Their pixel shuffle orders channels differently, so the importer permutes the channels of
+the last convolution.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,7 @@ _EDGES = {"conv1x1_sbx": sobel_x, "conv1x1_sby": sobel_y, "conv1x1_lpl": laplaci
 
 
 def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that the file shows, and the parameters; `create` makes the module of options.
+    """Returns the options that the file shows, and the parameters; `create` makes the module from options.
 
     Raises:
       Misfit: names or shapes differ from the network's, or a mask does.
@@ -73,7 +74,7 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
 
 
 def _block_shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
-    """The variables of a block from `n` to `m` channels."""
+    """Returns the shapes of the variables of a block from `n` to `m` channels, by name."""
     shapes: dict[str, tuple[int, ...]] = {
         "conv3x3.weight": (m, n, 3, 3),
         "conv3x3.bias": (m,),
@@ -90,7 +91,7 @@ def _block_shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
 
 
 def _make_branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term, ...]:
-    """The terms of a block whose output channels are put in `order`."""
+    """Returns the terms of a block, with its output channels permuted to `order`."""
     wide = conv(to_hwio(own["conv3x3.weight"])[..., order], own["conv3x3.bias"][order])
     deep = Sequential(
         (
@@ -105,7 +106,7 @@ def _make_edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequ
     taps = _EDGES[edge](len(order))
     mask = own[f"{edge}.mask"][:, 0].transpose(1, 2, 0)
     if (mask != np.asarray(taps.taps)).any():
-        raise Misfit(f"{edge}.mask is not the fixed filter of that branch")
+        raise Misfit(f"{edge}.mask differs: it must be the fixed filter of that branch")
     scale, bias = (jnp.asarray(own[f"{edge}.{v}"].ravel()[order]) for v in ("scale", "bias"))
     point = conv(to_hwio(own[f"{edge}.k0"])[..., order], own[f"{edge}.b0"][order])
     return Sequential((point, taps, Scale(scale, bias)))

@@ -1,7 +1,7 @@
 """Weights of Vlam1r/sesr-jax, a re-implementation of SESR in Haiku.
 
-Its .npz files hold one pickled dictionary of dictionaries, which is not read: save the arrays of
-``params[module][parameter]`` under the names ``module/parameter``.
+Its .npz files hold one pickled dictionary of dictionaries, which this package does not read. Save the
+arrays ``params[module][parameter]`` under the names ``module/parameter`` first.
 
 | theirs | ours |
 |---|---|
@@ -11,7 +11,7 @@ Its .npz files hold one pickled dictionary of dictionaries, which is not read: s
 | ``sesr/lin_i/prelu/alpha`` ``[1]`` | prelu_i, the one slope on all channels |
 | ``sesr/last5x5/…`` | tail |
 
-Its output residual is the centred input and 0.5 is added behind, which is our uncentred one.
+It adds the centred input to the output and then 0.5, which equals our residual of the uncentred input.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from sesr_jax.reparam import Identity, Sum, Term
 
 
 def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that the file shows, and the parameters; `create` makes the module of options.
+    """Returns the options that the file shows, and the parameters; `create` makes the module from options.
 
     Raises:
       Misfit: names or shapes differ from the network's.

@@ -1,4 +1,4 @@
-"""`import_weights`: a file of another project as one of this project's networks."""
+"""Imports a weight file of another project as one of this project's networks."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ SOURCES: dict[str, tuple[type[nn.Module], Callable[..., Any]]] = {
     "ecbsr": (ECBSR, ecbsr.convert),
     "sesr-jax": (SESR, sesr_jax_haiku.convert),
 }
-"""By project: the family of networks that it holds, and what converts its arrays."""
+"""For each project, the family of its networks and the function that converts its arrays."""
 
 
 def import_weights(
@@ -33,35 +33,34 @@ def import_weights(
     reading: arm.Reading = "exact",
     **options: Any,
 ) -> Network:
-    """The network that `path` holds, expanded as it was trained.
+    """Returns the network that `path` holds, expanded as it was trained.
 
     Args:
-      source: the project that wrote it, a key of `SOURCES`; its module has the map of names.
-      path: the file; see `read_arrays` for the kinds.
-      model: the variant of the zoo that it is.
+      source: the project that wrote the file, a key of `SOURCES`; its module has the map of names.
+      path: the file; `read_arrays` lists the kinds.
+      model: the model of the zoo that the file holds.
       scale: the scale factor.
-      reading: of the biases inside Arm's linear blocks; "released" gives a collapsed network. See
-        `importers.arm`.
-      **options: the module's fields that differ from the variant's, for networks of other sizes. What
-        the file shows (expansion, activation, channels) needs no option.
+      reading: how to read the biases inside Arm's linear blocks, see `importers.arm`; "released" returns
+        a collapsed network.
+      **options: the module's fields that differ from the model's, for networks of other sizes. The
+        file shows the expansion, the activation and the channels, so that these need no option.
 
     Raises:
-      InputError: the source is unknown or holds no such model, or the file can't be read or has
-        other variables than the network.
+      InputError: the source is unknown or holds no such model, or the file can't be read or its
+        variables are not those of the network.
     """
     family, convert = look_up("source", source, SOURCES)
     plain = create(model, scale=scale)
     if not isinstance(plain, family):
         raise InputError(
-            f"{source} holds no {model}: its networks are of the family {family.__name__}; choose "
-            "another source or model."
+            f"{source} holds no {model}: its networks must be of the family {family.__name__}."
         )
     if reading not in ("exact", "released"):
         raise InputError(f"unknown reading {reading!r}: it must be exact or released.")
     if reading != "exact":
         if source != "arm":
             raise InputError(
-                f"the reading {reading!r} is of Arm's linear blocks, not of {source}: leave it out."
+                f"{source} has no reading {reading!r}: only Arm's linear blocks have several readings."
             )
         convert = functools.partial(convert, reading=reading)
     arrays = read_arrays(path)
@@ -71,8 +70,8 @@ def import_weights(
         )
     except Misfit as misfit:
         raise InputError(
-            f"{path} is no {model} ×{scale} of {source} ({misfit}); choose the model, scale and source "
-            "that it was trained as."
+            f"{path} holds no {model} ×{scale} of {source} ({misfit}): model, scale and source must be those "
+            "of its training."
         ) from misfit
     chosen = {k: v for k, v in (found | options).items() if v != getattr(plain, k, None)}
     return Network(name=model, scale=scale, variables={"params": params}, options=chosen)

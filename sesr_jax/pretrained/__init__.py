@@ -1,4 +1,4 @@
-"""Weights that ship with the package, and the one way to name a trained network.
+"""The weights that ship with the package, and `find_network`, which finds any trained network by its name.
 
 network = find_network("sesr_m5_x2")                # shipped here, collapsed
 network = find_network("sesr_m5_x2_expanded")       # the same as it was trained
@@ -18,10 +18,10 @@ from sesr_jax.models import network
 from sesr_jax.train import load_network
 
 FOLDER = pathlib.Path(__file__).parent
-"""What is here ships: weights, and beside them what `sesr publish` says of them."""
+"""The folder of the weights that ship, with the facts and cards that `sesr publish` wrote."""
 
 _FORMS = ("_expanded", "_qat")
-"""What follows the name of a network that is not the collapsed one in float."""
+"""The suffixes of the names of networks that are not collapsed and float."""
 
 
 def shipped_files() -> dict[str, pathlib.Path]:
@@ -53,5 +53,5 @@ def find_network(spec: str | os.PathLike[str]) -> network.Network:
     raise InputError(
         f"no trained network {str(spec)!r}: it must be a shipped one ({', '.join(known)}; also with "
         f"{' or '.join(_FORMS)}), the folder of a run or a .safetensors file; "
-        + (f"did you mean {near[0]!r}?" if near else "train one with `sesr train`.")
+        + (f"did you mean {near[0]!r}?" if near else "`sesr train` trains one.")
     )

@@ -1,4 +1,4 @@
-"""Shipping a trained network: its weights, what is known of it, and its card."""
+"""Ships a trained network: its weights, the facts about them, and its card."""
 
 from sesr_jax.publish.card import COLUMNS, FORMS, card, curve, recipe, results, results_table
 from sesr_jax.publish.facts import publish

@@ -1,14 +1,14 @@
-"""From the folders of runs to files that ship: weights, the facts about them, and the card made of these.
+"""Makes files that ship from the folders of runs: weights, the facts about them, and the card made of these.
 
     publish("runs/m5", qat="runs/m5_qat", data=["Set5", "Set14"], calibrate="General100", folder="out")
 
 writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors`` where that is small,
 ``sesr_m5_x2_qat.safetensors`` (collapsed, with its ranges), ``sesr_m5_x2.json`` (the facts) and, made of
-the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the training's curve).
+the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the curve of its training).
 
-Every figure is measured here, in float and from the INT8 .tflite files that LiteRT runs: on what the
-network writes, luma or RGB (`metrics.native_protocol`), and on the luma of 8-bit RGB. Paths of the
-machine do not get into the files: runs and sets of images appear under the names of their folders.
+Every figure is measured here, in float and with the INT8 .tflite files that LiteRT runs. It is measured
+on what the network writes, luma or RGB (`metrics.native_protocol`), and on the luma of 8-bit RGB. The
+files hold no paths of this machine: runs and data sets appear under the names of their folders.
 """
 
 import collections
@@ -39,8 +39,11 @@ from sesr_jax.train import PastRun, load_network, read_history
 from sesr_jax.train.stages import StagePlan, plan
 from sesr_jax.upscale import from_network, from_tflite
 
-_OBSERVER = "min_max"  # as `sesr export --calibrate` has it unasked
-_LARGEST_EXPANDED = 2_000_000  # bytes
+_OBSERVER = "min_max"
+"""The default of `sesr export --calibrate`."""
+
+_LARGEST_EXPANDED = 2_000_000
+"""In bytes: expanded weights that are larger do not ship."""
 
 
 def publish(
@@ -54,39 +57,39 @@ def publish(
     origin: tuple[pathlib.Path, int | None] | None = None,
     hardware: str = "not recorded",
 ) -> dict[str, Any]:
-    """Writes the files of a trained network to `folder`, and gives the facts.
+    """Writes the files of a trained network to `folder`, and returns the facts.
 
     Args:
       run: the folder of the run that trained it in float.
-      data: the sets that it is measured on.
+      data: the data sets that it is measured on.
       calibrate: the images whose ranges the post-training INT8 file gets.
       folder: where the files go.
-      qat: the folder of the run that went on from it, quantised; None where there is none.
-      name: what it ships as, but for the scale; by default the zoo's name. A network with options of its own
-        needs another.
-      origin: as `train.read_history`.
-      hardware: of runs that do not say it themselves.
+      qat: the folder of the quantised run that continued it; None where there is none.
+      name: the name that it ships under, without the scale; by default the zoo's name. A network with options
+        of its own needs another one.
+      origin: see `train.read_history`.
+      hardware: stands for the hardware of runs that did not record theirs.
 
     Raises:
-      InputError: as `read_history`, `load_network`, `Case`, `measure`; or the zoo has another network of that
-        name.
+      InputError: see `read_history`, `load_network`, `Case` and `measure`; or the zoo has another network of
+        that name, or two data sets have one name.
     """
-    chain = _chain([run, *([] if qat is None else [qat])], origin)
+    history = _list_runs([run, *([] if qat is None else [qat])], origin)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
     network = case.network
     name = name or network.name
     if name in VARIANTS and (network.options or name != network.name):
         raise InputError(
-            f"{run} trained {network.title}, which is not the zoo's {name}; give it its own name by --name."
+            f"{run} trained {network.title}, which is not the zoo's {name}: it needs another --name."
         )
     name = f"{name}_x{network.scale}"
     folder = make_folder(folder)
-    # Before anything is measured, and all of that before anything is written.
+    # Wrong data sets are refused before the long measurement, which ends before any file is written.
     for images in (*data, calibrate):
         source(images, network.scale)
-    if len({_set_name(images) for images in data}) < len(data):
+    if len({_get_set_name(images) for images in data}) < len(data):
         raise InputError(
-            f"two of {', '.join(data)} have one name, which the card prints; rename one."
+            f"the data sets {', '.join(data)} must have different names, which the card prints."
         )
     figures = _measure_figures(case, data, calibrate)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
@@ -101,15 +104,17 @@ def publish(
             "weights": spent.weights,
             "parameters": spent.parameters,
             "macs": spent.macs,
-            "trained_parameters": _count(network),
+            "trained_parameters": _count_parameters(network),
         },
         "files": _write_weights(case, folder, name),
         "training": [
-            part for leg, before in chain for part in _describe_run(leg, before, hardware)
+            part for past, previous in history for part in _describe_run(past, previous, hardware)
         ],
         "data": {
             "training": _count_images(
-                dict.fromkeys(stage.config.data.train for leg, _ in chain for stage in _stages(leg))
+                dict.fromkeys(
+                    stage.config.data.train for past, _ in history for stage in _list_stages(past)
+                )
             ),
             "calibration": _count_images([calibrate], CALIBRATION_IMAGES),
             "evaluation": _count_images(data),
@@ -125,10 +130,10 @@ def publish(
 
 
 def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
-    """Writes the weights, and removes those of an earlier time; gives the files' sizes in bytes by name."""
+    """Writes the weights, removes older forms that no longer ship, and returns {file name: bytes}."""
     forms = {"": case.network.collapsed()}
-    expands = _count(case.network) != _count(forms[""])
-    if expands and _bytes(case.network) < _LARGEST_EXPANDED:
+    expands = _count_parameters(case.network) != _count_parameters(forms[""])
+    if expands and _count_bytes(case.network) < _LARGEST_EXPANDED:
         forms["_expanded"] = case.network
     if case.trained is not None:
         forms["_qat"] = case.trained.collapsed()
@@ -143,55 +148,55 @@ def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int
     return sizes
 
 
-def _bytes(network: Network) -> int:
+def _count_bytes(network: Network) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(network.variables))
 
 
-def _count(network: Network) -> int:
+def _count_parameters(network: Network) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(network.variables["params"]))
 
 
-def _chain(
+def _list_runs(
     runs: Sequence[str | os.PathLike[str]], origin: tuple[pathlib.Path, int | None] | None
 ) -> list[tuple[PastRun, str | None]]:
-    """Every leg that led to one of `runs`, in their order, and the run whose weights it began with."""
-    chain: dict[pathlib.Path, tuple[PastRun, str | None]] = {}
+    """Returns the history of `runs`, each run with the name of the run whose weights it began with."""
+    history: dict[pathlib.Path, tuple[PastRun, str | None]] = {}
     for run in runs:
-        before = None
-        for leg in read_history(run, origin):
-            chain.setdefault(leg.run.resolve(), (leg, before))
-            before = leg.run.name
-    return list(chain.values())
+        previous = None
+        for past in read_history(run, origin):
+            history.setdefault(past.run.resolve(), (past, previous))
+            previous = past.run.name
+    return list(history.values())
 
 
-def _stages(leg: PastRun) -> list[StagePlan]:
-    """Those that the leg reached."""
-    return [stage for stage in plan(leg.config) if stage.start < leg.steps]
+def _list_stages(past: PastRun) -> list[StagePlan]:
+    """Returns the stages that a run reached."""
+    return [stage for stage in plan(past.config) if stage.start < past.steps]
 
 
-def _describe_run(leg: PastRun, before: str | None, hardware: str) -> list[dict[str, Any]]:
-    """What is said of each stage of a leg."""
+def _describe_run(past: PastRun, previous: str | None, hardware: str) -> list[dict[str, Any]]:
+    """Returns the facts about each stage of a run."""
     return [
-        _describe_stage(leg, stage, leg.run.name if stage.start else before, hardware)
-        for stage in _stages(leg)
+        _describe_stage(past, stage, past.run.name if stage.start else previous, hardware)
+        for stage in _list_stages(past)
     ]
 
 
 def _describe_stage(
-    leg: PastRun, stage: StagePlan, before: str | None, hardware: str
+    past: PastRun, stage: StagePlan, previous: str | None, hardware: str
 ) -> dict[str, Any]:
     config = stage.config
     earlier, so_far = (
-        dataclasses.replace(leg, log=[line for line in leg.log if line["step"] <= end])
+        dataclasses.replace(past, log=[line for line in past.log if line["step"] <= end])
         for end in (stage.start, stage.end)
     )
     curve = so_far.curve[len(earlier.curve) :]
     return {
-        "run": leg.run.name,
+        "run": past.run.name,
         "model": config.model.name,
         "scale": config.model.scale,
-        "from": before,
-        "steps": min(leg.steps, stage.end) - stage.start,
+        "from": previous,
+        "steps": min(past.steps, stage.end) - stage.start,
         "seed": config.seed,
         "batch": config.data.batch,
         "patch": config.data.patch,
@@ -202,15 +207,15 @@ def _describe_stage(
         "planned_steps": stage.end - stage.start,
         "ema": config.ema,
         "stages": [stage.entry.name],
-        "hardware": leg.hardware or hardware,
+        "hardware": past.hardware or hardware,
         "hours": round(so_far.hours - earlier.hours, 2),
-        "watched_on": _set_name(config.data.eval),
+        "watched_on": _get_set_name(config.data.eval),
         "curve": [[int(step) - stage.start, round(psnr, 3)] for step, psnr in curve],
     }
 
 
 def _describe_loss(config: ml_collections.ConfigDict) -> str:
-    """Its name, and what it is taken to where that is not the image alone."""
+    """Returns the name of the loss and, where the network has a teacher, the teacher's share in it."""
     if not config.distill.weight:
         return config.loss
     teacher = "/".join(pathlib.Path(config.distill.teacher).parts[-2:])
@@ -218,34 +223,38 @@ def _describe_loss(config: ml_collections.ConfigDict) -> str:
     return f"{config.loss}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
 
 
-def _set_name(spec: str) -> str:
-    """What a set of images is called, without the path to it."""
+def _get_set_name(spec: str) -> str:
+    """Returns the name of a data set, without the path to it."""
     return spec if spec.startswith(("embedded:", "tfds:")) else pathlib.Path(spec).name
 
 
 def _count_images(
     specs: Sequence[str] | dict[str, None], most: int | None = None
 ) -> dict[str, int | None]:
-    """The images by set, a set being a folder in a folder that holds several; None where it is not here.
+    """Counts the images of each data set; the count is None where the set is not on this machine.
 
-    Of each of `specs`, the first `most` count.
+    A folder that holds several folders of images counts as several sets.
+
+    Args:
+      specs: the data sets, as a config names them.
+      most: counts at most so many images of each of `specs`.
     """
     counts: dict[str, int | None] = collections.defaultdict(int)
     for spec in specs:
         try:
             images = source(spec)[:most]
         except MissingError:
-            counts[_set_name(spec)] = None
+            counts[_get_set_name(spec)] = None
             continue
         for name in map(images.name, range(len(images))):
             inner, apart, _ = name.rpartition("/")
-            of = inner.split("/")[0] if apart else _set_name(spec)
-            counts[of] = (counts[of] or 0) + 1
+            owner = inner.split("/")[0] if apart else _get_set_name(spec)
+            counts[owner] = (counts[owner] or 0) + 1
     return dict(counts)
 
 
 def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, Any]]:
-    """PSNR and SSIM of every form, by protocol and set."""
+    """Measures PSNR and SSIM of every form, by protocol and data set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
         files = int8_files(case, source(calibrate), pathlib.Path(scratch), [_OBSERVER])

@@ -75,11 +75,11 @@ def test_the_imported_network_computes_what_the_original_does(tmp_path, scale, c
 def test_an_anchor_that_was_trained_is_refused(tmp_path):
     arrays = _arrays(2)
     arrays["anchor.net.bias"] = np.full(12, 0.1, np.float32)
-    with pytest.raises(InputError, match="is not the nearest neighbour"):
+    with pytest.raises(InputError, match=r"anchor\.net"):
         _import(tmp_path, arrays, 2)
 
 
 def test_another_activation_is_refused_by_its_variable(tmp_path):
     arrays = _arrays(2) | {"conv_first.activation.weight": np.zeros(1, np.float32)}
-    with pytest.raises(InputError, match=r"unexpected: conv_first\.activation\.weight"):
+    with pytest.raises(InputError, match=r"conv_first\.activation\.weight"):
         _import(tmp_path, arrays, 2)

@@ -147,9 +147,7 @@ def test_the_hardware_variant_gets_back_the_residual_that_arms_code_has(tmp_path
 def test_what_does_not_fit_is_named(tmp_path):
     arrays = _arrays(2, "block")
     del arrays["linear_blocks/1/block/layer_with_weights-0/bias"]
-    with pytest.raises(
-        InputError, match=r"missing: linear_blocks/1/layer_with_weights-0/bias.*choose the model"
-    ):
+    with pytest.raises(InputError, match="linear_blocks/1/layer_with_weights-0/bias"):
         _import(tmp_path, arrays, 2)
-    with pytest.raises(InputError, match=r"output_block/.* \(4,\) and not \(16,\)"):
+    with pytest.raises(InputError, match=r"output_block/.* \(4,\) .*\(16,\)"):
         _import(tmp_path, _arrays(2, "block"), 4)

@@ -34,7 +34,7 @@ def test_npz(tmp_path):
 
 def test_an_npz_of_pickled_objects_is_refused_with_the_way_to_convert_it(tmp_path):
     np.savez(tmp_path / "w.npz", {"sesr/first5x5/conv2_d": _ARRAYS})
-    with pytest.raises(InputError, match=r"pickled objects.*module/parameter, as safetensors\.$"):
+    with pytest.raises(InputError, match=r"w\.npz.*pickled objects.*module/parameter"):
         read_arrays(tmp_path / "w.npz")
 
 
@@ -65,23 +65,21 @@ def test_a_tensorflow_checkpoint_by_prefix_index_and_folder(checkpoint):
 
 def test_half_a_tensorflow_checkpoint_is_refused(checkpoint, tmp_path):
     (tmp_path / "w.index").write_bytes(checkpoint.with_suffix(".index").read_bytes())
-    with pytest.raises(InputError, match="not a whole TensorFlow checkpoint"):
+    with pytest.raises(InputError, match=r"/w .*TensorFlow"):
         read_arrays(tmp_path / "w")
 
 
 def test_without_tensorflow_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     (tmp_path / "w.index").touch()
-    with pytest.raises(InputError, match=r"install sesr_jax\[export\]"):
+    with pytest.raises(InputError, match=r"sesr_jax\[export\]"):
         read_arrays(tmp_path / "w")
 
 
 def test_without_torch_the_remedy_is_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").touch()
-    with pytest.raises(
-        InputError, match=r"needs torch, which is not.*safetensors\.torch\.save_file"
-    ):
+    with pytest.raises(InputError, match=r"w\.pth.* torch.*safetensors\.torch\.save_file"):
         read_arrays(tmp_path / "w.pth")
 
 
@@ -96,10 +94,10 @@ def test_pytorch_state_dicts(tmp_path, wrapper):
 def test_a_pytorch_file_of_more_than_tensors_is_refused(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch's files need torch")
     torch.save({"state_dict": pathlib_like}, tmp_path / "w.pt")
-    with pytest.raises(InputError, match="not a PyTorch file of tensors alone"):
+    with pytest.raises(InputError, match=r"w\.pt .*PyTorch"):
         read_arrays(tmp_path / "w.pt")
     torch.save({"epoch": 3}, tmp_path / "w.pt")
-    with pytest.raises(InputError, match="holds no state dict"):
+    with pytest.raises(InputError, match=r"w\.pt .*state_dict"):
         read_arrays(tmp_path / "w.pt")
 
 
@@ -110,15 +108,15 @@ def pathlib_like():
 @pytest.mark.parametrize("name", ["w.safetensors", "w.npz"])
 def test_damaged_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04 no more")
-    with pytest.raises(InputError, match="fetch it again"):
+    with pytest.raises(InputError, match=name):
         read_arrays(tmp_path / name)
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"w\.pt"):
         read_arrays(tmp_path / "w.pt")
     (tmp_path / "w.onnx").touch()
-    with pytest.raises(InputError, match="no known kind"):
+    with pytest.raises(InputError, match=r"w\.onnx .*\.safetensors"):
         read_arrays(tmp_path / "w.onnx")
 
 
@@ -126,7 +124,7 @@ def test_the_first_few_names_that_differ_are_told():
     shapes = {"a/w": (3, 2), **{f"m{i}": (1,) for i in range(5)}}
     with pytest.raises(
         Misfit,
-        match=r"missing: m0, m1, m2 and 2 more; unexpected: a/b; ill-shaped: a/w \(2, 3\) and not \(3, 2\)",
+        match=r"m0, m1, m2 and 2 more; .*a/b; .*a/w .*\(2, 3\).*\(3, 2\)",
     ):
         match_arrays(_ARRAYS, shapes)
     assert match_arrays(_ARRAYS, {k: v.shape for k, v in _ARRAYS.items()}).keys() == _ARRAYS.keys()
@@ -135,5 +133,5 @@ def test_the_first_few_names_that_differ_are_told():
 def test_weights_that_are_no_numbers_are_refused():
     shapes = {"a": (2,), "b": (2,)}
     assert match_arrays({"a": np.zeros(2), "b": np.ones(2)}, shapes).keys() == shapes.keys()
-    with pytest.raises(InputError, match="b hold weights that are not finite"):
+    with pytest.raises(InputError, match=r"^b: "):
         match_arrays({"a": np.zeros(2), "b": np.full(2, np.nan)}, shapes)

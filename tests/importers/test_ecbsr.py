@@ -113,10 +113,10 @@ def test_relu_is_told_by_the_absence_of_slopes(tmp_path):
 def test_another_mask_is_refused(tmp_path):
     arrays = _arrays(2)
     arrays["backbone.1.conv1x1_lpl.mask"] = arrays["backbone.1.conv1x1_sbx.mask"]
-    with pytest.raises(InputError, match="mask is not the fixed filter"):
+    with pytest.raises(InputError, match=r"conv1x1_lpl\.mask"):
         _import(tmp_path, arrays, 2)
 
 
 def test_another_size_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"missing: .*backbone\.4\.conv3x3\.weight"):
+    with pytest.raises(InputError, match=r"backbone\.4\.conv3x3\.weight"):
         _import(tmp_path, _arrays(2), 2, blocks=4)

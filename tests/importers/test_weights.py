@@ -9,13 +9,13 @@ from sesr_jax.importers import import_weights
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": "keras"}, "unknown source 'keras': it must be one of arm"),
-        ({"source": "ecbsr"}, "ecbsr holds no sesr_m3.*family ECBSR"),
-        ({"source": "aimet", "reading": "released"}, "of Arm's linear blocks, not of aimet"),
-        ({"reading": "both"}, "unknown reading 'both'"),
-        ({"model": "sesr_m4"}, "unknown model 'sesr_m4'"),
+        ({"source": "keras"}, "'keras'.* arm"),
+        ({"source": "ecbsr"}, "ecbsr .*sesr_m3.*ECBSR"),
+        ({"source": "aimet", "reading": "released"}, "aimet .*'released'"),
+        ({"reading": "both"}, "'both'"),
+        ({"model": "sesr_m4"}, "'sesr_m4'"),
         ({"scale": 5}, "×5"),
-        ({}, "no such file"),
+        ({}, r"w\.safetensors"),
     ],
 )
 def test_refusals(tmp_path, arguments, message):

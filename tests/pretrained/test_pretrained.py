@@ -16,10 +16,10 @@ def test_every_shipped_file_is_what_its_facts_say():
 
 @pytest.mark.parametrize("spec", ["sesr_m6_x2", "nowhere/at/all"])
 def test_what_does_not_exist_is_named(spec):
-    with pytest.raises(InputError, match="no trained network"):
+    with pytest.raises(InputError, match=spec):
         find_network(spec)
 
 
 def test_a_name_that_is_nearly_right_is_put_right():
-    with pytest.raises(InputError, match="did you mean 'sesr_m5_x2'"):
+    with pytest.raises(InputError, match=r"'SESR_M5_X2'.* 'sesr_m5_x2'"):
         find_network("SESR_M5_X2")

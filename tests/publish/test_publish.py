@@ -57,22 +57,22 @@ def shipped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         networks = {"float": net, "qat": trained}
         patch.setattr(facts, "load_network", lambda run: networks[run.name])
-        told = publishing.publish(
+        published = publishing.publish(
             root / "float",
             qat=root / "qat",
             data=[str(root / "sets" / "Set5")],
             calibrate=str(root / "sets" / "CID22"),
             folder=root / "out",
         )
-    return root, net, told
+    return root, net, published
 
 
 def test_the_files_are_there_and_hold_the_network(shipped):
-    root, net, told = shipped
+    root, net, published = shipped
     files = {path.name for path in (root / "out").iterdir()}
     weights = {"sesr_m3_x2.safetensors", "sesr_m3_x2_qat.safetensors"}  # expanded is collapsed here
     assert files == weights | {"sesr_m3_x2.json", "sesr_m3_x2.md", "sesr_m3_x2.svg"}
-    assert told["files"].keys() == weights
+    assert published["files"].keys() == weights
     loaded = network.load(root / "out" / "sesr_m3_x2.safetensors")
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, net.variables)
     assert network.load(root / "out" / "sesr_m3_x2_qat.safetensors").ranges
@@ -90,23 +90,25 @@ def test_expanded_weights_ship_where_they_are_small(ships, tmp_path, monkeypatch
 
 
 def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
-    root, net, told = shipped
+    root, net, published = shipped
     text = (root / "out" / "sesr_m3_x2.json").read_text("utf-8")
-    assert json.loads(text) == told
+    assert json.loads(text) == published
     assert str(root) not in text + (root / "out" / "sesr_m3_x2.md").read_text("utf-8")
-    first, second = told["training"]
+    first, second = published["training"]
     assert (first["run"], first["from"], second["from"]) == ("float", None, "float")
     assert second["stages"] == ["quantise"]
-    assert told["data"]["training"] == {"CID22": 1, "Set5": 1, "embedded:train": 8}
-    assert told["data"]["evaluation"] == {"Set5": 1}
-    assert told["cost"]["weights"] == 8_912
+    assert published["data"]["training"] == {"CID22": 1, "Set5": 1, "embedded:train": 8}
+    assert published["data"]["evaluation"] == {"Set5": 1}
+    assert published["cost"]["weights"] == 8_912
     for protocol in (Y, RGB8):
         (score,) = measure(from_network(net), [str(root / "sets" / "Set5")], protocol)
         (found,) = (
-            f for f in told["figures"] if f["form"] == "float" and f["protocol"] == protocol.name
+            f
+            for f in published["figures"]
+            if f["form"] == "float" and f["protocol"] == protocol.name
         )
         assert found["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
-    forms = [f["form"] for f in told["figures"] if f["protocol"] == "y"]
+    forms = [f["form"] for f in published["figures"] if f["protocol"] == "y"]
     assert sorted(forms) == sorted(publishing.FORMS)
 
 
@@ -114,50 +116,50 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
     teacher = tmp_path / "runs" / "m5" / train.WEIGHTS
     network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
     _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
-    (leg,) = train.read_history(tmp_path / "run")
-    (told,) = facts._describe_run(leg, None, "a CPU")
-    assert told["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
+    (past,) = train.read_history(tmp_path / "run")
+    (published,) = facts._describe_run(past, None, "a CPU")
+    assert published["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
 
 def test_the_curve_goes_on_from_run_to_run(shipped):
-    *_, told = shipped
-    assert curve(told).lines == {
+    *_, published = shipped
+    assert curve(published).lines == {
         "float": ([10, 20], [40.0, 50.0]),
         "qat": ([30, 40], [40.0, 50.0]),
     }
 
 
 def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
-    *_, told = shipped
+    *_, published = shipped
     last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
     _run(tmp_path / "run", stages=(train.stage(steps=10), last))
-    (leg,) = train.read_history(tmp_path / "run")
-    first, second = facts._describe_run(leg, None, "unknown")
+    (past,) = train.read_history(tmp_path / "run")
+    first, second = facts._describe_run(past, None, "unknown")
     assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
     assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")
     assert (second["patch"], second["loss"], second["stages"]) == (48, "l2", ["quantise"])
-    alone = {**told, "training": [first, second]}
+    alone = {**published, "training": [first, second]}
     assert curve(alone).lines == {"run": ([10, 20], [40.0, 50.0])}
     assert "10 steps in float, and 10 for INT8." in card(alone)
 
 
 @pytest.mark.parametrize(("above", "word"), [(0.0, "reached"), (-0.01, "**not reached**")])
 def test_a_figure_is_reached_or_not(shipped, above, word):
-    *_, told = shipped
-    told = copy.deepcopy(told)
+    *_, published = shipped
+    published = copy.deepcopy(published)
     psnr, ssim = VARIANTS["sesr_m3"].published[2]["Set5"]
-    for figure in told["figures"]:
+    for figure in published["figures"]:
         figure.update(psnr=psnr + above, ssim=ssim)
-    rows = re.findall(r"^\| Set5 \|.*\| (\S.*) \| (\S.*) \|$", card(told), re.M)
+    rows = re.findall(r"^\| Set5 \|.*\| (\S.*) \| (\S.*) \|$", card(published), re.M)
     assert rows == [(f"{above:+.2f} / +0.0000", word)] * 3
-    assert f"{above:+.2f}" in results_table([told])
+    assert f"{above:+.2f}" in results_table([published])
 
 
 def test_what_papers_do_not_print_is_neither(shipped):
-    *_, told = shipped
-    told = {**told, "model": "sesr_m3_hw"}
-    assert card(told).count("not published") == 3
-    assert "reached" not in card(told)
+    *_, published = shipped
+    published = {**published, "model": "sesr_m3_hw"}
+    assert card(published).count("not published") == 3
+    assert "reached" not in card(published)
 
 
 @pytest.fixture(scope="module")
@@ -173,41 +175,43 @@ def shipped_rgb(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(facts, "load_network", lambda run: net)
         for name in (None, "sesr_m3", "sesr_m3_hw"):
-            with pytest.raises(InputError, match="--name"):
+            with pytest.raises(InputError, match=str(name or "sesr_m3")):
                 publishing.publish(root / "run", name=name, folder=root / "none", **settings)
-        told = publishing.publish(root / "run", name="sesr_m3_rgb", folder=root / "out", **settings)
-    return root, net, told
+        published = publishing.publish(
+            root / "run", name="sesr_m3_rgb", folder=root / "out", **settings
+        )
+    return root, net, published
 
 
 def test_networks_of_rgb_are_measured_on_rgb(shipped_rgb):
-    root, net, told = shipped_rgb
+    root, net, published = shipped_rgb
     assert not (root / "none").exists()
-    assert (told["name"], told["options"]) == ("sesr_m3_rgb_x3", net.options)
-    assert {figure["protocol"] for figure in told["figures"]} == {RGB.name, RGB8.name}
+    assert (published["name"], published["options"]) == ("sesr_m3_rgb_x3", net.options)
+    assert {figure["protocol"] for figure in published["figures"]} == {RGB.name, RGB8.name}
     (score,) = measure(from_network(net), [str(root / "Set5")], RGB)
-    assert told["figures"][0]["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
+    assert published["figures"][0]["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
 
 
 def test_no_paper_stands_beside_figures_on_rgb(shipped_rgb, shipped):
-    *_, told = shipped_rgb
-    assert "upscales RGB ×3" in card(told)
-    text = card({**told, "scale": 2})  # at which the paper has figures, of luma
+    *_, published = shipped_rgb
+    assert "upscales RGB ×3" in card(published)
+    text = card({**published, "scale": 2})  # at which the paper has figures, of luma
     assert not re.search("reached|published", text)
-    luma, rgb = results_table([told, shipped[2]]).split("PSNR in dB on RGB")
+    luma, rgb = results_table([published, shipped[2]]).split("PSNR in dB on RGB")
     assert [word in luma for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [True, True, False]
     assert [word in rgb for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [False, False, True]
 
 
 def test_a_network_of_rgb_ships_by_its_name(shipped_rgb, tmp_path, capsys, monkeypatch):
-    root, _, told = shipped_rgb
+    root, _, published = shipped_rgb
     monkeypatch.setattr(pretrained, "FOLDER", root / "out")
     photo, large = root / "Set5" / "one.png", tmp_path / "large.png"
-    assert main(["upscale", str(photo), str(large), "--model", told["name"]]) == 0
+    assert main(["upscale", str(photo), str(large), "--model", published["name"]]) == 0
     assert read_image(large).shape == (3 * 40, 3 * 48, 3)
-    assert main(["eval", "--model", told["name"], "--data", str(root / "Set5")]) == 0
+    assert main(["eval", "--model", published["name"], "--data", str(root / "Set5")]) == 0
     printed = capsys.readouterr().out
     assert "protocol rgb;" in printed
-    assert f"{told['figures'][0]['psnr']:.2f}/" in printed
+    assert f"{published['figures'][0]['psnr']:.2f}/" in printed
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
@@ -223,26 +227,26 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
 def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
     from sesr_jax.pretrained import FOLDER
 
-    for told in read_facts():
-        assert (FOLDER / f"{told['name']}.md").read_text("utf-8") == card(told)
-        report.write_svg(curve(told), tmp_path / "curve.svg")
-        assert (FOLDER / f"{told['name']}.svg").read_bytes() == (
+    for published in read_facts():
+        assert (FOLDER / f"{published['name']}.md").read_text("utf-8") == card(published)
+        report.write_svg(curve(published), tmp_path / "curve.svg")
+        assert (FOLDER / f"{published['name']}.svg").read_bytes() == (
             tmp_path / "curve.svg"
         ).read_bytes()
-        for file, size in told["files"].items():
+        for file, size in published["files"].items():
             assert (FOLDER / file).stat().st_size == size
 
 
 @pytest.mark.parametrize(
-    ("sets", "told"),
-    [(("Set5", "Set6"), "Set6"), (("Set5", "other/Set5"), "one name, which the card prints")],
+    ("sets", "named"),
+    [(("Set5", "Set6"), "Set6"), (("Set5", "other/Set5"), "other/Set5")],
 )
-def test_what_cannot_be_measured_leaves_the_files_alone(shipped, monkeypatch, sets, told):
+def test_what_cannot_be_measured_leaves_the_files_alone(shipped, monkeypatch, sets, named):
     root, net, _ = shipped
     write_image(root / "sets" / "other" / "Set5" / "one.png", _PHOTO)
     monkeypatch.setattr(facts, "load_network", lambda run: net)
     before = {path: path.stat().st_mtime_ns for path in (root / "out").iterdir()}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=named):
         publishing.publish(
             root / "float",
             data=[str(root / "sets" / name) for name in sets],
