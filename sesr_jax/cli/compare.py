@@ -1,6 +1,5 @@
 """``sesr compare``: what INT8 costs networks, on sets of images."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -44,22 +43,14 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import Case, finite, int8_cost, table
+    from sesr_jax.compare import int8_cost, list_costs, pair_cases, table, write_json
     from sesr_jax.data import source
-    from sesr_jax.errors import InputError
-    from sesr_jax.files import replace_file
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import text_table
 
-    trained = {n.title: n for n in map(find_network, args.qat)}
-    if len(trained) < len(args.qat):
-        raise InputError(f"two --qat are one network, of {', '.join(trained)}; give one for each.")
-    cases = [
-        Case(network=n, trained=trained.pop(n.title, None)) for n in map(find_network, args.model)
-    ]
-    if trained:
-        names = ", ".join(trained)
-        raise InputError(f"--qat names {names}, of which no --model is the float network; add it.")
+    cases = pair_cases(
+        [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
+    )
     rows = int8_cost(cases, args.data, source(args.calibrate), args.out)
     print(
         "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
@@ -67,9 +58,4 @@ def run(argv: Sequence[str]) -> None:
     )
     print(text_table(*table(rows)))
     print(f"page and files: {args.out}")
-    with replace_file(args.out / "scores.json") as temporary:
-        content = [
-            {"model": row.model, "form": row.form, **{s.data: finite(s.mean) for s in row.scores}}
-            for row in rows
-        ]
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+    write_json(list_costs(rows), args.out / "scores.json")

@@ -1,6 +1,5 @@
 """``sesr eval``: PSNR and SSIM of models on sets of images."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -38,9 +37,9 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax import report
-    from sesr_jax.compare import Measured, finite, measure, quality_page, short_names
+    from sesr_jax.compare import list_quality, measure_all, quality_page, write_json
     from sesr_jax.compare.page import list_columns
-    from sesr_jax.files import check_writable, replace_file
+    from sesr_jax.files import check_writable
     from sesr_jax.metrics import find_protocol, native_protocol
     from sesr_jax.upscale import load_upscaler
 
@@ -49,27 +48,11 @@ def run(argv: Sequence[str]) -> None:
     protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
     for file in filter(None, (args.json, args.html)):
         check_writable(file)
-    scores = [measure(u, args.data, protocol) for u in upscalers]
-    measured = [
-        Measured(title=title, upscaler=u, scores=tuple(of_u))
-        for title, u, of_u in zip(short_names(args.model), upscalers, scores, strict=True)
-    ]
+    measured = measure_all(upscalers, args.model, args.data, protocol)
     print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
     print(report.text_table([one.cells for one in measured], list_columns(measured)))
     if args.json:
-        results = [
-            {"model": model, "scale": one.upscaler.scale, "macs": one.macs}
-            | {
-                "data": score.data,
-                "mean": finite(score.mean),
-                "pictures": {name: finite(values) for name, values in score.pictures.items()},
-            }
-            for model, one in zip(args.model, measured, strict=True)
-            for score in one.scores
-        ]
-        with replace_file(args.json) as temporary:
-            content = {"protocol": protocol.name, "results": results}
-            temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+        write_json(list_quality(measured, args.model, protocol), args.json)
     if args.html:
         report.write_page(quality_page(measured, protocol), args.html)
         print(f"page: {args.html}")

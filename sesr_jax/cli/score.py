@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -28,8 +27,7 @@ def run(argv: Sequence[str]) -> None:
     args = _parser(CHALLENGES).parse_args(argv)
     challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
 
-    from sesr_jax.compare import enter, finite, leaderboard
-    from sesr_jax.files import replace_file
+    from sesr_jax.compare import enter, leaderboard, list_entries, write_json
     from sesr_jax.report import text_table
 
     timings, by = _timings(args, challenge)
@@ -44,16 +42,7 @@ def run(argv: Sequence[str]) -> None:
     rows, header = leaderboard(challenge, ours)
     print(text_table(rows, header, "<<" + ">" * (len(header) - 2)))
     if args.json:
-        content = []
-        for one in ours:
-            score = challenge.score(one.measures)
-            content.append(
-                {"model": one.model, **finite(one.measures), "by": one.by, "score": score}
-            )
-            if score is not None:
-                content[-1] |= finite({"score": score})
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+        write_json(list_entries(challenge, ours), args.json)
 
 
 def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:

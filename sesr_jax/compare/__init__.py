@@ -1,6 +1,6 @@
 """Upscalers side by side: their quality on sets of images, and what INT8 costs them."""
 
-from sesr_jax.compare.int8 import Case, Row, int8_cost, int8_files, table
+from sesr_jax.compare.int8 import Case, Row, int8_cost, int8_files, pair_cases, table
 from sesr_jax.compare.leaderboard import (
     Ours,
     enter,
@@ -9,8 +9,9 @@ from sesr_jax.compare.leaderboard import (
     leaderboard,
     measured_time,
 )
-from sesr_jax.compare.page import Measured, quality_page
-from sesr_jax.compare.sets import Score, finite, measure, short_names
+from sesr_jax.compare.page import Measured, measure_all, quality_page
+from sesr_jax.compare.results import list_costs, list_entries, list_quality, write_json
+from sesr_jax.compare.sets import Score, measure, short_names
 
 __all__ = [
     "Case",
@@ -20,14 +21,19 @@ __all__ = [
     "Score",
     "enter",
     "estimated_time",
-    "finite",
     "int8_cost",
     "int8_files",
     "known_time",
     "leaderboard",
+    "list_costs",
+    "list_entries",
+    "list_quality",
     "measure",
+    "measure_all",
     "measured_time",
+    "pair_cases",
     "quality_page",
     "short_names",
     "table",
+    "write_json",
 ]

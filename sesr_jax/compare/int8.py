@@ -86,6 +86,25 @@ class Row:
     drops: tuple[float, ...]
 
 
+def pair_cases(networks: Sequence[Network], trained: Sequence[Network]) -> list[Case]:
+    """Returns a case for each float network, with that of the `trained` ones which has its title.
+
+    Raises:
+      InputError: two trained networks have one title, or one has that of no float network; or as `Case`.
+    """
+    by_title = {network.title: network for network in trained}
+    if len(by_title) < len(trained):
+        raise InputError(
+            f"Two QAT networks have one title, of {', '.join(by_title)}; give one for each."
+        )
+    cases = [Case(network=n, trained=by_title.pop(n.title, None)) for n in networks]
+    if by_title:
+        raise InputError(
+            f"The QAT network {', '.join(by_title)} must go with a float network of its title; add it."
+        )
+    return cases
+
+
 def int8_cost(
     cases: Sequence[Case],
     data: Sequence[str],

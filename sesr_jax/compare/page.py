@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sesr_jax import report
-from sesr_jax.compare.sets import Score, measure
+from sesr_jax.compare.sets import Score, measure, short_names
 from sesr_jax.data import source
 from sesr_jax.metrics import Protocol, Y
 from sesr_jax.models.published import OUTPUT
@@ -52,6 +52,27 @@ class Measured:
         """The row of a table under `list_columns`."""
         macs = "–" if self.macs is None else f"{self.macs / 1e9:.3f} G"
         return [self.title, f"×{self.upscaler.scale}", macs, *map(str, self.scores)]
+
+
+def measure_all(
+    upscalers: Sequence[Upscaler], names: Sequence[str], data: Sequence[str], protocol: Protocol
+) -> list[Measured]:
+    """Measures each upscaler on each set, after all sets have been found.
+
+    Args:
+      upscalers: what is measured.
+      names: what each was loaded from, which gives it a title as of `short_names`.
+      data: folders of images, or "embedded:eval".
+      protocol: how.
+
+    Raises:
+      InputError: as `measure`.
+    """
+    scores = [measure(upscaler, data, protocol) for upscaler in upscalers]
+    return [
+        Measured(title=title, upscaler=upscaler, scores=tuple(of_it))
+        for title, upscaler, of_it in zip(short_names(names), upscalers, scores, strict=True)
+    ]
 
 
 def list_columns(measured: Sequence[Measured]) -> list[str]:

@@ -4,7 +4,6 @@ for score in measure(load_upscaler("sesr_m5_x2"), ["Set5", "Set14"]): print(scor
 """
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,11 +33,6 @@ class Score:
     def __str__(self) -> str:
         """PSNR in dB / SSIM."""
         return f"{self.mean['psnr']:.2f}/{self.mean['ssim']:.4f}"
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """`values` for JSON, which has no infinity: the PSNR of an exact copy becomes null."""
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -395,7 +395,7 @@ def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path,
     onnx = ("export", "--model", weights, "--out", tmp_path / "m.onnx", "--io", "uint8")
     assert "--io, --cross-check: for .tflite" in _refused(capsys, *onnx, "--cross-check")
     twice = ("--qat", "sesr_m3_x2_qat") * 2
-    assert "two --qat" in _refused(
+    assert "sesr_m3 ×2" in _refused(
         capsys,
         "compare",
         "--model",

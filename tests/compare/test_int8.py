@@ -87,4 +87,4 @@ def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):
         str(tmp_path / "qat.safetensors"),
     ]
     assert main(["compare", *files, "--data", "embedded:eval", "--out", str(tmp_path / "out")]) == 2
-    assert "no --model is the float network" in capsys.readouterr().err
+    assert "The QAT network sesr_m3_hw ×2" in capsys.readouterr().err
