@@ -27,12 +27,10 @@ from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, affine, points
+from sesr_jax.quant.weight_codes import symmetric_scale
 
 _TFL = "tfl."
 _DTYPES = {"int8": "i8", "int16": "i16"}
-_NEAR_ZERO = (
-    1e-6  # the largest weight of a channel counts as at least this, as in TensorFlow's converter
-)
 
 
 def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
@@ -118,11 +116,10 @@ def _constant(node: Node, index: int, array: np.ndarray, integer: bool) -> jax.A
     if not integer or (channels is not None and index > 1):
         return constant
     if channels is not None:
-        largest = np.abs(array).max(axis=tuple(i for i in range(4) if i != channels))
-        scale = np.maximum(largest, _NEAR_ZERO) / 127
+        scale = symmetric_scale(array, tuple(i for i in range(4) if i != channels))
         return _quant("fake_quant", constant, scale, 0, "int8", axis=channels)
     if node.op == "prelu":
-        scale = max(np.abs(array).max(), _NEAR_ZERO) / 127
+        scale = symmetric_scale(array)
         return _quant("fake_quant", constant, scale, 0, "int8", axis=-1)
     scale, zero_point = affine(min(float(array.min()), 0.0), max(float(array.max()), 0.0))
     return _quant("fake_quant", constant, scale, zero_point, "int8")

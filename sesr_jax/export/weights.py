@@ -9,6 +9,7 @@ TensorFlow's converter has no such mode for convolutions: it folds the codes bac
 import numpy as np
 
 from sesr_jax.export.flatbuffer import OUTPUT_AXIS, enum_names, operators, pack, read, tflite_schema
+from sesr_jax.quant.weight_codes import symmetric_scale
 
 
 def with_packed_weights(model: bytes) -> bytes:
@@ -29,9 +30,9 @@ def with_packed_weights(model: bytes) -> bytes:
         values = np.frombuffer(bytes(found.buffers[kernel.buffer].data), np.float32)
         values = values.reshape(kernel.shape)
         axis = OUTPUT_AXIS[op.name]
-        largest = np.abs(values).max(axis=tuple(i for i in range(4) if i != axis), keepdims=True)
-        scale = np.where(largest > 0, largest / np.float32(127), np.float32(1))
-        codes = np.rint(values / scale).astype(np.int8)
+        channels = tuple(-1 if i == axis else 1 for i in range(4))
+        scale = symmetric_scale(values, tuple(i for i in range(4) if i != axis)).astype(np.float32)
+        codes = np.rint(values / scale.reshape(channels)).astype(np.int8)
 
         packed, buffer = schema.TensorT(), schema.BufferT()
         buffer.data = np.frombuffer(codes.tobytes(), np.uint8)
