@@ -149,3 +149,71 @@ def test_an_interpolation_looks_where_its_weights_are(size, larger, method, half
     assert (low + slack >= ends[:, 0]).all()
     assert (high >= ends[:, 1]).all()
     assert (high - slack <= ends[:, 1]).all()
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("axes", [(1, 2), (3,)])
+def test_statistics_are_numpys(unbiased, axes):
+    x = np.random.default_rng(0).normal(size=(2, 5, 7, 3))
+    with jax.enable_x64(True):
+        deviation = ops.standard_deviation(x, axes=axes, unbiased=unbiased)
+        variance = ops.variance(x, axes=axes, unbiased=unbiased)
+    expected = {"axis": axes, "ddof": int(unbiased), "keepdims": True}
+    np.testing.assert_allclose(deviation, np.std(x, **expected), rtol=1e-13)
+    np.testing.assert_allclose(variance, np.var(x, **expected), rtol=1e-13)
+
+
+def test_one_element_has_no_unbiased_variance():
+    with pytest.raises(InputError, match="1 element"):
+        ops.variance(X[:, :1, :1], unbiased=True)
+
+
+def test_a_shuffle_interleaves_the_groups():
+    shuffled = ops.channel_shuffle(jnp.arange(6.0).reshape(1, 1, 1, 6), groups=2)
+    np.testing.assert_array_equal(shuffled.ravel(), [0, 3, 1, 4, 2, 5])
+    with pytest.raises(InputError, match=r"4 channels .* 3 groups"):
+        ops.channel_shuffle(X, groups=3)
+
+
+@pytest.mark.parametrize(("sizes", "other"), [((4, 4), (7, 9)), ((4, 4), (3, 2)), ((1, 4), (5, 6))])
+def test_resizing_to_another_size_is_interpolation_between_pixel_centres(sizes, other):
+    x = np.random.default_rng(0).normal(size=(1, *sizes, 2)).astype(np.float32)
+    like = jnp.zeros((1, *other, 1))
+    linear, nearest = x, x
+    for axis, (size, larger) in enumerate(zip(sizes, other, strict=True), 1):
+        place = (np.arange(larger) + 0.5) * size / larger
+        low = np.floor(place - 0.5).astype(int)
+        weight = np.expand_dims(place - 0.5 - low, tuple({0, 1, 2, 3} - {axis}))
+        first, second = (np.clip(low + i, 0, size - 1) for i in (0, 1))
+        linear = (1 - weight) * linear.take(first, axis) + weight * linear.take(second, axis)
+        nearest = nearest.take(np.floor(place + 1e-9).astype(int), axis)
+    np.testing.assert_allclose(ops.resize_like(x, like), linear, atol=1e-6)
+    np.testing.assert_array_equal(ops.resize_like(x, like, method="nearest"), nearest)
+
+
+def test_pads_that_do_not_suit_are_named():
+    for padding, mode in [(((0, 4), (0, 0)), "reflect"), (((-1, 0), (0, 0)), "constant")]:
+        with pytest.raises(InputError, match="4 pixels"):
+            ops.pad(X, padding=padding, mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "output_padding"), [(3, 2, 1, 1), (4, 2, 1, 0), (5, 3, 1, 0)]
+)
+def test_a_cropped_transposed_convolution_is_the_gradient_of_a_convolution(
+    kernel, stride, padding, output_padding
+):
+    """This is what PyTorch defines its own by."""
+    taps = jnp.asarray(np.random.default_rng(0).normal(size=(kernel, kernel, 2, 3)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 4, 4, 2)), jnp.float32)
+    side = 3 * stride - 2 * padding + kernel + output_padding
+    mirrored = taps[::-1, ::-1].swapaxes(2, 3)
+
+    def forward(y):
+        both = ((padding, padding),) * 2
+        return ops.conv2d(y, mirrored, strides=(stride, stride), padding=both)
+
+    _, pull = jax.vjp(forward, jnp.zeros((1, side, side, 3)))
+    whole = ops.conv2d_transpose(x, taps, strides=(stride, stride), padding="VALID")
+    margin = (padding, padding - output_padding)
+    np.testing.assert_allclose(ops.crop(whole, margins=(margin, margin)), pull(x)[0], atol=1e-5)

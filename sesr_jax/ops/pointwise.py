@@ -50,7 +50,10 @@ def div(x: jax.Array, y: jax.Array) -> jax.Array:
 
 @operation(Spec(kind="pointwise", no_int16="TFLite has no SQRT with 16 bits"))
 def sqrt(x: jax.Array) -> jax.Array:
-    """The square root, whose gradient at 0 is infinite."""
+    """The square root, whose gradient at 0 is infinite.
+
+    LiteRT refuses to run an INT8 file on an image for which a code of `x` stands for less than 0.
+    """
     return jnp.sqrt(x)
 
 

@@ -100,6 +100,10 @@ def _sum_or_product(op: str) -> Callable[[Builder], None]:
     def append(b: Builder) -> None:
         x = b.pick()
         n, _, _, c = shape = b.shapes[x]
+        if x.startswith("channel_shuffle"):
+            # The converter would move its reshaping behind the sum of two such, past their ranges.
+            b.append(op, x, b.array(c))
+            return
         operands: dict[str, Callable[[], Any]] = {
             "tensor": lambda: b.pick(lambda other: other in (shape, (n, 1, 1, c))),
             "scalar": b.array,
@@ -188,6 +192,12 @@ def _unbias(b: Builder) -> None:
     b.append("unbias", b.pick(), b.pick(lambda s: s[1] * s[2] > 1))
 
 
+def _sqrt(b: Builder) -> None:
+    b.append("sigmoid", b.pick())  # the kernel refuses what is negative
+    if b.nodes and b.nodes[-1].op == "sigmoid":
+        b.append("sqrt", b.nodes[-1].name)
+
+
 def _channel_shuffle(b: Builder) -> None:
     if x := b.pick(lambda s: s[-1] % 2 == 0):
         b.append("channel_shuffle", x, groups=2)
@@ -236,7 +246,7 @@ LAYERS: dict[str, Callable[[Builder], None]] = {
     "slice": _slice,
     "softmax": lambda b: b.append("softmax", b.pick()),
     "space_to_depth": _space_to_depth,
-    "sqrt": lambda b: b.append("sqrt", b.pick()),
+    "sqrt": _sqrt,
     "sub": _sum_or_product("sub"),
     "tanh": lambda b: b.append("tanh", b.pick()),
     "unbias": _unbias,
@@ -245,13 +255,13 @@ LAYERS: dict[str, Callable[[Builder], None]] = {
 
 
 @st.composite
-def networks(draw: Draw) -> tuple[Graph, dict[str, Range], np.ndarray]:
-    """A network of one to six operations, ranges that are random where none is fixed, and input codes."""
+def networks(draw: Draw, last: str) -> tuple[Graph, dict[str, Range], np.ndarray]:
+    """A network of a few operations, at last `last` where it suits, random ranges, and input codes."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     size = st.integers(4, 12)
     builder = Builder(draw, (1, draw(size), draw(size), draw(st.integers(1, 8))), rng)
-    layers = st.lists(st.sampled_from([*LAYERS, *["conv2d"] * 4]), min_size=2, max_size=7)
-    for op in draw(layers):
+    layers = st.lists(st.sampled_from([*LAYERS, *["conv2d"] * 4]), min_size=1, max_size=6)
+    for op in [*draw(layers), last]:
         LAYERS[op](builder)
     if not builder.nodes:
         LAYERS["conv2d"](builder)

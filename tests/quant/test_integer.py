@@ -1,6 +1,5 @@
 """The integer reference against LiteRT's reference kernels on the exported file: code for code."""
 
-import collections
 import functools
 from typing import Any
 
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from hypothesis import HealthCheck, Phase, given, settings
-from random_networks import networks
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from random_networks import LAYERS, networks
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
@@ -52,21 +51,23 @@ def test_every_operation_has_a_kernel() -> None:
     assert KERNELS.keys() == ops.OPS.keys()
 
 
-def test_random_networks_have_the_codes_of_their_files() -> None:
-    counts: collections.Counter[str] = collections.Counter()
-    varied = []
+@pytest.mark.parametrize("last", LAYERS)
+def test_random_networks_have_the_codes_of_their_files(last: str) -> None:
+    """Networks that end with each operation."""
+    found, varied = [], []
 
+    @seed(sorted(LAYERS).index(last))
     @settings(
-        max_examples=200,
+        max_examples=7,
+        database=None,
         deadline=None,
-        derandomize=True,
         phases=[Phase.generate],  # shrinking would convert for minutes
         suppress_health_check=list(HealthCheck),
     )
-    @given(networks())
+    @given(networks(last))
     def law(network: tuple[Graph, dict[str, Range], np.ndarray]) -> None:
         graph, ranges, codes = network
-        counts.update(node.op for node in graph.nodes)
+        found.append(graph[graph.output].op)
         # Compiling costs more than running, and integers do not depend on how.
         compiled = jax.jit(
             functools.partial(run, graph, ranges),
@@ -77,8 +78,12 @@ def test_random_networks_have_the_codes_of_their_files() -> None:
         np.testing.assert_array_equal(compiled(codes), expected)
 
     law()
-    assert counts.keys() == ops.OPS.keys() - {"div"}  # random divisors are 0 somewhere
-    assert np.mean(varied) > 0.5
+    assert last in found
+    assert any(varied)
+
+
+def test_random_networks_end_with_every_operation() -> None:
+    assert LAYERS.keys() == ops.OPS.keys() - {"div"}  # random divisors are 0 somewhere
 
 
 def random_graph(name: str, scale: int, **options: Any) -> Graph:

@@ -59,7 +59,7 @@ def div(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
 
 
 def softmax(_: Node, to: Affine, x: Tensor) -> jax.Array:
-    """Exponentials, in fixed point, of distances from a pixel's largest code, times their sum's reciprocal."""
+    """Fixed-point exponentials of distances from a pixel's largest code, times their sum's reciprocal."""
     bits = 26  # below the point of what is raised to a power
     factor = multiplier(x.affine.double * 2**bits)
     lowest = -((31 << bits) >> max(int(factor.shift), 0))  # below it nothing is left of the power
