@@ -6,9 +6,11 @@ import re
 import shutil
 import textwrap
 
-CONFIG = "a recipe (see sesr recipes) or a config file, with :variant"
+CONFIG = (
+    "a recipe (see sesr recipes) or a config file; a variant follows a colon, as in sesr_m5_x2:cpu"
+)
 
-MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2"
+MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2 (or _x3, _x4)"
 
 TARGET = "ethos-n78-4tops"
 """The NPU that is taken where none is named."""

@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> None:
         "--qat",
         action="append",
         default=[],
-        help="the same network trained quantised; repeatable, each goes with the model of its name",
+        help="the same network, trained for INT8; repeatable, each goes with the model of its name",
     )
     parser.add_argument(
         "--data", action="append", required=True, help="a folder of images; repeatable"
@@ -35,11 +35,11 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--calibrate",
         default="embedded:train",
-        help="the images whose ranges the post-training files get, of which the first 32 are "
-        "used; default %(default)s",
+        help="a folder of images, on the first 32 of which the ranges of the files without training for "
+        "INT8 are measured; default %(default)s",
     )
     parser.add_argument(
-        "--out", required=True, type=pathlib.Path, help="the folder for files and the page"
+        "--out", required=True, type=pathlib.Path, help="the folder for the INT8 files and the page"
     )
     args = parser.parse_args(argv)
 

@@ -12,14 +12,19 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv` and runs the demo."""
     parser = arguments.parser(
         "demo",
-        "Train SESR-M3 ×2 on a few photos, collapse it, export it to INT8, measure it and rate its latency. "
-        "The same command resumes.",
+        "Train SESR-M3 ×2 on a few photos, collapse it, export it to INT8, measure it and estimate its "
+        "latency. The same command resumes.",
         _EXAMPLE,
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("runs/demo"), help="%(default)s"
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/demo"),
+        help="the folder of the results; default %(default)s",
     )
-    parser.add_argument("--steps", type=int, help="of training, a multiple of 50; default: 4000")
+    parser.add_argument(
+        "--steps", type=int, help="the number of training steps, a multiple of 50; default 4000"
+    )
     args = parser.parse_args(argv)
 
     from sesr_jax import demo

@@ -20,18 +20,22 @@ def run(argv: Sequence[str]) -> None:
         "--data",
         action="append",
         required=True,
-        help="a folder of images, or with HR and LR_bicubic/X2 … (which the RGB protocols read; y makes its "
-        "low resolutions itself, as papers do), or embedded:eval; repeatable",
+        help="a folder of images in high resolution, or embedded:eval, three photos that scikit-image "
+        "ships; a folder may also hold HR and LR_bicubic/X2, whose low resolutions the RGB protocols "
+        "read; repeatable",
     )
     parser.add_argument(
         "--protocol",
-        help="y (as most papers), rgb8, rgb or mobile_ai; by default y, or rgb where a model takes RGB",
+        help="how PSNR and SSIM are computed: y (on luma, as in most papers), rgb8, rgb or mobile_ai; by "
+        "default y, or rgb where a model takes RGB",
     )
-    parser.add_argument("--json", type=pathlib.Path, help="also write every image's scores there")
+    parser.add_argument(
+        "--json", type=pathlib.Path, help="also write the scores of every image to this file"
+    )
     parser.add_argument(
         "--html",
         type=pathlib.Path,
-        help="also write a page: PSNR against MACs beside published figures, and the images on which "
+        help="also write this page: PSNR against MACs beside published figures, and the images on which "
         "each model gains and loses most against the first one, or bicubic, with maps of the errors",
     )
     args = parser.parse_args(argv)

@@ -17,7 +17,7 @@ _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --out m5.safetensors
 
 A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
-colours are for who runs the file, as `sesr upscale --model m5.tflite` does."""
+the program that runs the file upscales the colours, as `sesr upscale --model m5.tflite` does."""
 
 _APP_FILE = "model.tflite"
 
@@ -36,8 +36,8 @@ def run(argv: Sequence[str]) -> None:
     network = find_network(args.model)
     if "observer" in given and network.ranges is not None and not args.calibrate:
         raise InputError(
-            f"--observer {args.observer} has nothing to observe: {args.model} was trained with ranges; give "
-            "--calibrate for others, or leave it out."
+            f"--observer {args.observer} has nothing to observe: {args.model} was trained with ranges; "
+            "give --calibrate for others, or leave it out."
         )
     _WRITERS[args.out.suffix](network, args)
 
@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = arguments.parser(
         "export",
         "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A TFLite file is "
-        "checked, its collapse proved, and a golden pair put beside it.",
+        "checked: the collapsed network must equal the expanded one. Beside it stands its golden pair, an "
+        "input and the output that the file must give.",
         _EXAMPLE,
     )
     parser.argument_default = argparse.SUPPRESS  # so that it is known what was given
@@ -59,44 +60,70 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         required=True,
         type=pathlib.Path,
-        help=f"the file to write: {', '.join(_WRITERS)}",
+        help=f"the file to write, whose suffix decides the format: {', '.join(_WRITERS)}",
     )
     add(
         "--for",
         dest="purpose",
         choices=("ai-benchmark",),
-        help="write model.tflite into the folder --out, as that app runs it on a phone: uint8 pixels; see "
-        "docs/ai_benchmark.md",
+        help="write model.tflite, with uint8 pixels, into the folder --out, as the app AI Benchmark runs "
+        "it on a phone; see docs/ai_benchmark.md",
     )
-    add("--size", type=arguments.size, help="input, 640x360 by default")
-    add("--tile", type=arguments.size, help="also write a file for tiles of that size")
+    add("--size", type=arguments.size, help="the width and height of the input; default 640x360")
+    add(
+        "--tile",
+        type=arguments.size,
+        help="also write a file whose input is a tile of this size, such as 400x300",
+    )
     add(
         "--precision",
         choices=get_args(Precision),
-        help="int8 (default), int16 (8-bit weights), weights (8 bits, computed in float), dynamic, "
-        "float16 or float32",
+        help="int8 (default); int16 (16-bit activations, 8-bit weights); dynamic (8-bit weights, ranges "
+        "measured while it runs); weights (8-bit weights, float arithmetic); float16 or float32",
     )
-    add("--io", choices=get_args(Codes), help="of an INT8 file's pixels; default int8")
-    add("--exclude", action="append", metavar="PATTERN", help="layers that stay float")
-    add("--tail", choices=TAILS, help="how pixels are shuffled; none leaves it to the host")
-    add("--clip", action="store_true", help="limit the image to [0, 1] by an operator of its own")
+    add("--io", choices=get_args(Codes), help="the type of an INT8 file's pixels; default int8")
+    add(
+        "--exclude",
+        action="append",
+        metavar="PATTERN",
+        help="layers that stay float, such as 'tail/*'; repeatable",
+    )
+    add(
+        "--tail",
+        choices=TAILS,
+        help="how the last channels become pixels; none leaves that to the program that runs the file",
+    )
+    add("--clip", action="store_true", help="limit the output to [0, 1] by an operator of its own")
     add(
         "--calibrate",
-        help="the images whose ranges an integer file gets: a folder; by default those that the "
-        "network was trained with, or embedded:train; the first 32 are used",
+        help="a folder of images, on the first 32 of which the ranges of an integer file are measured; by "
+        "default the file gets the ranges that the network was trained with or, without such, is measured "
+        "on embedded:train",
     )
-    add("--observer", help="what makes ranges of them; default min_max")
-    add("--converter", choices=get_args(Converter), help="default jax2tf")
-    add("--cross-check", action="store_true", help="compare with the other converter's file")
-    add("--target", help="refuse what that NPU does not run; see sesr latency")
+    add("--observer", help="how ranges are measured: min_max (default), percentile or mse")
+    add(
+        "--converter",
+        choices=get_args(Converter),
+        help="TensorFlow's converter, by jax2tf (default), or LiteRT's",
+    )
+    add(
+        "--cross-check",
+        action="store_true",
+        help="also convert by the other converter, and compare the two files",
+    )
+    add("--target", help="refuse a file with an operator that this NPU does not run")
     add(
         "--max-drop",
         type=arguments.finite,
         metavar="DB",
-        help="refuse a file that loses more PSNR than that",
+        help="refuse a file that loses more PSNR than this, in dB",
     )
-    add("--check-on", help="on these images; default embedded:eval")
-    add("--expanded", action="store_true", help="a .safetensors file of the weights as trained")
+    add("--check-on", help="the images on which --max-drop measures; default embedded:eval")
+    add(
+        "--expanded",
+        action="store_true",
+        help="write the expanded weights, as trained, to a .safetensors file",
+    )
     return parser
 
 
@@ -166,8 +193,8 @@ def _refuse_idle(given: argparse.Namespace) -> None:
     integer = [o for o in ("calibrate", "observer") if o in given and precision not in _INTEGER]
     if idle := integer + ["io"] * ("io" in given and precision != "int8"):
         raise InputError(
-            f"{', '.join(f'--{option}' for option in idle)}: a file of {precision} has no use for it; leave "
-            "it out."
+            f"{', '.join(f'--{option}' for option in idle)}: a file of {precision} has no use for it; "
+            "leave it out."
         )
     if "check_on" in given and "max_drop" not in given:
         raise InputError(

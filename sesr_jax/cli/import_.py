@@ -18,9 +18,15 @@ def run(argv: Sequence[str]) -> None:
         "weights", help=".safetensors, .npz, a PyTorch state dict or a TensorFlow checkpoint"
     )
     parser.add_argument(
-        "--from", dest="source", required=True, choices=tuple(SOURCES), help="who wrote them"
+        "--from",
+        dest="source",
+        required=True,
+        choices=tuple(SOURCES),
+        help="the project that wrote them",
     )
-    parser.add_argument("--model", required=True, help="the network that they are, as sesr_m5")
+    parser.add_argument(
+        "--model", required=True, help="the model of the zoo that they belong to, such as sesr_m5"
+    )
     parser.add_argument("--scale", type=int, required=True, help="the upscaling factor")
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the .safetensors file to write"
@@ -29,8 +35,8 @@ def run(argv: Sequence[str]) -> None:
         "--reading",
         choices=("exact", "released"),
         default="exact",
-        help="of the biases inside Arm's linear blocks: added once, or to every tap of the collapsed "
-        "kernel as its released code does; default %(default)s",
+        help="how biases inside Arm's linear blocks are read: exact adds them once, released adds them to "
+        "every tap of the collapsed kernel, as Arm's released code does; default %(default)s",
     )
     args = parser.parse_args(argv)
 

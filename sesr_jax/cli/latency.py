@@ -32,22 +32,25 @@ def run(argv: Sequence[str]) -> None:
         nargs="+",
         help="models of the zoo (weights do not matter), or any INT8 .tflite files",
     )
-    parser.add_argument("--scale", type=int, help="of a model of the zoo; default 2")
+    parser.add_argument(
+        "--scale", type=int, help="the scale factor of a model of the zoo; default 2"
+    )
     parser.add_argument(
         "--size",
         type=arguments.size,
-        help="input of a model of the zoo, or the frame of --tile; 1920x1080",
+        help="the input of a model of the zoo, or the frame that --tile cuts; default 1920x1080",
     )
     parser.add_argument(
         "--target",
         action="append",
-        help=f"a target's name or .toml file; repeatable; {arguments.TARGET} by default",
+        help=f"an NPU: the name of a target or a .toml file; repeatable; default {arguments.TARGET}",
     )
     parser.add_argument(
         "--saving",
         type=arguments.share,
         default=0.0,
-        help="share that activation compression saves, where the target compresses",
+        help="the share of the activations' DRAM traffic, from 0 to below 1, that compression saves, where "
+        "the target compresses; default 0",
     )
     parser.add_argument(
         "--tile",
@@ -62,11 +65,15 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--psnr",
         type=_decibels,
-        help="of each model in dB, such as 37.2,37.4, for --html's plot of quality and latency; "
-        "by default what papers print for Set5",
+        help="the PSNR of each model in dB, such as 37.2,37.4, for the plot of quality and latency of "
+        "--html; by default what papers print for Set5",
     )
-    parser.add_argument("--csv", type=pathlib.Path, help="also write the table there (one report)")
-    parser.add_argument("--html", type=pathlib.Path, help="also write a page with plots there")
+    parser.add_argument(
+        "--csv",
+        type=pathlib.Path,
+        help="also write the table to this file, for one model and one target",
+    )
+    parser.add_argument("--html", type=pathlib.Path, help="also write this page, with plots")
     args = parser.parse_args(argv)
 
     from sesr_jax.files import replace_file

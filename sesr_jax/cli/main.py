@@ -15,21 +15,21 @@ from sesr_jax.errors import InputError, Stopped
 
 VERBS = {
     "train": "train a network from a config; the same command resumes",
-    "eval": "PSNR and SSIM of a model on folders of images",
+    "eval": "measure PSNR and SSIM of models on folders of images",
     "export": "write a TFLite or ONNX file, full INT8 or of another precision, or bare weights",
-    "inspect": "tell what a TFLite file is, and which NPUs run it",
-    "verify": "replay a TFLite file's golden input and output",
-    "compare": "what INT8 costs networks: float beside their INT8 files",
+    "inspect": "describe a TFLite file, and list the NPUs that do not run it",
+    "verify": "run a TFLite file on the input stored beside it, and compare the outputs",
+    "compare": "measure how much PSNR networks lose as INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
-    "score": "score models as a challenge did, beside the published entries",
+    "score": "score models by the rules of a challenge, beside its published entries",
     "upscale": "upscale an image, a folder of images or a video",
     "import": "convert the weights of another project's network",
-    "reparam": "count what a network costs expanded, collapsed and between",
+    "reparam": "count parameters and MACs of a network, expanded and collapsed",
     "ablate": "train one network with several forms and seeds, and compare",
     "publish": "write a run's weights to ship, with a card of what they reach",
     "recipes": "list the training recipes, or describe one",
     "models": "list the zoo with parameters, MACs and published figures",
-    "demo": "train, collapse, export and rate a small network on photos, in minutes",
+    "demo": "train a small network on photos, export it and estimate its latency, in minutes",
 }
 
 

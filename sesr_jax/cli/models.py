@@ -14,7 +14,7 @@ def run(argv: Sequence[str]) -> None:
         "List the zoo: parameters and MACs counted on the traced networks, figures as published.",
         _EXAMPLE,
     )
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="only this scale")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="list this scale factor alone")
     args = parser.parse_args(argv)
 
     from sesr_jax.models import VARIANTS

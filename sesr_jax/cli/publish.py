@@ -20,33 +20,37 @@ def run(argv: Sequence[str]) -> None:
     )
     add = parser.add_argument
     add("--model", required=True, help="the folder of the run that trained it in float")
-    add("--qat", help="the folder of the run that went on from it, quantised")
+    add("--qat", help="the folder of the run that went on from it and trained for INT8")
     add(
         "--name",
-        help="what it ships as, but for the scale, where it has options that the zoo's name does not tell, "
-        "such as sesr_m5_rgb",
+        help="the name under which it ships, without the scale factor, such as sesr_m5_rgb; needed where "
+        "it has options that the name of its model does not tell",
     )
     add("--data", action="append", required=True, help="a folder of images to measure; repeatable")
     add(
         "--calibrate",
         default="embedded:train",
-        help="the images whose ranges the post-training INT8 file gets, of which the first 32 are "
-        "used; default %(default)s",
+        help="a folder of images, on the first 32 of which the ranges of the INT8 file without training "
+        "for INT8 are measured; default %(default)s",
     )
     add(
         "--from",
         dest="origin",
         type=_origin,
         metavar="RUN[@STEPS]",
-        help="the run, and its last step that counts, whose weights the first run began with, where its "
-        "config does not lead to it",
+        help="the run with whose weights the first run began, and the last of its steps that counts; "
+        "needed where the first run's config does not name it",
     )
     add(
         "--hardware",
         default="not recorded",
-        help="of runs that do not record theirs; default %(default)s",
+        help="the hardware of runs that did not record theirs; default %(default)s",
     )
-    add("--out", type=pathlib.Path, help="the folder to write to; by default that which ships")
+    add(
+        "--out",
+        type=pathlib.Path,
+        help="the folder to write to; by default sesr_jax/pretrained, which ships",
+    )
     args = parser.parse_args(argv)
 
     from sesr_jax import pretrained

@@ -15,7 +15,7 @@ def run(argv: Sequence[str]) -> None:
         "List the recipes that `sesr train` and `sesr ablate` take by name, or describe one.",
         _EXAMPLE,
     )
-    parser.add_argument("name", nargs="?", help="of one recipe")
+    parser.add_argument("name", nargs="?", help="the recipe to describe")
     args = parser.parse_args(argv)
 
     from sesr_jax.errors import look_up

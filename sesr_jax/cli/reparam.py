@@ -14,21 +14,30 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, counts, and prints a table."""
     parser = arguments.parser(
         "reparam",
-        "Count the expanded and the collapsed forward pass of a network, or of one 3×3 of a form, and "
-        "measure how far their outputs differ.",
+        "Count the parameters and MACs of a network, or of one 3×3 convolution of a form, expanded and "
+        "collapsed, and measure how far the outputs differ.",
         _EXAMPLE,
     )
-    parser.add_argument("model", nargs="?", help="a model of the zoo; left out for a form alone")
-    parser.add_argument("--scale", type=int, default=2, help="of the model; default %(default)s")
     parser.add_argument(
-        "--form", help="the form that the model's convolutions get, or that is shown alone"
+        "model", nargs="?", help="a model of the zoo; without one, --form is shown alone"
     )
     parser.add_argument(
-        "--features", type=int, default=16, help="channels of a form alone; default %(default)s"
+        "--scale", type=int, default=2, help="the scale factor of the model; default %(default)s"
     )
-    parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
     parser.add_argument(
-        "--patch", type=int, default=64, help="side of the input; default %(default)s"
+        "--form", help="the form of the model's convolutions, or the form that is shown alone"
+    )
+    parser.add_argument(
+        "--features",
+        type=int,
+        default=16,
+        help="the channels of a form that is shown alone; default %(default)s",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=32, help="the number of images; default %(default)s"
+    )
+    parser.add_argument(
+        "--patch", type=int, default=64, help="the side of an image in pixels; default %(default)s"
     )
     args = parser.parse_args(argv)
     if args.model is None and args.form is None:

@@ -48,8 +48,8 @@ def run(argv: Sequence[str]) -> None:
 def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
     parser = arguments.parser(
         "score",
-        "Score models as a challenge did: by default Mobile AI 2021, PSNR on RGB against the time of a frame "
-        "of 640×360, ×3, beside the published entries.",
+        "Score models by the rules of a challenge, beside its published entries. The default, Mobile AI "
+        "2021, weighs PSNR on RGB against the time in which a frame of 640×360 is upscaled ×3.",
         _EXAMPLE,
     )
     add = parser.add_argument
@@ -63,20 +63,30 @@ def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     known = "; ".join(f"{name}: {one.task} ({one.report})" for name, one in challenges.items())
     which.add_argument(
-        "--challenge", choices=challenges, help=f"default {_DEFAULT}; {known}", metavar="NAME"
+        "--challenge",
+        choices=challenges,
+        help=f"the challenge: {known}; default {_DEFAULT}",
+        metavar="NAME",
     )
     which.add_argument(
         "--edition",
         choices=[name.removeprefix("mobile_ai_") for name in challenges if "mobile_ai_" in name],
         default=_DEFAULT.removeprefix("mobile_ai_"),
-        help="of the Mobile AI challenge; default %(default)s",
+        help="the year of the Mobile AI challenge, in the place of --challenge; default %(default)s",
     )
-    add("--target", help="the NPU whose time is estimated; default the challenge's, vs680")
-    add("--measure", action="store_true", help="time .tflite files on this CPU instead, by LiteRT")
+    add("--target", help="the NPU whose time is estimated; by default the challenge's, vs680")
     add(
-        "--ms", type=float, action="append", help="the time of each model, in order, if it is known"
+        "--measure",
+        action="store_true",
+        help="time .tflite files by LiteRT on this CPU, and estimate nothing",
     )
-    add("--json", type=pathlib.Path, help="also write our rows there")
+    add(
+        "--ms",
+        type=float,
+        action="append",
+        help="the time of a model in ms, if it is known; once per model, in their order",
+    )
+    add("--json", type=pathlib.Path, help="also write the rows of these models to this file")
     return parser
 
 

@@ -20,17 +20,21 @@ def run(argv: Sequence[str]) -> None:
     parser = arguments.parser("train", "Train a network, or resume its training.", _EXAMPLE)
     parser.add_argument("--config", required=True, help=arguments.CONFIG)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="the folder of the run")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.add_argument(
-        "--distributed", action="store_true", help="train with the other processes of this cluster"
+        "--distributed",
+        action="store_true",
+        help="train with the other processes of this cluster, which jax finds",
     )
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="train with the others that name it: the first process, at a free port",
+        help="train with all processes that name this address: the first host and a free port of it",
     )
-    parser.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    parser.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
+    parser.add_argument("--processes", type=int, metavar="N", help="the number of processes")
+    parser.add_argument(
+        "--process", type=int, metavar="I", help="the number of this process, from 0"
+    )
     args, overrides = parser.parse_known_args(argv)
 
     # Imported here, so that help and bad arguments do not wait for jax.

@@ -31,8 +31,8 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "output",
-        help="the file to write, whose suffix decides the format (.mkv, .mov, .mp4 and .webm are videos); or "
-        "the folder, in which what is there already stays",
+        help="the file to write, whose suffix decides the format (.mkv, .mov, .mp4 and .webm are videos); "
+        "or the folder, in which what is there already stays",
     )
     parser.add_argument(
         "--model", default="sesr_m5_x2", help=f"{arguments.MODEL}; default %(default)s"
@@ -40,15 +40,15 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--tile",
         type=arguments.tile,
-        help="a tile's side or size, such as 400x300, or auto: the fastest on --target; default 256, "
-        "or the whole image where the network looks at all of it",
+        help="the side or the size of the tiles, such as 256 or 400x300, or auto, the tiles that are "
+        "fastest on --target; default 256, or the whole image where the network looks at all of it",
     )
-    parser.add_argument("--target", help=f"of --tile auto; default {arguments.TARGET}")
+    parser.add_argument("--target", help=f"the NPU for --tile auto; default {arguments.TARGET}")
     parser.add_argument(
         "--halo",
         type=int,
-        help="take tiles also of a network that looks at the whole image, as though it looked so many pixels "
-        "far; the difference from the whole image is measured and printed",
+        help="take tiles also of a network that looks at the whole image, as though it looked so many "
+        "pixels far; the difference from the whole image is measured and printed",
     )
     args = parser.parse_args(argv)
 

@@ -14,11 +14,14 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, replays the golden pair on every kernel set, and prints a table."""
     parser = arguments.parser(
         "verify",
-        "Replay a TFLite file's golden pair. The kernel set that made it must give the same codes.",
+        "Run a TFLite file on the input of its golden pair, which `sesr export` wrote beside it, by every "
+        "kernel set of LiteRT. The set that computed the pair must give the same output, code for code.",
         _EXAMPLE,
     )
     parser.add_argument("file", type=pathlib.Path, help="a .tflite file")
-    parser.add_argument("--golden", help="its golden pair; by default the one beside it")
+    parser.add_argument(
+        "--golden", help="the golden pair (.npz); by default the one beside the file"
+    )
     args = parser.parse_args(argv)
 
     from sesr_jax.export import replays
