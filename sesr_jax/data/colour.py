@@ -1,8 +1,8 @@
 """ITU-R BT.601 colour in studio range, with the coefficients of MATLAB's `rgb2ycbcr`.
 
-Values are floats with 1.0 for code 255: RGB in [0, 1], Y in [16/255, 235/255], Cb and Cr in
-[16/255, 240/255]. Nothing is rounded or clipped. One code serves NumPy and JAX arrays of any
-leading shape, and keeps their dtype.
+Values are floats, and 1.0 stands for code 255: RGB in [0, 1], Y in [16/255, 235/255], Cb and Cr in
+[16/255, 240/255]. Nothing is rounded or clipped. The functions take NumPy and JAX arrays of any
+leading shape, and keep their dtype.
 
     y = rgb_to_y(image.astype(np.float32) / 255)
 """
@@ -28,52 +28,52 @@ _OFFSET = (16.0, 128.0, 128.0)
 
 
 def rgb_to_y(rgb: Array) -> Array:
-    """The luma of ``[..., 3]`` as ``[..., 1]``: Y = (65.481 R + 128.553 G + 24.966 B + 16) / 255.
+    """Returns the luma of ``[..., 3]`` as ``[..., 1]``: Y = (65.481 R + 128.553 G + 24.966 B + 16) / 255.
 
     Raises:
         InputError: the last axis is not 3, or the values are integers.
     """
-    return _affine(rgb, np.array(_MATRIX)[:, :1] / 255, np.array(_OFFSET)[:1] / 255)
+    return _apply_affine(rgb, np.array(_MATRIX)[:, :1] / 255, np.array(_OFFSET)[:1] / 255)
 
 
 def to_channels(rgb: Array, channels: int) -> Array:
-    """What a network of `channels` sees of ``[..., 3]`` in [0, 1]: luma for 1, RGB itself for 3."""
+    """Converts ``[..., 3]`` in [0, 1] to the input of a network: luma for 1 channel, RGB itself for 3."""
     return rgb_to_y(rgb) if channels == 1 else rgb
 
 
 def rgb_to_ycbcr(rgb: Array) -> Array:
-    """``[..., 3]`` RGB to ``[..., 3]`` Y, Cb, Cr.
+    """Converts ``[..., 3]`` from RGB to Y, Cb and Cr.
 
     Raises:
         InputError: the last axis is not 3, or the values are integers.
     """
-    return _affine(rgb, np.array(_MATRIX) / 255, np.array(_OFFSET) / 255)
+    return _apply_affine(rgb, np.array(_MATRIX) / 255, np.array(_OFFSET) / 255)
 
 
 def grey_to_rgb(image: np.ndarray) -> np.ndarray:
-    """``[H, W, 3]`` from that or from a grey ``[H, W]``."""
+    """Returns an RGB image ``[H, W, 3]`` as it is, and repeats a grey one ``[H, W]`` to R = G = B."""
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
 
 
 def ycbcr_to_rgb(ycbcr: Array) -> Array:
-    """The exact inverse of `rgb_to_ycbcr`; colours outside the RGB cube come out beyond [0, 1].
+    """Inverts `rgb_to_ycbcr` exactly; colours outside the RGB cube come out beyond [0, 1].
 
     Raises:
         InputError: the last axis is not 3, or the values are integers.
     """
     inverse = np.linalg.inv(np.array(_MATRIX) / 255)
-    return _affine(ycbcr, inverse, -(np.array(_OFFSET) / 255) @ inverse)
+    return _apply_affine(ycbcr, inverse, -(np.array(_OFFSET) / 255) @ inverse)
 
 
-def _affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Array:
-    """``pixels @ matrix + offset`` in the dtype of `pixels`.
+def _apply_affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Array:
+    """Computes ``pixels @ matrix + offset`` in the dtype of `pixels`.
 
-    Written out, since accelerators run a float32 `@` in fewer bits by default.
+    The product is spelled out, since accelerators compute a float32 `@` in fewer bits by default.
     """
     if pixels.shape[-1:] != (3,) or np.issubdtype(pixels.dtype, np.integer):
         raise InputError(
-            f"a colour array {pixels.dtype}{list(pixels.shape)} must be floats in [0, 1] with 3 "
-            "channels last; divide codes by 255"
+            f"a colour array is {pixels.dtype}{list(pixels.shape)}: it must be floats in [0, 1] with 3 "
+            "channels last."
         )
     red, green, blue = matrix.astype(pixels.dtype)
     return (

@@ -1,13 +1,13 @@
-"""A feed gives training steps their crops: from images on the device, or from images in their files.
+"""Feeds, which give training steps their crops from images on the device or from images in their files.
 
     read = plan_feed(source("embedded:train"), scale=2, channels=1, patch=64, batch=32)
     feed = read()                                   # a `PoolFeed`, or a `StreamFeed` for what is too large
-    for data in feed.calls(range(0, 1000), 100):    # what 100 steps read, on the host
+    for data in feed.calls(range(0, 1000), 100):    # the data of 100 steps, on the host
         batch = feed.draw(data, key, step)          # one step's crops, inside the compiled step
 
-A feed is two functions. `Feed.calls` runs on the host and gives the arrays that some steps read; `Feed.draw`
-is pure, runs inside the compiled step on each device, and gives that device's share of the step's batch. A
-batch depends on the key alone, whatever the number of devices or processes.
+A feed has two main functions. `Feed.calls` runs on the host and yields the arrays that some steps read.
+`Feed.draw` is pure, runs inside the compiled step on each device, and returns that device's share of the
+step's batch. A batch depends on the key alone, whatever the number of devices or processes.
 """
 
 import dataclasses
@@ -31,10 +31,10 @@ from sesr_jax.errors import InputError
 _log = logging.getLogger(__name__)
 
 _LARGEST_POOL = 3 * 2**31
-"""In bytes: what the pool's indices reach."""
+"""In bytes: the largest pool whose pixels an int32 can index."""
 
 Share = tuple[Any, int]
-"""(index, count): which of `count` equal parts of a batch; the index may be traced."""
+"""(index, count): one of `count` equal parts of a batch; the index may be traced."""
 
 
 @struct.dataclass
@@ -44,7 +44,7 @@ class Batch:
     Attributes:
       lr: ``[N, p, p, C]``; None where the feed gives high resolutions alone.
       hr: ``[N, s·p, s·p, C]``.
-      keys: ``[N]``, a random key for each crop, for whatever a trainer draws at random.
+      keys: ``[N]``, one random key per crop, from which a trainer may draw.
     """
 
     lr: Any
@@ -53,26 +53,26 @@ class Batch:
 
 
 class Feed(Protocol):
-    """What gives training steps their crops.
+    """A source of crops for training steps.
 
     Attributes:
       batch: crops per step, over all devices.
-      data_axis: the axis of devices in what `calls` gives; None where every device reads all of it.
+      data_axis: the axis of devices in the arrays of `calls`; None where every device reads all of them.
     """
 
     batch: int
     data_axis: ClassVar[int | None]
 
     def calls(self, steps: range, per_call: int) -> Iterator[Any]:
-        """Yields what `steps` read, `per_call` of them at a time, as a pytree of arrays."""
+        """Yields the data of `steps`, `per_call` of them at a time, as a pytree of arrays."""
         ...
 
     def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
-        """Returns a share of the batch of one step, from what `calls` gave for it; a pure function."""
+        """Returns a share of the batch of one step, from the data that `calls` yielded; a pure function."""
         ...
 
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
-        """Returns a share of `count` random crops, read here and now."""
+        """Returns a share of `count` random crops, which are read at once."""
         ...
 
 
@@ -84,7 +84,7 @@ class PoolFeed(Feed):
       pool: the images.
       batch: crops per step, over all devices.
       channels: 1 for luma, 3 for RGB.
-      intensities: each pair of crops is multiplied by one of them, drawn evenly.
+      intensities: each pair of crops is multiplied by a random one of them.
     """
 
     pool: Pool
@@ -110,10 +110,14 @@ class PoolFeed(Feed):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class StreamFeed(Feed):
-    """Reads crops from files, ahead of the steps; attributes as of `PoolFeed`.
+    """Reads crops from files, ahead of the steps.
 
     Attributes:
-      seed: that of the run, since crops are drawn on the host.
+      stream: the images.
+      batch: see `PoolFeed`.
+      seed: the seed of the run, since crops are drawn on the host.
+      channels: see `PoolFeed`.
+      intensities: see `PoolFeed`.
     """
 
     stream: Stream
@@ -155,23 +159,24 @@ def plan_feed(
     with_lr: bool = True,
     where: str | None = None,
 ) -> Callable[[], Feed]:
-    """Decides from the images' headers where they are kept, and returns a function that reads them.
+    """Decides from the images' headers where they are kept, and returns a function that makes the feed.
 
-    Images that take more than `device_bytes` as pixels stay in their files.
+    Images whose pixels take more than `device_bytes` stay in their files.
 
     Args:
       images: the training set.
-      scale: the upscaling factor.
+      scale: the scale factor.
       channels: 1 for luma, 3 for RGB.
       patch: the side of an LR crop.
       batch: crops per step, over all devices.
-      seed: of the run.
+      seed: the seed of the run.
       small: what to do about images that are smaller than a crop.
-      intensities: as of `PoolFeed`.
-      shards: that the set is dealt out in; with several, each process holds its own alone.
-      device_bytes: how much is kept on the device.
-      with_lr: whether steps get low resolutions; without, they make their own.
-      where: what the user sets the crop's side by, where images that are too small are to be refused now.
+      intensities: see `PoolFeed`.
+      shards: the number of shards that the set is dealt out in; with several, each process holds its own.
+      device_bytes: the largest pool on the device.
+      with_lr: whether steps get low resolutions; if not, they make their own.
+      where: if given, images that are too small are refused at once, and the error names this setting of
+        the crop's side.
 
     Raises:
       InputError: the processes cannot share the shards, or (with `where`) an image is too small.
@@ -190,7 +195,7 @@ def plan_feed(
     _log.info(
         "%d images take %.3g MB as pixels: they are %s",
         *(len(images), size / 1e6),
-        "read from their files, crop by crop" if streamed else "kept on the device",
+        "read from their files crop by crop" if streamed else "kept on the device",
     )
     shared: dict[str, Any] = {"batch": batch, "channels": channels, "intensities": intensities}
 
@@ -203,7 +208,7 @@ def plan_feed(
 
 
 def replicate(tree: Any) -> Any:
-    """Copies `tree` to all devices of this process, where a compiled step would else do so in every call."""
+    """Copies `tree` to all devices of this process, so that a compiled step need not do so in every call."""
     if jax.device_count() == 1:
         return tree
     here = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
@@ -218,7 +223,7 @@ def _finish(
     channels: int,
     share: Share,
 ) -> Batch:
-    """Brings crops of RGB to the network's channels, and gives each a key of its own."""
+    """Converts crops of RGB to the network's channels, and gives each a key of its own."""
     lr, hr = scale_intensities(crops, key, batch, intensities, share=share)
     # The numbers 0 to 2 are for where crops lie, their symmetries and their intensities.
     keys = jax.random.split(jax.random.fold_in(key, 3), batch)

@@ -1,7 +1,7 @@
-"""Image files to uint8 arrays and back.
+"""Reads and writes image files as uint8 arrays.
 
-Arrays are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), `uint8`, as a viewer shows them: EXIF orientation
-applied, palettes resolved. Colour profiles are not applied.
+Arrays are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), `uint8`, as a viewer shows them: the EXIF orientation
+is applied and palettes are resolved. Colour profiles are not applied.
 
     write_image("out.png", read_image("in.jpg"))    # the colours alone
     photo = read_photo("in.png")                    # with alpha, colour profile and EXIF
@@ -55,25 +55,25 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 _ALPHA = ("PNG", "TIFF", "WEBP")
 _BOTH = ("icc_profile", "exif")
 _METADATA = {"JPEG": _BOTH, "PNG": _BOTH, "TIFF": ("icc_profile",), "WEBP": _BOTH}
-"""What of it is written; Pillow does not manage EXIF in a compressed TIFF file."""
+"""The metadata that each format gets; Pillow cannot write EXIF to a compressed TIFF file."""
 
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
-"""Pixels of a side, where a format has a limit that images meet."""
+"""The largest side in pixels, for formats whose limit images can reach."""
 
 _SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _PROFILED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
-"""Modes whose samples become ours as they are, so that the file's profile still tells their colours."""
+"""The modes whose samples are kept unchanged, so that the file's colour profile still applies to them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Photo:
-    """An image, and what its file has beside the colours.
+    """An image with the alpha channel and the metadata of its file.
 
     Attributes:
       pixels: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
-      alpha: uint8 ``[H, W]``, 255 where the image is opaque; None without alpha.
-      metadata: "icc_profile" and "exif", in bytes, where the file has them; without the orientation,
-        which is applied, and what depends on the size.
+      alpha: uint8 ``[H, W]``, 255 where the image is opaque; None where the file has no alpha.
+      metadata: "icc_profile" and "exif" as bytes, where the file has them. EXIF is without the orientation,
+        which is applied, and without the tags that depend on the size.
     """
 
     pixels: np.ndarray
@@ -82,15 +82,15 @@ class Photo:
 
 
 def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
-    """Reads what `read_image` does, with alpha and metadata; what cannot be kept is a logged warning.
+    """Reads an image as `read_image` does, with alpha and metadata; logs a warning for all that is lost.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: see `read_image`.
     """
     with _open(path) as (file, name):
         if (frames := getattr(file, "n_frames", 1)) > 1:
             _log.warning("%s has %d frames, of which the first one is read.", name, frames)
-        if file.format != "BMP" and _is_deep(file):  # whose 16 bits are those of a pixel
+        if file.format != "BMP" and _is_deep(file):  # 16 bits are those of a whole pixel in a BMP
             _log.warning("%s has samples of 16 bits, of which the high ones are read.", name)
         image = ImageOps.exif_transpose(file)
         image.load()
@@ -109,12 +109,12 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
 
 
 def _is_deep(file: Image.Image) -> bool:
-    """Returns whether Pillow reads samples of 16 bits, such as "RGB;16B", though the mode be "RGB"."""
+    """Returns whether the file has samples of 16 bits, such as "RGB;16B", even where the mode is "RGB"."""
     return any(";16" in str(tile.args) for tile in getattr(file, "tile", ()))
 
 
 def _drop_size(exif: bytes) -> bytes:
-    """Returns EXIF without what depends on the image's size: its sides and the thumbnail."""
+    """Returns EXIF without the tags that depend on the image's size: its sides and the thumbnail."""
     tags = Image.Exif()
     tags.load(exif)
     details = tags.get_ifd(ExifTags.IFD.Exif)
@@ -124,17 +124,17 @@ def _drop_size(exif: bytes) -> bytes:
 
 
 def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
-    """Reads a PNG, JPEG, WebP, BMP or TIFF file, told apart by its content; or takes that for bytes.
+    """Reads a PNG, JPEG, WebP, BMP or TIFF file, whose content tells the format; `path` may be its bytes.
 
-    Alpha is dropped with a logged warning; the colours under it stay as they are. Samples of 16 bits
-    keep their high byte; samples in float must lie in [0, 1] and are rounded to codes of 255. CMYK
-    and YCbCr become RGB by Pillow's formulas. Of an animation, the first frame is read.
+    Alpha is dropped with a logged warning; the colours under it are kept. Samples of 16 bits
+    keep their high byte; float samples must lie in [0, 1] and are rounded to codes of 255. CMYK
+    and YCbCr become RGB by Pillow's formulas. Only the first frame of an animation is read.
 
     Returns:
         uint8 ``[H, W]`` for a grey file, ``[H, W, 3]`` for any other.
 
     Raises:
-        InputError: the file is missing, damaged, cut short or of a kind not named above.
+        InputError: the file is missing, damaged, truncated or of another format.
     """
     with _open(path) as (file, name):
         image = ImageOps.exif_transpose(file)
@@ -145,22 +145,22 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
-    """Returns height and width of what `read_image` gives, from the header.
+    """Returns the height and the width of the array that `read_image` returns, from the header alone.
 
     Raises:
-        InputError: as `read_image`, but for what is wrong behind the header.
+        InputError: see `read_image`; damage behind the header is not found.
     """
     with _open(path) as (file, _):
         height, width = file.height, file.width
         if isinstance(file, TiffImagePlugin.TiffImageFile):
-            # Pillow's own sides are those of the upright image, in its later releases.
+            # Later releases of Pillow give the sides of the upright image.
             height, width = (file.tag_v2[tag] for tag in _TIFF_SIDES)
-        on_its_side = _exif(file, path).get(ExifTags.Base.Orientation, 1) >= 5
+        on_its_side = _read_exif(file, path).get(ExifTags.Base.Orientation, 1) >= 5
     return (width, height) if on_its_side else (height, width)
 
 
-def _exif(file: Image.Image, path: str | os.PathLike[str] | bytes) -> Image.Exif:
-    """Returns what `file.getexif()` does, which decodes every PNG that says nothing before its pixels."""
+def _read_exif(file: Image.Image, path: str | os.PathLike[str] | bytes) -> Image.Exif:
+    """Returns `file.getexif()`, which would decode every PNG that has no EXIF before its pixels."""
     if isinstance(file, PngImagePlugin.PngImageFile):
         with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as raw:
             if not _has_metadata_after_pixels(raw):
@@ -183,10 +183,10 @@ def _has_metadata_after_pixels(raw: BinaryIO) -> bool:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
-    """Yields the file, and what to call it."""
+    """Yields the opened file, and its name for messages."""
     name = f"an image of {len(path)} bytes" if isinstance(path, bytes) else os.fspath(path)
     if not isinstance(path, bytes) and not pathlib.Path(path).is_file():
-        raise InputError(f"{name} is not a file; check the path")
+        raise InputError(f"{name} is not a file.")
     content = io.BytesIO(path) if isinstance(path, bytes) else path
     try:
         with Image.open(content, formats=sorted(set(FORMATS.values()))) as file:
@@ -196,13 +196,10 @@ def _open(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, s
     except UnidentifiedImageError as error:
         kinds = ", ".join(sorted(set(FORMATS.values())))
         raise InputError(
-            f"{name} can't be read as an image (it is damaged, or none of {kinds}); replace or "
-            "remove it"
+            f"{name} can't be read as an image: it must be an undamaged file of {kinds}."
         ) from error
     except Exception as error:  # on damaged bytes the decoders raise nearly anything
-        raise InputError(
-            f"{name} can't be read as an image ({error}); replace or remove it"
-        ) from error
+        raise InputError(f"{name} can't be read as an image: {error}") from error
 
 
 def write_image(
@@ -212,24 +209,23 @@ def write_image(
     alpha: np.ndarray | None = None,
     metadata: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Writes uint8 ``[H, W]`` or ``[H, W, 3]`` in the format of the path's suffix, all or nothing.
+    """Writes uint8 ``[H, W]`` or ``[H, W, 3]`` in the format of the path's suffix.
 
-    Missing folders are made.
-
-    PNG, BMP, TIFF and WebP are written without loss (WebP has no grey: it reads back as RGB), JPEG at
-    quality 95 without chroma subsampling.
+    The file is written whole or not at all, and missing folders are made. PNG, BMP, TIFF and WebP are
+    written without loss (WebP has no grey: it reads back as RGB), JPEG at quality 95 without chroma
+    subsampling.
 
     Args:
-        path: where to.
+        path: the file to write.
         image: the colours.
         alpha: uint8 ``[H, W]``; JPEG and BMP hold none, and a logged warning says so.
-        metadata: as of a `Photo`; BMP holds none, and TIFF files get the profile alone.
+        metadata: see `Photo`; BMP holds none, and TIFF files get the profile alone.
 
     Raises:
         InputError: the suffix is none of `FORMATS`, the array is no such image, or the file can't be
             written.
     """
-    path, kind = pathlib.Path(path), output_format(path)
+    path, kind = pathlib.Path(path), _find_format(path)
     if (
         image.dtype != np.uint8
         or image.shape[2:] not in ((), (3,))
@@ -237,17 +233,16 @@ def write_image(
         or not image.size
     ):
         raise InputError(
-            f"an array {image.dtype}{list(image.shape)} is no image to write; give uint8 [H, W] or "
-            "[H, W, 3]"
+            f"an image to write is {image.dtype}{list(image.shape)}: it must be uint8 [H, W] or [H, W, 3]."
         )
     options = dict(_SAVE_OPTIONS.get(kind, {}))
     options |= {
         key: value for key, value in (metadata or {}).items() if key in _METADATA.get(kind, ())
     }
     if kind == "WEBP" and image.ndim == 2:
-        options.pop("icc_profile", None)  # that of a grey image, which is RGB there
+        options.pop("icc_profile", None)  # a profile of grey does not suit the RGB that WebP holds
     if alpha is not None and kind not in _ALPHA:
-        _log.warning("%s: alpha is dropped, since %s holds none; a .png does.", path, kind)
+        _log.warning("%s: alpha is dropped, since %s holds none, unlike .png.", path, kind)
         alpha = None
     pixels = Image.fromarray(image)
     if alpha is not None:
@@ -255,29 +250,29 @@ def write_image(
     with replace_file(path) as temporary:
         try:
             pixels.save(temporary, kind, **options)
-        except ValueError as error:  # a size that the format cannot hold, for one
-            raise InputError(f"{path} can't be written ({error}); choose another format") from error
+        except ValueError as error:  # for example, the format cannot hold images of that size
+            raise InputError(f"{path} can't be written as {kind}: {error}") from error
 
 
 def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
-    """Checks, before long work, that `write_image` can write an image of that height and width.
+    """Checks before long work that `write_image` can write an image of `size` (height, width) to `path`.
 
     Missing folders are made.
 
     Raises:
-      InputError: the suffix is none of `FORMATS`, the format holds no such sizes, or the file system
-        refuses.
+      InputError: the suffix is none of `FORMATS`, the format holds no images of that size, or the file
+        system refuses.
     """
-    longest = _LONGEST.get(output_format(path))
+    longest = _LONGEST.get(_find_format(path))
     if longest and max(size) > longest:
         raise InputError(
-            f"{path} would be {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
-            "write a .png or .tif."
+            f"{path} would have {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
+            ".png and .tif have no such limit."
         )
     check_writable(path)
 
 
-def output_format(path: str | os.PathLike[str]) -> str:
+def _find_format(path: str | os.PathLike[str]) -> str:
     """Returns the format that `write_image` will give to `path`.
 
     Raises:
@@ -285,23 +280,23 @@ def output_format(path: str | os.PathLike[str]) -> str:
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise InputError(f"{path} must end in one of {', '.join(FORMATS)}; rename it")
+        raise InputError(f"{path} must end in one of {', '.join(FORMATS)}.")
     return FORMATS[suffix]
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[pathlib.Path]:
-    """Returns the image files of a folder by their suffix, sorted; hidden files are left out.
+    """Returns the files of a folder with a suffix of `FORMATS`, sorted; hidden files are left out.
 
     Args:
-        folder: where to look.
-        recursive: look into the folders inside as well, except hidden ones.
+        folder: the folder.
+        recursive: whether the folders inside are searched as well, except hidden ones.
 
     Raises:
         MissingError: the folder is missing or holds no image.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise MissingError(f"{folder} is not a folder; check the path")
+        raise MissingError(f"{folder} is not a folder.")
     paths = sorted(
         path
         for path in (folder.rglob("*") if recursive else folder.iterdir())
@@ -311,13 +306,13 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     )
     if not paths:
         raise MissingError(
-            f"{folder} holds no image; put files that end in {', '.join(FORMATS)} there"
+            f"{folder} holds no image: it must hold files that end in one of {', '.join(FORMATS)}."
         )
     return paths
 
 
 def _to_uint8(image: Image.Image, path: str) -> np.ndarray:
-    """The pixels of any Pillow mode by the rules of `read_image`."""
+    """Converts an image of any Pillow mode to an array by the rules of `read_image`."""
     match image.mode:
         case "1" | "L" | "LA":
             return np.array(image.convert("L"))
@@ -332,6 +327,8 @@ def _to_uint8(image: Image.Image, path: str) -> np.ndarray:
             if values.min() >= 0 and values.max() <= 1:  # false for NaN as well
                 return np.floor(values * 255 + 0.5).astype(np.uint8)
             raise InputError(
-                f"{path} has float samples from {values.min()} to {values.max()}; scale them to [0, 1]"
+                f"{path} has float samples from {values.min()} to {values.max()}: they must lie in [0, 1]."
             )
-    raise InputError(f"{path} has pixels of kind {image.mode}; convert it to 8-bit RGB")
+    raise InputError(
+        f"{path} has pixels of Pillow's mode {image.mode}: they must be grey, RGB, CMYK or YCbCr."
+    )

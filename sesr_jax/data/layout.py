@@ -1,10 +1,10 @@
-"""Where the crops of a training set lie: which images are large enough, and at how many positions.
+"""Finds where the crops of a training set lie: which images are large enough, and at how many positions.
 
-    layout = lay_out(deal(images, 1, (0, 1)), look, scale=2, patch=64)
+    layout = lay_out(deal(images, 1, (0, 1)), measure, scale=2, patch=64)
     layout.positions[-1]                # the number of all crop positions
 
-A set can be dealt out in shards, for machines that hold a part of it each: image i belongs to shard
-i mod n, and each shard gives an n-th of every batch. The batch is the same whoever holds which shards.
+A set can be dealt out in n shards, for machines that each hold a part of it: image i belongs to shard
+i mod n, and each shard gives an n-th of every batch. The batch does not depend on who holds which shards.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ class Layout(Generic[T]):
     """The images that are cropped, shard by shard, and their positions, counted row by row.
 
     Attributes:
-      images: those that are cropped, in whatever form they were looked at.
+      images: the images that are cropped, in the form that `lay_out` was given.
       sizes: ``[images, 2]``, height and width in LR pixels.
       positions: ``[images]``, the number of crop positions in each image and all before it.
-      edges: ``[shards + 1]``, the number of crop positions before each shard, and at last of all.
+      edges: ``[shards + 1]``, the number of crop positions before each shard, and last of all shards.
     """
 
     images: list[T]
@@ -39,7 +39,10 @@ class Layout(Generic[T]):
 
 
 def deal(images: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequence[Any]]:
-    """Returns the shards of that part, (index, count); shard i has every `shards`-th image from i on."""
+    """Deals `images` out in shards, and returns the shards of one part, (index, count), of them.
+
+    Shard i has every `shards`-th image from i on.
+    """
     index, count = part
     own = shards // count
     return [images[shard::shards] for shard in range(index * own, (index + 1) * own)]
@@ -47,25 +50,25 @@ def deal(images: Sequence[Any], shards: int, part: tuple[int, int]) -> list[Sequ
 
 def lay_out(
     shards: Sequence[Iterable[T]],
-    look: Callable[[T], tuple[str, Sequence[int]]],
+    measure: Callable[[T], tuple[str, Sequence[int]]],
     *,
     scale: int,
     patch: int,
     small: Literal["error", "skip"] = "error",
     where: str = "config.data.patch",
 ) -> Layout[T]:
-    """Looks at every image once, and returns where its crops lie.
+    """Measures every image once, and returns where its crops lie.
 
     Args:
-      shards: of images, as `deal` gives them.
-      look: an image's name, and its height and width in HR pixels.
+      shards: the images of each shard, as `deal` returns them.
+      measure: returns an image's name, and its height and width in HR pixels.
       scale: HR pixels per LR pixel, on each side.
       patch: the side of an LR crop.
       small: what to do about images that are smaller than a crop.
-      where: what the user sets the crop's side by.
+      where: the setting of the crop's side, which errors name.
 
     Raises:
-      InputError: an image is smaller than a crop (and `small` is "error"), or a shard has no other.
+      InputError: an image is smaller than a crop (and `small` is "error"), or a shard has no larger one.
     """
     crop = patch * scale
     images: list[T] = []
@@ -74,7 +77,7 @@ def lay_out(
     ends = [0]
     for shard in shards:
         for image in shard:
-            name, (height, width) = look(image)
+            name, (height, width) = measure(image)
             if min(height, width) < crop:
                 if small == "error":
                     raise InputError(_explain_too_small(name, (height, width), crop, where))
@@ -86,8 +89,8 @@ def lay_out(
             each = f"each of the {len(shards)} shards needs one"
             raise InputError(
                 f"no image of {len(skipped)} is as large as the crop of {crop} pixels: "
-                f"{each if len(shards) > 1 else 'there must be one'}; "
-                f"take a smaller {where}, larger images or fewer config.data.shards."
+                f"{each if len(shards) > 1 else 'there must be one'}; {where} sets the crop's side, and "
+                "config.data.shards the number of shards."
             )
         ends.append(len(images))
     if skipped:
@@ -99,8 +102,8 @@ def lay_out(
 
 
 def _explain_too_small(name: str, size: Sequence[int], crop: int, where: str) -> str:
-    """Returns what to say of an image of that (height, width) where crops have sides of `crop` pixels."""
+    """Returns the error about an image of `size` (height, width) that is smaller than `crop` pixels."""
     return (
-        f"{name} is {size[1]}×{size[0]}, smaller than the crop of {crop} pixels; "
-        f'take a smaller {where}, or skip such images by config.data.small = "skip".'
+        f"{name} is {size[1]}×{size[0]}, smaller than the crop of {crop} pixels: {where} must be smaller, or "
+        'config.data.small = "skip" leaves such images out.'
     )

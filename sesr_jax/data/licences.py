@@ -1,8 +1,8 @@
-"""The licences of well-known data sets, for whoever states what a network was trained on.
+"""The licences of well-known data sets, which a model card lists.
 
     print(find_licence("CID22"))
 
-A licence is what the source says of its own set; "none stated" means that the source is silent.
+A licence is quoted from the source of the set; "none stated" means that the source states none.
 """
 
 LICENCES = {
@@ -19,7 +19,7 @@ LICENCES = {
     "embedded:eval": "as scikit-image states for each photo",
     "embedded:train": "as scikit-image states for each photo",
 }
-"""By the name of a set's folder."""
+"""The licence of each data set, by the name of its folder."""
 
 
 def find_licence(name: str) -> str:

@@ -1,12 +1,12 @@
-"""A training set on the device: all images as uint8, cropped inside the compiled step.
+"""A pool: a training set on the device, all images as uint8, which the compiled step crops.
 
     pool = make_pool(source("embedded:train"), scale=2, patch=64)
     lr, hr = sample(pool, key, batch=32)    # float [32, 64, 64, 3], [32, 128, 128, 3] in [0, 1]
 
-Images of all sizes lie end to end as pixels, so that no memory goes to padding and a crop is a
+The pixels of all images lie end to end, so that no memory goes to padding and a crop is a
 gather of rows. Every crop position of every image is equally likely. Grey images are kept as
-R = G = B, whose luma is the studio-range luma of the full-range grey. The limit is what an int32 can
-index: 2³¹ pixels. For shards, see `data.layout`.
+R = G = B, whose luma is the studio-range luma of the full-range grey. A pool holds at most 2³¹ pixels,
+which an int32 can index. `data.layout` explains shards.
 """
 
 from collections.abc import Sequence
@@ -30,15 +30,16 @@ class Pool:
     """Pixels of all images, and where each image lies.
 
     Attributes:
-      lr: ``[pixels, 3]`` uint8; None where high resolutions alone are wanted.
+      lr: ``[pixels, 3]`` uint8; None where the pool holds high resolutions alone.
       hr: ``[pixels · scale², 3]`` uint8.
-      starts: ``[images]``, the first LR pixel of each; the first HR pixel is scale² times it.
+      starts: ``[images]``, the index of each image's first LR pixel; that of its first HR pixel is scale²
+        times it.
       widths: ``[images]``, in LR pixels.
       positions: ``[images]``, the number of crop positions in each image and all before it.
-      edges: ``[shards + 1]``, the number of crop positions before each shard held here, and at last of all.
-      scale: HR pixels per LR pixel, a side.
+      edges: ``[shards + 1]``, the number of crop positions before each shard held here, and last of all.
+      scale: HR pixels per LR pixel, on each side.
       patch: the side of an LR crop.
-      shards: of the whole set.
+      shards: the number of shards of the whole set.
     """
 
     lr: jax.Array | None
@@ -65,13 +66,14 @@ def make_pool(
     """Puts `images` on the device.
 
     Args:
-      images: the training set; where an image has no low resolution, the bicubic one is made.
+      images: the training set; an image without a low resolution gets the bicubic one.
       scale: the upscaling factor.
       patch: the side of an LR crop, in pixels.
       small: what to do about images that are smaller than a crop.
-      shards: that the set is dealt out in.
-      part: (index, count): of `count` equal parts of the shards, hold this one; other images are not read.
-      with_lr: whether low resolutions are kept; without, `sample` gives None in their place.
+      shards: the number of shards that the set is dealt out in.
+      part: (index, count): the pool holds this one of `count` equal parts of the shards; other images are
+        not read.
+      with_lr: whether low resolutions are kept; if not, `sample` returns None in their place.
 
     Raises:
       InputError: an image is smaller than the crop (and `small` is "error"), a shard has none, or there
@@ -86,9 +88,7 @@ def make_pool(
     )
     ends = np.cumsum(layout.sizes.prod(axis=1))
     if (pixels := int(ends[-1]) * scale**2) >= 2**31:
-        raise InputError(
-            f"{pixels} pixels are over the 2³¹ that a pool can index; train on fewer images."
-        )
+        raise InputError(f"the images have {pixels} pixels: a pool holds fewer than 2³¹.")
     starts = ends - layout.sizes.prod(axis=1)
     hr = np.empty((int(ends[-1]) * scale**2, 3), np.uint8)
     lr = np.empty((int(ends[-1]), 3), np.uint8) if with_lr else None
@@ -117,9 +117,9 @@ def sample(
 
     Args:
       pool: the training set.
-      key: decides the whole batch, whatever the number of devices.
-      batch: crops over all devices.
-      share: (index, count): this device takes that part of the batch, which comes from shards in `pool`.
+      key: the random key; it decides the whole batch, whatever the number of devices.
+      batch: the number of crops over all devices.
+      share: (index, count): returns this one of `count` equal parts of the batch, from shards in `pool`.
 
     Returns:
       LR ``[batch / count, p, p, 3]`` (None where the pool has none) and HR ``[batch / count, s·p, s·p, 3]``,
@@ -136,7 +136,7 @@ def sample(
 def draw(key: jax.Array, batch: int, edges: jax.Array, shards: int) -> tuple[jax.Array, jax.Array]:
     """Returns the positions (counted over all images held here) and the symmetries of a batch's crops."""
     where, symmetry = jax.random.split(key)
-    # Which of the shards held here a crop is from; for those that others hold it is anything.
+    # The shard among those held here that a crop comes from; for crops of other processes it has no meaning.
     shard = jnp.arange(batch) * shards // batch % (len(edges) - 1)
     ranks = jax.random.randint(where, (batch,), edges[shard], edges[shard + 1])
     return ranks, jax.random.randint(symmetry, (batch,), 0, 8)
@@ -150,10 +150,10 @@ def scale_intensities(
     *,
     share: tuple[Any, int] = (0, 1),
 ) -> tuple[Any, jax.Array]:
-    """Multiplies each pair of crops by one of `intensities`, drawn evenly; other arguments as of `sample`."""
+    """Multiplies each pair of crops by a random one of `intensities`; `sample` explains other arguments."""
     if tuple(intensities) == (1.0,):
         return crops
-    # A third key beside those that `draw` makes of this one.
+    # This key differs from the two that `draw` derives from `key`.
     factors = jax.random.choice(jax.random.fold_in(key, 2), jnp.asarray(intensities), (batch,))
     size = batch // share[1]
     mine = lax.dynamic_slice_in_dim(factors, share[0] * size, size)[:, None, None, None]
@@ -161,31 +161,32 @@ def scale_intensities(
 
 
 def apply_symmetries(crops: Any, turns: jax.Array) -> Any:
-    """Turns crops uint8 ``[N, p, p, C]`` by their symmetries, ``[N]`` from 0 to 7: float32 in [0, 1]."""
+    """Applies a symmetry, from 0 to 7, to each of the crops uint8 ``[N, p, p, C]``; float32 in [0, 1]."""
     if crops is None:
         return None
     return jax.vmap(_turn)(crops, turns).astype(jnp.float32) / 255
 
 
 def _crop(pool: Pool, rank: jax.Array) -> tuple[Any, jax.Array]:
-    """Returns the crop at position `rank` of all positions of all images, counted row by row."""
+    """Returns the crop at position `rank`, counted row by row over all images."""
     index = jnp.searchsorted(pool.positions, rank, side="right")
     rank = rank - jnp.where(index > 0, pool.positions[index - 1], 0)
     width = pool.widths[index]
     y, x = jnp.divmod(rank, width - pool.patch + 1)
 
-    def rows(pixels: jax.Array, scale: int) -> jax.Array:
+    def gather_rows(pixels: jax.Array, scale: int) -> jax.Array:
         corner = pool.starts[index] * scale**2 + y * width * scale**2 + x * scale
         starts = corner + jnp.arange(pool.patch * scale) * width * scale
         return jax.vmap(lambda s: lax.dynamic_slice(pixels, (s, 0), (pool.patch * scale, 3)))(
             starts
         )
 
-    return None if pool.lr is None else rows(pool.lr, 1), rows(pool.hr, pool.scale)
+    lr = None if pool.lr is None else gather_rows(pool.lr, 1)
+    return lr, gather_rows(pool.hr, pool.scale)
 
 
 def _turn(image: jax.Array, symmetry: jax.Array) -> jax.Array:
-    """One of the eight symmetries of the square, applied to ``[p, p, C]``."""
+    """Applies one of the eight symmetries of the square to ``[p, p, C]``."""
     image = jnp.where(symmetry & 1, image[::-1], image)
     image = jnp.where(symmetry & 2, image[:, ::-1], image)
     return jnp.where(symmetry & 4, image.swapaxes(0, 1), image)

@@ -1,14 +1,14 @@
 """Bicubic resizing that equals MATLAB's `imresize`, which made the benchmarks' low resolutions.
 
-The kernel is Keys' cubic with a = -0.5 (Keys 1981, eq. 15), widened by 1 / scale when shrinking
-(antialiasing); edges are mirrored with the border pixel repeated. Pixel centres lie at half-integers.
-The dimension with the smallest scale goes first, rows before columns on a tie. A `uint8` image is
-rounded (half up) and clipped after *each* dimension; a floating one is computed in float64 and
+The kernel is Keys' cubic with a = -0.5 (Keys 1981, eq. 15), widened by 1 / scale when an image shrinks
+(antialiasing). Edges are mirrored, and the border pixel is repeated. Pixel centres lie at half-integers.
+The dimension with the smaller scale factor goes first, and on a tie rows go before columns. A `uint8`
+image is rounded (half up) and clipped after *each* dimension; a floating one is computed in float64 and
 neither rounded nor clipped.
 
     lr = imresize(modcrop(hr, 3), Fraction(1, 3))
 
-Only the cubic kernel is here, since the benchmarks use no other.
+There is only the cubic kernel, since the benchmarks use no other.
 """
 
 import math
@@ -30,33 +30,35 @@ def imresize(
 
     With `scale`, the output is ``[ceil(scale · H), ceil(scale · W)]``; a `Fraction` keeps that
     product exact where a float may land just above an integer. With `shape`, each dimension has the
-    scale output / input. Just one of the two is given.
+    scale factor output / input. Exactly one of the two must be given.
 
     Returns:
         `uint8` for a `uint8` image, float64 for a floating one.
 
     Raises:
         InputError: the image is neither uint8 nor floating, is empty or has another rank; the scale
-            or shape is not positive, or not just one of them is given.
+            or the shape is not positive; or not exactly one of them is given.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or not image.size:
         raise InputError(
-            f"an image of shape {image.shape} can't be resized; give [H, W] or [H, W, C]"
+            f"an image of shape {image.shape} can't be resized: it must be [H, W] or [H, W, C]."
         )
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise InputError(f"an image of dtype {image.dtype} can't be resized; give uint8 or floats")
+        raise InputError(
+            f"an image of dtype {image.dtype} can't be resized: it must be uint8 or floating."
+        )
     if (scale is None) == (shape is None):
-        raise InputError(f"got scale={scale} and shape={shape}; give just one of them")
+        raise InputError(f"scale={scale} and shape={shape}: exactly one of them must be given.")
     if scale is not None:
         if not 0 < scale < math.inf:
-            raise InputError(f"scale {scale} must be positive and finite")
+            raise InputError(f"the scale is {scale}: it must be positive and finite.")
         lengths = [math.ceil(scale * n) for n in image.shape[:2]]
         scales = [float(scale)] * 2
     else:
         lengths = [int(n) for n in shape or ()]
         if len(lengths) != 2 or min(lengths) < 1:
-            raise InputError(f"shape {shape} must be a positive height and width")
+            raise InputError(f"the shape is {shape}: it must be a positive height and width.")
         scales = [out / n for out, n in zip(lengths, image.shape[:2], strict=True)]
 
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):  # stable: rows first on a tie
@@ -67,7 +69,7 @@ def imresize(
 
 
 def contributions(in_length: int, out_length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The input positions that each output position reads along one dimension, with their weights.
+    """Returns the input positions that each output position reads along one dimension, and their weights.
 
     Returns:
         weights: float64 ``[out_length, taps]``; each row sums to 1.
@@ -86,31 +88,31 @@ def contributions(in_length: int, out_length: int, scale: float) -> tuple[np.nda
 
 
 def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
-    """The top left of ``[H, W, ...]`` whose height and width are the largest multiples of `scale`.
+    """Crops ``[H, W, ...]`` at the bottom and the right to the largest multiples of `scale`.
 
     Raises:
         InputError: the scale is not a positive integer, or the image is smaller than it.
     """
     if not isinstance(scale, int | np.integer) or scale < 1:
-        raise InputError(f"scale {scale} must be an integer from 1 on")
+        raise InputError(f"the scale is {scale}: it must be a positive integer.")
     height, width = (n - n % scale for n in image.shape[:2])
     if not height or not width:
         raise InputError(
-            f"an image of shape {image.shape} is smaller than the scale {scale}; leave it out"
+            f"an image of shape {image.shape} is too small: its sides must have {scale} pixels or more."
         )
     return image[:height, :width]
 
 
 def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
-    """The benchmarks' degradation: `hr` cropped by `modcrop`, then 1 / `scale` of it by `imresize`.
+    """Returns the benchmarks' low resolution: crops `hr` by `modcrop` and reduces it by `imresize`.
 
-    Shapes and dtypes are those of `imresize`: ``[H, W, ...]`` gives ``[H // scale, W // scale, ...]``.
+    ``[H, W, ...]`` becomes ``[H // scale, W // scale, ...]``, in the dtypes of `imresize`.
     """
     return imresize(modcrop(hr, scale), Fraction(1, int(scale)))
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel, a = -0.5."""
+    """Evaluates Keys' cubic convolution kernel, a = -0.5."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -118,10 +120,10 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 def _resize_rows(image: np.ndarray, weights: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Weighted sums of the rows of ``[H, ...]``: ``[out, ...]``, rounded and clipped for uint8.
+    """Computes weighted sums of the rows of ``[H, ...]``: ``[out, ...]``, rounded and clipped for uint8.
 
-    One output row at a time: the working memory is some rows in cache, and the order of summation,
-    which decides ties of the rounding, is the same on every machine.
+    It computes one output row at a time, so that the working memory is a few rows in cache, and the order
+    of summation, which decides ties of the rounding, is the same on every machine.
     """
     is_uint8 = image.dtype == np.uint8
     out = np.empty((len(weights), *image.shape[1:]), np.uint8 if is_uint8 else np.float64)

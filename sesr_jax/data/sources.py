@@ -1,13 +1,13 @@
-"""Where images come from: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
+"""Sources of images: folders of image files, data sets of TFDS, or the photos that scikit-image ships.
 
-A source is a `Sequence` of `ImagePair`: it knows its length and reads an image only when asked for it,
-so that a set larger than memory can be iterated, and iterated again.
+A source is a `Sequence` of `ImagePair`. It reads an image only when it is indexed, so that a set larger
+than memory can be iterated several times.
 
     for image in source("Set5", scale=2):
         train_on(image.hr, image.low_resolution(2))
 
-A grey file stays ``[H, W]``: whether its values stand for luma as it is, or for R = G = B, is up to
-who uses it (see `sesr_jax.metrics.protocol`).
+A grey file stays ``[H, W]``; its user decides whether its values are luma or R = G = B (see
+`sesr_jax.metrics.protocol`).
 """
 
 import collections
@@ -24,7 +24,7 @@ from sesr_jax.data import resize
 from sesr_jax.data.images import image_size, list_images, read_image
 from sesr_jax.errors import InputError, MissingError, look_up
 
-# No scene is in both: the right view of the motorcycle, for one, is left out.
+# No scene is in both splits: the right view of the motorcycle, for example, is left out.
 _EMBEDDED = {
     "train": (
         "brick.png",
@@ -45,9 +45,9 @@ class ImagePair:
     """One image of a set.
 
     Attributes:
-        name: the file's path within its set, without the suffix where that tells it apart.
+        name: the file's path within its set, without the suffix where the name is unique without it.
         hr: the high resolution, uint8 ``[H, W]`` or ``[H, W, 3]``.
-        lr: the low resolution that the set ships, uint8 of the same rank; None where it ships none.
+        lr: the low resolution that the set holds, uint8 of the same rank; None where it holds none.
     """
 
     name: str
@@ -55,24 +55,24 @@ class ImagePair:
     lr: np.ndarray | None = None
 
     def low_resolution(self, scale: int) -> np.ndarray:
-        """Returns the low resolution that ships, or the bicubic one: uint8 ``[H // scale, W // scale, ...]``.
+        """Returns `lr`, or the bicubic low resolution where that is None: uint8 ``[H // s, W // s, ...]``.
 
         Raises:
-            InputError: the shipped one has another size, or `hr` is smaller than `scale`.
+            InputError: `lr` has another size, or `hr` is smaller than `scale`.
         """
         if self.lr is None:
             return resize.low_resolution(self.hr, scale)
         if self.lr.shape[:2] != tuple(n // scale for n in self.hr.shape[:2]):
             raise InputError(
-                f"{self.name}: a low resolution of {self.lr.shape[:2]} is not 1/{scale} of "
-                f"{self.hr.shape[:2]}; read the set with the scale that its low resolution has"
+                f"{self.name} has a low resolution of {self.lr.shape[:2]}: it must be 1/{scale} of "
+                f"{self.hr.shape[:2]}."
             )
         return self.lr
 
 
 @dataclasses.dataclass(frozen=True)
 class Source(Sequence[ImagePair]):
-    """Images that are read when they are indexed; a slice is a source again.
+    """Images that are read when they are indexed; a slice is another source.
 
     Attributes:
         files: the name, the HR file and the LR file (or None) of each image.
@@ -88,10 +88,10 @@ class Source(Sequence[ImagePair]):
         return self.files[index][0]
 
     def size(self, index: int) -> tuple[int, int]:
-        """Returns height and width of an image, of which no more than the header is read.
+        """Returns the height and the width of an image, from the header of its file.
 
         Raises:
-            InputError: as `read_image`.
+            InputError: see `image_size`.
         """
         return image_size(self.files[index][1])
 
@@ -108,12 +108,12 @@ class Source(Sequence[ImagePair]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TfdsSource(Sequence[ImagePair]):
-    """Images of a data set that TensorFlow Datasets has prepared; as `Source`.
+    """Images of a data set that TensorFlow Datasets has prepared; it behaves like `Source`.
 
     Attributes:
-        spec: as ``div2k/bicubic_x2:train``.
-        examples: by index, the bytes of their files by feature.
-        indices: of the examples, those that are meant.
+        spec: the data set and its split, such as ``div2k/bicubic_x2:train``.
+        examples: the bytes of each example's files, by feature.
+        indices: the indices of the examples that belong to this source.
     """
 
     spec: str
@@ -135,7 +135,7 @@ class TfdsSource(Sequence[ImagePair]):
         return ImagePair(name=self.name(index), hr=read_image(_get_hr(example)), lr=lr)
 
     def name(self, index: int) -> str:
-        """Returns the example's place in the data set."""
+        """Returns a name made of the data set and the example's index."""
         return f"{self.spec}[{self.indices[index]}]"
 
     def size(self, index: int) -> tuple[int, int]:
@@ -148,15 +148,15 @@ def _get_hr(example: dict[str, bytes]) -> bytes:
 
 
 ImageSet = Source | TfdsSource
-"""What `source` gives."""
+"""The sources that `source` returns."""
 
 
 def tfds(spec: str) -> TfdsSource:
     """Returns a split of a data set of TensorFlow Datasets, such as ``div2k/bicubic_x2:train``.
 
-    Its images are those of the features "hr" (or "image") and, where there is one, "lr", which must then be
-    of the scale that is trained. What is not prepared yet is downloaded; the environment's TFDS_DATA_DIR
-    says where data sets lie. They are kept as ArrayRecord, which can be read at any place.
+    Its images are the features "hr" (or "image") and "lr"; "lr" is optional and must be of the scale that
+    is trained. A data set that is not prepared yet is downloaded to the folder TFDS_DATA_DIR of the
+    environment. It is stored as ArrayRecord, which allows access by index.
 
     Raises:
         InputError: TFDS is not installed, or it knows no such data set, split or features, or cannot
@@ -174,18 +174,18 @@ def tfds(spec: str) -> TfdsSource:
         examples = builder.as_data_source(split or "train", decoders=dict.fromkeys(features, skip))
     except ImportError as error:
         raise MissingError(
-            f"data sets of TFDS need tensorflow-datasets and TensorFlow ({error}); run "
-            'pip install "sesr_jax[tfds]"'
+            f"data sets of TFDS need tensorflow-datasets and TensorFlow ({error}): run "
+            'pip install "sesr_jax[tfds]".'
         ) from error
     except Exception as error:  # TFDS and its downloads raise nearly anything
         reason = str(error).strip().splitlines()[0][:200]
         raise MissingError(
-            f"TFDS does not give {spec!r} ({reason}); check the name and the split, or the network."
+            f"TFDS has no data set and split {spec!r}, or cannot download it: {reason}"
         ) from error
     if not {"hr", "image"} & set(features):
         raise InputError(
-            f"the data set {name} has no feature 'hr' or 'image'; choose one of images, such as "
-            "div2k/bicubic_x2"
+            f"the data set {name} holds no images: it must have a feature 'hr' or 'image', as "
+            "div2k/bicubic_x2 has."
         )
     return TfdsSource(spec, examples, range(len(examples)))
 
@@ -197,22 +197,22 @@ def folder(
 ) -> Source:
     """Returns the images of a folder, sorted by path.
 
-    Two layouts are known. A benchmark has its images in ``HR`` and, for some scales, MATLAB's low
-    resolutions in ``LR_bicubic/X{scale}``, which are used if `scale` says so. Any other folder is
+    There are two layouts. A benchmark has its images in ``HR`` and, for some scales, MATLAB's low
+    resolutions in ``LR_bicubic/X{scale}``, which are read if `scale` is given. Any other folder is
     read with all the folders inside, except those named ``LR_…``.
 
     Args:
         path: the folder.
         lr: the folder of the low resolutions, for a set that keeps them elsewhere; needs `scale`. Each
             has the name of its HR file, with or without ``x{scale}`` behind (``0801x2.png``).
-        scale: the scale whose low resolutions are wanted; without it none is read.
+        scale: the scale of the low resolutions; without it none is read.
 
     Raises:
         InputError: a folder is missing or empty, or an HR file has no low resolution in the LR folder.
     """
     root = pathlib.Path(path)
     if lr is not None and scale is None:
-        raise InputError(f"low resolutions from {lr} need their scale; give it")
+        raise InputError(f"the low resolutions in {lr} need a scale.")
     if (root / "HR").is_dir():
         shipped = root / "LR_bicubic" / f"X{scale}"
         if lr is None and shipped.is_dir():
@@ -225,21 +225,21 @@ def folder(
     ]
     if not files:
         raise InputError(
-            f"{root} holds nothing but low resolutions; give the folder of the originals"
+            f"{root} holds low resolutions alone: it must be the folder of the high resolutions."
         )
     low = {} if lr is None else {file.stem: file for file in list_images(lr)}
     stems = collections.Counter(file.stem for file in files)
     if low and (duplicates := [stem for stem, count in stems.items() if count > 1]):
         raise InputError(
-            f"{root} holds {stems[duplicates[0]]} images named {duplicates[0]}, and low resolutions are "
-            "found by the name: rename the others."
+            f"{root} holds {stems[duplicates[0]]} images named {duplicates[0]}: names must differ where the "
+            "set has low resolutions, which are found by the name."
         )
     pairs = []
     for file in files:
         match = low.get(f"{file.stem}x{scale}") or low.get(file.stem)
         if low and match is None:
             raise InputError(
-                f"{root / file} has no low resolution in {lr}; add it or remove the image"
+                f"{root / file} has no low resolution in {lr}: each image must have one."
             )
         pairs.append((file, match))
     names = [file.with_suffix("") for file, _ in pairs]
@@ -253,9 +253,9 @@ def folder(
 
 
 def embedded(split: Literal["train", "eval"]) -> Source:
-    """Returns the photos that scikit-image ships in its package: 8 for training, 3 others to measure on.
+    """Returns the photos that scikit-image ships in its package: 8 for training, 3 others for evaluation.
 
-    Nothing is downloaded. They serve the demo and the tests; no published figure is about them.
+    Nothing is downloaded. The demo and the tests use them; no figure on them has been published.
 
     Raises:
         InputError: the split has another name, or scikit-image is not installed.
@@ -264,15 +264,15 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
         raise MissingError(
-            "the embedded photos come with scikit-image, which is not installed; "
-            'run pip install "sesr_jax[demo]"'
+            "the embedded photos come with scikit-image, which is not installed: run "
+            'pip install "sesr_jax[demo]".'
         )
     data = pathlib.Path(package.origin).parent / "data"
     return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in files))
 
 
 def source(spec: str, scale: int | None = None) -> ImageSet:
-    """Returns the source that a command line or a config names.
+    """Returns the source that `spec` names on a command line or in a config.
 
     ``embedded:train``, ``embedded:eval``, ``tfds:div2k/bicubic_x2`` (``…:validation``), or a folder.
 
@@ -281,7 +281,7 @@ def source(spec: str, scale: int | None = None) -> ImageSet:
     """
     kind, _, split = spec.partition(":")
     if kind == "embedded":
-        return embedded(split)  # type: ignore[arg-type]  # it refuses other names itself
+        return embedded(split)  # type: ignore[arg-type]  # it refuses other names
     if kind == "tfds":
         return tfds(split)
     return folder(spec, scale=scale)

@@ -1,13 +1,13 @@
-"""A training set that stays in its files: crops are read ahead on the host, call by call.
+"""A stream: a training set that stays in its files, whose crops the host reads ahead of the steps.
 
     stream = make_stream(source("DIV2K"), scale=2, patch=64)
     for crops in stream.calls(seed=0, batch=32, steps=range(0, 480_000), per_call=100):
         ...                             # uint8; `unpack` turns and scales them on the device
 
-The crops are those that `pool.sample` draws from the same images, pixel for pixel, whatever the number of
-processes, and any step's can be read without those before it. Grain reads ahead in threads; every crop
-costs the reading of its image, so that PNGs of two megapixels want ten cores and more for a fast device.
-Only the part of an image around a crop is reduced.
+The crops equal those that `pool.sample` draws from the same images, pixel for pixel, whatever the number of
+processes. The crops of any step can be read without those before it. Grain reads ahead in threads. Each crop
+reads its whole image, so that PNGs of two megapixels need ten or more cores for a fast device. Only the part
+of an image around a crop is reduced to a low resolution.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ from sesr_jax.errors import require_extra
 
 _THREADS = 16
 
-# Of the cubic kernel in LR pixels, and one to spare: beyond it a low resolution does not look.
 _MARGIN = 4
+"""In LR pixels: the reach of the cubic kernel around a crop, and one more."""
 
 
 @struct.dataclass
@@ -41,7 +41,7 @@ class Crops:
     Attributes:
       lr: ``[devices, steps, N, p, p, 3]``.
       hr: ``[devices, steps, N, s·p, s·p, 3]``.
-      turns: ``[devices, steps, N]``, the symmetry that each is to get.
+      turns: ``[devices, steps, N]``, the symmetry of each crop.
       first: ``[devices]``, the first of the steps.
     """
 
@@ -52,7 +52,7 @@ class Crops:
 
 
 def unpack(crops: Crops, step: jax.Array) -> tuple[Any, jax.Array]:
-    """Returns LR and HR of one step, on one of the devices, as `pool.sample` gives them."""
+    """Returns LR and HR of one step, on one of the devices, in the form of `pool.sample`."""
     parts = crops.lr, crops.hr, crops.turns
     lr, hr, turns = jax.tree.map(lambda x: x[step - crops.first], parts)
     return apply_symmetries(lr, turns), apply_symmetries(hr, turns)
@@ -63,10 +63,15 @@ class Stream:
     """Images in their files, and where their crops can lie.
 
     Attributes:
-      indices: which of `images` are cropped, shard by shard.
-      widths: of each of them, in LR pixels.
+      images: the training set.
+      indices: the indices of the images that are cropped, shard by shard.
+      widths: the width of each of them, in LR pixels.
       positions: the number of crop positions in each of them and all before it.
-      edges: as `Pool.edges`.
+      edges: see `Pool.edges`.
+      scale: HR pixels per LR pixel, on each side.
+      patch: the side of an LR crop.
+      shards: the number of shards of the whole set.
+      with_lr: whether low resolutions are read.
     """
 
     images: ImageSet
@@ -80,13 +85,13 @@ class Stream:
     with_lr: bool = True
 
     def draw(self, key: jax.Array, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Does what `pool.draw` does, without waiting for the device."""
+        """Draws as `pool.draw` does, without waiting for the device."""
         with _use_host():
             if self.positions[-1] < 2**31:
                 edges = jnp.asarray(self.edges, jnp.int32)
                 ranks, turns = draw(key, batch, edges, self.shards)
                 return np.asarray(ranks), np.asarray(turns)
-            # More than a pool can hold, so that there is nothing to be equal to.
+            # A pool cannot hold so many pixels, so that the crops need not equal those of a pool.
             words = np.asarray(jax.random.bits(key, (batch, 3), np.uint32)).astype(np.uint64)
         shard = np.arange(batch) * self.shards // batch % (len(self.edges) - 1)
         spans = (self.edges[shard + 1] - self.edges[shard]).astype(np.uint64)
@@ -94,7 +99,7 @@ class Stream:
         return ranks.astype(np.int64) + self.edges[shard], (words[:, 2] % 8).astype(np.int32)
 
     def crop(self, rank: int) -> tuple[np.ndarray | None, np.ndarray]:
-        """Reads the LR crop (None where none is wanted) and the HR crop at that position, uint8."""
+        """Reads the LR crop (None without `with_lr`) and the HR crop at position `rank`, uint8."""
         index = int(np.searchsorted(self.positions, rank, side="right"))
         rank = int(rank) - (int(self.positions[index - 1]) if index else 0)
         y, x = divmod(rank, int(self.widths[index]) - self.patch + 1)
@@ -113,7 +118,7 @@ class Stream:
     def sample(
         self, key: jax.Array, batch: int, *, share: tuple[int, int] = (0, 1)
     ) -> tuple[Any, jax.Array]:
-        """Does what `pool.sample` does, reading the images here and now."""
+        """Draws crops as `pool.sample` does, and reads their images at once."""
         size = batch // share[1]
         ranks, turns = (x[share[0] * size :][:size] for x in self.draw(key, batch))
         lr, hr = zip(*map(self.crop, ranks), strict=True)
@@ -127,11 +132,11 @@ class Stream:
         """Yields the crops of `steps`, `per_call` of them at a time.
 
         Args:
-          seed: of the run.
-          batch: crops a step, over all processes.
-          steps: whose number is a multiple of `per_call`.
-          per_call: steps that are done together.
-          part: (index, count): this process takes that part of every batch.
+          seed: the seed of the run.
+          batch: crops per step, over all processes.
+          steps: the steps; their number must be a multiple of `per_call`.
+          per_call: the number of steps that run together.
+          part: (index, count): yields this one of `count` equal parts of every batch.
 
         Raises:
           InputError: Grain is not installed, or an image cannot be read.
@@ -164,7 +169,7 @@ def make_stream(
     with_lr: bool = True,
     where: str = "config.data.patch",
 ) -> Stream:
-    """Finds out where crops can lie, from the images' headers; arguments as `make_pool` and `lay_out`."""
+    """Finds from the images' headers where crops can lie; `make_pool` and `lay_out` explain the arguments."""
     layout = lay_out(
         deal(range(len(images)), shards, part),
         lambda index: (images.name(index), images.size(index)),
@@ -189,14 +194,14 @@ def make_stream(
 def pool_bytes(
     images: ImageSet, scale: int, shards: int, part: tuple[int, int], *, with_lr: bool = True
 ) -> int:
-    """Returns what that part of the images takes as a pool, by their sizes alone."""
+    """Returns the size in bytes of a pool of one part of the images, from their headers."""
     indices = [index for shard in deal(range(len(images)), shards, part) for index in shard]
     lr = sum((n // scale) * (m // scale) for n, m in map(images.size, indices))
     return 3 * lr * (with_lr + scale**2)
 
 
 class _Reader:
-    """The crops of a run in their order, read when they are asked for: what Grain calls a source."""
+    """The crops of a run in their order, which are read when they are indexed: a source for Grain."""
 
     def __init__(
         self, stream: Stream, seed: int, batch: int, size: int, offset: int, steps: int
@@ -222,8 +227,8 @@ class _Reader:
 
 
 def _use_host() -> contextlib.AbstractContextManager[Any]:
-    """Returns a context that computes on the CPU: an accelerator would first finish what it has to do."""
+    """Returns a context that computes on the CPU, since an accelerator would first finish its queue."""
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX_PLATFORMS leaves it out
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
         return contextlib.nullcontext()

@@ -1,14 +1,14 @@
-"""The evaluator: measures an upscaler, or a network, on a set of images, one in memory at a time.
+"""Measures an upscaler or a network on a set of images, of which one at a time is in memory.
 
 An upscaler is any callable from float32 ``[h, w, C]`` to ``[scale · h, scale · w, C]``, NumPy or JAX,
-for the C that the protocol's domain has: 1 for luma, 3 for RGB. A luma network is measured in the
-protocol `Y` as it is; for an RGB protocol, wrap it so that it takes and returns RGB.
+where C is that of the protocol's domain: 1 for luma, 3 for RGB. The protocol `Y` measures a luma network
+directly; for an RGB protocol, wrap the network so that it takes and returns RGB.
 
     scores = list(evaluate(bicubic(2), source("Set5", scale=2), 2, Y))
     mean(scores)["psnr"]
     NetworkEvaluator(network, source("Set5", scale=2))(network.variables)["psnr"]
 
-Training, ablations, the command line and pages all measure by `evaluate`.
+Training, ablations, the command line and pages all measure with `evaluate`.
 """
 
 import math
@@ -28,7 +28,7 @@ from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models.network import Network
 
 _TRACED = 240
-"""Pixels; a multiple of every stride and block in use."""
+"""The side in pixels of the image that networks are traced on, a multiple of all usual strides and blocks."""
 
 UpscaleFunction = Callable[[np.ndarray], npt.ArrayLike]
 
@@ -41,10 +41,11 @@ def bicubic(scale: int) -> UpscaleFunction:
 def evaluate(
     upscaler: UpscaleFunction, images: Iterable[ImagePair], scale: int, protocol: Protocol
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yields each image's name and its scores, ``{"psnr": dB, "ssim": …}``, as they are made.
+    """Yields each image's name and its scores, ``{"psnr": dB, "ssim": …}``, one image after the other.
 
     Raises:
-        InputError: an image doesn't suit the scale, or the upscaler the protocol; it names the image.
+        InputError: an image doesn't suit the scale, or the upscaler doesn't suit the protocol; the
+            message names the image.
     """
     for image in images:
         try:
@@ -56,21 +57,21 @@ def evaluate(
 
 
 class NetworkEvaluator:
-    """Measures a network by its variables: mean PSNR and SSIM, in the network's own protocol.
+    """Measures variables of a network: their mean PSNR and SSIM in the network's native protocol.
 
-    It is compiled once for each image size and kind of variables, and serves every set of variables that the
-    network's module takes, collapsed or not.
+    It compiles once per image size and structure of variables, and measures any variables that the network's
+    module takes, collapsed or not.
     """
 
     def __init__(
         self, network: Network, images: Iterable[ImagePair], scheme: quant.Scheme | None = None
     ) -> None:
-        """Takes the images that are measured.
+        """Prepares the evaluation on `images`.
 
         Args:
-            network: whose module is run; its variables show how far it looks.
+            network: its module is run; its variables are traced to find which sides of images it takes.
             images: pairs of the network's scale.
-            scheme: what is quantised where the variables have ranges; the network's where none is given.
+            scheme: what is quantised where the variables have ranges; by default the network's scheme.
         """
         self._images, self._scale = images, network.scale
         self.protocol = native_protocol(network.channels)
@@ -84,12 +85,13 @@ class NetworkEvaluator:
         self._upscale = upscale
 
     def __call__(self, variables: Any) -> dict[str, float]:
-        """Returns the mean of each score over the images, for the network with these variables, collapsed.
+        """Collapses `variables`, and returns the mean of each score over the images.
 
-        Images whose sides the network cannot take are extended by their last pixels, and cut off again.
+        Images whose sides the network cannot take are padded with their border pixels, and the output is
+        cropped again.
 
         Raises:
-            InputError: as `evaluate`.
+            InputError: see `evaluate`.
         """
         deployed = reparam.collapse(variables)
 
@@ -103,17 +105,17 @@ class NetworkEvaluator:
 
 
 def drop(before: float, after: float) -> float:
-    """Returns by how many dB the PSNR `after` is below that of `before`; none between two exact copies."""
+    """Returns by how many dB the PSNR `after` is below `before`; 0 where both are equal, even infinite."""
     return 0.0 if before == after else before - after
 
 
 def mean(scores: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
-    """Returns the mean of each score over the images, as the papers give it for a set.
+    """Returns the mean of each score over the images, as papers print it for a data set.
 
     Raises:
         InputError: there is no image.
     """
     values = [score for _, score in scores]
     if not values:
-        raise InputError("there are no scores to average; evaluate at least one image")
+        raise InputError("0 images were evaluated: a mean needs at least one.")
     return {key: math.fsum(value[key] for value in values) / len(values) for key in values[0]}

@@ -1,7 +1,7 @@
 """PSNR and SSIM of two images, as the papers of the field measure them.
 
-Images are ``[H, W]`` or ``[H, W, C]``, computed in float64; `peak` is the value of full scale. The
-colour space, the border to cut and the rounding belong to a `sesr_jax.metrics.protocol.Protocol`.
+Images are ``[H, W]`` or ``[H, W, C]``; `peak` is the value of full scale, and the computation is in
+float64. A `sesr_jax.metrics.protocol.Protocol` decides the colour space, the border and the rounding.
 
     psnr(sr, hr), ssim(sr, hr)
 """
@@ -19,12 +19,12 @@ _K1, _K2 = 0.01, 0.03
 
 
 def psnr(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(peak² / MSE) over all pixels and channels.
+    """Returns the peak signal-to-noise ratio in dB, 10 log10(peak² / MSE) over all pixels and channels.
 
-    Infinite for identical images.
+    It is infinite for identical images.
 
     Raises:
-        InputError: the shapes differ, are no image's, or are empty.
+        InputError: the shapes differ, are not those of images, or are empty.
     """
     a, b = _check_pair(a, b, smallest=1)
     mse = np.mean(np.square(a - b))
@@ -32,13 +32,13 @@ def psnr(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
 
 
 def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
-    """Structural similarity, at most 1 (Wang et al. 2004, eq. 13), the mean over pixels and channels.
+    """Returns the structural similarity, at most 1 (Wang et al. 2004, eq. 13), averaged over all channels.
 
-    As in the authors' MATLAB code: Gaussian window 11×11 of σ = 1.5, K1 = 0.01, K2 = 0.03, only where
-    the window lies inside the image, without their later step that shrinks large images first.
+    As in the authors' MATLAB code, the window is a Gaussian of 11×11 with σ = 1.5, which must lie inside
+    the image, and K1 = 0.01, K2 = 0.03. Their later step that first shrinks large images is left out.
 
     Raises:
-        InputError: the shapes differ, are no image's, or are smaller than the window.
+        InputError: the shapes differ, are not those of images, or are smaller than the window.
     """
     a, b = _check_pair(a, b, smallest=WINDOW)
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
@@ -52,18 +52,18 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
 
 
 def _check_pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both images in float64, once they are checked."""
+    """Checks both images, and returns them in float64."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if x.shape != y.shape or x.ndim not in (2, 3) or min(x.shape[:2]) < smallest or not x.size:
         raise InputError(
-            f"images of shapes {x.shape} and {y.shape} can't be compared; give two [H, W] or "
-            f"[H, W, C] of one shape and at least {smallest} pixels a side"
+            f"images of shapes {x.shape} and {y.shape} can't be compared: both must be [H, W] or "
+            f"[H, W, C], of one shape and with sides of {smallest} pixels or more."
         )
     return x, y
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
-    """Returns the Gaussian window's means where it lies inside: ``[H - 10, W - 10, ...]``."""
+    """Returns the means under the Gaussian window where it lies inside: ``[H - 10, W - 10, ...]``."""
     taps = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     taps /= taps.sum()
     for axis in (0, 1):

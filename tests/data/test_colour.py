@@ -1,5 +1,7 @@
 """BT.601 by its published anchors, in NumPy and JAX."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,5 +61,5 @@ def test_numpy_and_jax_agree_and_keep_the_dtype(convert):
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.zeros((4, 3), np.uint8), np.zeros(())])
 def test_bad_input(bad):
-    with pytest.raises(InputError, match="colour array"):
+    with pytest.raises(InputError, match=re.escape(f"{bad.dtype}{list(bad.shape)}")):
         rgb_to_y(bad)

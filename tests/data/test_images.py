@@ -57,25 +57,25 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.webp"
     write_image(path, picture(4, 4, 3))
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"a\.webp can't be written"):
+    with pytest.raises(InputError, match=r"a\.webp .*WEBP"):
         write_image(path, np.zeros((1, 16384, 3), np.uint8))  # WebP ends at 16383
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
-    ("name", "image", "message"),
+    ("name", "image", "named"),
     [
-        ("a.gif", picture(4, 4), "must end in"),
-        ("a", picture(4, 4), "must end in"),
+        ("a.gif", picture(4, 4), r"a\.gif .*\.png"),
+        ("a", picture(4, 4), r"/a .*\.png"),
         ("a.png", np.zeros((4, 4)), "float64"),
-        ("a.png", picture(4, 4, 4), "no image to write"),
-        ("a.png", picture(4), "no image to write"),
-        ("a.png", picture(0, 4), "no image to write"),
+        ("a.png", picture(4, 4, 4), r"\[4, 4, 4\]"),
+        ("a.png", picture(4), r"\[4\]"),
+        ("a.png", picture(0, 4), r"\[0, 4\]"),
     ],
 )
-def test_bad_writes(tmp_path, name, image, message):
-    with pytest.raises(InputError, match=message):
+def test_bad_writes(tmp_path, name, image, named):
+    with pytest.raises(InputError, match=named):
         write_image(tmp_path / name, image)
     assert not list(tmp_path.iterdir())
 
@@ -83,13 +83,13 @@ def test_bad_writes(tmp_path, name, image, message):
 def test_missing_folders_are_made_where_they_can_be(tmp_path):
     write_image(tmp_path / "new" / "a.png", picture(4, 4))
     assert read_image(tmp_path / "new" / "a.png").shape == (4, 4)
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match=r"a\.png"):
         write_image(tmp_path / "new" / "a.png" / "b.png", picture(4, 4))
 
 
 def test_missing(tmp_path):
     for path in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(InputError, match=f"{path} is not a file; check"):
+        with pytest.raises(InputError, match=f"^{path} "):
             read_image(path)
 
 
@@ -100,7 +100,7 @@ def test_cut_short(tmp_path, suffix):
     whole = path.read_bytes()
     for length in (0, 10, len(whole) // 2):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=f"a{suffix} can't be read.*replace or remove"):
+        with pytest.raises(InputError, match=f"a{suffix} "):
             read_image(path)
 
 
@@ -111,10 +111,10 @@ def test_corrupt_or_another_kind_of_file(tmp_path):
     damaged[len(damaged) // 2] ^= 0xFF
     for content in (bytes(damaged), b"text, no image"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"a\.png can't be read"):
+        with pytest.raises(InputError, match=r"a\.png "):
             read_image(path)
     Image.fromarray(picture(4, 4)).save(path, "GIF")
-    with pytest.raises(InputError, match=r"a\.png can't be read"):
+    with pytest.raises(InputError, match=r"a\.png .*PNG"):
         read_image(path)
 
 
@@ -185,7 +185,7 @@ def test_float_samples(tmp_path):
     np.testing.assert_array_equal(read_image(path), codes)
     for wrong in (2.0, -0.5, np.nan):
         Image.fromarray(np.float32([[0.5, wrong]])).save(path)
-        with pytest.raises(InputError, match=r"a\.tif has float samples"):
+        with pytest.raises(InputError, match=rf"a\.tif .*{wrong}"):
             read_image(path)
 
 
@@ -201,7 +201,7 @@ def test_cmyk(tmp_path):
 @pytest.mark.parametrize("mode", ["I", "LAB"])
 def test_other_pixels_are_refused(tmp_path, mode):
     Image.new(mode, (2, 2)).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=rf"a\.tif has pixels of kind {mode}; convert"):
+    with pytest.raises(InputError, match=rf"a\.tif .* {mode}:"):
         read_image(tmp_path / "a.tif")
 
 
@@ -229,9 +229,9 @@ def test_list_images(tmp_path):
 
 
 def test_list_images_refuses_nothing_to_list(tmp_path):
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="/none "):
         list_images(tmp_path / "none")
-    with pytest.raises(InputError, match="holds no image"):
+    with pytest.raises(InputError, match=rf"{tmp_path} .*\.png"):
         list_images(tmp_path)
 
 

@@ -47,19 +47,19 @@ def test_without_low_resolutions_of_the_scale_they_are_made(benchmark, scale):
 
 
 def test_low_resolutions_of_another_scale_are_refused(benchmark):
-    with pytest.raises(InputError, match=r"a: a low resolution of .* not 1/4"):
+    with pytest.raises(InputError, match=r"^a .*1/4"):
         folder(benchmark, scale=2)[0].low_resolution(4)
 
 
 def test_an_hr_image_without_its_partner_is_refused(benchmark):
     put(benchmark / "HR" / "c.png", picture(8, 8))
-    with pytest.raises(InputError, match=r"c\.png has no low resolution"):
+    with pytest.raises(InputError, match=r"c\.png .*LR_bicubic/X2"):
         folder(benchmark, scale=2)
 
 
 def test_a_low_resolution_of_two_images_is_refused(benchmark):
     put(benchmark / "HR" / "more" / "a.png", picture(9, 8, 3))
-    with pytest.raises(InputError, match="holds 2 images named a, and low resolutions are found"):
+    with pytest.raises(InputError, match="2 images named a:"):
         folder(benchmark, scale=2)
 
 
@@ -69,7 +69,7 @@ def test_an_explicit_folder_of_low_resolutions(tmp_path, suffix):
     low = put(tmp_path / "train_LR" / f"0801{suffix}.png", picture(4, 4, 3))
     pictures = folder(tmp_path / "train_HR", lr=tmp_path / "train_LR", scale=2)
     np.testing.assert_array_equal(pictures[0].lr, low)
-    with pytest.raises(InputError, match="need their scale"):
+    with pytest.raises(InputError, match="/train_LR need a scale"):
         folder(tmp_path / "train_HR", lr=tmp_path / "train_LR")
 
 
@@ -84,12 +84,12 @@ def test_any_other_folder_is_read_with_those_inside_but_not_its_low_resolutions(
 
 
 def test_empty_folders_are_refused(tmp_path):
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="/none "):
         folder(tmp_path / "none")
-    with pytest.raises(InputError, match="holds no image"):
+    with pytest.raises(InputError, match=rf"{tmp_path} .*\.png"):
         folder(tmp_path)
     put(tmp_path / "LR_bicubic" / "X2" / "a.png", picture(3, 3))
-    with pytest.raises(InputError, match="nothing but low resolutions"):
+    with pytest.raises(InputError, match=rf"{tmp_path} holds low resolutions alone"):
         folder(tmp_path)
 
 
@@ -129,9 +129,9 @@ def test_source_by_name(benchmark):
     assert source("embedded:eval") == embedded("eval")
     assert source("embedded:train", scale=2) == embedded("train")
     assert source(str(benchmark), scale=2) == folder(benchmark, scale=2)
-    with pytest.raises(InputError, match="split 'test': it must be one of train, eval"):
+    with pytest.raises(InputError, match=r"'test'.* train, eval"):
         source("embedded:test")
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="/none "):
         source(str(benchmark / "none"))
 
 
@@ -143,7 +143,7 @@ def test_every_shared_set_can_be_read(shared):
 
 
 def test_a_picture_too_small_for_the_scale():
-    with pytest.raises(InputError, match="smaller"):
+    with pytest.raises(InputError, match=r"\(3, 3\).* 4 "):
         ImagePair(name="dot", hr=picture(3, 3)).low_resolution(4)
 
 

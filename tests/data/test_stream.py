@@ -112,7 +112,7 @@ def test_the_bytes_are_those_of_the_pool(photos):
 
 
 def test_a_picture_smaller_than_the_crop_is_named_or_skipped(photos, caplog):
-    with pytest.raises(InputError, match="c is 57×50, smaller than the crop of 52 pixels"):
+    with pytest.raises(InputError, match=r"c is 57×50.* 52 pixels"):
         make_stream(folder(photos), scale=2, patch=26)
     with caplog.at_level("INFO", logger="sesr_jax"):
         assert len(make_stream(folder(photos), scale=2, patch=26, small="skip").indices) == 2

@@ -68,17 +68,17 @@ def test_one_picture_at_a_time():
 
 def test_errors_name_the_picture():
     dot = ImagePair(name="dot", hr=np.zeros((3, 3), np.uint8))
-    with pytest.raises(InputError, match=r"^dot: .*smaller"):
+    with pytest.raises(InputError, match=r"^dot: .*\(3, 3\)"):
         next(evaluate(bicubic(4), [dot], 4, RGB))
     flat = ImagePair(name="flat", hr=np.zeros((32, 32), np.uint8))
-    with pytest.raises(InputError, match=r"^flat: .*upscaler for scale 2"):
+    with pytest.raises(InputError, match=r"^flat: .*scale 2 .*\(48, 48, 3\)"):
         next(evaluate(bicubic(3), [flat], 2, RGB))
 
 
 def test_mean():
     scores = [("a", {"psnr": 30.0, "ssim": 0.8}), ("b", {"psnr": 32.0, "ssim": 0.9})]
     assert mean(scores) == pytest.approx({"psnr": 31.0, "ssim": 0.85})
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match=r"^0 images"):
         mean([])
 
 

@@ -56,7 +56,7 @@ def test_shipped_low_resolutions_serve_the_rgb_protocols_alone():
     shipped = dataclasses.replace(COLOUR, lr=codes(25, 20, 3, seed=1))
     np.testing.assert_array_equal(Y.pair(shipped, 2)[0], Y.pair(COLOUR, 2)[0])
     np.testing.assert_allclose(RGB8.pair(shipped, 2)[0] * 255, shipped.lr, atol=1e-5)
-    with pytest.raises(InputError, match="not 1/3"):
+    with pytest.raises(InputError, match=r"\(25, 20\).* 1/3"):
         RGB8.pair(shipped, 3)
 
 
@@ -109,15 +109,15 @@ def test_the_channel_that_is_compared():
     [{"domain": "y", "channel": "rgb"}, {"domain": "rgb", "channel": "y", "grey": "luma"}],
 )
 def test_contradictions(fields):
-    with pytest.raises(InputError, match="protocol test"):
+    with pytest.raises(InputError, match=r"protocol test .*(rgb|luma)"):
         Protocol(name="test", **fields)
 
 
 def test_bad_input():
     reference = np.zeros((20, 20, 1))
-    with pytest.raises(InputError, match=r"must be \(20, 20, 1\) in protocol y"):
+    with pytest.raises(InputError, match=r"\(10, 10, 1\).*\(20, 20, 1\).* y\."):
         Y.score(np.zeros((10, 10, 1)), reference, 2)
-    with pytest.raises(InputError, match="at least 11"):
+    with pytest.raises(InputError, match=r"\(10, 10, 1\).* 11 "):
         Y.score(reference, reference, 5)
-    with pytest.raises(InputError, match="smaller"):
+    with pytest.raises(InputError, match=r"\(3, 3\)"):
         Y.pair(ImagePair(name="dot", hr=codes(3, 3)), 4)

@@ -1,6 +1,7 @@
 """PSNR by its formula, SSIM against scikit-image."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -92,10 +93,10 @@ def test_a_plane_and_its_channel_are_the_same(photo):
     [((20, 20), (20, 21)), ((20,), (20,)), ((0, 20), (0, 20)), ((20, 20, 0), (20, 20, 0))],
 )
 def test_bad_shapes(measure, a, b):
-    with pytest.raises(InputError, match="can't be compared"):
+    with pytest.raises(InputError, match=re.escape(f"{a} and {b}")):
         measure(np.zeros(a), np.zeros(b))
 
 
 def test_ssim_needs_a_window():
-    with pytest.raises(InputError, match="at least 11"):
+    with pytest.raises(InputError, match=r"\(10, 30\).* 11 "):
         ssim(np.zeros((10, 30)), np.zeros((10, 30)))
