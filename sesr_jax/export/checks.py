@@ -15,6 +15,8 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import OUTPUT_AXIS, Operator, Source, enum_names, operators, read
 from sesr_jax.graph import Graph
+from sesr_jax.ops import SPECS
+from sesr_jax.quant import Scheme, points
 
 ALLOWED_OPS = frozenset(
     {
@@ -82,6 +84,27 @@ def check_graph(graph: Graph, forms: Collection[str], kind: str) -> None:
             raise InputError(
                 f"{node.name!r} has parameters that are not finite, which no codes stand for; "
                 "load other weights."
+            )
+
+
+def check_kernels(graph: Graph, scheme: Scheme) -> None:
+    """Checks that TFLite has a kernel for every operation of `graph` on the activations of `scheme`.
+
+    Raises:
+      InputError: it has none for an operation that does not stay float, or none that is as exact as others.
+    """
+    bits = 16 if scheme.activations == "int16" else 8
+    group = points(graph, scheme).group
+    for node in graph.nodes:
+        spec = SPECS[node.op]
+        reason = spec.no_int16 if bits == 16 else spec.no_int8
+        if bits == 16 and node.attrs.get("method") == "bilinear":
+            reason = "RESIZE_BILINEAR errs by more with 16 bits than with 8"
+        if reason and set(node.inputs) <= group.keys() and not scheme.excludes(node.name):
+            other = "int8" if bits == 16 and not spec.no_int8 else "float32"
+            raise InputError(
+                f"{node.name!r} is a {node.op!r}, which cannot be exported with activations of {bits} bits: "
+                f"{reason}; exclude it, or export {other}."
             )
 
 

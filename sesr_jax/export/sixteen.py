@@ -7,8 +7,7 @@ Kernels for activations of 16 bits read no constants of 16 bits and broadcast no
 PReLU. So a constant becomes the bias or the kernel of a depthwise 1×1 convolution, and PReLU a sum of two
 such, a·x + (1 - a)·max(x, 0); and another one copies a channel to several. A weight of 1 is exact there.
 
-Limits: neither converter writes CONCATENATION, SPACE_TO_DEPTH or LOGISTIC with 16 bits, and LiteRT's
-RESIZE_BILINEAR of 16 bits errs by more than that of 8 bits (ai-edge-litert 2.3).
+What has no form at all, `checks.check_kernels` refuses.
 """
 
 import dataclasses
@@ -21,7 +20,6 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import enum_names, operators, pack, read
 from sesr_jax.graph import Graph, Node
-from sesr_jax.ops import SPECS
 from sesr_jax.quant import Range, Ranges, Scheme, points
 
 _BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "TRANSPOSE_CONV": 3}
@@ -31,18 +29,13 @@ def expressible(graph: Graph, ranges: Ranges, scheme: Scheme) -> tuple[Graph, di
     """`graph` in operations that have kernels of 16 bits, and its ranges with those of new tensors.
 
     Raises:
-      InputError: an operation has neither such a kernel nor another form, or a constant is an image.
+      InputError: a constant is an image.
     """
     group, shapes, found = points(graph, scheme).group, graph.shapes, dict(ranges)
     nodes: list[Node] = []
     for node in graph.nodes:
         if not set(node.inputs) <= group.keys() or scheme.excludes(node.name):
             nodes.append(node)  # it runs in float
-        elif SPECS[node.op].no_int16 or node.attrs.get("method") == "bilinear":
-            raise InputError(
-                f"{node.name!r} is a {node.op}, which TFLite does not run well with 16 bits; exclude it, "
-                "or export int8."
-            )
         elif node.op == "prelu":
             parts = list(_prelu(node, *found[group[node.inputs[0]]]))
             nodes += [part for part, _ in parts]

@@ -18,7 +18,7 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
-from sesr_jax.export.checks import check_excluded, check_graph, check_integer
+from sesr_jax.export.checks import check_excluded, check_graph, check_integer, check_kernels
 from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_edges
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
@@ -125,6 +125,7 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
     """
     options = _resolved(options, ranges)
     check_graph(graph, jax2tf.PIECES, "TFLite")
+    check_kernels(graph, options.scheme)
     if options.integer and ranges is None:
         raise InputError(
             f"a file of the precision {options.precision} needs ranges, and there are none; "

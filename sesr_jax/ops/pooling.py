@@ -73,7 +73,15 @@ def mean(x: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
     return jnp.mean(x, axis=axes, keepdims=True)
 
 
-@operation(Spec(kind="pointwise", look=_along_axes, values=1, layer="mul"))
+@operation(
+    Spec(
+        kind="pointwise",
+        look=_along_axes,
+        values=1,
+        layer="mul",
+        no_int16="MUL with 16 bits reads no constant",
+    )
+)
 def unbias(variance: jax.Array, like: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
     """Multiplies by n / (n - 1), Bessel's correction, where `like` has n elements along `axes`.
 

@@ -1,12 +1,13 @@
 """TFLite files: what is asked of them, what they tell, and what is refused."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from export_samples import Export, lone
+from export_samples import RNG, Export, lone
 from flax import linen as nn
 
 from sesr_jax import ops
@@ -25,7 +26,8 @@ from sesr_jax.export.flatbuffer import enum_names, operators, read
 from sesr_jax.export.options import Converter, Precision
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import TAILS, Graph, Tail, run, trace
-from sesr_jax.quant import Ranges, fake, points
+from sesr_jax.ops import SPECS
+from sesr_jax.quant import Ranges, calibrate, fake, points
 
 Exported = Callable[[str, int], Export]
 
@@ -50,6 +52,20 @@ def test_an_operation_without_a_piece_is_refused_by_name(monkeypatch: pytest.Mon
     monkeypatch.delitem(jax2tf.PIECES, "mul")
     with pytest.raises(InputError, match="'mul' is a 'mul', which has no TFLite form"):
         to_tflite(lone("mul"), ranges=None)
+
+
+def test_an_operation_without_an_integer_kernel_is_refused_by_name_and_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reason = "TFLite has no EXP of codes"
+    monkeypatch.setitem(SPECS, "exp", dataclasses.replace(SPECS["exp"], no_int8=reason))
+    graph = lone("exp")
+    ranges = calibrate(graph, [RNG.uniform(size=graph.input_shape)])
+    with pytest.raises(InputError, match=rf"^'exp' is a 'exp'.* 8 bits: {reason}; .*float32"):
+        to_tflite(graph, ranges=ranges)
+    to_tflite(graph, ranges=None)
+    with pytest.raises(InputError, match=r"16 bits: EXP with 16 bits .*float32"):
+        to_tflite(graph, ranges=ranges, options=Options(precision="int16"))
 
 
 def test_a_file_tells_what_it_is_and_how_it_was_made(
