@@ -13,9 +13,10 @@ from sesr_jax.graph.tails import (
     with_tail,
 )
 from sesr_jax.graph.tiles import count_tiles, tile_step
-from sesr_jax.graph.trace import in_shapes, trace
+from sesr_jax.graph.trace import SAMPLE_SIDE, in_shapes, trace
 
 __all__ = [
+    "SAMPLE_SIDE",
     "TAILS",
     "Arg",
     "Cost",

@@ -22,6 +22,10 @@ from sesr_jax.reparam.linear_conv import is_expanded
 
 T = TypeVar("T")
 
+SAMPLE_SIDE = 48
+"""The side in pixels of an image that serves where the size does not matter: a multiple of common strides and
+blocks, and no smaller than poolings without padding need."""
+
 INPUT = "input"
 """The name of a graph's input tensor."""
 

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from sesr_jax import quant
-from sesr_jax.graph import Arg, trace
+from sesr_jax.graph import SAMPLE_SIDE, Arg, trace
 from sesr_jax.reparam.packing import TERMS, pack
 
 CONVENTIONS = (
@@ -118,7 +118,7 @@ def _operations(
             return {"node": arg}
         return {"array": names[id(arg)]} if id(arg) in names else {"value": arg.tolist()}
 
-    graph = trace(module, variables, (1, 8, 8, channels))
+    graph = trace(module, variables, (1, SAMPLE_SIDE, SAMPLE_SIDE, channels))
     nodes = [
         {
             "name": n.name,

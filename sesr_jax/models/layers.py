@@ -152,6 +152,42 @@ class ResidualBlock(nn.Module):
         return ops.add(x, linear(name="second")(ops.relu(linear(name="first")(x))))
 
 
+class ChannelAttention(nn.Module):
+    """Scales each channel by a gate in (0, 1), read from a statistic of all (Hu et al. 2018, §3).
+
+    Attributes:
+      squeezed: the channels between the two 1×1 convolutions that make a gate of the statistic.
+      statistic: ``[N, H, W, C] → [N, 1, 1, C]``, such as `ops.mean` or `contrast`.
+    """
+
+    squeezed: int
+    statistic: Callable[[jax.Array], jax.Array] = ops.mean
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, H, W, C]``."""
+        y = ops.relu(Conv(self.squeezed, 1, name="squeeze")(self.statistic(x)))
+        return ops.mul(x, ops.sigmoid(Conv(x.shape[-1], 1, name="excite")(y)))
+
+
+class PixelAttention(nn.Module):
+    """Scales each element by a gate in (0, 1), from a 1×1 convolution (PAN, Zhao et al. 2020, §3.2)."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, values: jax.Array | None = None) -> jax.Array:
+        """Returns `values`, by default `x`, scaled by the gate of `x`; all are ``[N, H, W, C]``."""
+        values = x if values is None else values
+        return ops.mul(values, ops.sigmoid(Conv(values.shape[-1], 1, name="gate")(x)))
+
+
+def contrast(x: jax.Array) -> jax.Array:
+    """``[N, H, W, C] → [N, 1, 1, C]``: standard deviation plus mean per channel (IMDN, Hui et al. 2019).
+
+    The gradient is infinite where a channel is constant, as behind a ReLU that is 0 everywhere.
+    """
+    return ops.add(ops.standard_deviation(x), ops.mean(x))
+
+
 def anchor(x: jax.Array, scale: int) -> jax.Array:
     """``[N, H, W, C] → [N, H, W, s²·C]``: the input once for each output phase, as `to_pixels` wants it.
 

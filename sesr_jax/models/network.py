@@ -105,7 +105,8 @@ def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
       InputError: as `models.create`.
     """
     module = create(name, scale=scale, **options)
-    variables = module.init(key, jax.numpy.zeros((1, 8, 8, module.channels)))
+    side = graph.SAMPLE_SIDE
+    variables = module.init(key, jax.numpy.zeros((1, side, side, module.channels)))
     return Network(name=name, scale=scale, variables=variables, options=options)
 
 

@@ -18,7 +18,7 @@ import ml_collections
 from flax import linen as nn
 
 from sesr_jax import reparam
-from sesr_jax.graph import trace
+from sesr_jax.graph import SAMPLE_SIDE, trace
 from sesr_jax.quant import points
 from sesr_jax.train.config import stage_settings
 from sesr_jax.train.entries import Entry, Measure, make_entry
@@ -100,7 +100,7 @@ def state_shapes(
     for stage in stages:
 
         def blank(variables: Any, stage: StagePlan = stage) -> Mapping[str, jax.Array]:
-            graph = trace(module, variables, (1, 8, 8, module.channels))
+            graph = trace(module, variables, (1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels))
             groups = points(graph, get_scheme(stage.config)).group.values()
             return {group: jnp.zeros(2) for group in groups}
 

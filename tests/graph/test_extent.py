@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.graph import Extent, extent, trace
+from sesr_jax.upscale import upscale_tiled
 
 RNG = np.random.default_rng(0)
 
@@ -88,7 +89,7 @@ LOCAL = {
         Extent(halo=0),
     ),
     "slice of channels": (
-        lambda x: ops.slice(ops.concat(x, conv(3)(x)), begin=(0, 0, 0, 1), size=(-1, -1, -1, 1)),
+        _chain(conv(3, 1, 2), lambda x: ops.slice(x, begin=(0, 0, 0, 1), size=(-1, -1, -1, 1))),
         Extent(halo=1),
     ),
 }
@@ -125,6 +126,25 @@ def test_a_pixel_outside_the_halo_changes_nothing_and_one_at_it_does(name):
             distances = np.abs(ys // scale - row), np.abs(xs // scale - column)
             furthest = max(furthest, *(int(d.max()) for d in distances))
     assert furthest == found.halo
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_tiles_equal_the_whole_image(name):
+    function, _ = LOCAL[name]
+    found = extent(_traced(function))
+    height, width = 5 * found.align + 12, 7 * found.align + 12
+    x = RNG.random((height, width, 1), np.float32)
+    whole = np.asarray(function(x[None]))[0]
+    tile = 2 * found.halo + found.align, 2 * found.halo + 2 * found.align
+    tiled = upscale_tiled(
+        jax.jit(function),
+        x,
+        scale=len(whole) // height,
+        tile=tile,
+        halo=found.halo,
+        align=found.align,
+    )
+    np.testing.assert_allclose(tiled, whole, rtol=1e-5, atol=1e-6)
 
 
 def _squeeze(x):

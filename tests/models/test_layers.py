@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sesr_jax import ops
-from sesr_jax.models.layers import Conv, ConvTranspose
+from sesr_jax.graph import run, trace
+from sesr_jax.models.layers import ChannelAttention, Conv, ConvTranspose, PixelAttention, contrast
 
 
 def _integers(seed: int, *shape: int) -> jax.Array:
@@ -47,3 +48,50 @@ def test_a_transposed_convolution_is_the_adjoint_of_the_strided_one(stride, size
     lower = down.apply({"params": {"kernel": kernel, "bias": jnp.zeros(3)}}, y)
     assert lower.shape == x.shape
     assert jnp.vdot(up.apply({"params": params}, x), y) == jnp.vdot(x, lower)
+
+
+def _compute(layer, *inputs):
+    """What `layer` and its traced Graph give in float32 for random parameters, and these in float64."""
+    rng = np.random.default_rng(1)
+    shapes = layer.init(jax.random.key(0), *inputs)
+    variables = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape), jnp.float32), shapes)
+    found = layer.apply(variables, *inputs)
+    if len(inputs) == 1:
+        traced = run(trace(layer, variables, inputs[0].shape), inputs[0])
+        np.testing.assert_allclose(traced, found, rtol=1e-5, atol=1e-6)
+    return found, jax.tree.map(lambda p: np.asarray(p, float), variables["params"])
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _photo(seed):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(2, 7, 5, 6)), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "in_numpy"),
+    [
+        (ops.mean, lambda x: x.mean((1, 2), keepdims=True)),
+        (contrast, lambda x: x.mean((1, 2), keepdims=True) + x.std((1, 2), keepdims=True)),
+    ],
+)
+def test_channel_attention_is_numpys(statistic, in_numpy):
+    x = _photo(0)
+    found, params = _compute(ChannelAttention(3, statistic), x)
+    squeeze, excite = params["squeeze"], params["excite"]
+    assert squeeze["kernel"].shape == (1, 1, 6, 3)
+    wide = np.asarray(x, float)
+    y = np.maximum(in_numpy(wide) @ squeeze["kernel"][0, 0] + squeeze["bias"], 0)
+    gate = _sigmoid(y @ excite["kernel"][0, 0] + excite["bias"])
+    np.testing.assert_allclose(found, wide * gate, rtol=1e-4, atol=1e-5)
+
+
+def test_pixel_attention_is_numpys():
+    x, values = _photo(0), _photo(1)
+    for inputs in ((x,), (x, values)):
+        found, params = _compute(PixelAttention(), *inputs)
+        kernel, bias = params["gate"]["kernel"][0, 0], params["gate"]["bias"]
+        expected = np.asarray(inputs[-1], float) * _sigmoid(np.asarray(x, float) @ kernel + bias)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

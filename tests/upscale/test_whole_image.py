@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sesr_jax import ops
-from sesr_jax.data import ImagePair
+from sesr_jax.compare import measure
+from sesr_jax.data import ImagePair, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network
 from sesr_jax.graph import extent
-from sesr_jax.metrics import NetworkEvaluator, Y, evaluate
+from sesr_jax.metrics import NetworkEvaluator, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.models.registry import Variant
 from sesr_jax.quant import calibrate
@@ -30,7 +31,7 @@ SIZE = (23, 31)
 
 
 class Global(nn.Module):
-    """A 3×3 whose channels are scaled by a statistic of theirs over the image, then moved to pixels."""
+    """A 3×3 whose channels are scaled by what the whole image says of them, then moved to pixels."""
 
     scale: int = 2
     channels: int = 1
@@ -39,32 +40,65 @@ class Global(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param("kernel", nn.initializers.normal(0.3), (3, 3, 1, 4))
-        y = ops.conv2d(x, kernel)
-        centre = ops.mean(y)
+        def conv(y, name, side, features, **attrs):
+            shape = (side, side, y.shape[-1], features)
+            return ops.conv2d(y, self.param(name, nn.initializers.normal(0.3), shape), **attrs)
+
+        y = conv(x, "kernel", 3, 4)
         if self.statistic == "mean":
-            return ops.depth_to_space(ops.mul(y, ops.sigmoid(centre)), block=2)
-        apart = ops.add(y, ops.mul(centre, -1.0))
-        variance = ops.mean(ops.mul(apart, apart))
-        if self.statistic == "unbiased":
-            pixels = x.shape[1] * x.shape[2]
-            variance = ops.mul(variance, pixels / (pixels - 1))
-        return ops.depth_to_space(ops.mul(y, variance), block=2)
+            y = ops.mul(y, ops.sigmoid(ops.mean(y)))
+        elif self.statistic == "esa":  # RFDN's attention (Liu et al. 2020, §3.3), but narrower
+            narrow = conv(y, "narrow", 1, 3)
+            z = conv(narrow, "strided", 3, 3, strides=(2, 2), padding="VALID")
+            z = ops.max_pool(z, window=(7, 7), strides=(3, 3))
+            z = conv(ops.relu(conv(z, "first", 3, 3)), "second", 3, 3)
+            z = ops.add(ops.resize_like(z, y), conv(narrow, "shortcut", 1, 3))
+            y = ops.mul(y, ops.sigmoid(conv(z, "wide", 1, 4)))
+        else:
+            deviation = ops.standard_deviation(y, unbiased=self.statistic == "unbiased")
+            y = ops.mul(y, deviation)
+        return ops.depth_to_space(y, block=2)
 
 
-def in_numpy(kernel, x, statistic):
+def _convolve(x, kernel, stride=1, same=True):
+    """The cross-correlation of ``[h, w, in]``, in float64."""
+    kernel, side = np.asarray(kernel, float), len(kernel)
+    padded = np.pad(x, ((side // 2,) * 2,) * 2 + ((0, 0),)) if same else x
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (0, 1))
+    return np.einsum("hwcij,ijco->hwo", windows[::stride, ::stride], kernel)
+
+
+def _interpolate(x, height, width):
+    """PyTorch's bilinear interpolation with ``align_corners=False``."""
+    for axis, after in enumerate((height, width)):
+        before = x.shape[axis]
+        place = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+        low = np.floor(place).astype(int)
+        high, weight = np.minimum(low + 1, before - 1), np.expand_dims(place - low, (1 - axis, 2))
+        x = np.take(x, low, axis) * (1 - weight) + np.take(x, high, axis) * weight
+    return x
+
+
+def _gate(y, params):
+    """What `Global`'s attention multiplies `y` by."""
+    narrow = _convolve(y, params["narrow"])
+    z = _convolve(narrow, params["strided"], stride=2, same=False)
+    z = np.lib.stride_tricks.sliding_window_view(z, (7, 7), (0, 1))[::3, ::3].max((3, 4))
+    z = _convolve(np.maximum(_convolve(z, params["first"]), 0), params["second"])
+    z = _interpolate(z, *y.shape[:2]) + _convolve(narrow, params["shortcut"])
+    return 1 / (1 + np.exp(-_convolve(z, params["wide"])))
+
+
+def in_numpy(net, x):
     """The same network, ``[h, w, 1]`` to ``[2h, 2w, 1]``, in float64."""
+    params, statistic = net.variables["params"], net.options["statistic"]
     height, width, _ = x.shape
-    padded = np.pad(x[..., 0].astype(float), 1)
-    y = sum(
-        padded[i : i + height, j : j + width, None] * np.asarray(kernel, float)[i, j, 0]
-        for i in range(3)
-        for j in range(3)
-    )
+    y = _convolve(x.astype(float), params["kernel"])
     factor = {
         "mean": lambda: 1 / (1 + np.exp(-y.mean((0, 1)))),
-        "biased": lambda: y.var((0, 1)),
-        "unbiased": lambda: y.var((0, 1), ddof=1),
+        "biased": lambda: y.std((0, 1)),
+        "unbiased": lambda: y.std((0, 1), ddof=1),
+        "esa": lambda: _gate(y, params),
     }[statistic]()
     blocks = (y * factor).reshape(height, width, 2, 2)
     return blocks.transpose(0, 2, 1, 3).reshape(2 * height, 2 * width, 1)
@@ -87,19 +121,23 @@ def _image(height, width):
     return (noise * np.linspace(0, 1, width)[None, :, None]).astype(np.float32)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "biased", "unbiased"])
-def test_evaluation_is_that_of_numpy(made, statistic):
-    net, x = made(statistic), _image(*SIZE)
-    expected = in_numpy(net.variables["params"]["kernel"], x, statistic)
-    found = in_domain(from_network(net), "y")(x)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+@pytest.mark.parametrize("size", [SIZE, (32, 45)])
+@pytest.mark.parametrize("statistic", ["mean", "biased", "unbiased", "esa"])
+def test_evaluation_is_that_of_numpy(made, tmp_path, statistic, size):
+    """In training, and of a saved network as `sesr eval` measures it."""
+    net, x = made(statistic), _image(*size)
+    network.save(net, tmp_path / "m.safetensors")
+    upscaler = load_upscaler(tmp_path / "m.safetensors")
+    assert upscaler.extent.halo is None
+    np.testing.assert_allclose(in_domain(upscaler, "y")(x), in_numpy(net, x), atol=1e-5)
 
-    codes = np.random.default_rng(1).integers(0, 256, (2 * SIZE[0], 2 * SIZE[1]), np.uint8)
+    codes = np.random.default_rng(1).integers(0, 256, (2 * size[0], 2 * size[1]), np.uint8)
+    write_image(tmp_path / "images" / "one.png", codes)
     pair = ImagePair(name="one", hr=codes)
-    ((_, scores),) = evaluate(in_domain(from_network(net), "y"), [pair], 2, Y)
     low, high = Y.pair(pair, 2)
-    by_hand = Y.score(in_numpy(net.variables["params"]["kernel"], low, statistic), high, 2)
-    assert scores["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
+    by_hand = Y.score(in_numpy(net, low), high, 2)
+    (scores,) = measure(upscaler, [str(tmp_path / "images")], Y)
+    assert scores.mean["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
     trained = NetworkEvaluator(net, [pair])(net.variables)
     assert trained["psnr"] == pytest.approx(by_hand["psnr"], abs=1e-4)
 
@@ -138,7 +176,7 @@ def test_a_halo_is_assumed_only_where_there_is_none():
 
 def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):
     net, x = made(), _image(*SIZE)
-    expected = in_numpy(net.variables["params"]["kernel"], x, "mean")
+    expected = in_numpy(net, x)
     options = Options(precision="float32")
     for file in ("m.onnx", "m.tflite"):
         export_network(net, tmp_path / file, size=SIZE, options=options)
@@ -156,7 +194,7 @@ def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):
 def test_ranges_are_measured_on_images_at_their_true_size(made):
     net, x = made(), _image(*SIZE)
     seen = calibrate(net.graph((1, 8, 8, 1)), [x[None]])
-    y = in_numpy(net.variables["params"]["kernel"], x, "mean")
+    y = in_numpy(net, x)
     assert extent(net.graph((1, 8, 8, 1))).align == 1
     assert dataclasses.asdict(extent(net.graph((1, *SIZE, 1))))["halo"] is None
     assert max(high for _, high in seen.values()) >= y.max() - 1e-5
