@@ -1,6 +1,7 @@
 """What the verbs' argument parsers share."""
 
 import argparse
+import inspect
 import math
 import re
 import shutil
@@ -24,6 +25,13 @@ def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser
         epilog=f"example:\n{example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def read_attributes(kind: type) -> dict[str, str]:
+    """Returns what the docstring of a class says of each attribute, for the help of its options."""
+    section = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()).rstrip(".").replace("%", "%%") for name, text in found}
 
 
 def size(text: str) -> tuple[int, int]:

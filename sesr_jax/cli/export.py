@@ -1,13 +1,20 @@
-"""``sesr export``: a trained network as a file to deploy."""
+"""``sesr export``: writes a trained network as a file to deploy."""
+
+from __future__ import annotations
 
 import argparse
+import dataclasses
+import inspect
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
-from sesr_jax.models.network import Network
+
+if TYPE_CHECKING:
+    from sesr_jax.export import Options
+    from sesr_jax.models.network import Network
 
 _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
@@ -19,32 +26,45 @@ _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
 A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
 the program that runs the file upscales the colours, as `sesr upscale --model m5.tflite` does."""
 
-_APP_FILE = "model.tflite"
+_TFLITE, _DEPLOYABLE, _WEIGHTS = (".tflite",), (".tflite", ".onnx"), (".safetensors",)
+_SUFFIXES = _DEPLOYABLE + _WEIGHTS
+
+_CHECK_ON = "embedded:eval"
 
 
 def run(argv: Sequence[str]) -> None:
-    """Parses `argv`, exports, and says what was written."""
-    given = _parser().parse_args(argv)
+    """Parses `argv`, exports, and prints what was written."""
+    from sesr_jax.export import ai_benchmark_options, ai_benchmark_path, export_weights
+    from sesr_jax.export.options import Options
+
+    parser, files = _parser()
+    given = vars(parser.parse_args(argv))
+    choices = {f.name: given[f.name] for f in dataclasses.fields(Options) if f.name in given}
+    if "exclude" in choices:
+        choices["exclude"] = tuple(choices["exclude"])
+    make_options = ai_benchmark_options if "purpose" in given else Options
     if "purpose" in given:
-        _for_ai_benchmark(given)
-    args = argparse.Namespace(**_DEFAULTS | vars(given))
-    if args.out.suffix not in _WRITERS:
-        raise InputError(f"{args.out} must end in one of {', '.join(_WRITERS)}; choose one.")
-    _refuse_idle(given)
-    from sesr_jax.pretrained import find_network
+        if "tile" in given:
+            raise InputError("--for ai-benchmark writes one whole frame: leave --tile out.")
+        given["out"] = ai_benchmark_path(given["out"])
+    out = given["out"]
+    if out.suffix not in _SUFFIXES:
+        raise InputError(f"{out} must end in one of {', '.join(_SUFFIXES)}; choose one.")
+    _refuse_idle(given, files)
+    if out.suffix in _WEIGHTS:
+        expanded = "expanded" in given
+        network = export_weights(given["model"], out, expanded=expanded)
+        print(_describe(out, network, "expanded" if expanded else "collapsed"))
+    else:
+        _export(given, make_options(**choices))
 
-    network = find_network(args.model)
-    if "observer" in given and network.ranges is not None and not args.calibrate:
-        raise InputError(
-            f"--observer {args.observer} has nothing to observe: {args.model} was trained with ranges; "
-            "give --calibrate for others, or leave it out."
-        )
-    _WRITERS[args.out.suffix](network, args)
 
-
-def _parser() -> argparse.ArgumentParser:
-    from sesr_jax.export.options import Codes, Converter, Precision
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
+    """Returns the parser, and the suffixes of the files that an option is for, if not for all."""
+    from sesr_jax.export import CALIBRATION_IMAGES, DEFAULT_SIZE, export_network
+    from sesr_jax.export.options import Codes, Converter, Options, Precision
     from sesr_jax.graph import TAILS
+    from sesr_jax.quant import OBSERVERS
 
     parser = arguments.parser(
         "export",
@@ -54,13 +74,19 @@ def _parser() -> argparse.ArgumentParser:
         _EXAMPLE,
     )
     parser.argument_default = argparse.SUPPRESS  # so that it is known what was given
-    add = parser.add_argument
+    files = {}
+
+    def add(flag: str, *, of: tuple[str, ...] = _SUFFIXES, **settings: Any) -> None:
+        files[parser.add_argument(flag, **settings).dest] = of
+
+    about = arguments.read_attributes(Options)
+    observer = inspect.signature(export_network).parameters["observer"].default
     add("--model", required=True, help="a shipped model, a run's folder or a .safetensors file")
     add(
         "--out",
         required=True,
         type=pathlib.Path,
-        help=f"the file to write, whose suffix decides the format: {', '.join(_WRITERS)}",
+        help=f"the file to write, whose suffix decides the format: {', '.join(_SUFFIXES)}",
     )
     add(
         "--for",
@@ -69,214 +95,152 @@ def _parser() -> argparse.ArgumentParser:
         help="write model.tflite, with uint8 pixels, into the folder --out, as the app AI Benchmark runs "
         "it on a phone; see docs/ai_benchmark.md",
     )
-    add("--size", type=arguments.size, help="the width and height of the input; default 640x360")
+    add(
+        "--size",
+        of=_DEPLOYABLE,
+        type=arguments.size,
+        help=f"the width and height of the input; default {DEFAULT_SIZE[1]}x{DEFAULT_SIZE[0]}",
+    )
     add(
         "--tile",
+        of=_TFLITE,
         type=arguments.size,
         help="also write a file whose input is a tile of this size, such as 400x300",
     )
     add(
         "--precision",
+        of=_DEPLOYABLE,
         choices=get_args(Precision),
-        help="int8 (default); int16 (16-bit activations, 8-bit weights); dynamic (8-bit weights, ranges "
-        "measured while it runs); weights (8-bit weights, float arithmetic); float16 or float32",
+        help=f"{about['precision']}; default {Options.precision}",
     )
-    add("--io", choices=get_args(Codes), help="the type of an INT8 file's pixels; default int8")
+    add(
+        "--io",
+        of=_TFLITE,
+        choices=get_args(Codes),
+        help=f"{about['io']}; default {Options.io}",
+    )
     add(
         "--exclude",
+        of=_DEPLOYABLE,
         action="append",
         metavar="PATTERN",
-        help="layers that stay float, such as 'tail/*'; repeatable",
+        help=f"{about['exclude']}; repeatable",
     )
-    add(
-        "--tail",
-        choices=TAILS,
-        help="how the last channels become pixels; none leaves that to the program that runs the file",
-    )
-    add("--clip", action="store_true", help="limit the output to [0, 1] by an operator of its own")
+    add("--tail", of=_DEPLOYABLE, choices=TAILS, help=about["tail"])
+    add("--clip", of=_DEPLOYABLE, action="store_true", help=about["clip"])
     add(
         "--calibrate",
-        help="a folder of images, on the first 32 of which the ranges of an integer file are measured; by "
-        "default the file gets the ranges that the network was trained with or, without such, is measured "
-        "on embedded:train",
+        of=_DEPLOYABLE,
+        help=f"a folder of images, on the first {CALIBRATION_IMAGES} of which the ranges of an integer file are "
+        "measured; by default the file gets the ranges that the network was trained with or, without such, is "
+        "measured on embedded:train",
     )
-    add("--observer", help="how ranges are measured: min_max (default), percentile or mse")
+    add(
+        "--observer",
+        of=_DEPLOYABLE,
+        help=f"how ranges are measured: {', '.join(OBSERVERS)}; default {observer}",
+    )
     add(
         "--converter",
+        of=_TFLITE,
         choices=get_args(Converter),
-        help="TensorFlow's converter, by jax2tf (default), or LiteRT's",
+        help=f"{about['converter']}; default {Options.converter}",
     )
     add(
         "--cross-check",
+        of=_TFLITE,
         action="store_true",
         help="also convert by the other converter, and compare the two files",
     )
-    add("--target", help="refuse a file with an operator that this NPU does not run")
+    add("--target", of=_TFLITE, help="refuse a file with an operator that this NPU does not run")
     add(
         "--max-drop",
+        of=_TFLITE,
         type=arguments.finite,
         metavar="DB",
         help="refuse a file that loses more PSNR than this, in dB",
     )
-    add("--check-on", help="the images on which --max-drop measures; default embedded:eval")
+    add(
+        "--check-on",
+        of=_TFLITE,
+        help=f"the images on which --max-drop measures; default {_CHECK_ON}",
+    )
     add(
         "--expanded",
+        of=_WEIGHTS,
         action="store_true",
         help="write the expanded weights, as trained, to a .safetensors file",
     )
-    return parser
+    return parser, files
 
 
-def _for_ai_benchmark(given: argparse.Namespace) -> None:
-    """Sets the pixels' type and the file that is written: the app looks for one of that name."""
-    name: str = given.out.name
-    if given.out.suffix in _WRITERS and name != _APP_FILE:
-        raise InputError(
-            f"--for ai-benchmark writes {_APP_FILE}, not {name}: give --out a folder, or that name."
-        )
-    if "tile" in given:
-        raise InputError("--for ai-benchmark writes one whole frame: leave --tile out.")
-    pixels = getattr(given, "io", "uint8"), getattr(given, "precision", "int8")
-    if pixels[0] == "int8" or pixels[1] == "int16":
-        raise InputError(
-            "--for ai-benchmark writes pixels of uint8 or float: leave --io int8 and --precision int16 out."
-        )
-    if pixels[1] == "int8":
-        given.io = "uint8"
-    if name != _APP_FILE:
-        given.out /= _APP_FILE
-
-
-_TFLITE, _DEPLOYABLE, _WEIGHTS = (".tflite",), (".tflite", ".onnx"), (".safetensors",)
-
-_FOR = {
-    **dict.fromkeys(("target", "max_drop", "check_on", "tile"), _TFLITE),
-    **dict.fromkeys(("io", "converter", "cross_check"), _TFLITE),
-    **dict.fromkeys(("size", "precision", "exclude", "tail", "clip"), _DEPLOYABLE),
-    **dict.fromkeys(("calibrate", "observer"), _DEPLOYABLE),
-    "expanded": _WEIGHTS,
-}
-"""The files that an option is for."""
-
-_INTEGER = ("int8", "int16")
-"""The precisions whose files have ranges."""
-
-_DEFAULTS: dict[str, Any] = {
-    "size": (360, 640),
-    "tile": None,
-    "precision": "int8",
-    "io": "int8",
-    "exclude": (),
-    "tail": None,
-    "clip": False,
-    "calibrate": None,
-    "observer": "min_max",
-    "converter": "jax2tf",
-    "cross_check": False,
-    "target": None,
-    "max_drop": None,
-    "check_on": "embedded:eval",
-    "expanded": False,
-}
-
-
-def _refuse_idle(given: argparse.Namespace) -> None:
-    """What would be passed over in silence."""
+def _refuse_idle(given: Mapping[str, Any], files: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuses the options that would have no effect, instead of passing over them in silence."""
     for suffixes in (_TFLITE, _DEPLOYABLE, _WEIGHTS):
-        idle = [o for o, theirs in _FOR.items() if theirs == suffixes and o in given]
-        if idle and given.out.suffix not in suffixes:
+        idle = [option for option, of in files.items() if of == suffixes and option in given]
+        if idle and given["out"].suffix not in suffixes:
             flags = ", ".join(f"--{option.replace('_', '-')}" for option in idle)
             raise InputError(
-                f"{flags}: for {' and '.join(suffixes)} files alone, not {given.out}; leave it out."
+                f"{flags}: for {' and '.join(suffixes)} files alone, not {given['out']}; leave it out."
             )
-    precision = getattr(given, "precision", _DEFAULTS["precision"])
-    integer = [o for o in ("calibrate", "observer") if o in given and precision not in _INTEGER]
-    if idle := integer + ["io"] * ("io" in given and precision != "int8"):
-        raise InputError(
-            f"{', '.join(f'--{option}' for option in idle)}: a file of {precision} has no use for it; "
-            "leave it out."
-        )
+    from sesr_jax.export.options import Options
+
+    precision = given.get("precision", Options.precision)
+    idle = [] if Options(precision=precision).integer else ["calibrate", "observer"]
+    idle += [] if precision == "int8" else ["io"]
+    if flags := ", ".join(f"--{option}" for option in idle if option in given):
+        raise InputError(f"{flags}: a file of {precision} has no use for it; leave it out.")
     if "check_on" in given and "max_drop" not in given:
         raise InputError(
-            f"--check-on {given.check_on} checks nothing without --max-drop; give both, or leave it out."
+            f"--check-on {given['check_on']} checks nothing without --max-drop; give both, or leave it out."
         )
 
 
-def _write_weights(network: Network, args: argparse.Namespace) -> None:
-    from sesr_jax.models.network import save
-    from sesr_jax.train.checkpoint import read_config
-
-    trained_here = pathlib.Path(args.model).is_dir()
-    facts = {"training": read_config(args.model).to_json()} if trained_here else {}
-    save(network if args.expanded else network.collapsed(), args.out, **facts)
-    print(_line(args.out, network, "expanded" if args.expanded else "collapsed"))
-
-
-def _write_deployable(network: Network, args: argparse.Namespace) -> None:
-    """A TFLite or ONNX file."""
+def _export(given: Mapping[str, Any], options: Options) -> None:
+    """Exports a TFLite or ONNX file, and prints what was checked."""
     from sesr_jax.data import source
-    from sesr_jax.export import Options, export_network, golden_path, read_metadata
+    from sesr_jax.export import export_network, find_calibration, golden_path, list_proofs
     from sesr_jax.npu import check_accepted
+    from sesr_jax.pretrained import find_network
     from sesr_jax.targets import find_target
     from sesr_jax.upscale import check_drop
 
-    target = None if args.target is None else find_target(args.target)
-    pictures = None if args.max_drop is None else source(args.check_on, network.scale)
-    options = Options(
-        precision=args.precision,
-        exclude=tuple(args.exclude),
-        io=args.io,
-        tail=args.tail,
-        clip=args.clip,
-        converter=args.converter,
-    )
+    network = find_network(given["model"])
+    if "observer" in given and network.ranges is not None and "calibrate" not in given:
+        raise InputError(
+            f"--observer {given['observer']} has nothing to observe: {given['model']} was trained with "
+            "ranges; give --calibrate for others, or leave it out."
+        )
+    target = find_target(given["target"]) if "target" in given else None
+    images = None
+    if "max_drop" in given:
+        images = source(given.get("check_on", _CHECK_ON), network.scale)
     drops = []
 
     def accept(path: pathlib.Path) -> None:
         if target is not None:
             check_accepted(path, target)
-        if pictures is not None:
-            drops.append(check_drop(network, path, pictures, args.max_drop))
+        if images is not None:
+            drops.append(check_drop(network, path, images, given["max_drop"]))
 
-    calibrate = args.calibrate or ("embedded:train" if network.ranges is None else None)
+    choices = ("size", "tile", "observer", "cross_check")
     files = export_network(
         network,
-        args.out,
-        size=args.size,
-        tile=args.tile,
-        calibration=source(calibrate) if options.integer and calibrate else None,
-        observer=args.observer,
+        given["out"],
+        calibration=find_calibration(network, given.get("calibrate")) if options.integer else None,
         options=options,
         accept=accept,
-        cross_check=args.cross_check,
+        **{name: given[name] for name in choices if name in given},
     )
     for file in files:
-        print(_line(file, network, "INT8" if args.precision == "int8" else args.precision))
-        if file.suffix != ".tflite":
-            continue
-        told = read_metadata(file)
-        if (difference := told["collapse"]["difference"]) is not None:
-            print(f"collapsed and expanded network: {difference:.1e} apart")
-        if "codes" in told:
-            print("codes: all as the integer reference computes them")
-        if "cross_check" in told:
-            print(
-                "the file by {converter}: {largest_difference:g} apart".format(
-                    **told["cross_check"]
-                )
-            )
-        print(f"golden pair: {golden_path(file)}")
+        print(
+            _describe(file, network, "INT8" if options.precision == "int8" else options.precision)
+        )
+        if file.suffix in _TFLITE:
+            print(*list_proofs(file), f"golden pair: {golden_path(file)}", sep="\n")
     for drop in drops:
         print(f"PSNR lost: {drop:.3f} dB")
 
 
-def _line(file: pathlib.Path, network: Network, kind: str) -> str:
+def _describe(file: pathlib.Path, network: Network, kind: str) -> str:
     return f"{file}: {network.name} ×{network.scale}, {kind}, {file.stat().st_size / 1e3:.1f} kB"
-
-
-_WRITERS: dict[str, Callable[[Network, argparse.Namespace], None]] = {
-    ".tflite": _write_deployable,
-    ".onnx": _write_deployable,
-    ".safetensors": _write_weights,
-}
-"""By suffix, what writes a network for the parsed arguments."""

@@ -50,10 +50,10 @@ def describe(source: Source) -> Description:
     try:
         found = operators(model)
         (subgraph,) = model.subgraphs
-        told = read_metadata(data)
-        if "ranges" in told:
-            told["ranges"] = f"of {len(told['ranges'])} groups of tensors; below as scales"
-        facts = {name: _said(value) for name, value in told.items()}
+        metadata = read_metadata(data)
+        if "ranges" in metadata:
+            metadata["ranges"] = f"of {len(metadata['ranges'])} groups of tensors; below as scales"
+        facts = {name: _to_text(value) for name, value in metadata.items()}
         for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
             tensors = [subgraph.tensors[i] for i in indices]
             facts[kind] = ", ".join(f"{_tensor(t)} {_quantised(t)}".strip() for t in tensors)
@@ -71,6 +71,22 @@ def describe(source: Source) -> Description:
             f"the TFLite model is damaged ({type(error).__name__}: {error}); convert it again."
         ) from error
     return Description(facts=facts, rows=tuple(rows))
+
+
+def list_proofs(source: Source) -> list[str]:
+    """Returns a line for each check that a file of ours passed when it was exported.
+
+    Raises:
+      InputError: as `read_metadata`.
+    """
+    metadata, lines = read_metadata(source), []
+    if (difference := metadata["collapse"]["difference"]) is not None:
+        lines.append(f"collapsed and expanded network: {difference:.1e} apart")
+    if "codes" in metadata:
+        lines.append("codes: all as the integer reference computes them")
+    if other := metadata.get("cross_check"):
+        lines.append(f"the file by {other['converter']}: {other['largest_difference']:g} apart")
+    return lines
 
 
 def _row(model: Any, number: int, op: Operator) -> tuple[str, ...]:
@@ -123,7 +139,7 @@ def _extent(tensor: Any) -> int:
     return math.prod(map(int, tensor.shape)) if tensor.shape is not None else 0
 
 
-def _said(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_to_text(inner)}" for key, inner in value.items())
     return value if isinstance(value, str) else json.dumps(value)

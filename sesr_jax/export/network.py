@@ -4,13 +4,13 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sesr_jax import __version__
-from sesr_jax.data import ImagePair
+from sesr_jax.data import ImagePair, source
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
@@ -19,18 +19,23 @@ from sesr_jax.export.rewrite import rewritten
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, extent, host_blocks
 from sesr_jax.metrics import native_protocol
-from sesr_jax.models.network import Network
+from sesr_jax.models.network import Network, save
+from sesr_jax.pretrained import find_network
 from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
+from sesr_jax.train.checkpoint import read_config
 
 CALIBRATION_IMAGES = 32
-"""How many of the pictures given are measured, the first ones."""
+"""How many of the calibration images are measured, the first ones."""
+
+DEFAULT_SIZE = (360, 640)
+"""The height and width of the input of a file for which no other size is given."""
 
 
 def export_network(
     network: Network,
     path: str | os.PathLike[str],
     *,
-    size: tuple[int, int],
+    size: tuple[int, int] = DEFAULT_SIZE,
     tile: tuple[int, int] | None = None,
     calibration: Iterable[ImagePair] | None = None,
     observer: str = "min_max",
@@ -49,7 +54,7 @@ def export_network(
       size: of the input; a .tflite file runs at this one, an .onnx file at all.
       tile: the size of a second file, for pieces of such an image, whose name ends with it; the ranges are
         the same, so that tiles make up the whole code for code.
-      calibration: pictures on whose low resolutions the ranges of an integer file are measured, of which the
+      calibration: images on whose low resolutions the ranges of an integer file are measured, of which the
         first 32 are used; None for the ranges with which the network was trained.
       observer: what makes ranges of them (`quant.OBSERVERS`).
       options: what the files are to be.
@@ -94,6 +99,40 @@ def export_network(
         cross_check=cross_check,
     )
     return [path, *map(pathlib.Path, beside)]
+
+
+def find_calibration(network: Network, name: str | None = None) -> Sequence[ImagePair] | None:
+    """Returns the calibration images called `name` (see `data.source`), or the default ones.
+
+    By default a network that was trained with ranges gets none, and any other network "embedded:train".
+
+    Raises:
+      InputError: there are no such images.
+    """
+    if name is None and network.ranges is not None:
+        return None
+    return source(name or "embedded:train")
+
+
+def export_weights(
+    model: str | os.PathLike[str], path: str | os.PathLike[str], *, expanded: bool = False
+) -> Network:
+    """Writes the bare weights of a trained network as a .safetensors file, and returns the network.
+
+    The metadata of a run's weights hold the config of its training.
+
+    Args:
+      model: as of `pretrained.find_network`.
+      path: of the file.
+      expanded: whether the weights are written as they were trained, rather than collapsed.
+
+    Raises:
+      InputError: there is no such network, or the file cannot be written.
+    """
+    network = find_network(model)
+    facts = {"training": read_config(model).to_json()} if pathlib.Path(model).is_dir() else {}
+    save(network if expanded else network.collapsed(), path, **facts)
+    return network
 
 
 def _check_tile(tile: tuple[int, int], size: tuple[int, int], least: int) -> None:

@@ -14,18 +14,18 @@ Codes = Literal["int8", "uint8"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """The choices of an export.
+    """The choices of an export; `graph.with_tail` and `quant.Scheme` say more of tails and patterns.
 
     Attributes:
-      precision: "int8", integer from end to end; "int16", the same with activations of 16 bits ("16x8");
-        "weights", kernels of 8 bits that are unpacked to float; "dynamic", kernels of 8 bits and
-        activations quantised as they come; "float16", constants of 16 bits; "float32".
-      exclude: patterns of the names of nodes that stay float in an integer file (`quant.Scheme`).
-      io: of an INT8 file's pixels.
-      tail: see `graph.with_tail`; by default one operator, except in files of 16 bits, for which TFLite
-        has none: there a transposition.
-      clip: whether an operator of its own limits the image to [0, 1].
-      converter: "jax2tf" (TensorFlow's), or "litert" (LiteRT's, from StableHLO, without TensorFlow).
+      precision: int8 (integers from end to end), int16 (16-bit activations, 8-bit weights), dynamic (8-bit
+        weights, and activations quantised by ranges that are measured while it runs), weights (8-bit
+        weights, float arithmetic), float16 (16-bit weights) or float32.
+      exclude: patterns of the names of the layers that stay float, such as 'tail/*'.
+      io: the type of an INT8 file's pixels.
+      tail: how the last channels become pixels; none leaves that to the program that runs the file. The
+        default is depth_to_space, and transpose in files of 16 bits, for which TFLite has no such operator.
+      clip: whether an operator of its own limits the output to [0, 1].
+      converter: TensorFlow's converter, by jax2tf, or LiteRT's, from StableHLO and without TensorFlow.
 
     Raises:
       InputError: a choice is unknown, or two do not go together.

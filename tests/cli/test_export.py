@@ -62,8 +62,8 @@ def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, capsys):
     assert "model.tflite, not m3.tflite" in _refused(capsys, *command, "--out", "m3.tflite")
     command = (*command, "--out", tmp_path / "none")
     assert "one whole frame" in _refused(capsys, *command, "--tile", "24x24")
-    assert "leave --io int8" in _refused(capsys, *command, "--io", "int8")
-    assert "and --precision int16" in _refused(capsys, *command, "--precision", "int16")
+    assert "not of int8" in _refused(capsys, *command, "--io", "int8")
+    assert "not of int16" in _refused(capsys, *command, "--precision", "int16")
     assert "no trained network" in _refused(capsys, *command, "--model", "sesr_m9")
     assert not (tmp_path / "none").exists()
 
