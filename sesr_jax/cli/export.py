@@ -131,9 +131,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
     add(
         "--calibrate",
         of=_DEPLOYABLE,
-        help=f"a folder of images, on the first {CALIBRATION_IMAGES} of which the ranges of an integer file are "
-        "measured; by default the file gets the ranges that the network was trained with or, without such, is "
-        "measured on embedded:train",
+        help=f"a folder of images, on the first {CALIBRATION_IMAGES} of which the ranges of an integer file "
+        "are measured; by default the file gets the ranges that the network was trained with or, without "
+        "such, is measured on embedded:train",
     )
     add(
         "--observer",
