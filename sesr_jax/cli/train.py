@@ -45,7 +45,7 @@ def run(argv: Sequence[str]) -> None:
 
     given = args.coordinator, args.processes, args.process
     together = args.distributed or any(value is not None for value in given)
-    with processes.last_words("sesr train") if together else contextlib.nullcontext():
+    with processes.announce_death("sesr train") if together else contextlib.nullcontext():
         if together:
             processes.join(*given)
         train(config, args.workdir, progress=not args.quiet and processes.is_first())

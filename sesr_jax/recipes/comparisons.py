@@ -78,11 +78,11 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
     if residual:
         config.model.options.residual = residual
     config.optim.name = "adam"
-    train.variant(config, "cpu")
+    train.apply_variant(config, "cpu")
     config.data.update(patch=24, batch=8)
     config.optim.warmup = 1_000  # ABPN's last rectifiers else die at once
     config.update(steps=20_000, eval_every=10_000, checkpoint_every=2_500)
-    return train.variant(config, variant) if variant else config
+    return train.apply_variant(config, variant) if variant else config
 
 
 COMPARISONS = {

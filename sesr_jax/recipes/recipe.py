@@ -30,7 +30,7 @@ class Recipe:
 
 
 def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = None) -> Recipe:
-    """Returns the recipe of which `make` gives the config, with the variants of `train.variant`.
+    """Returns the recipe of which `make` gives the config, with the variants of `train.apply_variant`.
 
     Args:
       make: gives the config of the recipe as it stands.
@@ -38,7 +38,7 @@ def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = No
     """
 
     def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
-        return train.variant(make(), variant)
+        return train.apply_variant(make(), variant)
 
     return Recipe(about=about or inspect.getdoc(make) or "", get_config=get_config)
 

@@ -25,7 +25,7 @@ from sesr_jax.train.run import Run, open_run
 from sesr_jax.train.supervised import Supervised, make_supervised
 from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
 from sesr_jax.train.training import EXPANDED, WEIGHTS, train
-from sesr_jax.train.variants import variant
+from sesr_jax.train.variants import apply_variant
 
 __all__ = [
     "EXPANDED",
@@ -38,6 +38,7 @@ __all__ = [
     "Stage",
     "Supervised",
     "Trainer",
+    "apply_variant",
     "base",
     "fit",
     "load_network",
@@ -48,5 +49,4 @@ __all__ = [
     "read_log",
     "stage",
     "train",
-    "variant",
 ]

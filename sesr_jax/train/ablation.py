@@ -1,13 +1,14 @@
-"""Ablations: one network trained with several forms and several seeds, all else equal.
+"""Ablations: one network trained with several forms and several seeds, all other settings being equal.
 
     results = ablate(config, "runs/forms")
     print(text_table(*table(results)))
 
 A condition is a form of `reparam.FORMS`, such as "ecb", or a form with the network's short residuals,
-such as "ecb+residual". Every condition sees the same crops in the same order, seed by seed, and deploys
-the same convolutions. It is trained with one recipe: what prefers another learning rate loses by it.
+such as "ecb+residual". For each seed, every condition sees the same crops in the same order, and all
+conditions deploy the same convolutions. They share one recipe, which puts a form at a disadvantage that
+prefers another learning rate.
 
-The same call goes on after the conditions that are done, and does those that were added.
+When the same call is repeated, it skips the conditions that are done, and trains those that were added.
 """
 
 import dataclasses
@@ -39,18 +40,18 @@ from sesr_jax.train.supervised import make_supervised
 from sesr_jax.train.validation import validate
 
 PAGE = "index.html"
-"""In the folder of an ablation."""
+"""The name of the page in the folder of an ablation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of one condition.
+    """The result of one condition.
 
     Attributes:
-      parameters: as trained.
-      psnr: in dB, the mean over the images (protocol Y), one for each seed.
-      steps: done after each of the losses.
-      losses: the mean over the steps before and over the seeds.
+      parameters: the number of trained parameters.
+      psnr: for each seed, the mean over the images in dB (in the network's native protocol).
+      steps: the number of steps that were done at each of `losses`.
+      losses: means over the steps since the loss before, and over the seeds.
     """
 
     parameters: int
@@ -60,7 +61,7 @@ class Result:
 
 
 def base_ablation() -> ml_collections.ConfigDict:
-    """Returns `train.config.base` and what an ablation has beside: how many seeds, and the conditions."""
+    """Returns `train.config.base` with the number of seeds and the conditions of an ablation."""
     config = base()
     config.seeds = 3
     config.conditions = ("dense", "collapsible", "collapsible+residual")
@@ -76,34 +77,34 @@ def ablate(
 
     Args:
       config: as `base_ablation`; the model must take the options of SESR.
-      folder: gets for each condition its result and the expanded weights of its best seed, and `PAGE`. The
-        best is so on the images of `config.data.eval`: measure it on others.
-      say: hears each condition's result as it comes.
+      folder: receives `PAGE` and, for each condition, its result and the expanded weights of its best seed.
+        The best seed was selected on `config.data.eval`, so measure it on other images.
+      say: called with one line about each condition, once it is trained.
 
     Returns:
-      The results by condition, in the config's order, after that of bicubic interpolation.
+      The results by condition: bicubic interpolation first, then the conditions in the config's order.
 
     Raises:
-      InputError: the config does not make sense, or the folder holds results of another one, or
-        another process is at it.
+      InputError: the config is not valid, the folder holds results of another config, or another process
+        works in it.
     """
     if "conditions" not in config:
         raise InputError(
-            "the config has no conditions to compare: start from train.base_ablation, as "
-            "the recipe forms does, or use sesr train."
+            "the config has no config.conditions to compare: an ablation needs them, as "
+            "train.ablation.base_ablation and the recipe forms have them."
         )
     validate(config)
     if config.seeds < 1 or not config.conditions:
         raise InputError(
             f"config.seeds is {config.seeds} and config.conditions {tuple(config.conditions)}: "
-            "there must be one or more of each; add some."
+            "there must be one or more of each."
         )
     if config.stages or config.init:
         raise InputError(
-            "config.stages and config.init are for sesr train: an ablation trains every condition afresh in "
-            "one stage; remove them."
+            f"config.stages is {tuple(config.stages)} and config.init {config.init!r}: both must be empty, "
+            "since an ablation trains every condition from fresh weights in one stage."
         )
-    options = {name: _options(config, name) for name in config.conditions}
+    options = {name: _find_options(config, name) for name in config.conditions}
     with lock_folder(folder):
         return _ablate(config, options, pathlib.Path(folder), say)
 
@@ -114,14 +115,14 @@ def _ablate(
     folder: pathlib.Path,
     say: Callable[[str], None],
 ) -> dict[str, Result]:
-    done = {name: _read(folder / f"{name}.json", config) for name in options}
+    done = {name: _read_result(folder / f"{name}.json", config) for name in options}
     scale, data = config.model.scale, config.data
     evaluated = source(data.eval, scale=scale)
     images = source(data.train, scale=scale)
     if (size := pool_bytes(images, scale, 1, (0, 1))) > data.device_bytes:
         raise InputError(
             f"{data.train} takes {size:,} bytes as pixels, more than config.data.device_bytes = "
-            f"{data.device_bytes:,}: an ablation keeps them on the device; give fewer images, or allow more."
+            f"{data.device_bytes:,}: an ablation keeps all images on the device."
         )
     plain = network.init(
         config.model.name, scale=scale, key=jax.random.key(0), **config.model.options
@@ -143,9 +144,9 @@ def _ablate(
     results = {"bicubic": Result(parameters=0, psnr=(anchor,))}
     for name, found in done.items():
         if found is None:
-            result, best = _train(config, options[name], feed, evaluate_network)
+            result, best = _train_condition(config, options[name], feed, evaluate_network)
             network.save(best, folder / f"{name}.safetensors")
-            _write(folder / f"{name}.json", config, result)
+            _write_result(folder / f"{name}.json", config, result)
         else:
             result = found
         say(f"{name}: {_summarise(result)} dB")
@@ -155,7 +156,7 @@ def _ablate(
 
 
 def table(results: Mapping[str, Result]) -> tuple[list[list[str]], list[str]]:
-    """Returns rows, the best mean first, and their header."""
+    """Returns the rows of a table of results, the best mean first, and its header."""
     order = sorted(results, key=lambda name: -statistics.fmean(results[name].psnr))
     rows = [
         [
@@ -170,31 +171,33 @@ def table(results: Mapping[str, Result]) -> tuple[list[list[str]], list[str]]:
 
 
 def _summarise(result: Result) -> str:
-    """Returns the mean and, over several seeds, their standard deviation."""
+    """Returns the mean PSNR as text and, with several seeds, its standard deviation."""
     mean_of = f"{statistics.fmean(result.psnr):.3f}"
     return f"{mean_of} ± {statistics.stdev(result.psnr):.3f}" if result.psnr[1:] else mean_of
 
 
-def _options(config: ml_collections.ConfigDict, condition: str) -> dict[str, Any]:
-    """Returns the model's options in that condition; refuses what the model does not take."""
+def _find_options(config: ml_collections.ConfigDict, condition: str) -> dict[str, Any]:
+    """Returns the options of the model in that condition.
+
+    Raises:
+      InputError: the model does not take them, or there is no such form.
+    """
     form, plus, addition = condition.partition("+")
     if plus and addition != "residual":
-        raise InputError(
-            f"unknown condition {condition!r}: only '+residual' may follow the form; correct it."
-        )
+        raise InputError(f"unknown condition {condition!r}: only '+residual' may follow the form.")
     find_form(form)
     options = {**config.model.options, "form": form, "short_residual": bool(plus)}
     create(config.model.name, scale=config.model.scale, **options)
     return options
 
 
-def _train(
+def _train_condition(
     config: ml_collections.ConfigDict,
     options: Mapping[str, Any],
     feed: Feed,
     evaluate: NetworkEvaluator,
 ) -> tuple[Result, network.Network]:
-    """Trains all seeds of one condition, and returns what came of it and the network of the best of them."""
+    """Trains all seeds of one condition, and returns its result and the network of the best seed."""
     seeds = range(config.seed, config.seed + config.seeds)
     scale = config.model.scale
     nets = [
@@ -222,8 +225,8 @@ def _train(
         )
     except DivergedError as error:
         raise InputError(
-            f"the loss of {dict(options)} is no longer finite: it must be; lower config.optim.lr, or leave "
-            "that condition out of config.conditions."
+            f"the loss with the options {dict(options)} is no longer finite: config.optim.lr must be lower, "
+            "or config.conditions must leave that condition out."
         ) from error
     runs = [trainer.get_deployed(unstack_state(state, i)) for i in range(config.seeds)]
     result = Result(
@@ -236,31 +239,31 @@ def _train(
     return result, dataclasses.replace(nets[best], variables=runs[best])
 
 
-def _relevant(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns the part of the config that a result depends on."""
+def _select_relevant(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns the settings that a result depends on."""
     return {
         key: value for key, value in json.loads(config.to_json()).items() if key != "conditions"
     }
 
 
-def _write(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
-    content = {"config": _relevant(config), "result": dataclasses.asdict(result)}
+def _write_result(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
+    content = {"config": _select_relevant(config), "result": dataclasses.asdict(result)}
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | None:
-    """Returns the result that an earlier call left, or None.
+def _read_result(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | None:
+    """Returns the result that an earlier call wrote, or None.
 
     Raises:
-      InputError: it is of another config.
+      InputError: it belongs to another config.
     """
     if not path.exists():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    if _relevant(fill_in(base_ablation(), content["config"])) != _relevant(config):
+    if _select_relevant(fill_in(base_ablation(), content["config"])) != _select_relevant(config):
         raise InputError(
-            f"{path} is of another config: all conditions must be trained alike; name an empty folder."
+            f"{path} is the result of another config: all conditions in a folder must be trained alike."
         )
     found = content["result"]
     return Result(

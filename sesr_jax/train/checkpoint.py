@@ -1,8 +1,8 @@
-"""Checkpoints: Orbax for the state, JSON beside it for what the state belongs to.
+"""Checkpoints: Orbax keeps the states of a run, and a JSON file beside them its config.
 
 A run's folder holds ``config.json`` (the config, the hardware, the package's version, the format, and the
-SHA-256 of its teacher where it has one), the Orbax steps under ``checkpoints/``, and ``log.jsonl``.
-`load_network` gives the network of a run to every other verb.
+SHA-256 of its teacher where it has one), the Orbax steps under ``checkpoints/``, and ``log.jsonl``. All
+commands read the network of a run by `load_network`.
 """
 
 import dataclasses
@@ -30,15 +30,14 @@ from sesr_jax.train.stages import plan, stage_at, state_shapes
 
 _FORMAT = 1
 _CONFIG = "config.json"
-_THEN = ", then "
+_SEPARATOR = ", then "
 
-# A run that reports more often is the same run, and so is one whose last stage is longer, or that another
-# machine goes on with.
+# These settings, and the length of the last stage, may change when a run resumes.
 _MAY_CHANGE = ("eval_every", "checkpoint_every", "keep", "data.device_bytes")
 
 
-def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
-    """Returns Orbax's manager of the run's steps, for one process alone; close it when done."""
+def open_manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
+    """Opens Orbax's manager of the run's steps, for this process alone; the caller must close it."""
     folder = pathlib.Path(run).absolute() / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     who = ocp.options.MultiprocessingOptions()
@@ -50,24 +49,24 @@ def manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.Checkpo
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         enable_async_checkpointing=True,
-        create=False,  # Orbax makes no folder for some processes out of several
+        create=False,  # Orbax cannot make a folder for one process out of several
         multiprocessing_options=who,
     )
     return ocp.CheckpointManager(folder, options=options)
 
 
 class Checkpoints:
-    """The steps of a run in training; a context manager.
+    """The checkpoints of a run in training; a context manager.
 
-    The first process reads and writes them, and the others hear from it what they hold.
+    The first process reads and writes them, and sends the others what they hold.
 
     Attributes:
       last: the latest step saved; None before the first.
     """
 
     def __init__(self, run: str | os.PathLike[str], keep: int) -> None:
-        """Opens those of the run, of which `keep` are kept."""
-        self._manager = manager(run, keep) if processes.is_first() else None
+        """Opens the checkpoints of `run`, and keeps the last `keep` of them."""
+        self._manager = open_manager(run, keep) if processes.is_first() else None
         self.last: int | None = processes.run_in_first(
             lambda: self._manager.latest_step() if self._manager else None
         )
@@ -80,7 +79,7 @@ class Checkpoints:
             self._manager.close()
 
     def restore(self, shapes: Any) -> Any:
-        """Returns the latest state, which has these shapes; raises as the function `restore`."""
+        """Returns the latest state in every process; see the function `restore`."""
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
         def read() -> None:
@@ -92,29 +91,29 @@ class Checkpoints:
         return processes.broadcast(state)
 
     def save(self, step: int, state: Any) -> None:
-        """Saves `state`; the file is written while training goes on."""
+        """Saves `state`; the file is written while training continues."""
         self.last = step
         if self._manager:
             whole = jax.device_get(state) if jax.process_count() > 1 else state
             self._manager.save(step, args=ocp.args.StandardSave(whole))
 
     def wait(self) -> None:
-        """Returns when all is written."""
+        """Waits until all checkpoints are written."""
         if self._manager:
             self._manager.wait_until_finished()
 
 
 def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> None:
-    """Writes the config to the run's folder, or checks that the run there is this one.
+    """Writes the config to the run's folder; if it holds a run, checks that `config` may resume it.
 
     Raises:
-      InputError: the folder holds a run of another config, with another teacher, or a longer one.
+      InputError: the folder holds a run with another config or teacher, or a longer run.
     """
     path = pathlib.Path(run) / _CONFIG
     content, teacher = json.loads(config.to_json()), fingerprint(config)
     saved = (pathlib.Path(run) / "checkpoints").glob("[0-9]*")
     done = max((int(step.name) for step in saved if step.name.isdecimal()), default=None)
-    if path.exists() and done is not None:  # else a start that failed, before any step
+    if path.exists() and done is not None:  # without a step, it is a run that failed to start
         mine, theirs = _flatten(content), _flatten(read_config(run).to_dict())
         stages = config.stages
         own = bool(stages) and (len(stages) > 1 or "steps" in stages[-1])
@@ -126,34 +125,33 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
         ]
         if differing:
             raise InputError(
-                f"{run} holds a run with other settings: {'; '.join(differing)}; "
-                "choose another folder with --workdir, or the same settings."
+                f"{run} holds a run with other settings: {'; '.join(differing)}. A run resumes with the same "
+                "settings; others need another --workdir."
             )
         if teacher != _read_note(run, "teacher"):
             raise InputError(
                 f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
-                "teacher; put that back, or choose another folder with --workdir."
+                "teacher, and another one needs another --workdir."
             )
         if (end := plan(config)[-1].end) < done:
             raise InputError(
-                f"{run} has done {done} steps, and {end} are asked for: it may be made longer, not shorter; "
-                "ask for as many, or choose another folder with --workdir."
+                f"{run} has done {done} steps, and {end} are asked for: a run may become longer, not shorter."
             )
     before = get_hardware(run) if path.exists() else None
     whole = {"format": _FORMAT, "version": __version__, "hardware": before}
-    _write(path, {**whole, "teacher": teacher, "config": content})
+    _write_json(path, {**whole, "teacher": teacher, "config": content})
 
 
 def note_hardware(run: str | os.PathLike[str]) -> None:
-    """Notes what a run takes steps on; where that changes, "…, then …"."""
+    """Records the hardware that a run takes steps on; other hardware is added as in "A, then B"."""
     path = pathlib.Path(run) / _CONFIG
     content = json.loads(path.read_text(encoding="utf-8"))
     before, now = get_hardware(run), describe_hardware()
-    if not before or before.split(_THEN)[-1] != now:
-        _write(path, {**content, "hardware": f"{before}{_THEN}{now}" if before else now})
+    if not before or before.split(_SEPARATOR)[-1] != now:
+        _write_json(path, {**content, "hardware": f"{before}{_SEPARATOR}{now}" if before else now})
 
 
-def _write(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
@@ -169,28 +167,28 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(
-            f"{run} is not the folder of a run ({path.name}: {error}); name one that `sesr train` made."
+            f"{run} is not the folder of a run, which `sesr train` makes ({path.name}: {error})."
         ) from error
     if content.get("format") != _FORMAT:
         raise InputError(
-            f"{path} has format {content.get('format')} where this version reads {_FORMAT}; "
-            f"use sesr_jax {content.get('version')}."
+            f"{path} has the format {content.get('format')}: this version reads {_FORMAT}, and sesr_jax "
+            f"{content.get('version')} reads that run."
         )
     return fill_in(base(), content["config"])
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
-    """Returns whether the folder is a run's."""
+    """Returns whether `folder` is the folder of a run."""
     return (pathlib.Path(folder) / _CONFIG).is_file()
 
 
 def get_hardware(run: str | os.PathLike[str]) -> str | None:
-    """Returns the hardware of a run; None where `note_hardware` did not note it yet."""
+    """Returns the hardware of a run; None before `note_hardware` has recorded it."""
     return _read_note(run, "hardware")
 
 
 def _read_note(run: str | os.PathLike[str], key: str) -> str | None:
-    """Returns what was noted beside the config; None where it was not yet."""
+    """Returns the value of `key` that was recorded beside the config; None where there is none."""
     return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get(key)
 
 
@@ -209,7 +207,7 @@ def restore(steps: ocp.CheckpointManager, shapes: Any) -> Any:
         reason = str(error).strip().splitlines()[0][:200]
         raise InputError(
             f"the checkpoint {steps.directory / str(step)} cannot be read ({reason}): it must be whole and "
-            "of this model; delete that folder to go back to the checkpoint before it."
+            "of this model. Without that folder, the run resumes from the checkpoint before it."
         ) from error
 
 
@@ -224,10 +222,10 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
     fresh = network.init(key=jax.random.key(0), **model)
     stages = plan(config)
     shapes = state_shapes(fresh.module, stages, fresh.variables)
-    with manager(run) as steps:
+    with open_manager(run) as steps:
         step = steps.latest_step()
         if step is None:
-            raise InputError(f"{run} has no checkpoint yet; let `sesr train` reach its first one.")
+            raise InputError(f"{run} has no checkpoint yet: `sesr train` must reach its first one.")
         stage = stage_at(stages, step)
         state = restore(steps, shapes[stage.index])
     return dataclasses.replace(fresh, variables=state.ema, scheme=get_scheme(stage.config))

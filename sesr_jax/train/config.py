@@ -148,18 +148,17 @@ def _apply_changes(
         if key not in _CHANGEABLE:
             raise InputError(
                 f"{where}.{key} cannot be set with the entry {entry!r}: a stage changes "
-                f"{', '.join((*own, *_CHANGEABLE))}; set it for the run, or remove it."
+                f"{', '.join((*own, *_CHANGEABLE))}."
             )
     if "eval" in changes.get("data", ()):
         raise InputError(
-            f"{where}.data.eval cannot be set: all stages are measured on the same images; set "
-            "config.data.eval."
+            f"{where}.data.eval cannot be set: all stages are measured on the same images, config.data.eval."
         )
     try:
         settings.update(changes)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{where} does not suit the settings that it changes ({str(error).splitlines()[0]}): keys "
-            "and types must be theirs; correct it."
+            "and types must be the same."
         ) from error
     return settings

@@ -45,7 +45,7 @@ def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
     if its != ours:
         raise InputError(
             "config.distill.teacher {} is for ×{} and {} channels, but the network for ×{} and {}: both must "
-            "be equal; name another teacher.".format(wanted.teacher, *its, *ours)
+            "be equal.".format(wanted.teacher, *its, *ours)
         )
     upscale = self_ensemble(teacher.apply) if wanted.ensemble else teacher.apply
 
@@ -79,8 +79,8 @@ def fingerprint(config: ml_collections.ConfigDict) -> str | None:
         return hashlib.sha256(pathlib.Path(config.distill.teacher).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(
-            f"config.distill.teacher {config.distill.teacher} cannot be read ({error.strerror}); name a "
-            ".safetensors file."
+            f"config.distill.teacher {config.distill.teacher} cannot be read ({error.strerror}): it must be "
+            "a .safetensors file."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The history of trained weights: a run, before it the run whose weights that one began with, and so on.
+"""The history of trained weights: the chain of runs, each of which began with the weights of the run before.
 
 for past in read_history("runs/m5_qat"):
 print(past.run.name, past.steps)
@@ -19,14 +19,14 @@ from sesr_jax.train.log import read_log
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """One run, or its beginning, that led to the weights of another one.
+    """One run, or its first steps, in the history of trained weights.
 
     Attributes:
       run: its folder.
-      config: its settings.
-      steps: how many of its steps led on.
-      hardware: what it ran on; None where it does not say.
-      log: the lines of its log up to there.
+      config: its config.
+      steps: the number of its steps that belong to the history.
+      hardware: the hardware that it ran on; None where that is not recorded.
+      log: the lines of its log up to the last of these steps.
     """
 
     run: pathlib.Path
@@ -37,7 +37,7 @@ class PastRun:
 
     @property
     def hours(self) -> float:
-        """Hours that the steps took by the speeds that were logged, evaluation and compilation apart."""
+        """The hours that the steps took at the logged speeds, without evaluation and compilation."""
         measured = [line for line in self.log if "steps_per_second" in line]
         ends = [0.0, *(line["step"] for line in measured)]
         spans = zip(ends, measured, strict=False)
@@ -57,11 +57,11 @@ def read_history(
 
     Args:
       run: a run's folder.
-      origin: the run, and its last step that counts (None: all), from which the first run's weights came
-        where its ``config.init`` is not in a run's folder.
+      origin: the run whose weights the first run began with, and the last of its steps that counts (None:
+        all count); it is needed where the first run's ``config.init`` is not in the folder of a run.
 
     Raises:
-      InputError: a folder is no run's, or nobody says where a run's first weights came from.
+      InputError: a folder is not that of a run, or the origin of a run's first weights is unknown.
     """
     return _follow(pathlib.Path(run), None, origin)
 
@@ -85,13 +85,13 @@ def _follow(
         return (*_follow(file.parent, _read_step(file), origin), past)
     if origin is None:
         raise InputError(
-            f"{run} began with {file}, which is in no run's folder: a card states every run that led to "
-            "its weights; name it by --from RUN or --from RUN@STEPS."
+            f"{run} began with {file}, which is not in the folder of a run: a card lists all runs that led "
+            "to the weights, so that --from RUN or --from RUN@STEPS must name that run."
         )
     return (*_follow(*origin, None), past)
 
 
 def _read_step(file: pathlib.Path) -> int | None:
-    """Returns the step at which weights were saved; None where their file does not say."""
+    """Returns the step at which weights were saved; None where their file does not record it."""
     step = read_safetensors(file)[1].get("step") if file.is_file() else None
     return None if step is None else int(step)

@@ -1,4 +1,4 @@
-"""What a run reports: one JSON object a line, and TensorBoard events where that is installed."""
+"""The log of a run: one JSON object per line, and TensorBoard events where tensorboardX is installed."""
 
 import importlib.util
 import json
@@ -14,12 +14,12 @@ from sesr_jax.train import processes
 class Log:
     """Appends scalars to ``log.jsonl`` and to TensorBoard, in the first process; a context manager.
 
-    After a resumption the lines beyond the restored step are dropped, so that the file reads as if the
-    run had never stopped.
+    When a run resumes, the lines beyond the restored step are dropped, so that the file is that of a run
+    that never stopped.
     """
 
     def __init__(self, run: str | os.PathLike[str], step: int, stage: int) -> None:
-        """Opens the log of a run that goes on after `step`, the last of it in `stage` (−1: in none)."""
+        """Opens the log of a run that resumes after `step`, which `stage` did (−1: no step is done)."""
         self._file: TextIO | None = None
         self._events: Any = None
         if not processes.is_first():
@@ -49,7 +49,7 @@ class Log:
                 output.close()
 
     def write(self, step: int, **scalars: float) -> None:
-        """Records `scalars` at `step`."""
+        """Writes `scalars`, which were measured at `step`."""
         if self._file:
             self._file.write(json.dumps({"step": step, **scalars}) + "\n")
             self._file.flush()
@@ -59,7 +59,7 @@ class Log:
 
 
 def read_log(run: str | os.PathLike[str]) -> Iterator[dict[str, float]]:
-    """The lines of a run's log; a last line that a kill cut short is left out."""
+    """Yields the lines of a run's log, without a last line that was only partly written."""
     path = pathlib.Path(run) / "log.jsonl"
     if not path.exists():
         return

@@ -75,7 +75,8 @@ def train(
     """
     if "conditions" in config:
         raise InputError(
-            "the config compares conditions, of which a run is one alone; use sesr ablate, or another config."
+            f"the config has the conditions {tuple(config.conditions)}: `sesr ablate` compares them, and a "
+            "run trains one network."
         )
     validate(config)
     run = pathlib.Path(run)
@@ -222,7 +223,7 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
     if small:
         raise InputError(
             f"config.init {config.init} holds collapsed weights ({', '.join(small)}), where {fresh.name} "
-            "trains larger terms; give the expanded ones, such as a run's expanded.safetensors."
+            "trains larger terms: it must hold expanded weights, such as a run's expanded.safetensors."
         )
     kept = {
         name: given[name]
@@ -232,7 +233,7 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
     if not kept:
         raise InputError(
             f"config.init {config.init} shares no layer with {fresh.name} ×{fresh.scale}: at least one must "
-            "have the same shapes; give the expanded weights of a related network."
+            "have the same shapes."
         )
     _log.info("from %s: %s; fresh: %s", config.init, sorted(kept), sorted(params.keys() - kept))
     return {**fresh.variables, "params": params | kept}

@@ -1,4 +1,4 @@
-"""Checks that the values of a config fit together, before any work is done."""
+"""Validation of a config, before any work is done."""
 
 import ml_collections
 
@@ -12,28 +12,32 @@ _MULTIPLES = ("steps", "eval_every", "checkpoint_every")
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-    """Raises InputError where values do not fit together, before any work is done."""
+    """Checks that the values of `config` and of its stages are valid and fit together.
+
+    Raises:
+      InputError: a value is not valid, or two values do not fit together.
+    """
     _validate_settings(config, "config")
     if config.seed >= 2**32:
         raise InputError(
-            f"config.seed is {config.seed}: random keys begin again at 2³²; choose one below it."
+            f"config.seed is {config.seed}: it must be below 2³², where random keys repeat."
         )
     try:
         config.to_json()
     except TypeError as error:
         raise InputError(
-            f"the config holds what no file can ({error}): name forms and options by text, as in "
-            'config.model.options.form = "ecb"; correct it.'
+            f"a value of the config cannot be stored in a file ({error}): forms and options must be given by "
+            'name, as in config.model.options.form = "ecb".'
         ) from error
     if bool(config.distill.weight) != bool(config.distill.teacher):
         raise InputError(
             f"config.distill has the weight {config.distill.weight} and the teacher "
-            f"{config.distill.teacher!r}: one needs the other; set both, or neither."
+            f"{config.distill.teacher!r}: either both must be set, or neither."
         )
     if config.stages and config.stages[0].entry == "quantise" and not config.init:
         raise InputError(
-            "config.init is empty where the first stage quantises: random weights have no ranges worth "
-            "learning; give --config.init=RUN/expanded.safetensors, or put a stage of floats before it."
+            "config.init is empty where the first stage quantises: it must name trained weights, as in "
+            "--config.init=RUN/expanded.safetensors, since random weights have no useful ranges."
         )
     for i, settings in enumerate(stage_settings(config)):
         _validate_settings(settings, f"config.stages[{i}]")
@@ -52,8 +56,7 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
             raise InputError(f"{where}.{name} is {value}: it must not be negative.")
     if not 0 <= config.ema < 1:
         raise InputError(
-            f"{where}.ema is {config.ema}: it is what the average keeps at a step; choose a value from 0 to "
-            "less than 1, 0 for none."
+            f"{where}.ema is {config.ema}: the decay must be from 0 (no average) to less than 1."
         )
     for key in (*_MULTIPLES, "steps_per_call", "keep"):
         if config[key] < 1:
@@ -62,7 +65,7 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
         if config[key] % config.steps_per_call:
             raise InputError(
                 f"{where}.{key} is {config[key]}: it must be a multiple of config.steps_per_call = "
-                f"{config.steps_per_call}; change one of the two."
+                f"{config.steps_per_call}."
             )
     for group, key, choices in (
         ("data", "small", ("error", "skip")),
@@ -89,18 +92,18 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
         ("distill.weight", config.distill.weight),
     ):
         if not 0 <= share <= 1:
-            raise InputError(f"{where}.{name} is {share}: it is a share from 0 to 1.")
+            raise InputError(f"{where}.{name} is {share}: it must be a share from 0 to 1.")
     for key in ("patch", "batch", "shards"):
         if config.data[key] < 1:
             raise InputError(f"{where}.data.{key} is {config.data[key]}: it must be positive.")
     factors = tuple(config.data.intensities)
     if not factors or not all(0 < factor <= 1 for factor in factors):
         raise InputError(
-            f"{where}.data.intensities is {factors}: crops are times one of them; give one or more, each "
-            "above 0 and at most 1."
+            f"{where}.data.intensities is {factors}: there must be one or more factors, each above 0 and at "
+            "most 1."
         )
     if config.data.batch % config.data.shards:
         raise InputError(
             f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "
-            f"{config.data.shards}; change one of the two."
+            f"{config.data.shards}."
         )

@@ -111,7 +111,7 @@ def test_a_file_holds_one_config_or_several_by_name(tmp_path):
     one, several = tmp_path / "one.py", tmp_path / "several.py"
     one.write_text(
         "from sesr_jax import train\n"
-        "def get_config(variant='paper'): return train.variant(train.base(), variant)\n"
+        "def get_config(variant='paper'): return train.apply_variant(train.base(), variant)\n"
     )
     several.write_text(
         "from sesr_jax.recipes.recipe import config_for, recipes\n"
@@ -119,7 +119,10 @@ def test_a_file_holds_one_config_or_several_by_name(tmp_path):
         "def narrow(): return config_for('sesr_m3', 4, features=8)\n"
         "RECIPES = recipes(wide, narrow)\n"
     )
-    assert read_config(f"{one}:smoke").to_dict() == train.variant(train.base(), "smoke").to_dict()
+    assert (
+        read_config(f"{one}:smoke").to_dict()
+        == train.apply_variant(train.base(), "smoke").to_dict()
+    )
     assert read_config(f"{several}:narrow").model.options.features == 8
     assert read_config(f"{several}:wide+smoke").steps == read_config(f"{one}:smoke").steps
     for wrong in (several, f"{several}:medium", f"{several}:cpu+wide"):
@@ -141,7 +144,7 @@ def test_a_file_holds_one_config_or_several_by_name(tmp_path):
 )
 def test_an_ingredient_changes_what_it_is_named_after_and_nothing_else(ingredient, keys):
     def made(variant):
-        return train.variant(train.base(), variant).to_dict()
+        return train.apply_variant(train.base(), variant).to_dict()
 
     assert _differing(made("small"), made(f"small+{ingredient}")) == keys
 
@@ -151,9 +154,11 @@ def test_an_ingredient_changes_what_it_is_named_after_and_nothing_else(ingredien
 )
 def test_variants_do_not_depend_on_their_order(parts):
     orders = itertools.permutations(parts.split("+"))
-    first, *others = (train.variant(train.base(), "+".join(order)).to_dict() for order in orders)
+    first, *others = (
+        train.apply_variant(train.base(), "+".join(order)).to_dict() for order in orders
+    )
     assert all(other == first for other in others)
-    made = train.variant(train.base(), parts)
+    made = train.apply_variant(train.base(), parts)
     made.init = "expanded.safetensors"
     validate(made)
 
@@ -175,11 +180,13 @@ def test_finish_is_a_whole_number_of_calls(name):
 
 def test_quantising_from_the_first_step_on_needs_weights():
     with pytest.raises(InputError, match=r"config\.init is empty where the first stage quantises"):
-        validate(train.variant(train.base(), "qat"))
+        validate(train.apply_variant(train.base(), "qat"))
 
 
 def test_cpu_is_adam_and_cosine_on_small_crops():
-    cpu, parts = (train.variant(train.base(), v).to_dict() for v in ("cpu", "small+adam+cosine"))
+    cpu, parts = (
+        train.apply_variant(train.base(), v).to_dict() for v in ("cpu", "small+adam+cosine")
+    )
     assert not _differing(cpu, parts)
 
 

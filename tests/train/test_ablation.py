@@ -109,10 +109,10 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     again = ablate(config, tmp_path, lambda _: None)
     assert again["dense"] == results["dense"]
 
-    with lock_folder(tmp_path), pytest.raises(InputError, match="another process works in"):
+    with lock_folder(tmp_path), pytest.raises(InputError, match=str(tmp_path)):
         ablate(config, tmp_path)
     config.optim.lr = 0.1
-    with pytest.raises(InputError, match="of another config"):
+    with pytest.raises(InputError, match=r"dense\.json"):
         ablate(config, tmp_path)
 
 
@@ -130,11 +130,11 @@ def test_a_table_has_the_best_first_and_the_spread():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("conditions", ("denes",), "unknown form 'denes'"),
-        ("conditions", ("dense+bias",), "only '\\+residual'"),
-        ("conditions", (), "one or more"),
-        ("seeds", 0, "one or more"),
-        ("init", "w.safetensors", "for sesr train"),
+        ("conditions", ("denes",), "'denes'"),
+        ("conditions", ("dense+bias",), r"'dense\+bias'.*'\+residual'"),
+        ("conditions", (), r"conditions \(\)"),
+        ("seeds", 0, "seeds is 0"),
+        ("init", "w.safetensors", r"init 'w\.safetensors'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_any_work(config, tmp_path, key, value, message):
@@ -154,14 +154,14 @@ def test_seeds_are_counted_from_that_of_the_config(config, tmp_path):
 
 def test_images_beyond_the_device_s_share_are_refused(config, photos, tmp_path):
     config.data.update(train=str(photos), eval=str(photos), device_bytes=1)
-    with pytest.raises(InputError, match=r"more than config\.data\.device_bytes = 1"):
+    with pytest.raises(InputError, match=r"config\.data\.device_bytes = 1:"):
         ablate(config, tmp_path)
 
 
 def test_a_config_of_the_other_verb_is_refused(config, tmp_path):
-    with pytest.raises(InputError, match="use sesr ablate"):
+    with pytest.raises(InputError, match=r"\('dense', .*sesr ablate"):
         train.train(config, tmp_path / "run", progress=False)
-    with pytest.raises(InputError, match="no conditions to compare"):
+    with pytest.raises(InputError, match=r"config\.conditions"):
         ablate(train.base(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

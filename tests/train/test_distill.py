@@ -24,7 +24,7 @@ def get_config(variant):
     config.data.update(patch=8, batch=4)
     config.ema = 0.9
     config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
-    return train.variant(config, variant)
+    return train.apply_variant(config, variant)
 """
 
 
@@ -72,9 +72,9 @@ def config(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"distill.teacher": ""}, r"the weight 0\.5 and the teacher '': one needs the other"),
-        ({"distill.weight": 0.0}, r"the weight 0\.0 and the teacher '.*teacher.*': one needs"),
-        ({"distill.weight": 1.5}, r"config\.distill\.weight is 1\.5: it is a share"),
+        ({"distill.teacher": ""}, r"weight 0\.5 .*teacher ''"),
+        ({"distill.weight": 0.0}, r"weight 0\.0 .*teacher '.*teacher.*'"),
+        ({"distill.weight": 1.5}, r"config\.distill\.weight is 1\.5"),
     ],
 )
 def test_a_teacher_and_its_weight_go_together(config, change, message):
@@ -84,13 +84,13 @@ def test_a_teacher_and_its_weight_go_together(config, change, message):
 
 
 def test_a_teacher_that_is_missing_or_of_another_kind_is_refused(config, tmp_path):
-    with pytest.raises(InputError, match=r"no such file: .*teacher"):
+    with pytest.raises(InputError, match=r"teacher\.safetensors"):
         make_target(config, 1)
     _teacher(config.distill.teacher, scale=3)
-    with pytest.raises(InputError, match="is for ×3 and 1 channels, but the network for ×2 and 1"):
+    with pytest.raises(InputError, match=r"×3 and 1 channels.*×2 and 1"):
         make_target(config, 1)
     _teacher(config.distill.teacher, channels=3)
-    with pytest.raises(InputError, match="×2 and 3 channels, but the network for ×2 and 1"):
+    with pytest.raises(InputError, match=r"×2 and 3 channels.*×2 and 1"):
         make_target(config, 1)
 
 

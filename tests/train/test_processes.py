@@ -173,14 +173,14 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(photos, tmp_pat
 
 
 def test_processes_that_cannot_meet_are_refused():
-    with pytest.raises(InputError, match=r"do not meet.*--coordinator HOST:PORT"):
+    with pytest.raises(InputError, match="--coordinator HOST:PORT"):
         processes.join("localhost:1", 2, 2)
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, InputError, Stopped])
-def test_last_words_are_said_where_nothing_else_is(error, capfd):
+def test_a_death_is_announced_where_nothing_else_is_said(error, capfd):
     try:
-        with processes.last_words("sesr train"):
+        with processes.announce_death("sesr train"):
             if error:
                 raise error("reason")
     except (RuntimeError, InputError, Stopped):
@@ -194,9 +194,9 @@ def test_shards_must_suit_the_batch_and_the_processes(photos, tmp_path, monkeypa
     config.model.name = "sesr_m3"
     config.model.options.update(blocks=1, expansion=8)
     config.data.update(train=str(photos), eval=str(photos), patch=8, batch=4, shards=3)
-    with pytest.raises(InputError, match=r"batch is 4: it must be a multiple of data\.shards = 3"):
+    with pytest.raises(InputError, match=r"batch is 4: .*shards = 3"):
         train.train(config, tmp_path, progress=False)
     config.data.shards = 4
     monkeypatch.setattr(jax, "process_count", lambda: 3)
-    with pytest.raises(InputError, match="must be 1 or a multiple of the 3 processes"):
+    with pytest.raises(InputError, match=r"shards is 4: .* 3 processes"):
         train.train(config, tmp_path, progress=False)

@@ -146,7 +146,7 @@ def test_steps_compiled_together_compute_what_single_steps_do(config, tmp_path, 
 
 def test_a_batch_that_devices_cannot_share_is_refused(config, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 3)
-    with pytest.raises(InputError, match=r"config\.data\.batch is 4.*multiple of the 3 devices"):
+    with pytest.raises(InputError, match=r"config\.data\.batch is 4.* 3 devices"):
         train.train(config, tmp_path, progress=False)
 
 
@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(config
     config.update(steps=40, steps_per_call=2)
     config.optim.lr = 1e30
     config.optim.name = "sgd"
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) at step \d+.*start again"):
+    with pytest.raises(InputError, match=r"loss is (nan|inf) at step \d+"):
         train.train(config, tmp_path / "b", progress=False)
     assert train.load_network(tmp_path / "a").name == "sesr_m3"
 
@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(config
 def test_a_diverging_run_keeps_its_last_good_checkpoint(config, tmp_path):
     config.optim.update(name="sgd", lr=1e-6, schedule="cosine", final=1e36)  # the rate rises
     config.update(steps=40)
-    with pytest.raises(InputError, match=r"the checkpoint of step \d+ is kept: .*sesr export"):
+    with pytest.raises(InputError, match=r"checkpoint of step \d+ .*sesr export"):
         train.train(config, tmp_path, progress=False)
     variables = train.load_network(tmp_path).variables
     # The way on that the message tells.
@@ -202,7 +202,7 @@ def test_a_truncated_checkpoint_is_refused_and_the_one_before_it_serves(config, 
     data = max((last / "default").rglob("*"), key=lambda p: p.stat().st_size if p.is_file() else 0)
     data.write_bytes(data.read_bytes()[:50])
     config.steps = 8
-    with pytest.raises(InputError, match=r"checkpoints/4 cannot be read"):
+    with pytest.raises(InputError, match=r"checkpoints/4 "):
         train.train(config, tmp_path, progress=False)
     shutil.rmtree(last)
     train.train(config, tmp_path, progress=False)
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_model_is_refused(config, tmp_path):
     content = json.loads(path.read_text())
     content["config"]["model"]["name"] = "sesr_m5"
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="of this model"):
+    with pytest.raises(InputError, match=r"checkpoints/\d+ "):
         train.load_network(tmp_path)
 
 
@@ -234,7 +234,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(config, tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match="not the folder of a run"):
+    with pytest.raises(InputError, match=str(tmp_path)):
         train.load_network(tmp_path)
 
 
@@ -255,7 +255,7 @@ def test_starting_from_related_weights_takes_what_fits(config, tmp_path):
 def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
     network.save(network.init("fsrcnn", scale=2, key=jax.random.key(0)), tmp_path / "w.safetensors")
     config.init = str(tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="shares no layer"):
+    with pytest.raises(InputError, match=r"w\.safetensors .*sesr_m3 ×2"):
         train.train(config, tmp_path / "run", progress=False)
 
 
@@ -263,16 +263,14 @@ def test_starting_from_collapsed_weights_is_refused_where_larger_ones_train(conf
     options = {"scale": 2, "key": jax.random.key(0), **config.model.options}
     network.save(network.init("sesr_m3", **options).collapsed(), tmp_path / "w.safetensors")
     config.init = str(tmp_path / "w.safetensors")
-    with pytest.raises(
-        InputError, match=r"collapsed weights \(head, block_0.*give the expanded ones"
-    ):
+    with pytest.raises(InputError, match=r"w\.safetensors .*\(head, block_0"):
         train.train(config, tmp_path / "run", progress=False)
 
 
 def test_a_picture_too_small_to_measure_is_refused_before_the_first_step(config, tmp_path):
     write_image(tmp_path / "eval" / "flat.png", np.zeros((12, 40), np.uint8))
     config.data.eval = str(tmp_path / "eval")
-    with pytest.raises(InputError, match=r"flat of 40×12 pixels has sides of 8"):
+    with pytest.raises(InputError, match=r"flat of 40×12 pixels .* 8 "):
         train.train(config, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -293,22 +291,22 @@ def test_a_picture_that_cannot_be_measured_loses_no_step(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 7}, r"config\.steps is 7: it must be a multiple"),
-        ({"steps_per_call": 0}, "must be positive"),
-        ({"seed": -1}, "must not be negative"),
-        ({"optim.clip": -1.0}, r"config\.optim\.clip is -1\.0: it must not be negative"),
-        ({"ema": 1.0}, r"config\.ema is 1\.0.* less than 1"),
+        ({"steps": 7}, r"config\.steps is 7: "),
+        ({"steps_per_call": 0}, r"config\.steps_per_call is 0"),
+        ({"seed": -1}, r"config\.seed is -1"),
+        ({"optim.clip": -1.0}, r"config\.optim\.clip is -1\.0"),
+        ({"ema": 1.0}, r"config\.ema is 1\.0"),
         ({"loss": "l3"}, r"config\.loss is 'l3'"),
         ({"dtype": "int8"}, r"config\.dtype is 'int8'"),
         ({"optim.schedule": "steps"}, r"config\.optim\.schedule is 'steps'"),
-        ({"optim.schedule": "halving"}, r"config\.optim\.period is 0: the schedule halving needs"),
-        ({"optim.name": "adamant"}, "must be an optimiser of optax"),
-        ({"data.patch": 64}, "smaller than the crop of 128"),
-        ({"data.intensities": (1.0, 1.5)}, r"intensities is \(1\.0, 1\.5\): .* at most 1"),
-        ({"data.intensities": ()}, "give one or more"),
+        ({"optim.schedule": "halving"}, r"config\.optim\.period is 0: .*halving"),
+        ({"optim.name": "adamant"}, "'adamant'"),
+        ({"data.patch": 64}, " 128 pixels"),
+        ({"data.intensities": (1.0, 1.5)}, r"intensities is \(1\.0, 1\.5\)"),
+        ({"data.intensities": ()}, r"intensities is \(\)"),
         ({"data.train": "/nowhere"}, "/nowhere"),
-        ({"model.name": "sesr"}, "unknown model 'sesr'"),
-        ({"model.scale": 7}, "cannot upscale ×7"),
+        ({"model.name": "sesr"}, "'sesr'"),
+        ({"model.scale": 7}, "×7"),
     ],
 )
 def test_bad_values_are_named(config, tmp_path, change, message):
@@ -356,7 +354,7 @@ def test_rates_of_the_challenge_recipes(config):
 
 def test_a_start_that_failed_does_not_claim_its_folder(config, tmp_path):
     config.init = str(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match=r"no such file: .*none\.safetensors"):
+    with pytest.raises(InputError, match=r"none\.safetensors"):
         train.train(config, tmp_path / "run", progress=False)
     config.init = ""
     train.train(config, tmp_path / "run", progress=False)
@@ -367,7 +365,7 @@ def test_a_run_is_not_made_shorter_than_it_is(config, tmp_path):
     done = config.steps
     config.steps = config.eval_every = config.checkpoint_every = config.steps_per_call
     assert config.steps < done
-    with pytest.raises(InputError, match=rf"has done {done} steps, and {config.steps} are asked"):
+    with pytest.raises(InputError, match=rf" {done} steps, .* {config.steps} "):
         train.train(config, tmp_path, progress=False)
 
 
@@ -384,9 +382,9 @@ def test_a_network_trains_in_the_mode_expanded(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 2**32}, r"config\.seed is 4294967296: random keys begin again"),
-        ({"optim.name": "clip"}, r"'clip' .*does no step from a gradient alone"),
-        ({"optim.name": "lbfgs"}, r"'lbfgs' .*does no step from a gradient alone"),
+        ({"seed": 2**32}, r"config\.seed is 4294967296"),
+        ({"optim.name": "clip"}, "'clip'"),
+        ({"optim.name": "lbfgs"}, "'lbfgs'"),
     ],
 )
 def test_values_that_no_run_can_have_are_refused(config, tmp_path, change, message):
@@ -398,5 +396,5 @@ def test_values_that_no_run_can_have_are_refused(config, tmp_path, change, messa
 def test_a_form_that_no_file_can_hold_is_refused(config, tmp_path):
     with config.unlocked():
         config.model.options.form = lambda size: None
-    with pytest.raises(InputError, match=r"name forms and options by text"):
+    with pytest.raises(InputError, match=r"'function'.*options\.form"):
         train.train(config, tmp_path / "run", progress=False)
