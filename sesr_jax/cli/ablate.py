@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr ablate --config forms:cpu --workdir runs/forms
-  sesr ablate --config forms:smoke --workdir runs/smoke     (a minute)
+  sesr ablate --config forms:smoke --workdir runs/smoke     (takes a minute)
 
 The same command resumes. --config.conditions="('dense','ecb+residual')" chooses among the forms."""
 
