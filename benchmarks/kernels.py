@@ -185,8 +185,7 @@ def _network(name: str, image: np.ndarray, seed: int) -> Graph:
         args = [arg if isinstance(arg, str) else arg * gains[node.name] for arg in node.args]
         return dataclasses.replace(node, args=tuple(args))
 
-    nodes = [with_gain(node) if node.name in gains else node for node in graph.nodes]
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+    return graph.map_nodes(lambda node: with_gain(node) if node.name in gains else node)
 
 
 def _summary(runs: list[dict[str, np.ndarray]]) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from sesr_jax.graph.cost import Cost, cost, macs
 from sesr_jax.graph.extent import Distances, Extent, Step, extent, measure_extent, pixel_distances
-from sesr_jax.graph.graph import Arg, Graph, Node, run, with_input_shape
+from sesr_jax.graph.graph import Arg, Graph, Node, find_readers, run, with_input_shape
 from sesr_jax.graph.tails import (
     TAILS,
     Tail,
@@ -30,6 +30,7 @@ __all__ = [
     "cost",
     "count_tiles",
     "extent",
+    "find_readers",
     "host_blocks",
     "in_shapes",
     "macs",

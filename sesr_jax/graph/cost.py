@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.graph.graph import Graph, Node
+from sesr_jax.graph.graph import Graph, Node, find_readers
 from sesr_jax.ops import SPECS
 
 
@@ -69,7 +69,8 @@ def _elements(arrays: Iterable[Any]) -> int:
 def _peak(graph: Graph) -> int:
     """The most elements alive at once; a tensor lives from its node to the last that reads it."""
     sizes = {name: math.prod(shape) for name, shape in graph.shapes.items()}
-    last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    readers = find_readers(node.inputs for node in graph.nodes)
+    last = {name: indices[-1] for name, indices in readers.items()}
     last[graph.output] = len(graph.nodes)
     alive, peak = {graph.input}, 0
     for i, node in enumerate(graph.nodes):

@@ -7,7 +7,8 @@ A Graph is what every later stage reads: counting, quantisation, export, the NPU
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -72,11 +73,33 @@ class Graph:
         Raises:
           InputError: there is none.
         """
-        return look_up("node", name, {node.name: node for node in self.nodes})
+        return look_up("node", name, self._by_name)
 
     def readers(self, name: str) -> tuple[Node, ...]:
-        """Returns the nodes that read the tensor `name`."""
-        return tuple(node for node in self.nodes if name in node.inputs)
+        """Returns the nodes that read the tensor `name`, in order."""
+        return tuple(self.nodes[i] for i in self._readers.get(name, ()))
+
+    def sole_reader(self, name: str) -> Node | None:
+        """Returns the node that alone reads the tensor `name`; None where that is also the output."""
+        readers = self.readers(name)
+        return readers[0] if len(readers) == 1 and name != self.output else None
+
+    def map_nodes(self, change: Callable[[Node], Node]) -> "Graph":
+        """Returns the graph with ``change(node)``, of the same name, in each node's place."""
+        return dataclasses.replace(self, nodes=tuple(map(change, self.nodes)))
+
+    def without_nodes(self, names: Collection[str]) -> "Graph":
+        """Returns the graph without the nodes `names`; whoever reads one reads its first input instead."""
+        source: dict[str, str] = {}
+        nodes = []
+        for node in self.nodes:
+            args = tuple(source.get(arg, arg) if isinstance(arg, str) else arg for arg in node.args)
+            if node.name in names:
+                source[node.name] = str(args[0])
+            else:
+                nodes.append(dataclasses.replace(node, args=args))
+        output = source.get(self.output, self.output)
+        return dataclasses.replace(self, nodes=tuple(nodes), output=output)
 
     def call(self, node: Node) -> ops.Call:
         """The call of `node`'s operation, as a `Spec` reads it."""
@@ -84,10 +107,31 @@ class Graph:
         known = (shapes[arg] if isinstance(arg, str) else tuple(arg.shape) for arg in node.args)
         return ops.Call(shapes=tuple(known), attrs=node.attrs)
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    @functools.cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of every tensor by name, the input's among them."""
         return {self.input: self.input_shape} | {node.name: node.shape for node in self.nodes}
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def _readers(self) -> Mapping[str, Sequence[int]]:
+        return find_readers(node.inputs for node in self.nodes)
+
+
+def find_readers(inputs: Iterable[Iterable[str]]) -> dict[str, list[int]]:
+    """Returns, by tensor, the indices of the steps that read it, in order and each once.
+
+    Args:
+      inputs: the tensors that each step reads, by name.
+    """
+    readers: dict[str, list[int]] = {}
+    for i, names in enumerate(inputs):
+        for name in dict.fromkeys(names):
+            readers.setdefault(name, []).append(i)
+    return readers
 
 
 def run(

@@ -42,12 +42,9 @@ def with_tail(graph: Graph, tail: Tail) -> Graph:
             f"{graph.output!r} and has none; leave its tail as it is."
         )
     if tail == "none":
-        gone = {node.name for node in shuffles}
-        kept = tuple(node for node in graph.nodes if node.name not in gone)
-        return dataclasses.replace(graph, nodes=kept, output=shuffles[0].inputs[0])
+        return graph.without_nodes({node.name for node in shuffles})
     rewrite = _as_transposition if tail == "transpose" else _as_convolution
-    nodes = (rewrite(node) if node.op == "depth_to_space" else node for node in graph.nodes)
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+    return graph.map_nodes(lambda node: rewrite(node) if node.op == "depth_to_space" else node)
 
 
 def host_blocks(graph: Graph) -> tuple[int, ...]:

@@ -12,11 +12,10 @@ that convolution's layer.
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Graph, Node, macs
+from sesr_jax.graph import Graph, Node, find_readers, macs
 from sesr_jax.ops import SPECS
 from sesr_jax.quant import without_absorbed
 
@@ -126,7 +125,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
       outputs: the network's output tensors, which are read from outside.
     """
     layers = list(layers)
-    reads = Counter(name for layer in layers for name in layer.inputs) + Counter(outputs)
+    readers = find_readers([*(layer.inputs for layer in layers), outputs])
     fused: list[Layer] = []
     producer: dict[str, int] = {}
     for layer in layers:
@@ -138,7 +137,7 @@ def fuse_activations(layers: Iterable[Layer], *, outputs: Iterable[str]) -> tupl
             and layer.op in ACTIVATIONS
             and before.op in CONVOLUTIONS
             and before.activation is None
-            and reads[before.output] == 1
+            and len(readers[before.output]) == 1
         ):
             fused[source] = dataclasses.replace(
                 before,

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from sesr_jax.graph import find_readers
 from sesr_jax.npu.cuts import Cuts, StripedPass
 from sesr_jax.npu.passes import Pass
 from sesr_jax.targets import Target
@@ -52,10 +53,7 @@ class Segment:
 
 def stripe_network(passes: Sequence[Pass], target: Target, saving: float) -> StripedNetwork:
     """Returns the network whose passes these are."""
-    readers: dict[str, list[int]] = {}
-    for i, p in enumerate(passes):
-        for name in dict.fromkeys(p.inputs):
-            readers.setdefault(name, []).append(i)
+    readers = find_readers(p.inputs for p in passes)
     striped = tuple(
         StripedPass(p, target, saving, *_wanted_output(p, passes, readers, target)) for p in passes
     )

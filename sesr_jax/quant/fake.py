@@ -103,8 +103,7 @@ def _cast_parameters(graph: Graph, dtype: Any) -> Graph:
     def cast(arg: Arg) -> Arg:
         return arg if isinstance(arg, str) else jnp.asarray(arg).astype(dtype)
 
-    nodes = (dataclasses.replace(node, args=tuple(map(cast, node.args))) for node in graph.nodes)
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+    return graph.map_nodes(lambda node: dataclasses.replace(node, args=tuple(map(cast, node.args))))
 
 
 def quantise(y: jax.Array, low: Any, high: Any, activations: str = "int8") -> jax.Array:
@@ -138,11 +137,11 @@ def with_quantised_weights(graph: Graph, scheme: Scheme = INT8) -> Graph:
     symmetric with one scale; what is added or multiplied has the codes of an activation. Biases stay as
     they are, and so does all but the kernels where activations are float.
     """
-    nodes = (
-        node if scheme.excludes(node.name) else _round_parameters(node, scheme.activations)
-        for node in graph.nodes
+    return graph.map_nodes(
+        lambda node: (
+            node if scheme.excludes(node.name) else _round_parameters(node, scheme.activations)
+        )
     )
-    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _round_parameters(node: Node, activations: str) -> Node:

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Arg, Graph, Node
+from sesr_jax.graph import Graph, Node
 from sesr_jax.ops import SPECS
 from sesr_jax.quant.scheme import INT8, Scheme
 
@@ -103,20 +103,7 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
 
 def without_absorbed(graph: Graph) -> Graph:
     """Returns `graph` as an INT8 file has it, without the clips that a range performs."""
-    absorbed, source = points(graph).absorbed, dict[str, str]()
-
-    def read(arg: Arg) -> Arg:
-        return source.get(arg, arg) if isinstance(arg, str) else arg
-
-    nodes = []
-    for node in graph.nodes:
-        args = tuple(map(read, node.args))
-        if node.name in absorbed:
-            source[node.name] = str(args[0])
-        else:
-            nodes.append(dataclasses.replace(node, args=args))
-    output = source.get(graph.output, graph.output)
-    return dataclasses.replace(graph, nodes=tuple(nodes), output=output)
+    return graph.without_nodes(points(graph).absorbed)
 
 
 def _shift_range(node: Node, pinned: Ranges) -> Ranges:
@@ -171,8 +158,8 @@ def _shares_range(node: Node) -> bool:
 
 def _fuses(graph: Graph, relu: Node) -> bool:
     (source,) = relu.inputs
-    before_relu = {node.name for node in graph.nodes if SPECS[node.op].before_relu}
-    return source in before_relu and source != graph.output and graph.readers(source) == (relu,)
+    is_node = source != graph.input
+    return is_node and SPECS[graph[source].op].before_relu and graph.sole_reader(source) is relu
 
 
 def range_of(group: str, ranges: Mapping[str, Any]) -> Any:

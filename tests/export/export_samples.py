@@ -62,8 +62,7 @@ def simulate(graph: Graph, ranges: Ranges, x: np.ndarray) -> np.ndarray:
         args = (x, _round(kernel, step), *(_round(bias, sum_step) for bias in biases))
         return dataclasses.replace(node, args=args)
 
-    nodes = tuple(map(rounded, graph.nodes))
-    return np.asarray(run(dataclasses.replace(graph, nodes=nodes), jnp.asarray(x), tap))
+    return np.asarray(run(graph.map_nodes(rounded), jnp.asarray(x), tap))
 
 
 def _round(x: jax.Array, step: jax.Array) -> jax.Array:
