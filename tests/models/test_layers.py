@@ -4,10 +4,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.export import Options, export_tflite, read_metadata
 from sesr_jax.graph import run, trace
-from sesr_jax.models.layers import ChannelAttention, Conv, ConvTranspose, PixelAttention, contrast
+from sesr_jax.models.layers import (
+    ChannelAttention,
+    Conv,
+    ConvTranspose,
+    PixelAttention,
+    anchor,
+    contrast,
+    to_pixels,
+)
+from sesr_jax.quant import calibrate
 
 
 def _integers(seed: int, *shape: int) -> jax.Array:
@@ -95,3 +106,23 @@ def test_pixel_attention_is_numpys():
         kernel, bias = params["gate"]["kernel"][0, 0], params["gate"]["bias"]
         expected = np.asarray(inputs[-1], float) * _sigmoid(np.asarray(x, float) @ kernel + bias)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class _Attentive(nn.Module):
+    """Contrast-aware channel attention and pixel attention between two convolutions."""
+
+    @nn.compact
+    def __call__(self, x):
+        y = ops.leaky_relu(Conv(8, 3)(x), slope=0.05)
+        y = PixelAttention()(ChannelAttention(4, contrast)(y))
+        return to_pixels(ops.add(anchor(x, 2), Conv(4, 3)(y)), 2)
+
+
+def test_attention_is_exported_in_int8_with_proven_codes(tmp_path):
+    x = np.random.default_rng(0).random((1, 24, 32, 1), np.float32)
+    module = _Attentive()
+    graph = trace(module, module.init(jax.random.key(0), x), x.shape)
+    file = tmp_path / "m.tflite"
+    options = Options(converter="litert")
+    export_tflite(graph, file, ranges=calibrate(graph, [x]), options=options)
+    assert "codes" in read_metadata(file)
