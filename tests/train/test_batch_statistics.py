@@ -39,6 +39,8 @@ def config(tmp_path) -> ml_collections.ConfigDict:
 
 
 class _Tiny(nn.Module):
+    channels: int = 1
+
     @nn.compact
     def __call__(self, x):
         return ops.depth_to_space(LinearConv(4, conv_bn(3))(x), block=2)
