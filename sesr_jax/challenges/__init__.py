@@ -2,7 +2,7 @@
 
     find_challenge("mobile_ai_2021").entries
 
-A further challenge is one file that makes a `Challenge`, and a place in `CHALLENGES`.
+A new challenge is a file that makes a `Challenge`, and a place in `CHALLENGES`.
 """
 
 from sesr_jax.challenges.challenge import (
@@ -18,14 +18,14 @@ from sesr_jax.challenges.mobile_ai import MOBILE_AI_2021, MOBILE_AI_2022
 from sesr_jax.errors import look_up
 
 CHALLENGES = {challenge.name: challenge for challenge in (MOBILE_AI_2021, MOBILE_AI_2022)}
-"""By name."""
+"""The challenges by name."""
 
 
 def find_challenge(name: str) -> Challenge:
     """Returns the challenge called `name`.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such challenge.
     """
     return look_up("challenge", name, CHALLENGES)
 

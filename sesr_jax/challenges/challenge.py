@@ -1,4 +1,4 @@
-"""What a challenge is: a task, how entries are measured and scored, and the rows that were published."""
+"""A challenge as a value: a task, how entries are measured and scored, and the published entries."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -7,11 +7,11 @@ from typing import Literal
 from sesr_jax.metrics import Protocol
 
 Measures = Mapping[str, float]
-"""What was measured of an entry, by `Measure.key`; a key is absent where that is not known."""
+"""The measures of an entry by `Measure.key`; unknown ones are absent."""
 
 Scoring = Callable[[Sequence[Measures]], Sequence[float | None]]
-"""From the measures of all entries of a table to their scores, since a score may be a rank or a sum of ranks.
-An entry has none where a measure is absent that its score takes, or where it breaks a rule."""
+"""A function from the measures of all entries to their scores, since a score may be a rank or a sum of ranks.
+The score is None for an entry that lacks a measure or breaks a rule."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,10 @@ class Measure:
     """A column of a challenge's table.
 
     Attributes:
-      key: of `Measures`; "psnr" (dB) and "ssim" are of the challenge's protocol, "milliseconds" of its frame.
-      title: what the column is called.
-      digits: behind the point.
+      key: the key in `Measures`; "psnr" (dB) and "ssim" follow its protocol, "milliseconds" is for
+        its frame.
+      title: the title of the column.
+      digits: the number of decimals.
     """
 
     key: str
@@ -31,14 +32,14 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A row that was published.
+    """A published entry.
 
     Attributes:
-      team: who entered, or the name of a baseline.
-      edition: of the challenge that printed it.
-      model: of the zoo, where it has the network; "" elsewhere.
-      measures: as printed.
-      score: as printed; None where it was not.
+      team: the team, or the name of a baseline.
+      edition: the edition of the challenge that printed it.
+      model: its name in the zoo; "" where the zoo has no such network.
+      measures: the printed measures.
+      score: the printed score; None where there is none.
     """
 
     team: str
@@ -50,15 +51,15 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What the last column of a challenge's table compares with.
+    """The entry that the last column of a challenge's table compares with.
 
     Attributes:
-      team: of its entry among the published ones.
-      model: its name as a model, as `upscale.load_upscaler` takes it.
-      title: of the column that compares.
-      equal: from the measures of an entry and of the baseline to the time in which the baseline would have
-        the entry's score.
-      unit: of that.
+      team: its team among the published entries.
+      model: its name for `upscale.load_upscaler`.
+      title: the title of the column.
+      equal: a function from the measures of an entry and of the baseline to the time with which the baseline
+        would reach the entry's score.
+      unit: the unit of that time.
     """
 
     team: str
@@ -73,22 +74,22 @@ class Challenge:
     """A challenge on super-resolution.
 
     Attributes:
-      name: how a command line names it.
-      title: for people.
-      edition: as its entries have it.
-      task: what is to be upscaled, in what precision and on what, in a few words.
-      report: who published it.
+      name: its name on a command line.
+      title: its name in titles.
+      edition: the edition of its entries.
+      task: the task in a few words: scale factor, images, precision and device.
+      report: the publication.
       scale: the scale factor.
       frame: (height, width) of the input that is timed.
-      protocol: by which quality is measured.
-      quality: what that is, in words.
-      data: the images that the published figures are of.
-      target: the NPU that is described here, on which entries were timed; "" where there is none.
+      protocol: the protocol that measures quality.
+      quality: a description of the quality that is measured.
+      data: the images that the published figures were measured on.
+      target: the described target on which entries were timed; "" where there is none.
       measures: the columns of its table.
-      scoring: gives the scores.
+      scoring: the function that computes the scores.
       best: whether the highest or the lowest score wins.
-      entries: the published rows, as far as they are known here.
-      baseline: None where there is none.
+      entries: the published entries that are known here.
+      baseline: the entry that others are compared with; None where there is none.
     """
 
     name: str
@@ -109,25 +110,25 @@ class Challenge:
     baseline: Baseline | None = None
 
     def score(self, measures: Measures) -> float | None:
-        """The score of one entry alone, where no rank is part of it."""
+        """Returns the score of one entry alone, which must not depend on ranks."""
         (found,) = self.scoring([measures])
         return found
 
 
 def score_each(score: Callable[[Measures], float]) -> Scoring:
-    """Returns the scoring by which an entry's score depends on no other entry.
+    """Returns a scoring by which the score of an entry does not depend on other entries.
 
     Args:
-      score: of one entry; a KeyError, where it finds a measure absent, leaves the entry without a score.
+      score: computes the score of one entry; a KeyError for an absent measure means that it has no score.
     """
 
     def score_all(table: Sequence[Measures]) -> list[float | None]:
-        return [_try(score, measures) for measures in table]
+        return [_score_or_none(score, measures) for measures in table]
 
     return score_all
 
 
-def _try(score: Callable[[Measures], float], measures: Measures) -> float | None:
+def _score_or_none(score: Callable[[Measures], float], measures: Measures) -> float | None:
     try:
         return score(measures)
     except KeyError:

@@ -3,8 +3,8 @@
     MOBILE_AI_2021.score({"psnr": 29.58, "milliseconds": 44.85})  # 51.02, the winner's
 
 The score is 2^(2 · PSNR) / (C · time): half a decibel is worth a factor of two in time. The reports (Ignatov
-et al., arXiv:2105.07825 and 2211.05910) print the formula and not its constant C; those here give the
-printed scores back, to 0.1 % for 2021.
+et al., arXiv:2105.07825 and 2211.05910) print the formula without its constant C. The constants here
+reproduce the printed scores, to 0.1 % for 2021.
 """
 
 from sesr_jax.challenges.challenge import (
@@ -47,7 +47,7 @@ _TABLE = """
 """
 
 
-def _entries() -> tuple[Entry, ...]:
+def _read_entries() -> tuple[Entry, ...]:
     entries = []
     for line in _TABLE.strip().splitlines():
         edition, team, model, *cells, score = line.split()
@@ -67,24 +67,24 @@ def _entries() -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-_ENTRIES = _entries()
+_ENTRIES = _read_entries()
 
 
-def _scoring(constant: float) -> Scoring:
+def _make_scoring(constant: float) -> Scoring:
     def score(measures: Measures) -> float:
         if not (milliseconds := measures["milliseconds"]) > 0:
-            raise InputError(f"a time of {milliseconds:g} ms: it must be positive.")
+            raise InputError(f"the time is {milliseconds:g} ms: it must be positive.")
         return 2 ** (2 * measures["psnr"]) / (constant * milliseconds)
 
     return score_each(score)
 
 
-def _equal_time(entry: Measures, baseline: Measures) -> float:
-    """The milliseconds in which the baseline would have the entry's score."""
+def _compute_equal_time(entry: Measures, baseline: Measures) -> float:
+    """Returns the milliseconds with which the baseline would reach the entry's score."""
     return entry["milliseconds"] * 2 ** (2 * (baseline["psnr"] - entry["psnr"]))
 
 
-def _challenge(edition: str, report: str, constant: float) -> Challenge:
+def _make_challenge(edition: str, report: str, constant: float) -> Challenge:
     return Challenge(
         name=f"mobile_ai_{edition}",
         title=f"Mobile AI {edition}",
@@ -98,22 +98,22 @@ def _challenge(edition: str, report: str, constant: float) -> Challenge:
         data="DIV2K",  # 0801 to 0900, or the hidden test set
         target="vs680",
         measures=_MEASURES,
-        scoring=_scoring(constant),
-        # The baseline of 2021, which was not timed, stands in both tables.
+        scoring=_make_scoring(constant),
+        # The baseline of 2021, which was not timed, is part of both tables.
         entries=tuple(e for e in _ENTRIES if e.edition == edition or e.score is None),
         baseline=Baseline(
             team="bicubic",
             model=f"bicubic_x{_SCALE}",
             title="= bicubic in",
-            equal=_equal_time,
+            equal=_compute_equal_time,
             unit="ms",
         ),
     )
 
 
-MOBILE_AI_2021 = _challenge(
+MOBILE_AI_2021 = _make_challenge(
     "2021", "Mobile AI 2021 Challenge: Report, arXiv:2105.07825", constant=2.815e14
 )
-MOBILE_AI_2022 = _challenge(
+MOBILE_AI_2022 = _make_challenge(
     "2022", "Mobile AI & AIM 2022 Challenge: Report, arXiv:2211.05910", constant=2.82e15
 )

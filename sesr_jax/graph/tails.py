@@ -1,10 +1,10 @@
-"""The tail of a network, written in another way: targets differ in what they run.
+"""Rewrites the tail of a network, since targets differ in the operators that they run.
 
     graph = with_tail(with_clip(graph), "transposed_conv")
 
-A Graph goes in and a Graph comes out, so that every exporter and simulator sees the same. Nodes keep
-their names, and the image stays the same to the last bit, but for the form "none": there the network ends
-before its last depth-to-spaces, and whoever runs it moves the pixels (`move_pixels`).
+All functions map a Graph to a Graph, so that every exporter and simulator sees the same network. Nodes keep
+their names, and the image stays the same bit for bit. The form "none" is the exception: the network then
+ends before its last depth-to-spaces, and the host moves the pixels (`move_pixels`).
 """
 
 import dataclasses
@@ -21,57 +21,56 @@ from sesr_jax.graph.graph import Graph, Node
 Tail = Literal["depth_to_space", "transpose", "transposed_conv", "none"]
 
 TAILS: tuple[Tail, ...] = ("depth_to_space", "transpose", "transposed_conv", "none")
-"""What `with_tail` knows: one operator, two reshapes around a transposition of rank 4, a transposed
+"""The forms of a depth-to-space: one operator, two reshapes around a transposition of rank 4, a transposed
 convolution whose kernel is 0 and 1, or nothing."""
 
 
 def with_tail(graph: Graph, tail: Tail) -> Graph:
-    """Returns `graph` with its depth-to-spaces written as `tail` says.
+    """Returns `graph` with its depth-to-spaces in the form `tail`.
 
     Raises:
-      InputError: there is no such form, or nothing to rewrite.
+      InputError: there is no such form, or the graph has no depth-to-space.
     """
     if tail not in TAILS:
         raise InputError(f"the tail {tail!r} is unknown: it must be one of {', '.join(TAILS)}.")
     if tail == "depth_to_space":
         return graph
-    shuffles = _last_shuffles(graph)
+    shuffles = _find_last_shuffles(graph)
     if not (shuffles if tail == "none" else _find_shuffles(graph)):
         raise InputError(
-            f"the tail {tail!r} stands for a depth_to_space, and this network ends with "
-            f"{graph.output!r} and has none; leave its tail as it is."
+            f"the tail {tail!r} replaces a depth_to_space, and this network, which ends with "
+            f"{graph.output!r}, has none."
         )
     if tail == "none":
         return graph.without_nodes({node.name for node in shuffles})
-    rewrite = _as_transposition if tail == "transpose" else _as_convolution
+    rewrite = _to_transposition if tail == "transpose" else _to_convolution
     return graph.map_nodes(lambda node: rewrite(node) if node.op == "depth_to_space" else node)
 
 
 def host_blocks(graph: Graph) -> tuple[int, ...]:
-    """Returns the blocks of the depth-to-spaces that the tail "none" leaves out, in order."""
-    return tuple(node.attrs["block"] for node in _last_shuffles(graph))
+    """Returns the blocks of the depth-to-spaces that the tail "none" removes, in order."""
+    return tuple(node.attrs["block"] for node in _find_last_shuffles(graph))
 
 
 def check_blocks(blocks: Any) -> tuple[int, ...]:
-    """Returns the blocks that a file's metadata give for `move_pixels`.
+    """Checks the blocks in a file's metadata, and returns them for `move_pixels`.
 
     Raises:
-      InputError: they are no list of sizes.
+      InputError: they are not a list of sizes.
     """
     if not isinstance(blocks, list) or not all(type(n) is int and n > 0 for n in blocks):
         raise InputError(
-            f"the file's metadata hold host_blocks {blocks!r}, which must be a list of sizes; export "
-            "it again."
+            f"the file's metadata hold host_blocks {blocks!r}: they must be a list of sizes."
         )
     return tuple(blocks)
 
 
 def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
-    """Moves the pixels of a file's output as the depth-to-spaces would that the file leaves out.
+    """Applies the depth-to-spaces that the tail "none" removed.
 
     Args:
-      y: the output, ``[N, H, W, C]``.
-      blocks: as `host_blocks` gives them.
+      y: the output of a file, ``[N, H, W, C]``.
+      blocks: the blocks from `host_blocks`.
     """
     for block in blocks:
         n, height, width, channels = y.shape
@@ -81,11 +80,11 @@ def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
 
 
 def with_clip(graph: Graph) -> Graph:
-    """Returns `graph` with an operation that limits the image to [0, 1], before the last pixels move.
+    """Returns `graph` with a clip of the image to [0, 1] before its last depth-to-spaces.
 
-    Files of 8 bits saturate there without one. It serves float files, and targets that demand it.
+    INT8 files saturate there without a clip. Float files need it, and so do targets that demand it.
     """
-    shuffles = _last_shuffles(graph)
+    shuffles = _find_last_shuffles(graph)
     source = shuffles[0].inputs[0] if shuffles else graph.output
     taken = {node.name for node in graph.nodes}
     name = next(n for i in itertools.count() if (n := "clip" + f"_{i}" * (i > 0)) not in taken)
@@ -108,8 +107,8 @@ def _find_shuffles(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if node.op == "depth_to_space"]
 
 
-def _last_shuffles(graph: Graph) -> list[Node]:
-    """Returns the depth-to-spaces after which nothing else runs, in order."""
+def _find_last_shuffles(graph: Graph) -> list[Node]:
+    """Returns the depth-to-spaces at the end of the graph, in order."""
     shuffles = {node.name: node for node in _find_shuffles(graph)}
     found: list[Node] = []
     name = graph.output
@@ -119,18 +118,18 @@ def _last_shuffles(graph: Graph) -> list[Node]:
     return found
 
 
-def _as_transposition(node: Node) -> Node:
+def _to_transposition(node: Node) -> Node:
     return dataclasses.replace(node, attrs={**node.attrs, "form": "transpose"})
 
 
-def _as_convolution(node: Node) -> Node:
+def _to_convolution(node: Node) -> Node:
     """Returns a transposed convolution that copies each input channel to its place in the block."""
     block, channels = node.attrs["block"], node.shape[-1]
     taps = jnp.eye(block**2 * channels).reshape(block, block, channels, -1).swapaxes(2, 3)
     return dataclasses.replace(
         node,
         op="conv2d_transpose",
-        # The zero-inserted map is correlated, so that taps are mirrored.
+        # `conv2d_transpose` correlates the map with its inserted zeros, so that taps must be mirrored.
         args=(*node.inputs, taps[::-1, ::-1]),
         attrs={"strides": (block, block), "padding": "SAME"},
     )

@@ -1,8 +1,8 @@
-"""Tracing: from a Flax module and its variables to a `Graph`.
+"""Traces a Flax module and its variables to a `Graph`.
 
-The module is traced to a jaxpr. What does not depend on the image (collapses, casts, reshapes of
-parameters) is computed on the spot; what does must be an operation of `sesr_jax.ops`, which the
-jaxpr names. Parameters may be tracers: `trace` inside a jitted loss gives a differentiable Graph.
+The module is traced to a jaxpr. Computations that do not depend on the image (collapses, casts, reshapes of
+parameters) are evaluated at once; all others must be operations of `sesr_jax.ops`, which the jaxpr names.
+Parameters may be tracers: `trace` inside a jitted loss returns a differentiable Graph.
 """
 
 from collections import Counter
@@ -36,35 +36,34 @@ def trace(
     """Records the operations of ``module.apply(variables, x)`` for an `x` of `input_shape`.
 
     Args:
-      module: a network whose activations pass through `sesr_jax.ops` alone; where it has a `mode`, it is
-        traced in the one that is deployed.
+      module: a network that computes activations by `sesr_jax.ops` alone; where it has a `mode`, it is
+        traced in the mode "collapsed".
       variables: its variables; expanded terms are recorded collapsed.
       input_shape: ``[N, H, W, C]``.
-      dtype: of the input.
+      dtype: the dtype of the input.
 
     Raises:
       InputError: an operation on activations is not in `ops.OPS`, or a layer runs expanded terms; the
-        message names it, the layer and the line that called it. Or the module does not give one image
-        that is computed from its input.
+        message names the operation, the layer and the line that called it. Or the module does not return
+        exactly one image that depends on its input.
     """
     if is_expanded(module):
         module = module.clone(mode="collapsed")
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)
-    # A trained number is no number that the model spells out, which is a NumPy array.
+    # Trained scalars become JAX arrays, to differ from the model's constants, which are NumPy arrays.
     leaves = [leaf if np.ndim(leaf) else jnp.asarray(leaf) for leaf in jax.tree.leaves(variables)]
     tracer = _Tracer()
     known = [*leaves, INPUT]
     outputs = tracer.run(closed.jaxpr, closed.consts, known)
     if len(outputs) != 1:
         raise InputError(
-            f"{type(module).__name__} gives {len(outputs)} arrays: a network that is deployed gives one "
-            "image; return it alone."
+            f"{type(module).__name__} returns {len(outputs)} arrays: a network must return one image."
         )
     (output,) = outputs
     if not isinstance(output, str):
         raise InputError(
-            f"{type(module).__name__} ignores its input: return a value computed from it."
+            f"{type(module).__name__} ignores its input: its output must depend on it."
         )
     return Graph(
         input=INPUT, input_shape=tuple(input_shape), nodes=tuple(tracer.nodes), output=output
@@ -72,7 +71,7 @@ def trace(
 
 
 def in_shapes(work: Callable[[], T]) -> T:
-    """Returns what `work` returns, with no array computed: for costs, which need shapes alone.
+    """Calls `work` without computing any array, for costs, which need shapes alone; returns its result.
 
         spent = in_shapes(lambda: cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
 
@@ -84,10 +83,10 @@ def in_shapes(work: Callable[[], T]) -> T:
 
 
 class _Tracer:
-    """Walks jaxprs; a value is an array where it is known, and a tensor's name where it is not.
+    """Walks jaxprs; a value is an array where it is known, and a tensor's name where it depends on the image.
 
-    What is computed twice from the same arrays is one array, so that shared parameters can be told from equal
-    ones by their identity, collapsed or not.
+    The same computation on the same arrays gives the same array, so that the identity of arrays tells shared
+    parameters, collapsed or not, from parameters that are merely equal.
     """
 
     def __init__(self) -> None:
@@ -98,7 +97,7 @@ class _Tracer:
     def run(
         self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Arg], caller: Any = None
     ) -> list[Arg]:
-        """Returns the values of the outputs of `jaxpr`, which the equation `caller` runs."""
+        """Evaluates `jaxpr`, which the equation `caller` calls, and returns the values of its outputs."""
         values: dict[Any, Arg] = dict(zip(jaxpr.constvars, consts, strict=True))
         values |= zip(jaxpr.invars, args, strict=True)
 
@@ -110,17 +109,17 @@ class _Tracer:
         for equation in jaxpr.eqns:
             inputs = [read(atom) for atom in equation.invars]
             if any(isinstance(value, str) for value in inputs):
-                # jax traces an inner function once, so that its lines may be those of another call.
-                outputs = self._equation(equation, inputs, caller or equation)
+                # jax traces an inner function once, so that its lines may belong to another call.
+                outputs = self._trace_equation(equation, inputs, caller or equation)
             else:
                 outputs = self._evaluate(jaxpr, equation, inputs)
             values |= zip(equation.outvars, outputs, strict=True)
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _equation(self, equation: Any, inputs: list[Arg], caller: Any) -> Sequence[Arg]:
+    def _trace_equation(self, equation: Any, inputs: list[Arg], caller: Any) -> Sequence[Arg]:
         if call := ops.parse_name(str(equation.params.get("name", ""))):
             return [self._record(equation, *call, inputs)]
-        loop = equation.primitive.name == "scan"  # whose body is not the whole of it
+        loop = equation.primitive.name == "scan"  # its body runs several times
         inner = None if loop else equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
         if isinstance(inner, jax_core.ClosedJaxpr) and len(inner.jaxpr.invars) == len(inputs):
             return self.run(inner.jaxpr, inner.consts, inputs, caller)
@@ -129,12 +128,12 @@ class _Tracer:
         line, layer = _find_line(caller), "/".join(_module_names(caller))
         if "sesr_jax/reparam/" in line:
             raise InputError(
-                f"the layer {layer!r} runs its expanded terms, which are not deployed; trace the network "
-                "in the mode 'collapsed'."
+                f"the layer {layer!r} runs its expanded terms: a traced network must have the mode "
+                "'collapsed'."
             )
         raise InputError(
-            f"the operation {equation.primitive.name!r} on activations in {layer!r} ({line}) is not "
-            f"one that can be deployed; use sesr_jax.ops, and Python's own loops: "
+            f"the operation {equation.primitive.name!r} on activations in {layer!r} ({line}) cannot be "
+            f"deployed: activations may pass through Python's loops and sesr_jax.ops alone, which are "
             f"{', '.join(sorted(ops.OPS))}."
         )
 
@@ -149,7 +148,7 @@ class _Tracer:
         return name
 
     def _evaluate(self, jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
-        """Returns the outputs of an equation whose inputs are known: the same arrays if it comes again."""
+        """Returns the outputs of an equation whose inputs are known, and the same arrays if it recurs."""
         pairs = zip(equation.invars, inputs, strict=True)
         key = (
             equation.primitive,
@@ -164,12 +163,14 @@ class _Tracer:
             if _are_same(params, equation.params):
                 return outputs
         outputs = _compute(jaxpr, equation, inputs)
-        self._known[key].append((equation.params, inputs, outputs))  # which keeps their identities
+        self._known[key].append(
+            (equation.params, inputs, outputs)
+        )  # keeps the ids of the inputs valid
         return outputs
 
 
 def _are_same(params: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether two equations have the same parameters, as far as these can be compared."""
+    """Returns whether two equations have the same parameters, as far as these can be compared."""
     pairs = ((params[name], others.get(name)) for name in params)
     return params.keys() == others.keys() and all(
         one is other or (isinstance(one, Hashable) and one == other) for one, other in pairs
@@ -178,7 +179,7 @@ def _are_same(params: dict[str, Any], others: dict[str, Any]) -> bool:
 
 def _compute(jaxpr: Any, equation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
     """Computes the outputs of one equation of `jaxpr`, whose inputs are all known."""
-    # Rebound by hand, an equation's parameters would differ from release to release of jax.
+    # Binding the primitive by hand would depend on the release of jax.
     pairs = zip(equation.invars, inputs, strict=True)
     given = {atom: value for atom, value in pairs if not isinstance(atom, jax_core.Literal)}
     lone = jaxpr.replace(

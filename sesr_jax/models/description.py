@@ -1,19 +1,19 @@
-"""What a weight file says of itself to a reader in any language, without this package.
+"""Describes a weight file in its metadata, for readers in any language that have not this package.
 
     facts = describe(module, variables, channels=1)
 
-All facts are text. They stand in the file's metadata, beside those of `models.network.save`:
+All facts are text. The file's metadata hold them beside those of `models.network.save`:
 
-- "channels": of the image, at both ends.
-- "conventions": how images, kernels and operations are to be understood, in English.
-- "layouts": JSON, by tensor of the file, its axes, one word for each, as in "kh kw in out".
+- "channels": the channels of the image, which are the same at both ends.
+- "conventions": the meaning of images, kernels and operations, in English.
+- "layouts": JSON, for each tensor of the file the names of its axes, as in "kh kw in out".
 - "graph", where the network is collapsed: JSON, its operations in an order in which they can run,
   ``{"input": name, "output": name, "nodes": [{"name": …, "op": …, "args": […], "attrs": {…}}, …]}``. An
-  argument is ``{"node": name}`` for the output of a node, or the input; ``{"array": name}`` for a tensor
-  of the file; or ``{"value": number}`` for a constant, of any rank. Where the network was trained to be
-  quantised, "ranges" is beside "nodes": by the name of each node that is rounded to codes, and of the input,
-  the argument ``[low, high]``.
-- "terms", where it is expanded: JSON, by the kind of a term in "structure", what it holds and computes.
+  argument is ``{"node": name}`` for the output of a node or the input, ``{"array": name}`` for a tensor
+  of the file, or ``{"value": number}`` for a constant of any rank. Where the network was trained for INT8,
+  "ranges" stands beside "nodes": for the input and for each node that is rounded to codes, the argument
+  ``[low, high]`` by its name.
+- "terms", where it is expanded: JSON, for each kind of term in "structure" what it holds and computes.
 """
 
 import inspect
@@ -66,11 +66,11 @@ def describe(
     Args:
       module: its module.
       variables: its variables, expanded or collapsed.
-      channels: of the images at both ends.
+      channels: the channels of the images at both ends.
       scheme: what is quantised, where the variables have ranges.
     """
     arrays, skeleton = pack(variables)
-    parts = list(_parts(skeleton))
+    parts = list(_walk_skeleton(skeleton))
     layouts = {
         part["array"]: _OTHER_LAYOUTS.get(place) or _name_axes(arrays[part["array"]].ndim)
         for place, part in parts
@@ -84,33 +84,35 @@ def describe(
     }
     kinds = {part["term"] for _, part in parts if "term" in part}
     if kinds <= {"Conv"}:
-        return facts | {"graph": json.dumps(_operations(module, variables, channels, scheme))}
+        return facts | {
+            "graph": json.dumps(_describe_operations(module, variables, channels, scheme))
+        }
     return facts | {
         "terms": json.dumps({kind: inspect.getdoc(TERMS[kind]) for kind in sorted(kinds)})
     }
 
 
 def _name_axes(rank: int) -> str:
-    """Returns the names of an array's axes, one word for each."""
+    """Returns the names of the axes of an array, one word per axis."""
     return _LAYOUTS.get(rank, " ".join(f"axis{i}" for i in range(rank)))
 
 
-def _parts(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """All of a skeleton, part by part, each with the field that holds it, as in "Basis.kernels"."""
+def _walk_skeleton(skeleton: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields all parts of a skeleton, each with the field that holds it, as in "Basis.kernels"."""
     yield place, skeleton
     for field, child in skeleton.get("fields", {}).items():
-        yield from _parts(child, f"{skeleton['term']}.{field}")
+        yield from _walk_skeleton(child, f"{skeleton['term']}.{field}")
     for child in (*skeleton.get("dict", {}).values(), *skeleton.get("tuple", ())):
-        yield from _parts(child)
+        yield from _walk_skeleton(child)
 
 
-def _operations(
+def _describe_operations(
     module: nn.Module, variables: Any, channels: int, scheme: quant.Scheme
 ) -> dict[str, Any]:
-    """The operations of a collapsed network; see the module's docstring."""
+    """Returns the fact "graph" about a collapsed network; the module's docstring explains it."""
     variables = jax.tree.map(jnp.asarray, variables)
     leaves = jax.tree_util.tree_leaves_with_path(variables)
-    # A trace hands on the arrays themselves where it has nothing to compute.
+    # A trace keeps the arrays themselves where it has nothing to compute.
     names = {id(x): jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves}
 
     def describe_argument(arg: Arg) -> dict[str, Any]:

@@ -28,9 +28,10 @@ class ECBSR(nn.Module):
       features: C, the channels between the convolutions.
       blocks: M, the number of convolutions between the first and the last.
       activation: "prelu" (the paper's), or "relu" for small NPUs.
-      residual: whether the identity is a branch wherever as many channels go in as come out; the
+      residual: whether convolutions with as many input as output channels have an identity branch; the
         released networks have none.
-      form: makes a convolution's form from its kernel size, or a name in `reparam.FORMS`, for ablations.
+      form: the form of the convolutions, for ablations: a function from the kernel size to the form, or a
+        name in `reparam.FORMS`.
       mode: see `LinearConv`.
     """
 
@@ -47,12 +48,12 @@ class ECBSR(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        convs = functools.partial(LinearConv, mode=self.mode)
+        linear = functools.partial(LinearConv, mode=self.mode)
         form = find_form(self.form)(3)
 
         def conv(h: jax.Array, features: int, name: str) -> jax.Array:
             residual = self.residual and h.shape[-1] == features
-            return convs(features, with_residual(form) if residual else form, name=name)(h)
+            return linear(features, with_residual(form) if residual else form, name=name)(h)
 
         h = x
         for name in ("head", *(f"block_{i}" for i in range(self.blocks))):
@@ -61,7 +62,7 @@ class ECBSR(nn.Module):
         return to_pixels(ops.add(conv(h, self.scale**2, "tail"), x), self.scale)
 
 
-def _variant(features: int, blocks: int) -> Variant:
+def _make_variant(features: int, blocks: int) -> Variant:
     return Variant(
         build=functools.partial(ECBSR, features=features, blocks=blocks),
         scales=(2, 3, 4),
@@ -70,8 +71,8 @@ def _variant(features: int, blocks: int) -> Variant:
 
 
 VARIANTS = {
-    "ecbsr_m4c8": _variant(features=8, blocks=4),
-    "ecbsr_m4c16": _variant(features=16, blocks=4),
-    "ecbsr_m10c32": _variant(features=32, blocks=10),
-    "ecbsr_m16c64": _variant(features=64, blocks=16),
+    "ecbsr_m4c8": _make_variant(features=8, blocks=4),
+    "ecbsr_m4c16": _make_variant(features=16, blocks=4),
+    "ecbsr_m10c32": _make_variant(features=32, blocks=10),
+    "ecbsr_m16c64": _make_variant(features=64, blocks=16),
 }

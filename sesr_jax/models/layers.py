@@ -1,8 +1,8 @@
 """Layers that several families share.
 
-`reparam.LinearConv` is the convolution of a network that trains a term. What has no term, a grouped, strided
-or transposed kernel, is a layer of this file: a module (`Conv`, `ConvTranspose`), or a function of the module
-that owns the parameters (`conv`, `conv_transpose`), where they stand beside others of its own.
+`reparam.LinearConv` is a convolution that trains a term. Grouped, strided and transposed convolutions have no
+term and are layers of this file: modules (`Conv`, `ConvTranspose`), or functions (`conv`, `conv_transpose`)
+for a module that owns the parameters itself, beside others.
 """
 
 import functools
@@ -36,7 +36,7 @@ def conv(
 ) -> jax.Array:
     """Convolves ``[N, H, W, C]`` by a plain kernel that is a parameter of `owner`, and adds a bias.
 
-    A grouped kernel is no term: as one it would collapse to a dense kernel.
+    A grouped kernel is not a term, since a term would collapse to a dense kernel.
 
     Args:
       owner: the module that calls it, in its compact method.
@@ -50,7 +50,7 @@ def conv(
       names: of the two parameters.
     """
     shape = (size, size, x.shape[-1] // groups, features)
-    kernel, bias = _parameters(owner, x, shape, start, names)
+    kernel, bias = _make_parameters(owner, x, shape, start, names)
     strides = (stride, stride)
     return ops.conv2d(x, kernel, bias, strides=strides, padding=padding, groups=groups)
 
@@ -76,14 +76,14 @@ def conv_transpose(
       start: initialises the kernel ``[size, size, C, features]``; the bias starts at zero.
       names: of the two parameters.
     """
-    kernel, bias = _parameters(owner, x, (size, size, x.shape[-1], features), start, names)
+    kernel, bias = _make_parameters(owner, x, (size, size, x.shape[-1], features), start, names)
     return ops.conv2d_transpose(x, kernel, bias, strides=(stride, stride))
 
 
-def _parameters(
+def _make_parameters(
     owner: nn.Module, x: jax.Array, shape: tuple[int, ...], start: Start, names: tuple[str, str]
 ) -> tuple[jax.Array, jax.Array]:
-    """A kernel and a bias of `owner` in the dtype of `x`."""
+    """Makes a kernel and a bias of `owner`, in the dtype of `x`."""
     kernel = owner.param(names[0], start, shape)
     bias = owner.param(names[1], nn.initializers.zeros_init(), shape[-1:])
     return kernel.astype(x.dtype), bias.astype(x.dtype)
@@ -101,7 +101,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[N, H, W, C] → [N, ⌈H / stride⌉, ⌈W / stride⌉, features]`` where the padding is "SAME"."""
+        """Convolves ``[N, H, W, C] → [N, ⌈H / stride⌉, ⌈W / stride⌉, features]`` (with padding "SAME")."""
         return conv(
             self,
             x,
@@ -124,7 +124,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[N, H, W, C] → [N, stride · H, stride · W, features]``."""
+        """Computes ``[N, H, W, C] → [N, stride · H, stride · W, features]``."""
         return conv_transpose(
             self, x, self.features, self.size, stride=self.stride, start=self.start
         )
@@ -189,20 +189,20 @@ def contrast(x: jax.Array) -> jax.Array:
 
 
 def anchor(x: jax.Array, scale: int) -> jax.Array:
-    """``[N, H, W, C] → [N, H, W, s²·C]``: the input once for each output phase, as `to_pixels` wants it.
+    """Repeats the input once per output phase, ``[N, H, W, C] → [N, H, W, s²·C]``, in `to_pixels`' order.
 
-    So it is nearest-neighbour interpolation before its last step (ABPN, Du et al. 2021).
+    This is nearest-neighbour interpolation without its last step (ABPN, Du et al. 2021).
     """
     return ops.concat(*[x] * scale**2)
 
 
 def shuffle_blocks(scale: int) -> tuple[int, ...]:
-    """The depth-to-spaces of `to_pixels`: ×4 is two of ×2, which small NPUs require."""
+    """Returns the blocks of the depth-to-spaces in `to_pixels`: ×4 is two of ×2, which small NPUs require."""
     return (2, 2) if scale == 4 else (scale,)
 
 
 def to_pixels(x: jax.Array, scale: int) -> jax.Array:
-    """``[N, H, W, s²·C] → [N, s·H, s·W, C]``."""
+    """Moves channels to pixels, ``[N, H, W, s²·C] → [N, s·H, s·W, C]``, by depth-to-spaces."""
     for block in shuffle_blocks(scale):
         x = ops.depth_to_space(x, block=block)
     return x

@@ -1,14 +1,14 @@
-"""A network with its variables, and its file: safetensors that say what they are.
+"""Networks: a module with its variables, and their files, safetensors that describe themselves.
 
     network = Network(name="sesr_m5", scale=2, variables=variables)
     save(network.collapsed(), "sesr_m5_x2.safetensors")
     y = load("sesr_m5_x2.safetensors").apply(x)
 
-The file holds every array under its path in the tree, as in "params/head/term/kernel". In its metadata
-stand, as text, "format", "version", "model", "scale", "options" (JSON: the fields of the module that
-differ from the model's), "scheme" (JSON: what is quantised, if anything), "structure" (JSON: the tree,
-with its terms, whose leaves name the arrays), and what `models.description` adds for readers without
-this package: the axes of every array, and a collapsed network's operations. Nothing is pickled.
+The file holds every array under its path in the tree, as in "params/head/term/kernel". Its metadata hold
+as text "format", "version", "model", "scale", "options" (JSON: the fields of the module that differ from
+the model's), "scheme" (JSON: what is quantised, if anything) and "structure" (JSON: the tree with its
+terms, whose leaves name the arrays). `models.description` adds the axes of every array and a collapsed
+network's operations, for readers without this package. Nothing is pickled.
 """
 
 import dataclasses
@@ -40,11 +40,11 @@ class Network:
 
     Attributes:
       name: a key of `models.VARIANTS`.
-      scale: the upscaling factor.
+      scale: the scale factor.
       variables: the module's variables, expanded or collapsed.
       options: the module's fields that differ from the variant's.
-      scheme: what is quantised, where `variables` has ranges (`quant.RANGES`): the network's function is
-        then that of its codes.
+      scheme: what is quantised, where `variables` has ranges (`quant.RANGES`); the network then computes
+        what its INT8 codes compute.
     """
 
     name: str
@@ -60,38 +60,38 @@ class Network:
 
     @property
     def title(self) -> str:
-        """Model, scale and options, for people."""
+        """Model, scale and options as text for titles."""
         changes = ", ".join(f"{key}={value}" for key, value in self.options.items())
         return f"{self.name} ×{self.scale}" + (f" ({changes})" if changes else "")
 
     @property
     def channels(self) -> int:
-        """C of the images: 1 for Y, 3 for RGB."""
+        """The channels of the images: 1 for Y, 3 for RGB."""
         return self.module.channels
 
     def apply(self, x: jax.Array) -> jax.Array:
-        """``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``.
+        """Upscales ``[N, H, W, C]`` in [0, 1] to ``[N, s·H, s·W, C]``.
 
         Raises:
-          InputError: `x` is not of floats.
+          InputError: `x` has another dtype than a floating one.
         """
         check_floats(x)
         return quant.apply(self.module, self.variables, x, self.scheme)
 
     def collapsed(self) -> "Network":
-        """The same function in deployable parameters, run as such."""
+        """Returns a network with collapsed parameters that computes the same function."""
         options = {key: value for key, value in self.options.items() if key != "mode"}
         return dataclasses.replace(
             self, variables=reparam.collapse(self.variables), options=options
         )
 
     def graph(self, input_shape: Sequence[int]) -> graph.Graph:
-        """The network's operations at that input size."""
+        """Traces the network's operations for images of that shape."""
         return graph.trace(self.module, self.variables, input_shape)
 
     @property
     def ranges(self) -> dict[str, quant.Range] | None:
-        """Those that it was trained with, by group; None for a float network."""
+        """The ranges that the network was trained with, by group of tensors; None for a float network."""
         if quant.RANGES not in self.variables:
             return None
         found = self.variables[quant.RANGES]
@@ -99,10 +99,10 @@ class Network:
 
 
 def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
-    """A network with fresh, expanded parameters.
+    """Returns a network with fresh, expanded parameters.
 
     Raises:
-      InputError: as `models.create`.
+      InputError: see `models.create`.
     """
     module = create(name, scale=scale, **options)
     side = graph.SAMPLE_SIDE
@@ -111,7 +111,7 @@ def init(name: str, *, scale: int, key: jax.Array, **options: Any) -> Network:
 
 
 def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
-    """Writes `network` to `path` (.safetensors) in one move; `facts` go into its metadata.
+    """Writes `network` to `path` (.safetensors), whole or not at all, with `facts` in its metadata.
 
     Raises:
       InputError: an option is a function, which a file cannot hold.
@@ -119,8 +119,8 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
     for option, value in network.options.items():
         if callable(value):
             raise InputError(
-                f"{network.name}'s option {option} is {value!r}: a file holds names alone, and no functions; "
-                "give it one of its names."
+                f"{network.name}'s option {option} is {value!r}: it must be a name, since files hold no "
+                "functions."
             )
     arrays, skeleton = pack(network.variables)
     metadata = {
@@ -137,13 +137,13 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         **facts,
     }
     with replace_file(path) as temporary:
-        temporary.write_bytes(_ordered(safetensors.numpy.save(arrays, metadata)))
+        temporary.write_bytes(_sort_metadata(safetensors.numpy.save(arrays, metadata)))
 
 
-def _ordered(data: bytes) -> bytes:
-    """A safetensors file with its metadata in alphabetical order, so that equal networks are equal files.
+def _sort_metadata(data: bytes) -> bytes:
+    """Sorts the metadata of a safetensors file, so that equal networks have equal files.
 
-    The library writes them in an order that changes from one call to the next.
+    The library's order of metadata changes from one call to the next.
     """
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
@@ -153,22 +153,22 @@ def _ordered(data: bytes) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Reads what `save` wrote.
+    """Reads a network from a file that `save` wrote.
 
     Raises:
-      InputError: the file is missing, truncated, or not one of this project's.
+      InputError: the file is missing or damaged, or `save` did not write it.
     """
     if not pathlib.Path(path).is_file():
-        raise InputError(f"no such file: {path}; name a .safetensors file that sesr_jax wrote.")
+        raise InputError(f"no such file: {path}")
     arrays, metadata = read_safetensors(path)
     if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise InputError(
-            f"{path} holds weights that are not finite ({wrong[0]}); train them again."
+            f"{path} holds weights that are not finite ({wrong[0]}): all must be finite."
         )
     if metadata.get("format") != _FORMAT:
         raise InputError(
-            f"{path} has format {metadata.get('format')!r} where this version reads {_FORMAT!r}; "
-            "write it with sesr_jax."
+            f"{path} has the format {metadata.get('format')!r}: this version reads the format {_FORMAT!r} of "
+            "sesr_jax."
         )
     try:
         return Network(
@@ -176,15 +176,13 @@ def load(path: str | os.PathLike[str]) -> Network:
             scale=int(metadata["scale"]),
             variables=unpack(arrays, json.loads(metadata["structure"])),
             options=json.loads(metadata["options"]),
-            scheme=_scheme(json.loads(metadata.get("scheme", "{}"))),
+            scheme=_read_scheme(json.loads(metadata.get("scheme", "{}"))),
         )
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path} is damaged ({error!r} in its metadata); fetch it again."
-        ) from error
+        raise InputError(f"{path} is damaged: its metadata gave {error!r}.") from error
 
 
-def _scheme(fields: Mapping[str, Any]) -> quant.Scheme:
+def _read_scheme(fields: Mapping[str, Any]) -> quant.Scheme:
     return quant.Scheme(**{**fields, "exclude": tuple(fields.get("exclude", ()))})

@@ -1,12 +1,12 @@
-"""Figures that papers print: what ours stand beside. None is a measurement of this project.
+"""Published figures, which ours are compared with. This project measured none of them.
 
-PSNR in dB and SSIM on the Y channel; MACs for an `OUTPUT` of 1280×720. The figures of the zoo's networks
-stand with their families, and those of all others in `models.rivals`. Sources:
+PSNR is in dB and, like SSIM, on the Y channel; MACs are for an `OUTPUT` of 1280×720. The file of each family
+has the figures of its networks, and `models.rivals` has all others. The sources are:
 
 - "SESR": Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Tables 1 (×2) and 2 (×4), which print
   most rivals' figures too.
 - "FALSR": Chu et al., Fast, Accurate and Lightweight Super-Resolution with Neural Architecture Search,
-  2019, and the README of its repository (×2). It has the last word on the rivals that both print.
+  2019, and the README of its repository (×2). Its figures are taken where SESR prints others.
 - "IMDN": Hui et al., ACM Multimedia 2019, comparison of PSNR and SSIM. It prints no MACs.
 """
 
@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 
 Quality = tuple[float, float]
-"""PSNR in dB and SSIM; not a number where the paper prints no SSIM."""
+"""PSNR in dB and SSIM, which is NaN where the paper prints none."""
 
 OUTPUT = (720, 1280)
 """The height and width of the image for which papers give MACs."""
@@ -25,15 +25,15 @@ SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Published:
-    """What was printed of one model at one scale.
+    """The published figures of one model at one scale.
 
     Attributes:
-      model: a name of the zoo, or the paper's own.
+      model: its name in the zoo, or the paper's own.
       scale: the scale factor.
-      parameters: in all; None where not printed.
-      macs: for an output of 1280×720; None where not printed.
-      quality: by data set.
-      source: see above.
+      parameters: the number of all parameters; None where it is not printed.
+      macs: for an output of 1280×720; None where they are not printed.
+      quality: PSNR and SSIM by data set.
+      source: the key of a source in the module's docstring.
     """
 
     model: str
@@ -45,12 +45,12 @@ class Published:
 
 
 def read_rows(source: str, table: str) -> tuple[Published, ...]:
-    """Returns the rows of a table of text.
+    """Reads published figures from a table in text form.
 
     Args:
-      source: as in `Published`.
-      table: lines of model, scale, thousands of parameters, 10⁹ MACs, and PSNR/SSIM on each of `SETS`; "-" is
-        what the source does not print. The first line is the header.
+      source: see `Published`.
+      table: a header, and lines of model, scale, thousands of parameters, 10⁹ MACs, and PSNR/SSIM on each of
+        `SETS`; "-" stands for a figure that the source does not print.
     """
     rows = []
     for line in table.strip().splitlines()[1:]:
@@ -62,7 +62,7 @@ def read_rows(source: str, table: str) -> tuple[Published, ...]:
                 parameters=None if thousands == "-" else float(thousands) * 1e3,
                 macs=None if billions == "-" else float(billions) * 1e9,
                 quality={
-                    data: _quality(cell)
+                    data: _read_quality(cell)
                     for data, cell in zip(SETS, cells, strict=True)
                     if cell != "-"
                 },
@@ -72,6 +72,6 @@ def read_rows(source: str, table: str) -> tuple[Published, ...]:
     return tuple(rows)
 
 
-def _quality(cell: str) -> Quality:
+def _read_quality(cell: str) -> Quality:
     psnr, ssim = (float("nan") if part == "-" else float(part) for part in cell.split("/"))
     return psnr, ssim

@@ -53,7 +53,7 @@ class QuickSRNet(nn.Module):
         return ops.clip(to_pixels(y, self.scale), low=0.0, high=1.0)
 
 
-def _variant(**fields: Any) -> Variant:
+def _make_variant(**fields: Any) -> Variant:
     return Variant(
         build=functools.partial(QuickSRNet, **fields),
         scales=(3,),
@@ -62,7 +62,7 @@ def _variant(**fields: Any) -> Variant:
 
 
 VARIANTS = {
-    "quicksrnet_small": _variant(),
-    "quicksrnet_medium": _variant(blocks=5),
-    "quicksrnet_large": _variant(features=64, blocks=11, input_residual=True),
+    "quicksrnet_small": _make_variant(),
+    "quicksrnet_medium": _make_variant(blocks=5),
+    "quicksrnet_large": _make_variant(features=64, blocks=11, input_residual=True),
 }

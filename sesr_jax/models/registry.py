@@ -2,8 +2,8 @@
 
     module = create("sesr_m5", scale=2)
 
-A new family is a file with its `VARIANTS` and a place in `_FAMILIES`. Parameters and MACs are never typed
-in: `graph.cost` counts them on the traced network, and the tests hold the count against the papers' formulas.
+A new family is a file with `VARIANTS` and a place in `_FAMILIES`. Nobody types in parameters and MACs:
+`graph.cost` counts them on the traced network, and tests compare the counts with the papers' formulas.
 """
 
 import typing
@@ -34,23 +34,20 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
     variant = look_up("model", name, VARIANTS)
     if scale not in variant.scales:
         raise InputError(
-            f"{name} cannot upscale ×{scale}: it takes ×{', ×'.join(map(str, variant.scales))}; "
-            "choose one of these scales."
+            f"{name} cannot upscale ×{scale}: it takes ×{', ×'.join(map(str, variant.scales))}."
         )
     try:
         module: Any = variant.build(scale=scale, **options)
     except TypeError as error:
-        raise InputError(
-            f"{name} does not take the options {sorted(options)}: {error}; remove the wrong one."
-        ) from error
+        raise InputError(f"{name} does not take the options {sorted(options)}: {error}.") from error
     kinds = typing.get_type_hints(type(module), include_extras=True)
     for option, value in options.items():
-        _check(f"{name}'s option {option} is {value!r}", kinds[option], value)
+        _check_value(f"{name}'s option {option} is {value!r}", kinds[option], value)
     return module
 
 
-def _check(claim: str, kind: Any, value: Any) -> None:
-    """Raises InputError, which begins with `claim`, where `value` is none of a field of that `kind`."""
+def _check_value(claim: str, kind: Any, value: Any) -> None:
+    """Raises an InputError that begins with `claim` where a field of type `kind` cannot take `value`."""
     if kind == FormOption:
         find_form(value)
         return
@@ -63,7 +60,7 @@ def _check(claim: str, kind: Any, value: Any) -> None:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
             raise InputError(f"{claim}: it must be one of {', '.join(map(str, choices))}.")
     if kind is int and (type(value) is not int or value < least):
-        raise InputError(f"{claim}: it must be a whole number from {least} on.")
+        raise InputError(f"{claim}: it must be an integer of {least} or more.")
     if kind is float and type(value) not in (int, float):
         raise InputError(f"{claim}: it must be a number.")
     if kind is bool and type(value) is not bool:

@@ -1,4 +1,4 @@
-"""What papers print of networks that are not in the zoo; `models.published` names the sources."""
+"""Published figures of networks that are not in the zoo; `models.published` names the sources."""
 
 from sesr_jax.models.published import Published, read_rows
 from sesr_jax.models.registry import VARIANTS
@@ -42,7 +42,7 @@ IMDN              2    694    - 38.00/0.9605 33.63/0.9177 32.19/0.8996 32.17/0.9
 
 
 def rivals(scale: int) -> dict[str, Published]:
-    """Every model of which figures for `scale` were printed, those of the zoo too, by name."""
+    """Returns the published figures of all models for `scale` by name, those of the zoo included."""
     figures = [row for variant in VARIANTS.values() for row in variant.figures]
     for source, table in (("SESR", _SESR), ("FALSR", _FALSR), ("IMDN", _IMDN)):
         figures += read_rows(source, table)

@@ -34,12 +34,12 @@ class SESR(nn.Module):
       short_residual: adds its input to each 3×3, inside the kernel; off for ablations only.
       input_residual: adds the input to every output phase; the hardware variant has none.
       channels: C; 1 for Y, 3 for RGB.
-      centre: what is taken from the input before the first 5×5, so that its zero padding is a grey; 0 for
-        nothing. Arm's code takes 0.5. The grey level 128 beside it is a code of an 8-bit image, so that
-        INT8 centres without rounding.
+      centre: the grey that is subtracted from the input before the first 5×5, so that zero padding stands
+        for it; 0 for none. Arm's code subtracts 0.5. The nearby grey level 128 is a code of 8-bit images,
+        so that INT8 subtracts it without rounding.
       head_activation: whether the activation follows the first 5×5 too, as in AIMET's networks.
-      form: what a convolution trains as, for ablations: a name in `reparam.FORMS`, or a function from
-        its kernel size to its form.
+      form: the form of the convolutions, for ablations: a name in `reparam.FORMS`, or a function from
+        the kernel size to the form.
       mode: see `LinearConv`.
     """
 
@@ -104,7 +104,7 @@ sesr_xl         4  114.97   6.62 31.54/0.8866 28.12/0.7712 27.31/0.7277 25.31/0.
 )
 
 
-def _variant(name: str, features: int, blocks: int, expansion: int) -> Variant:
+def _make_variant(name: str, features: int, blocks: int, expansion: int) -> Variant:
     return Variant(
         build=functools.partial(SESR, features=features, blocks=blocks, expansion=expansion),
         scales=(2, 3, 4),
@@ -113,21 +113,21 @@ def _variant(name: str, features: int, blocks: int, expansion: int) -> Variant:
     )
 
 
-def _hardware(variant: Variant) -> Variant:
-    """The hardware-friendly form, ReLU and no input residual; the paper prints no figures for it."""
+def _make_hardware_variant(variant: Variant) -> Variant:
+    """Returns the hardware-friendly variant, with ReLU and no input residual; it has no published figures."""
     build = functools.partial(variant.build, activation="relu", input_residual=False)
     return dataclasses.replace(variant, build=build, figures=())
 
 
 _SIZES = {
-    "sesr_m3": _variant("sesr_m3", features=16, blocks=3, expansion=256),
-    "sesr_m5": _variant("sesr_m5", features=16, blocks=5, expansion=256),
-    "sesr_m7": _variant("sesr_m7", features=16, blocks=7, expansion=256),
-    "sesr_m11": _variant("sesr_m11", features=16, blocks=11, expansion=64),
-    "sesr_xl": _variant("sesr_xl", features=32, blocks=11, expansion=64),
+    "sesr_m3": _make_variant("sesr_m3", features=16, blocks=3, expansion=256),
+    "sesr_m5": _make_variant("sesr_m5", features=16, blocks=5, expansion=256),
+    "sesr_m7": _make_variant("sesr_m7", features=16, blocks=7, expansion=256),
+    "sesr_m11": _make_variant("sesr_m11", features=16, blocks=11, expansion=64),
+    "sesr_xl": _make_variant("sesr_xl", features=32, blocks=11, expansion=64),
 }
 
 VARIANTS = {
     **_SIZES,
-    **{f"{name}_hw": _hardware(variant) for name, variant in _SIZES.items()},
+    **{f"{name}_hw": _make_hardware_variant(variant) for name, variant in _SIZES.items()},
 }

@@ -1,4 +1,4 @@
-"""What a family's file says of its networks: their variants, options, and the figures that papers print.
+"""The values by which a family's file describes its networks: variants, options and published figures.
 
     VARIANTS = {"xlsr": Variant(build=XLSR, scales=(3,), paper="Ayazoglu, XLSR, CVPR Workshops 2021")}
 
@@ -17,25 +17,25 @@ Channels = Literal[1, 3]
 """The channels of the images: 1 for Y, 3 for RGB."""
 
 FormOption = Factory | str
-"""An option that says what a convolution trains as: a function from its kernel size to its form, or a name
-in `reparam.FORMS`."""
+"""An option that chooses the form of convolutions: a function from the kernel size to the form, or a name in
+`reparam.FORMS`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AtLeast:
-    """The smallest value of an option, as in ``Annotated[int, AtLeast(0)]``; 1 where none is given."""
+    """The smallest value of an option, as in ``Annotated[int, AtLeast(0)]``; it is 1 where none is given."""
 
     value: int
 
 
 @runtime_checkable
 class UpscalingModule(Protocol):
-    """What a Flax module says of itself that maps ``[N, H, W, channels]`` to ``[N, s·H, s·W, channels]``.
+    """The fields of a Flax module that maps ``[N, H, W, channels]`` to ``[N, s·H, s·W, channels]``.
 
     Attributes:
       scale: s, the scale factor.
-      channels: of the images at both ends; 1 for Y, 3 for RGB.
-      mode: as in `LinearConv`.
+      channels: the channels of the images at both ends; 1 for Y, 3 for RGB.
+      mode: see `LinearConv`.
     """
 
     @property
@@ -54,7 +54,7 @@ class Variant:
       build: makes the Flax module; takes `scale` and the module's own options.
       scales: the scale factors that it can take.
       paper: where it and its figures were published.
-      figures: what its paper prints, a row for each scale.
+      figures: the figures that its paper prints, one row per scale.
     """
 
     build: Callable[..., UpscalingModule]
@@ -64,5 +64,5 @@ class Variant:
 
     @property
     def published(self) -> Mapping[int, Mapping[str, Quality]]:
-        """By scale and data set, the paper's own PSNR and SSIM."""
+        """The paper's own PSNR and SSIM, by scale and data set."""
         return {row.scale: row.quality for row in self.figures}

@@ -1,4 +1,4 @@
-"""Post-training ranges: what a network's tensors reach on sample images.
+"""Calibration: measures the ranges of a network's tensors on sample images, after training.
 
 ranges = calibrate(graph, (y[None] for y in luma_images))
 """
@@ -25,7 +25,7 @@ def calibrate(
     """Measures the range of every group of tensors over all `images`, widened to hold 0.
 
     Args:
-      graph: the network; its own input size does not matter.
+      graph: the network; its input size does not matter.
       images: float ``[N, H, W, C]`` in [0, 1], of any sizes; each new size compiles once.
       scheme: what is quantised.
       observer: a key of `OBSERVERS`. A group of several tensors gets the range that holds those of all.
@@ -34,8 +34,8 @@ def calibrate(
       A range for each group of `points(graph, scheme)`, those that are fixed included.
 
     Raises:
-      InputError: there is no such observer or no image, or an image has another number of channels or
-        values that are not finite, or drives a tensor to such values.
+      InputError: there is no such observer or no image; or an image has another number of channels, or it
+        or a tensor has values that are not finite.
     """
     wanted = points(graph, scheme)
     chosen = look_up("observer", observer, OBSERVERS)
@@ -64,13 +64,13 @@ def calibrate(
         for name, (low, high) in jax.device_get(observe(x)).items():
             if not np.isfinite([low, high]).all():
                 raise InputError(
-                    f"calibration image {count} gives {name!r} values that are not finite; check "
-                    "the image and the weights for NaN."
+                    f"calibration image {count} gives {name!r} values that are not finite: images and "
+                    "weights must be finite."
                 )
             measures.setdefault(name, []).append(np.asarray([low, high], np.float64))
     if not count:
         raise InputError("no calibration image was given: at least one is needed.")
-    # With 0 to start from, every range holds it: padding and ReLU need it to be exact.
+    # Every range starts from 0 and so contains it, since padding and ReLU need an exact 0.
     total = dict.fromkeys(wanted.group.values(), (0.0, 0.0))
     for name, found in measures.items():
         lows, highs = np.stack(found).T

@@ -2,7 +2,7 @@
 
     config = read_config("sesr_m5_x2:cpu", ["--config.optim.lr=1e-3"])
 
-A family of recipes is one file with its `RECIPES`; a new recipe is one function of such a file.
+A family of recipes is one file with `RECIPES`; a new recipe is one function in such a file.
 """
 
 from sesr_jax.recipes.read import COMPARISONS, FAMILIES, RECIPES, read_config

@@ -1,4 +1,4 @@
-"""Comparisons: several networks, or one network several ways, by one recipe of one length."""
+"""Comparisons: several networks, or several forms of one network, with one recipe of one length."""
 
 import inspect
 
@@ -70,7 +70,8 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
     model, _, residual = model.partition(".")
     if not model:
         raise InputError(
-            "mobile_ai_equal trains one network of several: name it, as in mobile_ai_equal:xlsr."
+            "mobile_ai_equal trains one network of several: its variant must name it, as in "
+            "mobile_ai_equal:xlsr."
         )
     config = config_for(model, 3)
     if model.startswith("sesr"):
@@ -80,7 +81,7 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
     config.optim.name = "adam"
     train.apply_variant(config, "cpu")
     config.data.update(patch=24, batch=8)
-    config.optim.warmup = 1_000  # ABPN's last rectifiers else die at once
+    config.optim.warmup = 1_000  # without it, ABPN's last rectifiers die at once
     config.update(steps=20_000, eval_every=10_000, checkpoint_every=2_500)
     return train.apply_variant(config, variant) if variant else config
 
@@ -89,4 +90,4 @@ COMPARISONS = {
     make.__name__: Recipe(about=inspect.getdoc(make) or "", get_config=make)
     for make in (forms, mobile_ai_equal)
 }
-"""By name."""
+"""The comparisons by name."""

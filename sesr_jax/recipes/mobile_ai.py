@@ -1,11 +1,11 @@
-"""The networks of the Mobile AI challenges as their teams trained them, as far as they tell it: RGB, ×3.
+"""The networks of the Mobile AI challenges, RGB and ×3, as their teams report to have trained them.
 
     sesr train --config abpn_x3 --workdir runs/abpn_x3 --config.data.train=FOLDER
     sesr export --model runs/abpn_x3 --out abpn.tflite --io uint8
 
-Where a recipe trains what the INT8 codes compute, the variant "qat" is that part alone; the files of the
-others are calibrated after training, by `sesr export --calibrate FOLDER`. `sesr score` lists what the
-challenges measured of the INT8 files.
+Where a recipe has a quantised stage, the variant "qat" is that stage alone. The INT8 files of the other
+recipes are calibrated after training, by `sesr export --calibrate FOLDER`. `sesr score` lists what the
+challenges measured with the INT8 files.
 """
 
 from typing import Any
@@ -23,15 +23,15 @@ def abpn_x3() -> ml_collections.ConfigDict:
     what the codes compute, from 1e-4, halved every 50. The authors report 30.22 dB in float and 30.15 dB in
     INT8 on DIV2K, on RGB.
     """
-    return _abpn_recipe("abpn")
+    return _make_abpn_config("abpn")
 
 
 def z6_x3() -> ml_collections.ConfigDict:
     """The winner of Mobile AI & AIM 2022, Z6 ×3, by the recipe of `abpn_x3`; its own is not public."""
-    return _abpn_recipe("z6")
+    return _make_abpn_config("z6")
 
 
-def _abpn_recipe(model: str) -> ml_collections.ConfigDict:
+def _make_abpn_config(model: str) -> ml_collections.ConfigDict:
     config = config_for(model, 3)
     config.data.update(patch=64, batch=16)
     config.optim.update(name="adam", lr=1e-3, schedule="halving", period=200_000)
@@ -120,4 +120,4 @@ def xlsr_x3() -> ml_collections.ConfigDict:
 
 
 RECIPES = recipes(abpn_x3, along_x3, embededai_x3, mju_gogogo_x3, tinysrnet_x3, xlsr_x3, z6_x3)
-"""By name."""
+"""The recipes by name."""

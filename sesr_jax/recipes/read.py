@@ -1,4 +1,4 @@
-"""From what stands behind ``--config`` to the config: a recipe's name or a file, a variant, overrides."""
+"""Reads the config that ``--config`` names: a recipe or a file, its variant, and overrides."""
 
 import dataclasses
 import inspect
@@ -20,28 +20,28 @@ from sesr_jax.recipes.comparisons import COMPARISONS
 from sesr_jax.recipes.recipe import Recipe
 
 FAMILIES: tuple[ModuleType, ...] = (sesr, rivals, mobile_ai)
-"""The files of recipes."""
+"""The modules of recipes."""
 
 RECIPES: Mapping[str, Recipe] = {
     name: recipe for family in FAMILIES for name, recipe in family.RECIPES.items()
 }
 """The recipes of single networks, by name."""
 
-# Where recipes stood in a checkout before they shipped; the others stood in experiments/NAME.py.
 _FORMER = {"ablations/forms": "forms", "mobile_ai/equal": "mobile_ai_equal"}
+"""Recipes by their places under experiments/ in earlier versions; the others were experiments/NAME.py."""
 
 
 def read_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
     """Returns the config that `spec` names, with ``--config.key=value`` overrides.
 
     Args:
-      spec: a recipe's name or a Python file, and behind a colon its variant, as in "sesr_m5_x2:cpu". A file
-        has ``get_config(variant)``, or ``RECIPES`` by name, of which the variant names one, as in
-        "mine.py:wide+cpu".
+      spec: the name of a recipe or a Python file, and behind a colon its variant, as in "sesr_m5_x2:cpu". A
+        file defines ``get_config(variant)``, or a dictionary ``RECIPES``, one of which the variant names, as
+        in "mine.py:wide+cpu".
       overrides: options of the command line.
 
     Raises:
-      InputError: there is no such recipe or file, the file is wrong, or an override does not suit it.
+      InputError: there is no such recipe or file, the file is not valid, or an override does not suit it.
     """
     name, _, variant = spec.partition(":")
     try:
@@ -57,46 +57,48 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"the config {spec} with {list(overrides)} is not valid ({reason}): keys and types must be "
-            "those of sesr_jax.train.base; correct the file or the override."
+            "those of sesr_jax.train.base."
         ) from error
     if unread:
         raise InputError(
             f"{' '.join(unread)} is no option: values of the config are set by --config.key=value, such as "
-            "--config.data.train=FOLDER; write it so, or leave it out."
+            "--config.data.train=FOLDER."
         )
     return config
 
 
 def _find(name: str, variant: str) -> ml_collections.ConfigDict:
-    """The config `variant` of the recipe or file `name`."""
+    """Returns the config of the recipe or file `name` in that variant."""
     path = pathlib.Path(name)
     if path.is_file():
         content = runpy.run_path(name)
         if "RECIPES" in content and "get_config" not in content:
             return _choose(content["RECIPES"], variant)
-        return _call(content["get_config"], variant)
+        return _make_config(content["get_config"], variant)
     shipped = {**RECIPES, **COMPARISONS}
-    if (former := _former_name(path)) in shipped:
+    if (former := _find_former_name(path)) in shipped:
         name = former
     if name not in shipped and path.suffix:
-        raise InputError(f"no such config: {name}; name a file, or a recipe such as sesr_m5_x2.")
-    return _call(look_up("recipe", name, shipped).get_config, variant)
+        raise InputError(
+            f"no such config: {name} must be a file or the name of a recipe, such as sesr_m5_x2."
+        )
+    return _make_config(look_up("recipe", name, shipped).get_config, variant)
 
 
 def _choose(recipes: Mapping[str, Recipe], variant: str) -> ml_collections.ConfigDict:
-    """The config of a file of several recipes, of which `variant` begins with the name of one."""
+    """Returns the config of the recipe that `variant` begins with, from a file of several recipes."""
     name, _, rest = variant.partition("+")
-    return _call(look_up("recipe", name, recipes).get_config, rest)
+    return _make_config(look_up("recipe", name, recipes).get_config, rest)
 
 
-def _call(
+def _make_config(
     get_config: Callable[..., ml_collections.ConfigDict], variant: str
 ) -> ml_collections.ConfigDict:
     return get_config(variant) if variant else get_config()
 
 
-def _former_name(path: pathlib.Path) -> str:
-    """The name of the recipe that earlier versions kept at `path`, as in experiments/sesr_m5_x2.py; or ""."""
+def _find_former_name(path: pathlib.Path) -> str:
+    """Returns the recipe that earlier versions had at `path`, such as experiments/sesr_m5_x2.py, or ""."""
     _, marker, inside = path.as_posix().rpartition("experiments/")
     if not marker or path.suffix != ".py":
         return ""

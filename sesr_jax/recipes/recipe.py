@@ -1,4 +1,4 @@
-"""What a recipe is."""
+"""A recipe: a training config with variants."""
 
 import dataclasses
 import inspect
@@ -15,9 +15,9 @@ class Recipe:
     """A training config with variants.
 
     Attributes:
-      about: a sentence that says what is trained and whose recipe it is; below it, behind an empty line, the
-        details.
-      get_config: makes the config of a variant, such as "cpu"; without one, of the recipe as it stands.
+      about: a sentence that says what is trained and whose recipe it is, then an empty line and the details.
+      get_config: makes the config of a variant, such as "cpu"; without an argument, that of the recipe
+        itself.
     """
 
     about: str
@@ -30,10 +30,10 @@ class Recipe:
 
 
 def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = None) -> Recipe:
-    """Returns the recipe of which `make` gives the config, with the variants of `train.apply_variant`.
+    """Returns a recipe with the config that `make` returns and the variants of `train.apply_variant`.
 
     Args:
-      make: gives the config of the recipe as it stands.
+      make: returns the config of the recipe.
       about: see `Recipe`; by default the docstring of `make`.
     """
 
@@ -44,12 +44,12 @@ def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = No
 
 
 def recipes(*makers: Callable[[], ml_collections.ConfigDict]) -> dict[str, Recipe]:
-    """Returns the recipes that functions make, by the functions' names."""
+    """Returns the recipes with the configs that the functions return, by the functions' names."""
     return {make.__name__: recipe(make) for make in makers}
 
 
 def config_for(model: str, scale: int, **options: Any) -> ml_collections.ConfigDict:
-    """Returns the defaults of `train.base` for a network of the zoo with `options`."""
+    """Returns the config `train.base` for a network of the zoo with `options`."""
     config = train.base()
     config.model.update(name=model, scale=scale, options=options)
     return config

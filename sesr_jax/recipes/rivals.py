@@ -1,4 +1,4 @@
-"""Networks of others by SESR's recipe, to compare like with like."""
+"""Networks of other papers with SESR's recipe, for fair comparisons."""
 
 import functools
 
@@ -15,7 +15,7 @@ def fsrcnn_x2() -> ml_collections.ConfigDict:
     return config_for("fsrcnn", 2)
 
 
-def _quicksrnet(size: str) -> Recipe:
+def _make_quicksrnet(size: str) -> Recipe:
     return recipe(
         functools.partial(config_for, f"quicksrnet_{size}", 3),
         f"QuickSRNet-{size.title()} ×3 (Berger et al., CVPR Workshops 2023) by SESR's recipe, to compare "
@@ -25,6 +25,6 @@ def _quicksrnet(size: str) -> Recipe:
 
 RECIPES = {
     **recipes(fsrcnn_x2),
-    **{f"quicksrnet_{size}_x3": _quicksrnet(size) for size in ("small", "medium", "large")},
+    **{f"quicksrnet_{size}_x3": _make_quicksrnet(size) for size in ("small", "medium", "large")},
 }
-"""By name."""
+"""The recipes by name."""

@@ -1,7 +1,7 @@
-"""SESR's recipes: the published one in all sizes, and what else SESR-M5 can be trained as.
+"""SESR's recipes: the published one in all sizes, and SESR-M5 in other forms and stages.
 
 The published recipe is L1 and AMSGrad at 5e-4, for 300 epochs of 1600 steps at 32 crops of 64×64
-(Bhardwaj et al., MLSys 2022); `train.base` holds it. INT8 that was trained for goes on from float weights:
+(Bhardwaj et al., MLSys 2022); `train.base` holds it. Training for INT8 continues from float weights:
 
     sesr train --config sesr_m5_x2:qat --workdir runs/sesr_m5_x2_qat \
         --config.init=runs/sesr_m5_x2/expanded.safetensors --config.data.train=FOLDER
@@ -16,27 +16,27 @@ from sesr_jax.models import VARIANTS
 from sesr_jax.recipes.recipe import Recipe, config_for, recipe, recipes
 
 
-def _published(model: str) -> Recipe:
+def _make_published(model: str) -> Recipe:
     return recipe(
         functools.partial(config_for, model, 2),
-        f"{_title(model)} ×2 as published (Bhardwaj et al., MLSys 2022): L1, AMSGrad at 5e-4, 300 epochs of "
-        f"1600 steps.\n\nThe paper reports {_set14(model, 2)} dB on Set14.",
+        f"{_format_title(model)} ×2 as published (Bhardwaj et al., MLSys 2022): L1, AMSGrad at 5e-4, 300 "
+        f"epochs of 1600 steps.\n\nThe paper reports {_format_set14(model, 2)} dB on Set14.",
     )
 
 
-def _hardware(model: str) -> Recipe:
+def _make_hardware(model: str) -> Recipe:
     return recipe(
         functools.partial(config_for, f"{model}_hw", 2),
-        f"{_title(model)} ×2 in its hardware form, ReLU and no input residual, by the published recipe.\n\n"
-        "The paper prints no figure for it, but says that quality does not suffer.",
+        f"{_format_title(model)} ×2 in its hardware form, ReLU and no input residual, by the published "
+        "recipe.\n\nThe paper prints no figure for it, but says that quality does not suffer.",
     )
 
 
-def _title(model: str) -> str:
+def _format_title(model: str) -> str:
     return model.upper().replace("_", "-")
 
 
-def _set14(model: str, scale: int) -> str:
+def _format_set14(model: str, scale: int) -> str:
     psnr, _ = VARIANTS[model].published[scale]["Set14"]
     return f"{psnr:.2f}"
 
@@ -46,7 +46,7 @@ def sesr_m5_x3() -> ml_collections.ConfigDict:
     return config_for("sesr_m5", 3)
 
 
-def _times_4() -> ml_collections.ConfigDict:
+def _make_times_4() -> ml_collections.ConfigDict:
     config = config_for("sesr_m5", 4)
     config.data.patch = 50
     return config
@@ -55,7 +55,7 @@ def _times_4() -> ml_collections.ConfigDict:
 _TIMES_4 = f"""SESR-M5 ×4 as published: starts from the ×2 with a new last layer, on LR crops of 50×50.
 
 The weights of ×2 are given by --config.init=runs/sesr_m5_x2/expanded.safetensors. The paper reports
-{_set14("sesr_m5", 4)} dB on Set14."""
+{_format_set14("sesr_m5", 4)} dB on Set14."""
 
 
 def sesr_m5_rgb_x3() -> ml_collections.ConfigDict:
@@ -109,9 +109,12 @@ def sesr_m5_basis_x2() -> ml_collections.ConfigDict:
 
 
 RECIPES = {
-    **{f"{m}_x2": _published(m) for m in ("sesr_m3", "sesr_m5", "sesr_m7", "sesr_m11", "sesr_xl")},
-    **{f"{m}_hw_x2": _hardware(m) for m in ("sesr_m3", "sesr_m5", "sesr_m11")},
-    "sesr_m5_x4": recipe(_times_4, _TIMES_4),
+    **{
+        f"{m}_x2": _make_published(m)
+        for m in ("sesr_m3", "sesr_m5", "sesr_m7", "sesr_m11", "sesr_xl")
+    },
+    **{f"{m}_hw_x2": _make_hardware(m) for m in ("sesr_m3", "sesr_m5", "sesr_m11")},
+    "sesr_m5_x4": recipe(_make_times_4, _TIMES_4),
     **recipes(sesr_m5_x3, sesr_m5_rgb_x3, sesr_m5_form_x2, sesr_m5_acnet_x2, sesr_m5_basis_x2),
 }
-"""By name."""
+"""The recipes by name."""

@@ -60,7 +60,7 @@ def test_half_a_decibel_is_worth_a_factor_of_two_in_time():
 
 
 def test_bad_values_are_named():
-    with pytest.raises(InputError, match="0 ms: it must be positive"):
+    with pytest.raises(InputError, match=" 0 ms"):
         MOBILE_AI_2022.score({"psnr": 30.0, "milliseconds": 0.0})
     with pytest.raises(InputError, match="'mobile_ai_2020'"):
         find_challenge("mobile_ai_2020")

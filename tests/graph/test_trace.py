@@ -90,13 +90,13 @@ def test_nested_jit_and_checkpoint_are_seen_through():
 def test_a_network_without_input_is_refused():
     module = _Network(lambda x: jnp.zeros(3))
     variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
-    with pytest.raises(InputError, match="ignores its input"):
+    with pytest.raises(InputError, match="_Network "):
         trace(module, variables, (1, 4, 4, 1))
 
 
 def test_a_network_of_several_outputs_is_refused():
     module = nn.Sequential([lambda x: (ops.relu(x), ops.sigmoid(x))])
-    with pytest.raises(InputError, match=r"Sequential gives 2 arrays: .* one image"):
+    with pytest.raises(InputError, match=r"Sequential .* 2 arrays"):
         trace(module, {}, (1, 4, 4, 1))
 
 
@@ -104,7 +104,7 @@ def test_nodes_are_found_by_name_and_equal_themselves_alone():
     module = nn.Sequential([lambda x: ops.mul(ops.relu(x), np.ones(3, np.float32))])
     graph, other = (trace(module, {}, (1, 4, 4, 3)) for _ in range(2))
     assert graph["relu"] is graph.nodes[0]
-    with pytest.raises(InputError, match=r"unknown node 'rleu': .*relu, mul; .*'relu'"):
+    with pytest.raises(InputError, match=r"'rleu': .*relu, mul; .*'relu'"):
         graph["rleu"]
     assert graph == graph
     assert graph != other
@@ -155,7 +155,7 @@ def test_a_layer_that_runs_its_terms_as_written_is_refused_by_name():
     module = nn.Sequential([create("sesr_m3_hw", scale=2, expansion=4, mode="expanded")])
     x = jnp.zeros((1, 8, 8, 1))
     variables = module.init(jax.random.key(0), x)
-    with pytest.raises(InputError, match=r"'.*head' runs its expanded terms.*mode 'collapsed'"):
+    with pytest.raises(InputError, match=r"'.*head' .*'collapsed'"):
         trace(module, variables, x.shape)
 
 
@@ -172,7 +172,7 @@ def test_a_loop_in_jax_is_refused_and_one_in_python_is_not():
     shape = (1, 4, 4, 2)
     assert len(trace(nn.Sequential([unrolled]), {}, shape).nodes) == 4
     looped = nn.Sequential([lambda x: jax.lax.fori_loop(0, 2, body, x)])
-    with pytest.raises(InputError, match=r"'scan' on activations.*Python's own loops"):
+    with pytest.raises(InputError, match=r"'scan' .*sesr_jax\.ops"):
         trace(looped, {}, shape)
 
 

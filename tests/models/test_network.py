@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import re
 
 import jax
 import numpy as np
@@ -58,18 +59,18 @@ def test_a_truncated_file_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "w.safetensors"
     network.save(_network(), path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="safetensors"):
         network.load(path)
 
 
 def test_a_foreign_file_is_refused(tmp_path):
     save_file({"w": np.zeros(3, np.float32)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="format None"):
+    with pytest.raises(InputError, match=r"format None.* '1'"):
         network.load(tmp_path / "w.safetensors")
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"\.safetensors"):
         network.load(tmp_path / "w.safetensors")
 
 
@@ -89,29 +90,29 @@ def test_an_image_of_integers_is_refused():
 
 def test_an_option_that_is_a_function_is_not_saved(tmp_path):
     made = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=acnet)
-    with pytest.raises(InputError, match=r"option form is <function acnet .*one of its names"):
+    with pytest.raises(InputError, match=r"option form is <function acnet "):
         network.save(made, tmp_path / "w.safetensors")
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_models_scales_and_options_are_named():
-    with pytest.raises(InputError, match=r"'sesr_m6'.*did you mean 'sesr_m"):
+    with pytest.raises(InputError, match=r"'sesr_m6'.* 'sesr_m"):
         create("sesr_m6", scale=2)
-    with pytest.raises(InputError, match="×5: it takes ×2, ×3, ×4"):
+    with pytest.raises(InputError, match=r"×5: .*×2, ×3, ×4"):
         create("sesr_m5", scale=5)
     with pytest.raises(InputError, match="depth"):
         create("sesr_m5", scale=2, depth=3)
-    with pytest.raises(InputError, match=r"activation is 'gelu': it must be one of prelu, relu"):
+    with pytest.raises(InputError, match=r"activation is 'gelu': .*prelu, relu"):
         create("sesr_m5", scale=2, activation="gelu")
-    for option, value, told in (
-        ("features", 0, "whole number from 1 on"),
-        ("blocks", -1, "whole number from 0 on"),
-        ("expansion", "x", "whole number from 1 on"),
-        ("centre", "a", "must be a number"),
-        ("channels", 2, "one of 1, 3"),
-        ("short_residual", "no", "must be True or False"),
+    for option, value in (
+        ("features", 0),
+        ("blocks", -1),
+        ("expansion", "x"),
+        ("centre", "a"),
+        ("channels", 2),
+        ("short_residual", "no"),
     ):
-        with pytest.raises(InputError, match=rf"option {option} is .*{told}"):
+        with pytest.raises(InputError, match=re.escape(f"option {option} is {value!r}")):
             create("sesr_m5", scale=2, **{option: value})
     with pytest.raises(InputError, match=r"mode is 'colapsed': .*expanded"):
         create("fsrcnn", scale=2, mode="colapsed")
@@ -127,7 +128,7 @@ def test_a_form_is_chosen_by_its_name(form):
 
 def test_an_unknown_form_is_named():
     for form in ("acnot", 3):
-        with pytest.raises(InputError, match=rf"unknown form {form!r}: it must be one of .*acnet"):
+        with pytest.raises(InputError, match=rf"form {form!r}: .*acnet"):
             create("sesr_m3", scale=2, form=form)
 
 
@@ -174,7 +175,7 @@ def test_damaged_metadata_are_refused_in_one_sentence(tmp_path, key):
     with safe_open(tmp_path / "w.safetensors", "numpy") as file:
         metadata = {**file.metadata(), key: "{"}
     save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "v.safetensors", metadata)
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"\.safetensors .*metadata"):
         network.load(tmp_path / "v.safetensors")
 
 
@@ -182,5 +183,5 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     made = network.init("sesr_m3", scale=2, key=jax.random.key(0), **_SMALL)
     broken = jax.tree.map(lambda p: p * np.nan, made.variables)
     network.save(dataclasses.replace(made, variables=broken), tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"w\.safetensors holds weights that are not finite"):
+    with pytest.raises(InputError, match=r"w\.safetensors .*\(params/"):
         network.load(tmp_path / "w.safetensors")

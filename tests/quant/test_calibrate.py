@@ -1,5 +1,6 @@
 """Ranges from sample images."""
 
+import re
 from collections.abc import Callable
 
 import jax
@@ -58,14 +59,14 @@ def test_every_range_holds_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "told"),
+    ("images", "named"),
     [
         ([], "no calibration image"),
-        ([IMAGES[0][..., :1]], "has shape"),
-        ([IMAGES[0][0]], "has shape"),
-        ([IMAGES[0], np.full((1, 8, 12, 4), np.nan)], "image 2 .*not finite"),
+        ([IMAGES[0][..., :1]], re.escape(f"{IMAGES[0][..., :1].shape}")),
+        ([IMAGES[0][0]], re.escape(f"{IMAGES[0][0].shape}")),
+        ([IMAGES[0], np.full((1, 8, 12, 4), np.nan)], "image 2 "),
     ],
 )
-def test_unsuitable_images_are_refused(images: list[np.ndarray], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_unsuitable_images_are_refused(images: list[np.ndarray], named: str) -> None:
+    with pytest.raises(InputError, match=named):
         calibrate(graph(), images)

@@ -3,4 +3,4 @@
 from sesr_jax.models.mobile_ai import abpn, along, embededai, mju_gogogo, tinysrnet, xlsr, z6
 
 FAMILIES = (xlsr, abpn, tinysrnet, along, embededai, mju_gogogo, z6)
-"""In the order of their places in 2021, and then of 2022."""
+"""The families in the order of their ranks in 2021, and then in 2022."""

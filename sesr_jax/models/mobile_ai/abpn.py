@@ -5,10 +5,10 @@ The entry of the team MCG to the Mobile AI 2021 challenge. On RGB:
     3×3 to 28, ReLU  →  4 × (3×3, ReLU)  →  3×3 to 3·s², ReLU  →  3×3 to 3·s²
         →  + the input, once for each output phase  →  pixels  →  clip to [0, 1]
 
-The repeated input is the anchor: nearest-neighbour interpolation that costs a concatenation. The paper
-arrives at it from what INT8 costs the same convolutions with other residuals (`Residual`). Its images are
-in [0, 255]; in [0, 1] the same kernels compute the same function, with biases of a 255th.
-Kernels start Glorot-normal, and biases at zero.
+The repeated input is the anchor: nearest-neighbour interpolation at the cost of a concatenation. The paper
+chooses it because the same convolutions with other residuals (`Residual`) lose more to INT8. Its images are
+in [0, 255]; in [0, 1] the same kernels compute the same function with biases that are divided by 255.
+Kernels start from the Glorot normal distribution, and biases from zero.
 """
 
 import functools
@@ -24,9 +24,9 @@ from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
 Residual = Literal["anchor", "image", "feature", "none"]
-"""What is added, and where: the input to all output phases; its nearest-neighbour interpolation to the
-image, which is the same function at the price of a resize; the features of the first convolution to those
-of the last block, as in EDSR; nothing."""
+"""The residual: "anchor" adds the input to all output phases; "image" adds its nearest-neighbour
+interpolation to the image, which is the same function at the cost of a resize; "feature" adds the features of
+the first convolution to those of the last block, as in EDSR; "none" adds nothing."""
 
 RESIDUALS: tuple[Residual, ...] = get_args(Residual)
 

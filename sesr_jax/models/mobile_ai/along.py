@@ -1,12 +1,12 @@
 """The entry of the team ALONG to the Mobile AI 2021 challenge (Ignatov et al. 2021).
 
-The report tells a network like `tinysrnet`, but with all operations at the original scale, and the
-nearest-neighbour interpolation of the input added to the output. Reconstructed on RGB:
+The report describes a network like `tinysrnet`, but with all operations at the original scale, and with the
+nearest-neighbour interpolation of the input added to the output. Its reconstruction on RGB:
 
     3×3 to f  →  3 × (3×3, ReLU, 3×3, + its input)  →  3×3 to 3·s²  →  pixels
         →  + nearest-neighbour interpolation of the input  →  clip to [0, 1]
 
-Choices: blocks are EDSR's, of two convolutions; f makes the INT8 file as large as the published 55 KB.
+Our choices: blocks are EDSR's, of two convolutions; f makes the INT8 file as large as the published 55 KB.
 """
 
 import functools

@@ -1,12 +1,13 @@
 """The entry of the team EmbededAI to the Mobile AI 2021 challenge (Ignatov et al. 2021).
 
-The report tells a plain network whose convolutions train as identity + 1×1 + 3×3 and are merged, with a
-clipped ReLU at the end; neither widths nor the size are public. Reconstructed on RGB, collapsed:
+The report describes a plain network whose convolutions train as identity + 1×1 + 3×3 and collapse, with a
+clipped ReLU at the end; neither widths nor the size are public. Its reconstruction on RGB, collapsed:
 
     3×3 to f, ReLU  →  m × (3×3, ReLU)  →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
 
-Choices: f = 28 and m = 4, those of ABPN, whose size is that of all entries; no long residual, since the
-network is called plain; the first and the last convolution, which change the channels, have no identity.
+Our choices: f = 28 and m = 4 are those of ABPN, since all entries are about as large; there is no long
+residual, since the report calls the network plain; the first and the last convolution, which change the
+number of channels, have no identity.
 """
 
 from typing import Annotated
@@ -30,7 +31,7 @@ class EmbededAI(nn.Module):
       features: f.
       blocks: m.
       channels: C; 3 for RGB.
-      form: what a convolution trains as, or a name in `reparam.FORMS`, for ablations.
+      form: the form of the convolutions, or a name in `reparam.FORMS`, for ablations.
       mode: see `LinearConv`.
     """
 

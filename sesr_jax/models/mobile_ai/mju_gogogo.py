@@ -1,13 +1,14 @@
 """The entry of the team mju_gogogo to the Mobile AI 2021 challenge (Ignatov et al. 2021).
 
-The report tells a network like EDSR: six modules with spatial attention, a global skip, a 1×1 that squeezes
-the features, three 3×3 and a depth-to-space; neither widths nor the size are public. Reconstructed on RGB:
+The report describes a network like EDSR: six modules with spatial attention, a global skip, a 1×1 that
+squeezes the features, three 3×3 and a depth-to-space; neither widths nor the size are public. Its
+reconstruction on RGB:
 
     3×3 to 16  →  6 × (3×3, ReLU, 3×3, · attention, + its input)  →  + first feature map
         →  1×1 to 12  →  2 × (3×3, ReLU)  →  3×3 to 3·s²  →  pixels
 
-Choices: attention is one map for all channels, the sigmoid of a 3×3 (a mean over channels has no place on an
-NPU that quantises per tensor); the widths keep it near the other entries in size.
+Our choices: attention is one map for all channels, the sigmoid of a 3×3 (a mean over channels does not suit
+an NPU that quantises per tensor); the widths make it about as large as the other entries.
 """
 
 import jax
@@ -28,7 +29,7 @@ class MjuGogogo(nn.Module):
       scale: s.
       features: the channels of the modules.
       squeezed: the channels behind the 1×1.
-      modules: their number.
+      modules: the number of modules.
       channels: C; 3 for RGB.
       mode: see `LinearConv`.
     """

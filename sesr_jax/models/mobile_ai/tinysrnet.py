@@ -1,13 +1,13 @@
 """TinySRNet, the entry of Noah_TerminalVision to the Mobile AI 2021 challenge (Ignatov et al. 2021).
 
-The report tells three residual blocks, space-to-depth, depth-to-space and one residual convolution, and
-no widths. Reconstructed on RGB:
+The report describes three residual blocks, space-to-depth, depth-to-space and one residual convolution,
+without widths. Its reconstruction on RGB:
 
     space-to-depth(2)  →  3×3 to f  →  3 × (3×3, ReLU, 3×3, + its input)  →  3×3 to 4·3·s²
         →  depth-to-space(2)  →  + 3×3 of the input  →  pixels  →  clip to [0, 1]
 
-Choices: blocks are EDSR's, of two convolutions; features lie at half the resolution; the residual
-convolution passes the input around all of it; f makes the INT8 file as large as the published 49 KB.
+Our choices: blocks are EDSR's, of two convolutions; features lie at half the resolution; the residual
+convolution bypasses all other layers; f makes the INT8 file as large as the published 49 KB.
 """
 
 import functools

@@ -6,7 +6,7 @@ The winner of the Mobile AI 2021 challenge (Aselsan Research). On RGB:
     3×3 to 16 of the input                                      ┴  concat  →  1×1 to 32, ReLU
         →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
 
-The clip, the paper's Clipped ReLU, is in training too: it is what keeps the network's quality in INT8.
+The clip, the paper's Clipped ReLU, is part of training too, since it keeps the network's quality in INT8.
 """
 
 from typing import Annotated
@@ -20,8 +20,8 @@ from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
 
-# Kernels are drawn as He et al. (2015) do, "with variance 0.1". That is known at second hand, and read here
-# as 0.1 in the place of their 2: the variance is 0.1 over the fan-in.
+# The paper is cited to draw kernels as He et al. (2015) do, "with variance 0.1". Here this means 0.1 in the
+# place of their 2, so that the variance is 0.1 over the fan-in.
 _start = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
 
 
@@ -33,7 +33,7 @@ class GBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """The block, without a residual."""
+        """Applies the block, which has no residual."""
         features = x.shape[-1]
         h = conv(self, x, features, 3, groups=self.groups, start=_start)
         mix = LinearConv(features, dense(1, start=_start), self.mode, name="mix")

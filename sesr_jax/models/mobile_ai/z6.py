@@ -1,14 +1,15 @@
 """The winner of the Mobile AI & AIM 2022 challenge, the team Z6 (Ignatov et al. 2022, arXiv:2211.05910).
 
-Its abstract tells a skip that concatenates the input with an intermediate feature map (an element-wise
+Its abstract describes a skip that concatenates the input with an intermediate feature map (an element-wise
 addition is slow on such NPUs), a weighted clipping against the error of INT8 conversion, and selective
-reparameterisation; widths are not public. Reconstructed on RGB, collapsed:
+reparameterisation; widths are not public. Its reconstruction on RGB, collapsed:
 
     3×3 to f, ReLU  →  m × (3×3, ReLU)  →  concat with the input  →  3×3 to f, ReLU
         →  3×3 to 3·s²  →  pixels  →  clip to [0, 1]
 
-Choices: the m convolutions between train as RepVGG's blocks without batch norms, the others plainly; f and m
-make the INT8 file as large as the published 67 KB; the clip has no weights, since its form is not public.
+Our choices: the m convolutions between train as RepVGG's blocks without batch norms, and the others as plain
+kernels; f and m make the INT8 file as large as the published 67 KB; the clip has no weights, since its form
+is not public.
 """
 
 import functools
@@ -33,7 +34,7 @@ class Z6(nn.Module):
       features: f.
       blocks: m.
       channels: C; 3 for RGB.
-      form: what the convolutions between train as, or a name in `reparam.FORMS`, for ablations.
+      form: the form of the m convolutions, or a name in `reparam.FORMS`, for ablations.
       mode: see `LinearConv`.
     """
 
