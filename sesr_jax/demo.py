@@ -1,7 +1,7 @@
-"""The whole way in minutes: photos to a trained, collapsed, INT8, latency-rated network and a picture.
+"""The whole way in minutes: from photos to a trained, collapsed INT8 network with its latency, and a page.
 
 `run` trains SESR-M3 ×2 in its hardware form (ReLU, no input residual: what a small NPU runs) on the photos
-that scikit-image ships, and holds every stage against bicubic interpolation on photos it never saw.
+that scikit-image ships, and compares every stage with bicubic interpolation on other photos.
 """
 
 import pathlib
@@ -42,26 +42,26 @@ _FRAME = (1080, 1920)
 _TILE = (128, 128)
 
 
-def config() -> ml_collections.ConfigDict:
-    """SESR-M3 ×2 on small crops, with a falling rate: a few minutes on two cores."""
-    made = train.base()
-    made.model.update(name="sesr_m3_hw", scale=2)
-    made.data.update(patch=32, batch=16)
-    made.optim.update(name="adam", lr=1e-3, schedule="cosine")
-    made.ema = 0.99
-    made.update(steps=4000, steps_per_call=50, eval_every=500, checkpoint_every=500)
-    return made
+def make_config() -> ml_collections.ConfigDict:
+    """Returns the config of SESR-M3 ×2 on small crops, with a falling learning rate: minutes on two cores."""
+    config = train.base()
+    config.model.update(name="sesr_m3_hw", scale=2)
+    config.data.update(patch=32, batch=16)
+    config.optim.update(name="adam", lr=1e-3, schedule="cosine")
+    config.ema = 0.99
+    config.update(steps=4000, steps_per_call=50, eval_every=500, checkpoint_every=500)
+    return config
 
 
 def run(
-    folder: pathlib.Path, made: ml_collections.ConfigDict, say: Callable[[str], None] = print
+    folder: pathlib.Path, config: ml_collections.ConfigDict, say: Callable[[str], None] = print
 ) -> None:
-    """Does all the stages in `folder` and writes ``index.html``; a second call says that it is done.
+    """Runs all stages in `folder` and writes ``index.html``; a second call prints the results again.
 
     Args:
-      folder: gets the training run, the exported file, the pictures and the page.
-      made: the training's config.
-      say: hears each stage's result as text.
+      folder: gets the training run, the exported file, the images and the page.
+      config: the training's config.
+      say: called with each stage's result as text.
 
     Raises:
       InputError: as the stages do.
@@ -71,18 +71,22 @@ def run(
         say(results.read_text(encoding="utf-8"))
         say(f"done already: see {folder / 'index.html'}; remove {folder} to start again")
         return
-    told: list[str] = []
+    texts: list[str] = []
 
-    def tell(text: str) -> None:
-        told.append(text)
+    def report_text(text: str) -> None:
+        texts.append(text)
         say(text)
 
-    network = train.train(made, folder / "train")
+    network = train.train(config, folder / "train")
     scale = network.scale
-    tell(f"{network.name} ×{scale} trained for {made.steps} steps on {made.data.train}\n")
+    report_text(
+        f"{network.name} ×{scale} trained for {config.steps} steps on {config.data.train}\n"
+    )
 
     difference = prove_collapse(network).difference or 0.0
-    tell(f"largest difference between the expanded and the collapsed network: {difference:.1e}\n")
+    report_text(
+        f"largest difference between the expanded and the collapsed network: {difference:.1e}\n"
+    )
 
     exported = folder / f"{network.name}_x{scale}_int8.tflite"
     export_network(network, exported, size=_TILE, calibration=embedded("train"))
@@ -91,63 +95,67 @@ def run(
         "float": from_network(network),
         "INT8 (.tflite)": from_tflite(exported),
     }
-    header, rows = quality(upscalers)
-    tell(f"PSNR in dB / SSIM on photos that were not trained on\n{text_table(rows, header)}\n")
+    header, rows = measure_quality(upscalers)
+    report_text(
+        f"PSNR in dB / SSIM on photos that were not trained on\n{text_table(rows, header)}\n"
+    )
 
     report = estimate(layers_from_graph(network.graph((1, *_FRAME, 1))), find_target(_TARGET))
-    tell(f"{_FRAME[1]}×{_FRAME[0]} pixels on {_TARGET}\n{report.to_text()}")
+    report_text(f"{_FRAME[1]}×{_FRAME[0]} pixels on {_TARGET}\n{report.to_text()}")
 
-    pictures = _pictures(upscalers, folder)
-    write_page(_page(folder, difference, (header, rows), report, pictures), folder / "index.html")
-    tell(f"page: {folder / 'index.html'}\nmodel: {exported}")
+    comparisons = _compare_images(upscalers, folder)
+    write_page(
+        _make_page(folder, difference, (header, rows), report, comparisons), folder / "index.html"
+    )
+    report_text(f"page: {folder / 'index.html'}\nmodel: {exported}")
     with replace_file(results) as temporary:
-        temporary.write_text("\n".join(told), encoding="utf-8")
+        temporary.write_text("\n".join(texts), encoding="utf-8")
 
 
-def quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[list[str]]]:
-    """A table of PSNR and SSIM on the held-out photos, protocol Y, a row for each upscaler."""
+def measure_quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[list[str]]]:
+    """Returns a table of PSNR and SSIM on the held-out photos, by protocol Y, with one row per upscaler."""
     rows: list[list[str]] = []
     header: list[str] = []
     for name, upscaler in upscalers.items():
         scores = list(evaluate(in_domain(upscaler, "y"), embedded("eval"), upscaler.scale, Y))
         scores.append(("mean", mean(scores)))
-        header = ["", *(picture for picture, _ in scores)]
+        header = ["", *(photo for photo, _ in scores)]
         rows.append([name, *(f"{s['psnr']:.2f}/{s['ssim']:.4f}" for _, s in scores)])
     return header, rows
 
 
-def _pictures(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> list[Comparison]:
-    """Each held-out photo from its low resolution, by bicubic and by the INT8 file.
+def _compare_images(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> list[Comparison]:
+    """Upscales the low resolution of each held-out photo by bicubic interpolation and by the INT8 file.
 
-    Writes the latter's pictures, and ``comparison.png``: the middle of one, bicubic on the left.
+    Writes the images of the latter, and ``comparison.png``: the middle of one photo, bicubic on the left.
     """
     comparisons, rows = [], []
     scale = upscalers["float"].scale
-    for picture in embedded("eval"):
-        low = picture.low_resolution(scale)
+    for photo in embedded("eval"):
+        low = photo.low_resolution(scale)
         large = [upscale_photo(upscalers[name], low) for name in ("bicubic", "INT8 (.tflite)")]
-        write_image(folder / f"{picture.name}_x{scale}.png", large[1])
-        before, after = map(_magnified_middle, large)
-        caption = f"{picture.name}, ×{scale}, its middle magnified"
+        write_image(folder / f"{photo.name}_x{scale}.png", large[1])
+        before, after = map(_magnify_middle, large)
+        caption = f"{photo.name}, ×{scale}, its middle magnified"
         comparisons.append(Comparison(before, after, ("bicubic", "INT8"), caption))
         rows.append(np.concatenate([before, np.full_like(before[:, :12], 255), after], axis=1))
     write_image(folder / "comparison.png", rows[1])  # the cat: fur shows most
     return comparisons
 
 
-def _magnified_middle(image: np.ndarray, side: int = 160, factor: int = 4) -> np.ndarray:
-    """The square in the middle of an image with its pixels enlarged, so that they can be seen."""
+def _magnify_middle(image: np.ndarray, side: int = 160, factor: int = 4) -> np.ndarray:
+    """Returns the square in the middle of an image, with its pixels magnified so that they can be seen."""
     top, left = ((n - side) // 2 for n in image.shape[:2])
     middle = image[top : top + side, left : left + side]
     return middle.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _page(
+def _make_page(
     folder: pathlib.Path,
     difference: float,
     scores: tuple[list[str], list[list[str]]],
     report: Report,
-    pictures: list[Comparison],
+    comparisons: list[Comparison],
 ) -> Page:
     lines: list[dict[str, Any]] = list(train.read_log(folder / "train"))
     curves = {
@@ -167,7 +175,7 @@ def _page(
     return Page(
         "From photos to a small NPU",
         [
-            Section("Before and after", pictures),
+            Section("Before and after", comparisons),
             Section(
                 "Quality",
                 [
@@ -177,7 +185,7 @@ def _page(
                     ),
                     Paragraph(
                         "The network trained as a large linear expression and runs as one small convolution "
-                        f"a layer; the two differ by at most {difference:.1e}."
+                        f"per layer; the two differ by at most {difference:.1e}."
                     ),
                 ],
             ),
@@ -198,11 +206,11 @@ def _page(
                 [
                     Paragraph(
                         f"Estimated for {_FRAME[1]}×{_FRAME[0]} pixels in on {report.target.name}: "
-                        f"{report.seconds * 1e3:.1f} ms, {report.fps:.0f} frames a second."
+                        f"{report.seconds * 1e3:.1f} ms, {report.fps:.0f} frames per second."
                     ),
                     Table(["pass", "GMAC", "DRAM MB", "bound by", "ms"], passes),
                 ],
             ),
         ],
-        lead="SESR-M3 ×2 trained on eight photos, collapsed, quantised to INT8 and rated.",
+        lead="SESR-M3 ×2 trained on eight photos, collapsed and quantised to INT8, and its latency.",
     )

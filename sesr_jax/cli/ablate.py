@@ -13,7 +13,7 @@ The same command resumes. --config.conditions="('dense','ecb+residual')" chooses
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, trains what is not yet trained, and prints a table."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "ablate",
         "Train one network with several forms and seeds, all else equal, and compare them.",
         _EXAMPLE,

@@ -17,8 +17,8 @@ TARGET = "ethos-n78-4tops"
 """The NPU that is taken where none is named."""
 
 
-def parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose help ends with `example`."""
+def make_parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Returns a parser whose help ends with `example`."""
     return argparse.ArgumentParser(
         prog=f"sesr {verb}",
         description=textwrap.fill(description, shutil.get_terminal_size().columns - 2),
@@ -34,8 +34,8 @@ def read_attributes(kind: type) -> dict[str, str]:
     return {name: " ".join(text.split()).rstrip(".").replace("%", "%%") for name, text in found}
 
 
-def size(text: str) -> tuple[int, int]:
-    """(height, width) from "640x360", which is width x height as screens are named."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Returns (height, width) for "640x360", which is width x height as screens are named."""
     if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a size; write width x height, such as 640x360"
@@ -43,8 +43,8 @@ def size(text: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
-def finite(text: str) -> float:
-    """A number, and neither nan nor inf."""
+def parse_finite(text: str) -> float:
+    """Returns a number, which is neither nan nor inf."""
     try:
         if math.isfinite(number := float(text)):
             return number
@@ -53,15 +53,15 @@ def finite(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no finite number; write one, such as 0.2")
 
 
-def share(text: str) -> float:
-    """A share in [0, 1)."""
-    if not 0 <= (number := finite(text)) < 1:
+def parse_share(text: str) -> float:
+    """Returns a share in [0, 1)."""
+    if not 0 <= (number := parse_finite(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must lie in [0, 1); write such as 0.5")
     return number
 
 
-def tile(text: str) -> str | tuple[int, int]:
-    """A tile's (height, width) from "400x300" or from the side of a square, or the word "auto"."""
+def parse_tile(text: str) -> str | tuple[int, int]:
+    """Returns (height, width) for a tile "400x300" or for the side of a square, or the word "auto"."""
     if text == "auto":
         return text
-    return (int(text), int(text)) if text.isdigit() and int(text) else size(text)
+    return (int(text), int(text)) if text.isdigit() and int(text) else parse_size(text)

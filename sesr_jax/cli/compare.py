@@ -12,7 +12,7 @@ _EXAMPLE = (
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, exports and measures, and prints a table."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "compare",
         "Measure float networks beside their INT8 files, which are written on the way.",
         _EXAMPLE,

@@ -10,7 +10,7 @@ _EXAMPLE = "  sesr demo --out runs/demo"
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv` and runs the demo."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "demo",
         "Train SESR-M3 ×2 on a few photos, collapse it, export it to INT8, measure it and estimate its "
         "latency. The same command resumes.",
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> None:
 
     from sesr_jax import demo
 
-    config = demo.config()
+    config = demo.make_config()
     if args.steps is not None:
         config.steps = args.steps
     demo.run(args.out, config)

@@ -12,7 +12,7 @@ _EXAMPLE = """  sesr eval --model sesr_m5_x2 --model bicubic_x2 --data Set5 --da
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, evaluates, and prints a table of the means."""
-    parser = arguments.parser("eval", "Measure models on folders of images.", _EXAMPLE)
+    parser = arguments.make_parser("eval", "Measure models on folders of images.", _EXAMPLE)
     parser.add_argument(
         "--model", action="append", required=True, help=f"{arguments.MODEL}; repeatable"
     )

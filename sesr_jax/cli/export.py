@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> None:
     if out.suffix in _WEIGHTS:
         expanded = "expanded" in given
         network = export_weights(given["model"], out, expanded=expanded)
-        print(_describe(out, network, "expanded" if expanded else "collapsed"))
+        print(_describe_file(out, network, "expanded" if expanded else "collapsed"))
     else:
         _export(given, make_options(**choices))
 
@@ -66,7 +66,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
     from sesr_jax.graph import TAILS
     from sesr_jax.quant import OBSERVERS
 
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "export",
         "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A TFLite file is "
         "checked: the collapsed network must equal the expanded one. Beside it stands its golden pair, an "
@@ -98,13 +98,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
     add(
         "--size",
         of=_DEPLOYABLE,
-        type=arguments.size,
+        type=arguments.parse_size,
         help=f"the width and height of the input; default {DEFAULT_SIZE[1]}x{DEFAULT_SIZE[0]}",
     )
     add(
         "--tile",
         of=_TFLITE,
-        type=arguments.size,
+        type=arguments.parse_size,
         help="also write a file whose input is a tile of this size, such as 400x300",
     )
     add(
@@ -156,7 +156,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
     add(
         "--max-drop",
         of=_TFLITE,
-        type=arguments.finite,
+        type=arguments.parse_finite,
         metavar="DB",
         help="refuse a file that loses more PSNR than this, in dB",
     )
@@ -234,7 +234,9 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
     )
     for file in files:
         print(
-            _describe(file, network, "INT8" if options.precision == "int8" else options.precision)
+            _describe_file(
+                file, network, "INT8" if options.precision == "int8" else options.precision
+            )
         )
         if file.suffix in _TFLITE:
             print(*list_proofs(file), f"golden pair: {golden_path(file)}", sep="\n")
@@ -242,5 +244,5 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
         print(f"PSNR lost: {drop:.3f} dB")
 
 
-def _describe(file: pathlib.Path, network: Network, kind: str) -> str:
+def _describe_file(file: pathlib.Path, network: Network, kind: str) -> str:
     return f"{file}: {network.name} ×{network.scale}, {kind}, {file.stat().st_size / 1e3:.1f} kB"

@@ -13,7 +13,7 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, converts, and says what was written."""
     from sesr_jax.importers import SOURCES, import_weights
 
-    parser = arguments.parser("import", "Convert another project's weights.", _EXAMPLE)
+    parser = arguments.make_parser("import", "Convert another project's weights.", _EXAMPLE)
     parser.add_argument(
         "weights", help=".safetensors, .npz, a PyTorch state dict or a TensorFlow checkpoint"
     )

@@ -10,7 +10,7 @@ _EXAMPLE = """  sesr inspect m5_int8.tflite
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv` and prints facts, operators and what each target makes of them."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "inspect",
         "Print a TFLite file's facts, its operators with their scales, and what the known NPUs refuse.",
         _EXAMPLE,

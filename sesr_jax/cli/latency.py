@@ -22,7 +22,7 @@ _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, estimates, and prints the reports."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "latency",
         "Estimate time, DRAM traffic and on-chip memory on an NPU, layer by layer.",
         _EXAMPLE,
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--size",
-        type=arguments.size,
+        type=arguments.parse_size,
         help="the input of a model of the zoo, or the frame that --tile cuts; default 1920x1080",
     )
     parser.add_argument(
@@ -47,14 +47,14 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--saving",
-        type=arguments.share,
+        type=arguments.parse_share,
         default=0.0,
         help="the share of the activations' DRAM traffic, from 0 to below 1, that compression saves, where "
         "the target compresses; default 0",
     )
     parser.add_argument(
         "--tile",
-        type=arguments.tile,
+        type=arguments.parse_tile,
         help="also cut an input of --size into tiles: auto, or such as 400x300, halo included",
     )
     parser.add_argument(

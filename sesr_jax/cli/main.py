@@ -34,12 +34,12 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a verb and gives its exit status: 0, or 2 after one sentence about bad input.
+    """Runs a verb and returns its exit status: 0, or 2 after one sentence about bad input.
 
-    Where the output's reader has gone, as `head` goes, the verb ends there in silence.
+    Where the reader of the output has ended, as `head` does, the verb ends in silence.
     """
     try:
-        status = _main(argv)
+        status = _run_verb(argv)
         sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes once more when it ends.
@@ -48,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _run_verb(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help"):
-        print(_usage())
+        print(_make_usage())
         return 0
     if verb == "--version":
         print(f"sesr_jax {__version__}")
@@ -67,7 +67,7 @@ def _main(argv: Sequence[str] | None) -> int:
     logging.getLogger("sesr_jax").setLevel(logging.INFO)
     module = f"{verb}_" if keyword.iskeyword(verb) else verb
     try:
-        with _stoppable():
+        with _stop_on_sigterm():
             importlib.import_module(f"sesr_jax.cli.{module}").run(arguments[1:])
     except InputError as error:
         print(f"sesr {verb}: {error}", file=sys.stderr)
@@ -82,8 +82,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends a verb that has no way of its own to stop, and lets it clear its temporary files away."""
+def _stop_on_sigterm() -> Iterator[None]:
+    """Ends a verb on SIGTERM, unless the verb handles it itself, so that temporary files are removed."""
 
     def stop(number: int, _: object) -> None:
         raise Stopped("stopped")
@@ -98,6 +98,6 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _usage() -> str:
+def _make_usage() -> str:
     verbs = "\n".join(f"  {verb:<9}{text}" for verb, text in VERBS.items())
     return f"sesr: super-resolution from photos to a small NPU\n\n{verbs}\n\nsesr VERB --help has an example."

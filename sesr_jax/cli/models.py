@@ -9,7 +9,7 @@ _EXAMPLE = "  sesr models --scale 4"
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv` and prints a table."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "models",
         "List the zoo: parameters and MACs counted on the traced networks, figures as published.",
         _EXAMPLE,
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> None:
         for scale in variant.scales:
             if args.scale not in (None, scale):
                 continue
-            spent = _cost(name, scale)
+            spent = _count_cost(name, scale)
             figures = variant.published.get(scale, {})
             rows.append(
                 [
@@ -58,8 +58,8 @@ def run(argv: Sequence[str]) -> None:
     print(text_table(rows, header))
 
 
-def _cost(name: str, scale: int):  # type: ignore[no-untyped-def]
-    """The cost of a network at `OUTPUT`, of which no weight is computed."""
+def _count_cost(name: str, scale: int):  # type: ignore[no-untyped-def]
+    """Returns the cost of a network for an output of `OUTPUT`, without computing a weight."""
     import jax
 
     from sesr_jax.graph import cost, in_shapes

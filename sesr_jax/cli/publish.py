@@ -12,7 +12,7 @@ _EXAMPLE = """  sesr publish --model runs/m5 --qat runs/m5_qat --data Set5 --dat
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, measures, and writes weights, facts and card."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "publish",
         "Write a trained network's weights, the facts about it and its model card: what it is, how it was "
         "trained, and what it reaches in float and INT8 beside the paper's figures.",
@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> None:
     add(
         "--from",
         dest="origin",
-        type=_origin,
+        type=_parse_origin,
         metavar="RUN[@STEPS]",
         help="the run with whose weights the first run began, and the last of its steps that counts; "
         "needed where the first run's config does not name it",
@@ -71,7 +71,7 @@ def run(argv: Sequence[str]) -> None:
     print(f"card: {folder / facts['name']}.md")
 
 
-def _origin(text: str) -> tuple[pathlib.Path, int | None]:
+def _parse_origin(text: str) -> tuple[pathlib.Path, int | None]:
     run, at, steps = text.rpartition("@")
     if not at:
         return pathlib.Path(text), None

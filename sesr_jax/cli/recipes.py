@@ -10,7 +10,7 @@ _EXAMPLE = """  sesr recipes
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv` and prints a list, or all that is said of one recipe."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "recipes",
         "List the recipes that `sesr train` and `sesr ablate` take by name, or describe one.",
         _EXAMPLE,

@@ -12,7 +12,7 @@ _EXAMPLE = """  sesr reparam sesr_m5
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, counts, and prints a table."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "reparam",
         "Count the parameters and MACs of a network, or of one 3×3 convolution of a form, expanded and "
         "collapsed, and measure how far the outputs differ.",

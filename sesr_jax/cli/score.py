@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "score",
         "Score models by the rules of a challenge, beside its published entries. The default, Mobile AI "
         "2021, weighs PSNR on RGB against the time in which a frame of 640×360 is upscaled ×3.",

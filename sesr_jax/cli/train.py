@@ -17,7 +17,7 @@ The same command again resumes the run. Any value of the config can be set: --co
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, trains, and prints where the weights are."""
-    parser = arguments.parser("train", "Train a network, or resume its training.", _EXAMPLE)
+    parser = arguments.make_parser("train", "Train a network, or resume its training.", _EXAMPLE)
     parser.add_argument("--config", required=True, help=arguments.CONFIG)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="the folder of the run")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")

@@ -23,7 +23,7 @@ _MAX_PIXELS = 2**31
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, upscales, and says what was written."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "upscale", "Upscale an image, a folder of images or a video, tile by tile.", _EXAMPLE
     )
     parser.add_argument(
@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--tile",
-        type=arguments.tile,
+        type=arguments.parse_tile,
         help="the side or the size of the tiles, such as 256 or 400x300, or auto, the tiles that are "
         "fastest on --target; default 256, or the whole image where the network looks at all of it",
     )

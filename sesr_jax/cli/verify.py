@@ -12,7 +12,7 @@ _EXAMPLE = """  sesr verify m5_int8.tflite
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, replays the golden pair on every kernel set, and prints a table."""
-    parser = arguments.parser(
+    parser = arguments.make_parser(
         "verify",
         "Run a TFLite file on the input of its golden pair, which `sesr export` wrote beside it, by every "
         "kernel set of LiteRT. The set that computed the pair must give the same output, code for code.",

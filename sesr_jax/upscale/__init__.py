@@ -8,7 +8,7 @@ from sesr_jax.upscale.batch import (
     upscale_file,
     upscale_folder,
 )
-from sesr_jax.upscale.drop import check_drop, quality_drop
+from sesr_jax.upscale.drop import check_drop, measure_drop
 from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.load import is_network, load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
@@ -24,7 +24,7 @@ from sesr_jax.upscale.upscaler import (
     upscale_luma,
     upscale_photo,
 )
-from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, upscale_video, video_codec
+from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, find_video_codec, upscale_video
 
 __all__ = [
     "VIDEO_FORMATS",
@@ -38,6 +38,7 @@ __all__ = [
     "Upscaler",
     "bicubic_upscaler",
     "check_drop",
+    "find_video_codec",
     "from_network",
     "from_onnx",
     "from_tflite",
@@ -45,9 +46,9 @@ __all__ = [
     "is_network",
     "load_upscaler",
     "match_images",
+    "measure_drop",
     "measure_tiling_error",
     "photo_halo",
-    "quality_drop",
     "upscale_file",
     "upscale_folder",
     "upscale_image",
@@ -55,6 +56,5 @@ __all__ = [
     "upscale_photo",
     "upscale_tiled",
     "upscale_video",
-    "video_codec",
     "with_assumed_halo",
 ]

@@ -1,4 +1,4 @@
-"""What a file costs in quality: its PSNR against that of the float network that it was made from."""
+"""Measuring the PSNR that a TFLite file loses against the float network that it was exported from."""
 
 import dataclasses
 import os
@@ -13,12 +13,12 @@ from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.upscaler import Upscaler, from_network, in_domain
 
 
-def quality_drop(
-    network: Network, path: str | os.PathLike[str], pictures: Sequence[ImagePair]
+def measure_drop(
+    network: Network, path: str | os.PathLike[str], images: Sequence[ImagePair]
 ) -> float:
-    """The mean PSNR of `network` in float, less that of the TFLite file `path`, in dB.
+    """Returns the mean PSNR of `network` in float minus that of the TFLite file `path`, in dB.
 
-    Measured in the network's own protocol (`metrics.native_protocol`).
+    Both are measured in the network's own protocol (`metrics.native_protocol`).
 
     Raises:
       InputError: as `from_tflite` and `evaluate`.
@@ -28,25 +28,25 @@ def quality_drop(
 
     def psnr(upscaler: Upscaler) -> float:
         function = in_domain(upscaler, protocol.domain)
-        return mean(evaluate(function, pictures, upscaler.scale, protocol))["psnr"]
+        return mean(evaluate(function, images, upscaler.scale, protocol))["psnr"]
 
-    written = psnr(from_tflite(path))
-    return drop(psnr(from_network(dataclasses.replace(network, variables=variables))), written)
+    of_file = psnr(from_tflite(path))
+    return drop(psnr(from_network(dataclasses.replace(network, variables=variables))), of_file)
 
 
 def check_drop(
-    network: Network, path: str | os.PathLike[str], pictures: Sequence[ImagePair], bound: float
+    network: Network, path: str | os.PathLike[str], images: Sequence[ImagePair], bound: float
 ) -> float:
-    """`quality_drop`, which must not be more than `bound`.
+    """Returns `measure_drop`, which must be at most `bound`.
 
     Raises:
-      InputError: it is.
+      InputError: the drop is larger; or as `measure_drop`.
     """
-    lost = quality_drop(network, path, pictures)
+    lost = measure_drop(network, path, images)
     if not lost <= bound:
         raise InputError(
-            f"the file loses {lost:.3f} dB of PSNR on {len(pictures)} images, more than the allowed "
+            f"the file loses {lost:.3f} dB of PSNR on {len(images)} images, more than the allowed "
             f"{bound:g} dB; calibrate on images like them, train with quantisation, or exclude the layer "
-            "that suffers."
+            "that loses most."
         )
     return lost

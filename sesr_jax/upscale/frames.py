@@ -1,15 +1,15 @@
-"""Frames of a video, larger: their planes of Y, U and V, or RGB for networks of three channels.
+"""Upscaling the frames of a video: their planes of Y, U and V, or RGB for networks of three channels.
 
-A network of one channel upscales the very Y plane that was decoded. The chroma planes are upscaled
-bicubically and stay subsampled as they were, so that no colour matrix is ever applied and none can be
-mistaken. A network of three channels sees RGB, by the matrix and range that the frame names (BT.601, and
-studio range, where it names none).
+A network of one channel upscales the Y plane as it was decoded. The chroma planes are upscaled
+bicubically and stay subsampled as they were, so that no colour matrix is applied. A network of three
+channels gets RGB, by the matrix and range that the frame names (BT.601 and studio range where it names
+none).
 
-Chroma samples are taken to lie amid their luma samples, which is how FFmpeg's scaler takes them too
-unless it is told better. Where they lie beside the left one, as in much of H.264, colours move to the right
-by half a pixel of the result at ×2, and by one and a half at ×4.
+Chroma samples are assumed to lie amid their luma samples, as FFmpeg's scaler assumes by default. Where
+they lie beside the left one, as in much of H.264, colours move to the right by half a pixel of the result
+at ×2, and by one and a half at ×4.
 
-Frames, formats and codecs are PyAV's; the package is imported by who hands them over.
+Frames, formats and codecs are those of PyAV, which the caller imports and passes as `av`.
 """
 
 from collections.abc import Sequence
@@ -21,80 +21,80 @@ from sesr_jax.data.resize import imresize
 from sesr_jax.upscale.upscaler import Tile, Upscaler, upscale_luma, upscale_photo
 
 _SAMPLING = {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1), "gray": (1, 1)}
-"""By pixel format: the rows and columns of luma that share a sample of chroma."""
+"""For each pixel format, the rows and columns of luma that share a sample of chroma."""
 
 BITS = {**dict.fromkeys(_SAMPLING, 8), **{f"{name}10le": 10 for name in _SAMPLING}}
-"""The bits of each pixel format that is written: planes of codes, of two bytes each beyond 8 bits."""
+"""The bits of each pixel format that is written; a code of more than 8 bits takes two bytes."""
 
-_EVEN = ("libx264",)
+_EVEN_SIDES = ("libx264",)
 """Codecs in which the sides of subsampled frames must be even."""
 
 _FULL, _LIMITED, _BT601 = 2, 1, 6
 """AVColorRange and AVColorSpace of FFmpeg's pixfmt.h; the latter's codes are those of ISO/IEC 23091-2."""
 
 
-def pixel_format(
+def choose_pixel_format(
     av: Any, codec: Any, upscaler: Upscaler, source: str, size: tuple[int, int]
 ) -> str:
-    """The pixel format of `codec` that is nearest to `source` and takes frames of `size`, height and width.
+    """Returns the pixel format of `codec` that is nearest to `source` for frames of `size`, height and width.
 
-    It is `source` itself where the codec has it, but that RGB networks give 8 bits, and that H.264 has
-    no subsampling across a side that is odd. Padding such a side would change the video's size instead.
+    It is `source` itself where the codec has it, with two exceptions: RGB networks give 8 bits, and H.264
+    has no subsampling across an odd side, which cannot be padded without changing the video's size.
     """
     most = 8 if upscaler.channels == 3 else 10
     names = [
         fmt.name
         for fmt in codec.video_formats
-        if fmt.name in BITS and BITS[fmt.name] <= most and _fits(codec.name, fmt.name, size)
+        if fmt.name in BITS and BITS[fmt.name] <= most and _fits_codec(codec.name, fmt.name, size)
     ]
     grey = [name for name in names if name.startswith("gray")]
     if source.startswith("gray") and not grey:
         source = "yuv420p"  # the least chroma, which is constant
-    return _nearest(av, names, source)
+    return _find_nearest_format(av, names, source)
 
 
-def matrix_and_range(frame: Any) -> tuple[int, int]:
-    """The colour space and range that a video of such frames is written with."""
+def find_matrix_and_range(frame: Any) -> tuple[int, int]:
+    """Returns the colour space and range with which a video of such frames is written."""
     if frame.format.is_rgb or frame.format.has_palette:
         return _BT601, _LIMITED
     return frame.colorspace, _FULL if frame.format.name.startswith("yuvj") else frame.color_range
 
 
 def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: Tile) -> Any:
-    """`frame`, `upscaler.scale` times as large, of the pixel format `name` (one of `BITS`).
+    """Returns `frame` upscaled, in the pixel format `name` (one of `BITS`).
 
     Raises:
       InputError: the tile is too small for the network's halo.
     """
-    space, colour_range = matrix_and_range(frame)
+    space, colour_range = find_matrix_and_range(frame)
     if upscaler.channels == 3:
-        photo = _converted(av, frame, "rgb24").to_ndarray()
+        photo = _convert(av, frame, "rgb24").to_ndarray()
         large = av.VideoFrame.from_ndarray(upscale_photo(upscaler, photo, tile=tile), "rgb24")
         large.colorspace, large.color_range = space, colour_range
-        return _converted(av, large, name, dst_color_range=colour_range)
+        return _convert(av, large, name, dst_color_range=colour_range)
     bits, own = BITS[name], frame.format.name.replace("yuvj", "yuv")
     if BITS.get(own) != bits:
-        own = _nearest(av, [n for n in BITS if BITS[n] == bits], own)
+        own = _find_nearest_format(av, [n for n in BITS if BITS[n] == bits], own)
         from_rgb = frame.format.is_rgb or frame.format.has_palette
-        told = {"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if from_rgb else {}
-        frame = _converted(av, frame, own, **told)
+        settings = {"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if from_rgb else {}
+        frame = _convert(av, frame, own, **settings)
     large = av.VideoFrame(*(upscaler.scale * n for n in (frame.width, frame.height)), name)
-    luma, *chroma = (_codes(plane, bits) for plane in frame.planes)
-    large_luma, *large_chroma = (_codes(plane, bits) for plane in large.planes)
+    luma, *chroma = (_view_codes(plane, bits) for plane in frame.planes)
+    large_luma, *large_chroma = (_view_codes(plane, bits) for plane in large.planes)
     full = colour_range == _FULL
-    large_luma[...] = _large_luma(upscaler, luma, bits=bits, full=full, tile=tile)
-    shared = zip(_sampling(own), _sampling(name), strict=True)
+    large_luma[...] = _upscale_luma_codes(upscaler, luma, bits=bits, full=full, tile=tile)
+    shared = zip(_find_sampling(own), _find_sampling(name), strict=True)
     factors = [upscaler.scale * before // after for before, after in shared]
     for plane in large_chroma:
         plane[...] = 1 << (bits - 1)  # no colour
     if chroma and large_chroma:
-        wide = _large_chroma(np.stack(chroma, axis=-1), factors, bits=bits)
+        wide = _upscale_chroma_codes(np.stack(chroma, axis=-1), factors, bits=bits)
         for index, plane in enumerate(large_chroma):  # odd sides have half a sample less
             plane[...] = wide[: plane.shape[0], : plane.shape[1], index]
     return large
 
 
-def _large_luma(
+def _upscale_luma_codes(
     upscaler: Upscaler,
     codes: np.ndarray,
     *,
@@ -102,47 +102,47 @@ def _large_luma(
     full: bool,
     tile: Tile,
 ) -> np.ndarray:
-    """Codes ``[h, w]`` of Y to codes ``[scale·h, scale·w]``, by way of studio range, which networks know."""
+    """Upscales codes ``[h, w]`` of Y to ``[scale·h, scale·w]``, in the studio range that networks know."""
     peak, unit = (1 << bits) - 1, 255 << (bits - 8)
     y = (16 / 255 + codes * (219 / 255 / peak)) if full else codes / unit
     large = upscale_luma(upscaler, y[..., None].astype(np.float32), tile=tile)[..., 0]
-    return _rounded((large - 16 / 255) * (255 / 219 * peak) if full else large * unit, peak)
+    return _round_codes((large - 16 / 255) * (255 / 219 * peak) if full else large * unit, peak)
 
 
-def _large_chroma(codes: np.ndarray, factors: Sequence[int], *, bits: int) -> np.ndarray:
-    """Codes ``[h, w, 2]`` of U and V, `factors` times as large."""
+def _upscale_chroma_codes(codes: np.ndarray, factors: Sequence[int], *, bits: int) -> np.ndarray:
+    """Upscales codes ``[h, w, 2]`` of U and V by `factors`, along height and width."""
     shape = [n * factor for n, factor in zip(codes.shape[:2], factors, strict=True)]
-    return _rounded(imresize(codes.astype(np.float64), shape=shape), (1 << bits) - 1)
+    return _round_codes(imresize(codes.astype(np.float64), shape=shape), (1 << bits) - 1)
 
 
-def _rounded(values: np.ndarray, peak: int) -> np.ndarray:
+def _round_codes(values: np.ndarray, peak: int) -> np.ndarray:
     return np.clip(np.floor(values + 0.5), 0, peak)
 
 
-def _codes(plane: Any, bits: int) -> np.ndarray:
-    """The codes ``[height, width]`` of a plane, in its own memory."""
+def _view_codes(plane: Any, bits: int) -> np.ndarray:
+    """Returns a view of the codes ``[height, width]`` of a plane, in its own memory."""
     dtype = np.dtype("u1" if bits == 8 else "<u2")
     columns = abs(plane.line_size) // dtype.itemsize  # padding included
     rows = np.ndarray((plane.height, columns), dtype, buffer=plane)
     return rows[:: -1 if plane.line_size < 0 else 1, : plane.width]
 
 
-def _converted(av: Any, frame: Any, name: str, **told: Any) -> Any:
-    """`frame` in another pixel format, by its own matrix and range unless `told` otherwise."""
+def _convert(av: Any, frame: Any, name: str, **settings: Any) -> Any:
+    """Converts `frame` to another pixel format, by its own matrix and range unless `settings` name others."""
     ways = av.video.reformatter.Interpolation
     # Without the last three, swscale is off by two codes.
     exact = ways.BICUBIC | ways.ACCURATE_RND | ways.FULL_CHR_H_INT | ways.FULL_CHR_H_INP
-    return frame.reformat(format=name, interpolation=exact, **told)
+    return frame.reformat(format=name, interpolation=exact, **settings)
 
 
-def _nearest(av: Any, names: Sequence[str], source: str) -> str:
+def _find_nearest_format(av: Any, names: Sequence[str], source: str) -> str:
     return av.codec.codec.find_best_pix_fmt_of_list(names, source)[0].name
 
 
-def _sampling(name: str) -> tuple[int, int]:
+def _find_sampling(name: str) -> tuple[int, int]:
     return _SAMPLING[name.removesuffix("10le")]
 
 
-def _fits(codec: str, name: str, size: tuple[int, int]) -> bool:
-    odd = any(n % by for n, by in zip(size, _sampling(name), strict=True))
-    return not (odd and codec in _EVEN)
+def _fits_codec(codec: str, name: str, size: tuple[int, int]) -> bool:
+    odd = any(n % by for n, by in zip(size, _find_sampling(name), strict=True))
+    return not (odd and codec in _EVEN_SIDES)

@@ -1,4 +1,4 @@
-"""The upscaler that a user names: a trained network, a .tflite or .onnx file, or bicubic interpolation."""
+"""Loading the upscaler that a user names: a trained network, an exported file, or bicubic interpolation."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""An .onnx file as an upscaler, float or of QDQ codes, ours or another's; ONNX Runtime runs it.
+"""Upscaling by an .onnx file, float or of QDQ codes, of ours or from elsewhere; ONNX Runtime runs it.
 
     large = upscale_photo(from_onnx("sesr_m5_x2.onnx"), photo)
 
@@ -56,14 +56,14 @@ _KEEP_SHAPE = ("Cast", "DequantizeLinear", "Identity")
 
 
 def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
-    """The model in `path`, named after its file.
+    """Returns the upscaler that runs the file `path`, and has its name.
 
     Raises:
       InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
         operator whose receptive field is not known; ONNX Runtime is not installed.
     """
     if not pathlib.Path(path).is_file():
-        raise InputError(f"no such file: {os.fspath(path)}; name an .onnx file.")
+        raise InputError(f"no such file: {os.fspath(path)}.")
     with require_extra("export", f"running {os.fspath(path)}"):
         import onnx
         import onnxruntime
@@ -86,62 +86,62 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
             f"{os.fspath(path)} is no whole ONNX file that ONNX Runtime runs ({reason}); export it again."
         ) from error
     sources, targets, graph = session.get_inputs(), session.get_outputs(), model.graph
-    channels, tile = _image(path, sources, targets)
-    shapes = _constant_shapes(graph)
+    channels, tile = _read_image_shape(path, sources, targets)
+    shapes = _find_constant_shapes(graph)
     source, target = sources[0].name, targets[0].name
-    steps = list(_steps(path, graph, shapes, source))
-    known = [pixel_distances(source, steps, axis) for axis in (0, 1)]
-    if target not in known[0]:
+    steps = list(_list_steps(path, graph, shapes, source))
+    distances = [pixel_distances(source, steps, axis) for axis in (0, 1)]
+    if target not in distances[0]:
         raise InputError(
             f"{os.fspath(path)} gives {target}, which does not depend on the image; export an "
             "upscaling network."
         )
-    told = {prop.key: prop.value for prop in model.metadata_props}
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
     try:
-        blocks = check_blocks(json.loads(told.get("host_blocks", "[]")))
+        blocks = check_blocks(json.loads(metadata.get("host_blocks", "[]")))
     except ValueError as error:
         raise InputError(
             f"{os.fspath(path)} has damaged metadata ({error}); export it again."
         ) from error
-    scale = math.prod(blocks) / (known[0][target] or Fraction(1))
+    scale = math.prod(blocks) / (distances[0][target] or Fraction(1))
     if scale.denominator != 1:
         raise InputError(f"{os.fspath(path)} makes images ×{scale}; export an upscaling network.")
     return Upscaler(
         name=pathlib.Path(path).stem,
         scale=int(scale),
         channels=channels,
-        function=_function(path, session, tile, int(scale), blocks),
+        function=_make_function(path, session, tile, int(scale), blocks),
         extent=measure_extent(source, steps, target),
         tile=tile,
-        macs=_macs(graph, shapes, known),
+        macs=_macs(graph, shapes, distances),
     )
 
 
-def _image(
+def _read_image_shape(
     path: str | os.PathLike[str], sources: list[Any], targets: list[Any]
 ) -> tuple[int, tuple[int, int] | None]:
-    """The channels of the file's image, and its height and width where the file holds them."""
+    """Returns the channels of the file's image, and its height and width where the file fixes them."""
     shapes = [value.shape for value in (*sources, *targets)]
     floats = all(value.type == "tensor(float)" for value in (*sources, *targets))
     if len(sources) != 1 or len(targets) != 1 or not floats or len(shapes[0]) != 4 or (
         shapes[0][1] not in (1, 3)
     ):  # fmt: skip
-        told = " to ".join(f"{value.type}{value.shape}" for value in (*sources, *targets))
+        shown = " to ".join(f"{value.type}{value.shape}" for value in (*sources, *targets))
         raise InputError(
-            f"{os.fspath(path)} maps {told}: it must map one float image [N, C, H, W] in Y or RGB to one; "
+            f"{os.fspath(path)} maps {shown}: it must map one float image [N, C, H, W] in Y or RGB to one; "
             "export such a network."
         )
     _, channels, *size = shapes[0]
-    held = [isinstance(n, int) for n in size]
-    if held[0] != held[1]:
+    fixed = [isinstance(n, int) for n in size]
+    if fixed[0] != fixed[1]:
         raise InputError(
-            f"{os.fspath(path)} holds one of an image's sides and not the other, {size}; export it with both "
-            "or none."
+            f"{os.fspath(path)} fixes one of an image's sides and not the other, {size}: it must fix both or "
+            "none."
         )
-    return channels, tuple(size) if all(held) else None
+    return channels, tuple(size) if all(fixed) else None
 
 
-def _function(
+def _make_function(
     path: str | os.PathLike[str],
     session: Any,
     tile: tuple[int, int] | None,
@@ -154,7 +154,7 @@ def _function(
         x = np.asarray(x, np.float32)
         n, height, width, channels = x.shape
         if tile is not None and (height, width) != tile:
-            raise InputError(f"the model takes images of {tile[1]}×{tile[0]} alone; cut tiles.")
+            raise InputError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
         (y,) = session.run(None, {source.name: x.transpose(0, 3, 1, 2)})
         large = (n, scale * height, scale * width, channels)
         depth = math.prod(blocks) ** 2
@@ -168,8 +168,8 @@ def _function(
     return function
 
 
-def _constant_shapes(graph: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes of a graph's constants, and of what is computed from one of them alone."""
+def _find_constant_shapes(graph: Any) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a graph's constants, and of what is computed from one of them alone."""
     shapes = {value.name: tuple(value.dims) for value in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
@@ -180,25 +180,25 @@ def _constant_shapes(graph: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _steps(
+def _list_steps(
     path: str | os.PathLike[str], graph: Any, shapes: Mapping[str, tuple[int, ...]], image: str
 ) -> Iterator[Step]:
-    reading = {image}
+    from_image = {image}
     constants = {value.name: value for value in graph.initializer}
     for node in graph.node:
-        if reading.intersection(node.input):
-            reading.update(node.output)
-            looks = _looks(path, node, shapes, constants)
+        if from_image.intersection(node.input):
+            from_image.update(node.output)
+            looks = _find_looks(path, node, shapes, constants)
             yield Step(name=node.op_type, inputs=node.input, outputs=node.output, looks=looks)
 
 
-def _looks(
+def _find_looks(
     path: str | os.PathLike[str],
     node: Any,
     shapes: Mapping[str, tuple[int, ...]],
     constants: Mapping[str, Any],
 ) -> Looks:
-    """Which pixels of its input an operator reads for an output pixel, along height and width."""
+    """Returns which pixels of its input an operator reads for an output pixel, along height and width."""
     import onnx
 
     attrs = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -207,9 +207,11 @@ def _looks(
         case "Conv" | "ConvTranspose" if node.input[1] in shapes:
             sides = zip(shapes[node.input[1]][2:], attrs.get("dilations", (1, 1)), strict=True)
             make = window if name == "Conv" else spread_window
-            return _windows(make, [(side - 1) * apart + 1 for side, apart in sides], attrs)
+            return _find_window_looks(
+                make, [(side - 1) * apart + 1 for side, apart in sides], attrs
+            )
         case "MaxPool" | "AveragePool":
-            return _windows(window, attrs["kernel_shape"], attrs)
+            return _find_window_looks(window, attrs["kernel_shape"], attrs)
         case "DepthToSpace":
             return (spread_window(attrs["blocksize"], attrs["blocksize"]),) * 2
         case "SpaceToDepth":
@@ -220,7 +222,7 @@ def _looks(
             and attrs.get("coordinate_transformation_mode", b"half_pixel") in _TILED
         ):
             factors = onnx.numpy_helper.to_array(constants[node.input[2]])
-            down, right = (_resized(float(factor), attrs) for factor in factors[-2:])
+            down, right = (_find_resize_look(float(factor), attrs) for factor in factors[-2:])
             return down, right
     spec = SPECS.get(_OPERATIONS.get(name, ""))
     if name in _LOCAL or (spec and spec.is_per_pixel):
@@ -233,10 +235,10 @@ def _looks(
     )
 
 
-def _windows(
+def _find_window_looks(
     make: Callable[[int, int, int | None], Look], sides: Sequence[int], attrs: Mapping[str, Any]
 ) -> Looks:
-    """The looks of an operator's windows by its strides and padding."""
+    """Returns the looks of an operator's windows by its strides and padding."""
     strides = attrs.get("strides", (1, 1))
     befores: Sequence[int | None] = attrs.get("pads", (0, 0))[:2]
     match attrs.get("auto_pad", b"NOTSET"):
@@ -248,12 +250,12 @@ def _windows(
     return down, right
 
 
-def _resized(factor: float, attrs: Mapping[str, Any]) -> Look:
-    """The look of a Resize along one axis; of "nearest" the pixels on both sides, whichever it rounds to."""
+def _find_resize_look(factor: float, attrs: Mapping[str, Any]) -> Look:
+    """Returns the look of a Resize along one axis; "nearest" reads both neighbours, of which it takes one."""
     half_pixel = attrs.get("coordinate_transformation_mode", b"half_pixel") != b"asymmetric"
     step, mode = 1 / Fraction(factor).limit_denominator(64), attrs.get("mode", b"nearest")
     if mode == b"nearest":
-        # Rounding down the place of a half pixel is rounding its own place to the nearest, ties down.
+        # To round down the place of a half pixel is to round its own place to the nearest, ties down.
         whole = step.numerator == 1 and (
             attrs.get("nearest_mode", b"round_prefer_floor") == b"floor"
             if not half_pixel
@@ -263,14 +265,16 @@ def _resized(factor: float, attrs: Mapping[str, Any]) -> Look:
     return interpolated(step, taps=4 if mode == b"cubic" else 2, half_pixel=half_pixel)
 
 
-def _macs(graph: Any, shapes: Mapping[str, tuple[int, ...]], known: Sequence[Distances]) -> float:
+def _macs(
+    graph: Any, shapes: Mapping[str, tuple[int, ...]], distances: Sequence[Distances]
+) -> float:
     """Returns the multiply-accumulates for each pixel of the image, at output pixels as in `graph.macs`.
 
     A convolution of a global mean adds nothing to them.
     """
     total = Fraction(0)
     for node in graph.node:
-        down, right = (distances.get(node.output[0]) for distances in known)
+        down, right = (along.get(node.output[0]) for along in distances)
         if node.op_type in ("Conv", "ConvTranspose") and down and right:
             total += math.prod(shapes[node.input[1]]) / (down * right)
     return float(total)

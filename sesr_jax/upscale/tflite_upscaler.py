@@ -1,4 +1,4 @@
-"""A .tflite file as an upscaler: what the chip will show, photos of any size included.
+"""Upscaling by a .tflite file, for photos of any size: what the NPU will show.
 
     large = upscale_photo(from_tflite("sesr_m5_x2_int8.tflite"), photo)
 
@@ -23,14 +23,14 @@ _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
 """Operators without an operation of ours whose output pixel reads that one pixel of each input."""
 
 _SLACK = 0.1
-"""By as much the codes of pixels may miss 0 and 1."""
+"""How far the smallest and the largest code of pixels may lie from 0 and 1."""
 
 _MOVES = ("RESHAPE", "TRANSPOSE")
-"""What a depth_to_space may be written as, in files that say so."""
+"""Operators that a depth_to_space may be written as, in files whose metadata say so."""
 
 
 def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
-    """The model in `path`, float or INT8, named after its file.
+    """Returns the upscaler that runs the file `path`, float or INT8, and has its name.
 
     Raises:
       InputError: the file is missing or damaged, is no upscaler of one or three channels in [0, 1], or
@@ -42,8 +42,8 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         channels not in (1, 3)
     ):
         raise InputError(
-            f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, which is no upscaling "
-            "of one image in Y or RGB; export such a network."
+            f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, and does not upscale "
+            "one image in Y or RGB; export such a network."
         )
     for side, codes in (("input", model.input), ("output", model.output)):
         if codes is not None and not _are_pixels(codes):
@@ -59,52 +59,52 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         scale=model.scale,
         channels=channels,
         function=model,
-        extent=_extent(content, (*_LOCAL, *moves)),
+        extent=_find_extent(content, (*_LOCAL, *moves)),
         tile=(height, width),
         macs=sum(map(macs, operators(content))) / (height * width),
     )
 
 
 def _are_pixels(codes: Quantisation) -> bool:
-    """Whether they are for values from 0 to 1, or, where they are symmetric, from -1 to 1."""
+    """Returns whether the codes stand for values from 0 to 1 or, where they are symmetric, from -1 to 1."""
     low, high = codes.limits
     symmetric = codes.zero_point == 0 and low < 0
     return abs(high - 1) < _SLACK and (symmetric or abs(low) < _SLACK)
 
 
-def _extent(model: Any, local: tuple[str, ...]) -> Extent:
-    """How far the model looks, where the operators `local` read one pixel each."""
+def _find_extent(model: Any, local: tuple[str, ...]) -> Extent:
+    """Returns how far the model looks, where the operators `local` read one pixel each."""
     (subgraph,) = model.subgraphs
     source, target = (id(subgraph.tensors[i[0]]) for i in (subgraph.inputs, subgraph.outputs))
 
     def steps() -> Iterator[Step]:
-        reading = {source}
+        from_image = {source}
         for operator in operators(model):
             inputs, outputs = (
                 [id(one) for one in side] for side in (operator.inputs, operator.outputs)
             )
-            if reading.intersection(inputs):
-                reading.update(outputs)
-                looks = (Look(), Look()) if operator.name in local else _looks(operator)
+            if from_image.intersection(inputs):
+                from_image.update(outputs)
+                looks = (Look(), Look()) if operator.name in local else _find_looks(operator)
                 yield Step(name=operator.name, inputs=inputs, outputs=outputs, looks=looks)
 
     return measure_extent(source, steps(), target)
 
 
-def _looks(operator: Operator) -> Looks:
-    """Which pixels of its input an operator reads for an output pixel, along height and width."""
+def _find_looks(operator: Operator) -> Looks:
+    """Returns which pixels of its input an operator reads for an output pixel, along height and width."""
     options, name = operator.options, operator.name
     match name:
         case "CONV_2D" | "DEPTHWISE_CONV_2D":
             apart = (options.dilationHFactor, options.dilationWFactor)
             taps = operator.inputs[1].shape[1:3]
             sides = [(int(n) - 1) * d + 1 for n, d in zip(taps, apart, strict=True)]
-            return _windows(sides, options)
+            return _find_window_looks(sides, options)
         case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
-            return _windows([options.filterHeight, options.filterWidth], options)
+            return _find_window_looks([options.filterHeight, options.filterWidth], options)
         case "TRANSPOSE_CONV":
             height, width = map(int, operator.inputs[1].shape[1:3])
-            cut = _before(options)
+            cut = _find_padding(options)
             return (
                 spread_window(height, options.strideH, cut),
                 spread_window(width, options.strideW, cut),
@@ -138,14 +138,14 @@ def _looks(operator: Operator) -> Looks:
     )
 
 
-def _windows(sides: Sequence[int], options: Any) -> Looks:
-    before = _before(options)
+def _find_window_looks(sides: Sequence[int], options: Any) -> Looks:
+    before = _find_padding(options)
     return (
         window(sides[0], int(options.strideH), before),
         window(sides[1], int(options.strideW), before),
     )
 
 
-def _before(options: Any) -> int | None:
-    """How many pixels are padded or cut off at the start; None for "SAME"."""
+def _find_padding(options: Any) -> int | None:
+    """Returns how many pixels are padded or cut off at the start; None for "SAME"."""
     return 0 if enum_names("Padding")[options.padding] == "VALID" else None

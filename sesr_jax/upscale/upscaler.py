@@ -1,9 +1,9 @@
-"""Upscalers: anything that makes a photo larger, behind one small value.
+"""Upscalers: whatever upscales a photo, as one small value.
 
     write_image("large.png", upscale_photo(from_network(load("sesr_m5_x2.safetensors")), photo))
 
-A network of one channel sees Y; the colours of the photo are upscaled bicubically, as the literature
-does. A network of three channels sees RGB. Codes are rounded once, at the end.
+A network of one channel gets Y, and the colours of the photo are upscaled bicubically, as papers do. A
+network of three channels gets RGB. Codes are rounded once, at the end.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from sesr_jax.models.network import Network
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 
 _CUBIC_HALO = 2
-_TRACED = 240  # pixels; a multiple of every stride and block in use
+_TRACED_SIDE = 240  # pixels; a multiple of every stride and block in use
 
 Tile: TypeAlias = int | tuple[int, int] | Literal["default"] | None
 """The side of a tile in input pixels, or its height and width, halo included; None for the whole image at
@@ -67,24 +67,24 @@ def photo_halo(upscaler: Upscaler) -> int:
 def from_network(network: Network) -> Upscaler:
     """Returns the network's deployable form, compiled once for each size that it meets."""
     network = network.collapsed()
-    graph = network.graph((1, _TRACED, _TRACED, network.channels))
+    graph = network.graph((1, _TRACED_SIDE, _TRACED_SIDE, network.channels))
     return Upscaler(
         name=network.name,
         scale=network.scale,
         channels=network.channels,
         function=jax.jit(network.apply),
         extent=extent(graph),
-        macs=cost(graph).macs / _TRACED**2,
+        macs=cost(graph).macs / _TRACED_SIDE**2,
     )
 
 
 def bicubic_upscaler(scale: int) -> Upscaler:
-    """MATLAB's bicubic interpolation, the baseline of every table."""
+    """Returns MATLAB's bicubic interpolation, the baseline of every table."""
     return Upscaler(
         name="bicubic",
         scale=scale,
         channels=1,  # colours get the same treatment either way
-        function=functools.partial(_cubic, scale=scale),
+        function=functools.partial(_upscale_bicubically, scale=scale),
         extent=Extent(halo=_CUBIC_HALO),
     )
 
@@ -96,9 +96,9 @@ def upscale_photo(
     tile: Tile = "default",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """A photo `upscaler.scale` times as large.
+    """Upscales a photo.
 
-    The memory is that of one tile and of the result. Tiles of 256 are also as fast on a CPU as the
+    Memory holds one tile and the result. Tiles of 256 are also as fast on a CPU as the
     whole image is, or faster, since their activations stay near the processor.
 
     Args:
@@ -116,11 +116,11 @@ def upscale_photo(
     """
     if photo.dtype != np.uint8 or photo.shape[2:] not in ((), (3,)) or not photo.size:
         raise InputError(
-            f"an array {photo.dtype}{list(photo.shape)} is no photo; give uint8 [H, W] or [H, W, 3]."
+            f"an array {photo.dtype}{list(photo.shape)} is no photo, which is uint8 [H, W] or [H, W, 3]."
         )
     colour = photo.ndim == 3
     pixels = photo if colour else photo[..., None]
-    result = _in_windows(
+    result = _run_in_tiles(
         upscaler,
         pixels,
         functools.partial(_upscale_codes, upscaler),
@@ -132,7 +132,7 @@ def upscale_photo(
 
 
 def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -> np.ndarray:
-    """A plane of Y `upscaler.scale` times as large, by a network of one channel, neither clipped nor rounded.
+    """Upscales a plane of Y by a network of one channel, and neither clips nor rounds it.
 
     Args:
       upscaler: what upscales.
@@ -145,10 +145,10 @@ def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -
     Raises:
       InputError: as `upscale_photo`.
     """
-    return _in_windows(upscaler, y, upscaler.function, tile=tile)
+    return _run_in_tiles(upscaler, y, upscaler.function, tile=tile)
 
 
-def _in_windows(
+def _run_in_tiles(
     upscaler: Upscaler,
     image: np.ndarray,
     function: Callable[[np.ndarray], np.ndarray],
@@ -157,9 +157,9 @@ def _in_windows(
     least_halo: int = 0,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Returns ``function(image[None])[0]``, computed window by window, where `function` runs `upscaler`.
+    """Returns ``function(image[None])[0]``, computed tile by tile, where `function` runs `upscaler`.
 
-    An image whose sides the network cannot take is filled up with its last pixels, which are cut off again.
+    An image whose sides the network cannot take is padded with its last pixels, which are cut off again.
     """
     height, width = image.shape[:2]
     align = upscaler.extent.align
@@ -167,21 +167,21 @@ def _in_windows(
         max(size - length, -length % align)
         for length, size in zip((height, width), upscaler.tile or (1, 1), strict=True)
     ]
-    filled = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
-    size = upscaler.tile or _aligned(tile, upscaler.extent, filled.shape[:2])
+    padded = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    size = upscaler.tile or _align_tile(tile, upscaler.extent, padded.shape[:2])
     if upscaler.extent.halo is None:
-        _check_whole(upscaler, image.shape[:2], filled.shape[:2], size)
-        halo = 0  # there is one window
+        _check_whole(upscaler, image.shape[:2], padded.shape[:2], size)
+        halo = 0  # there is one tile
     else:
         halo = max(upscaler.extent.halo, least_halo)
-    if upscaler.tile and _keeps_nothing(upscaler.tile, filled.shape[:2], halo, align):
+    if upscaler.tile and _keeps_nothing(upscaler.tile, padded.shape[:2], halo, align):
         raise InputError(
             f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone, of which {halo} on "
             f"each side only serve those inside; export it for {2 * halo + align} or more a side."
         )
     return upscale_tiled(
         function,
-        filled,
+        padded,
         scale=upscaler.scale,
         tile=size,
         halo=halo,
@@ -197,15 +197,15 @@ def _keeps_nothing(tile: tuple[int, int], whole: tuple[int, ...], halo: int, ali
 
 
 def _check_whole(
-    upscaler: Upscaler, image: tuple[int, ...], filled: tuple[int, ...], size: tuple[int, ...]
+    upscaler: Upscaler, image: tuple[int, ...], padded: tuple[int, ...], size: tuple[int, ...]
 ) -> None:
-    """Checks that a network which looks at the whole image is given all of it, and nothing else."""
+    """Checks that a network which looks at the whole image gets all of it, without padding or tiles."""
     if upscaler.tile and image != upscaler.tile:
         raise InputError(
             f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone and looks at all of "
-            f"them (in {upscaler.extent.whole!r}): an image of {image[1]}×{image[0]} is none for it."
+            f"them (in {upscaler.extent.whole!r}), so that an image of {image[1]}×{image[0]} does not fit."
         )
-    if any(side < length for side, length in zip(size, filled, strict=True)):
+    if any(side < length for side, length in zip(size, padded, strict=True)):
         raise InputError(
             f"{upscaler.name} looks at the whole image (in {upscaler.extent.whole!r}), so that tiles of "
             f"{size[1]}×{size[0]} cannot equal the whole {image[1]}×{image[0]}; run it without tiles, or "
@@ -213,23 +213,24 @@ def _check_whole(
         )
 
 
-def _aligned(tile: Tile, looks: Extent, whole: tuple[int, ...]) -> tuple[int, int]:
-    """The height and width of the tiles that `tile` asks for, at multiples that the network takes."""
+def _align_tile(tile: Tile, of_network: Extent, whole: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the height and width that `tile` asks for, rounded down to multiples that the network takes."""
     if tile == "default":
-        tile = None if looks.halo is None else _DEFAULT_TILE
+        tile = None if of_network.halo is None else _DEFAULT_TILE
     height, width = whole if tile is None else (tile, tile) if isinstance(tile, int) else tile
-    return height - height % looks.align, width - width % looks.align
+    return height - height % of_network.align, width - width % of_network.align
 
 
 def in_domain(
     upscaler: Upscaler, domain: Literal["y", "rgb"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """`upscaler` as `metrics.evaluate` wants it: float ``[h, w, C]`` to ``[scale·h, scale·w, C]``.
+    """Returns `upscaler` as `metrics.evaluate` takes it: float ``[h, w, C]`` to ``[scale·h, scale·w, C]``.
 
     Args:
       upscaler: what is measured; the whole image passes through it at once, unless it has one size
         and does not run at another.
-      domain: of a protocol: "y" for C = 1, "rgb" for C = 3, where a network of Y goes the way of a photo.
+      domain: that of a protocol: "y" for C = 1, or "rgb" for C = 3, in which a network of Y runs as in
+        `upscale_photo`.
 
     Raises:
       InputError: a network of RGB is asked for Y.
@@ -239,29 +240,29 @@ def in_domain(
             f"{upscaler.name} takes RGB, not Y; measure it in the protocol rgb8 or rgb."
         )
     if domain == "y":
-        return functools.partial(_upscale_luma, upscaler)
+        return functools.partial(_evaluate_luma, upscaler)
     return lambda rgb: upscale_photo(upscaler, np.rint(rgb * 255).astype(np.uint8), tile=None) / 255
 
 
-def _upscale_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
-    """float ``[h, w, 1]`` to the same, `scale` times as large."""
+def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
+    """Upscales float ``[h, w, 1]``, by the file at another size than its own where it runs so."""
     if upscaler.tile is not None:
-        with contextlib.suppress(InputError):  # of a file that has one size
+        with contextlib.suppress(InputError):  # raised by a file that has one size
             return np.asarray(upscaler.function(y[None]))[0]
     return upscale_luma(upscaler, y, tile=None)
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
-    """uint8 ``[1, h, w, 1 or 3]`` to the same, `scale` times as large."""
+    """Upscales uint8 ``[1, h, w, 1 or 3]`` to uint8."""
     rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / np.float32(255)
     if codes.shape[-1] == 1:
-        luma = upscaler.channels == 1
-        y = _run(upscaler, rgb_to_y(rgb)) if luma else rgb_to_y(_run(upscaler, rgb))
+        takes_y = upscaler.channels == 1
+        y = _run(upscaler, rgb_to_y(rgb)) if takes_y else rgb_to_y(_run(upscaler, rgb))
         large = (255 * y - 16) / 219  # from studio range to grey
     elif upscaler.channels == 1:
         ycbcr = rgb_to_ycbcr(rgb)
         y = _run(upscaler, ycbcr[..., :1])
-        chroma = _cubic(ycbcr[..., 1:], upscaler.scale)
+        chroma = _upscale_bicubically(ycbcr[..., 1:], upscaler.scale)
         large = ycbcr_to_rgb(np.concatenate([y, chroma], axis=-1))
     else:
         large = _run(upscaler, rgb)
@@ -272,6 +273,6 @@ def _run(upscaler: Upscaler, x: np.ndarray) -> np.ndarray:
     return np.asarray(upscaler.function(x), np.float32)
 
 
-def _cubic(x: np.ndarray, scale: int) -> np.ndarray:
-    """Bicubic interpolation of ``[1, h, w, C]``, to float32."""
+def _upscale_bicubically(x: np.ndarray, scale: int) -> np.ndarray:
+    """Upscales ``[1, h, w, C]`` by bicubic interpolation, to float32."""
     return imresize(x[0], scale)[None].astype(np.float32)

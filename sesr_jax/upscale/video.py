@@ -1,9 +1,9 @@
-"""Videos, larger: frame by frame, with their timing, their sound and their tags.
+"""Upscaling videos frame by frame, with their timing, their sound and their tags.
 
     upscale_video(from_network(load("sesr_m5_x2.safetensors")), "clip.mp4", "large.mp4")
 
 PyAV (the extra `video`) decodes and encodes. Containers limit what can be kept: Matroska and WebM count
-time in milliseconds, and each has its own list of tags that it holds.
+time in milliseconds, and each container holds the tags of its own list.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import numpy as np
 
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.files import check_distinct, replace_file
-from sesr_jax.upscale.frames import BITS, matrix_and_range, pixel_format, upscale_frame
+from sesr_jax.upscale.frames import BITS, choose_pixel_format, find_matrix_and_range, upscale_frame
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import Tile, Upscaler
 
@@ -34,21 +34,21 @@ _OPTIONS = {
     "libvpx-vp9": {"crf": "20", "cpu-used": "4", "row-mt": "1", "lag-in-frames": "10"},
 }
 
-_OF_ONE_FILE = (
+_ENCODING_FACTS = (
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"),
     *("number_of_bytes", "number_of_frames", "_statistics"),
 )
-"""How the keys of metadata begin (in lower case) that tell of one encoding."""
+"""What the keys of metadata about one encoding begin with, in lower case."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UpscaledVideo:
-    """What was written.
+    """A video that was written.
 
     Attributes:
-      frames: how many.
+      frames: the number of frames.
       input_size: the height and width that were decoded, before any rotation for display.
-      output_size: those that were encoded, the scale times as many.
+      output_size: the height and width that were encoded, scale times as many.
     """
 
     frames: int
@@ -66,38 +66,39 @@ def upscale_video(
 ) -> UpscaledVideo:
     """Upscales the first video stream of a file, and copies its other streams.
 
-    The file is read twice: first its packets alone, so that one that was cut short is refused before the
-    long work. The memory is that of a few frames, and of those that the encoder looks ahead.
+    The file is read twice. The first time its packets alone are read, so that a file that was cut short is
+    refused before the long work. Memory holds a few frames, and those that the encoder looks ahead.
 
-    Kept are each frame's time, the average rate, the shape of pixels, rotation, the range, matrix,
+    The new file keeps each frame's time, the average rate, the shape of pixels, rotation, the range, matrix,
     primaries and transfer of colours, chroma subsampling, chapters and metadata, and 10 bits where codec
-    and network have them. Sound, subtitles and further streams are copied packet by packet; what the new
-    container does not take is left out with a logged warning, as alpha is. H.264 has odd sides without
-    subsampling alone, so that such videos become 4:4:4, of the right size, with a warning too.
+    and network have them. Sound, subtitles and further streams are copied packet by packet. What the new
+    container does not take is left out with a logged warning, as alpha is. H.264 takes odd sides only without
+    subsampling: such videos become 4:4:4, of the right size, with a warning too.
 
     Args:
       upscaler: what upscales.
-      source_path: any video that FFmpeg reads.
-      target_path: where to write, all or nothing; its suffix, one of `VIDEO_FORMATS`, decides the format.
+      source_path: a video that FFmpeg reads.
+      target_path: the file to write, whole or not at all; its suffix, one of `VIDEO_FORMATS`, decides the
+        format.
       tile: as of `upscale_photo`.
       progress: called as ``progress(done, total)`` after each frame; `total` counts the video's packets,
-        which a few codecs have more of than frames.
+        of which a few codecs have more than frames.
 
     Raises:
       InputError: PyAV is not installed; the source is missing, no video, damaged, or changes its size; the
         target's suffix is not known, its codec takes no such frames, it can't be written or is the source;
         the tile is too small for the network's halo.
     """
-    codec = video_codec(target_path)
+    codec = find_video_codec(target_path)
     check_distinct(source_path, target_path)
-    av = _pyav()
+    av = _import_av()
     first, total = _survey(av, source_path)
     size = (first.height, first.width)
     frames, pts = 0, 0
     with (
-        _opened(av, source_path) as (source, stream),
+        _open_video(av, source_path) as (source, stream),
         replace_file(target_path) as temporary,
-        _writing(av, target_path),
+        _explain_refusals(av, target_path),
         av.open(os.path.abspath(temporary), "w") as target,
     ):
         video, copies = _prepare(av, target, codec, upscaler, source, stream, first)
@@ -109,16 +110,16 @@ def upscale_video(
                 continue
             if (item.height, item.width) != size:
                 raise InputError(
-                    f"{_name(stream)} changes from {size[1]}×{size[0]} to {item.width}×{item.height} after "
-                    f"{frames} frames, and a video has one size; cut it there."
+                    f"{_file_name(stream)} changes from {size[1]}×{size[0]} to {item.width}×{item.height} "
+                    f"after {frames} frames, and a video has one size; cut it there."
                 )
             if item.pts is not None:
                 pts = item.pts
             elif frames:  # a bare stream, whose frames have no times
-                pts += _step(stream)
+                pts += _frame_duration(stream)
             large = upscale_frame(av, upscaler, item, video.codec_context.pix_fmt, tile=tile)
             large.pts, large.time_base = pts, stream.time_base
-            large.duration = item.duration or _step(stream)
+            large.duration = item.duration or _frame_duration(stream)
             target.mux(video.encode(large))
             frames += 1
             if progress:
@@ -128,32 +129,30 @@ def upscale_video(
     return UpscaledVideo(frames=frames, input_size=size, output_size=large_size)
 
 
-def video_codec(path: str | os.PathLike[str]) -> str:
-    """The codec that `upscale_video` will write to `path`, to ask before long work.
+def find_video_codec(path: str | os.PathLike[str]) -> str:
+    """Returns the codec that `upscale_video` will write to `path`.
 
     Raises:
       InputError: the suffix is none of `VIDEO_FORMATS`.
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in VIDEO_FORMATS:
-        raise InputError(
-            f"{os.fspath(path)} must end in one of {', '.join(VIDEO_FORMATS)}; rename it."
-        )
+        raise InputError(f"{os.fspath(path)} must end in one of {', '.join(VIDEO_FORMATS)}.")
     return VIDEO_FORMATS[suffix]
 
 
-def _pyav() -> Any:
+def _import_av() -> Any:
     with require_extra("video", "reading and writing videos"):
         import av
     return av
 
 
 @contextlib.contextmanager
-def _opened(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
-    """The file, and its first stream of moving pictures."""
+def _open_video(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
+    """Opens a file, and gives it and its first stream of moving images to the block."""
     name = os.fspath(path)
     if not pathlib.Path(path).is_file():
-        raise InputError(f"{name} is not a file; check the path.")
+        raise InputError(f"{name} is not a file.")
     try:
         # An absolute path is never taken for an address, as "clip:1.mp4" would be.
         container = av.open(os.path.abspath(path), "r", metadata_errors="replace")
@@ -170,13 +169,13 @@ def _opened(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
 
 
 def _survey(av: Any, path: str | os.PathLike[str]) -> tuple[Any, int]:
-    """The first frame, and the number of the video's packets.
+    """Reads the packets of a file once, and returns its first frame and the number of the video's packets.
 
     Raises:
-      InputError: as `_opened`; nothing can be decoded, or the file ends before its time.
+      InputError: as `_open_video`; no frame can be decoded, or the file ends before its stated duration.
     """
     first, total, end = None, 0, 0.0
-    with _opened(av, path) as (container, stream):
+    with _open_video(av, path) as (container, stream):
         try:
             for packet in container.demux():
                 if packet.stream.index == stream.index:
@@ -187,23 +186,23 @@ def _survey(av: Any, path: str | os.PathLike[str]) -> tuple[Any, int]:
                 if packet.pts is not None:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         except av.FFmpegError as error:
-            raise _damaged(stream, total, error.strerror) from error
+            raise _damage_error(stream, total, error.strerror) from error
         if first is None:
             raise InputError(f"{os.fspath(path)} holds no frame that can be decoded; replace it.")
-        # A Matroska file that was cut ends without an error. Its last packets may not say how long they last.
-        told = (container.duration or 0) / av.time_base
-        slack = min(1.0, told / 4) + float(_step(stream) * stream.time_base)
-        if 0 < end < told - slack:
-            raise _damaged(stream, total, f"it ends at {end:.1f} s of {told:.1f} s")
+        # A Matroska file that was cut ends without an error, and its last packets may have no duration.
+        duration = (container.duration or 0) / av.time_base
+        slack = min(1.0, duration / 4) + float(_frame_duration(stream) * stream.time_base)
+        if 0 < end < duration - slack:
+            raise _damage_error(stream, total, f"it ends at {end:.1f} s of {duration:.1f} s")
     return first, total
 
 
 def _read(av: Any, source: Any, stream: Any) -> Iterator[Any]:
-    """The decoded frames of `stream` and the packets of all others, in the order of the file.
+    """Yields the decoded frames of `stream` and the packets of all others, in the order of the file.
 
-    What stands before the first whole frame is passed over, as players do.
+    It passes over what stands before the first whole frame, as players do.
     """
-    frames, tainted = 0, False
+    frames, warned = 0, False
     try:
         for packet in source.demux():
             if packet.stream.index != stream.index:  # the last, empty packets have no stream_index
@@ -217,40 +216,40 @@ def _read(av: Any, source: Any, stream: Any) -> Iterator[Any]:
                     raise
                 continue
             for frame in decoded:
-                if frame.is_corrupt and not tainted:
-                    tainted = True
+                if frame.is_corrupt and not warned:
+                    warned = True
                     _log.warning(
-                        "%s is damaged in frame %d, and perhaps behind.", _name(stream), frames
+                        "%s is damaged in frame %d, and perhaps behind.", _file_name(stream), frames
                     )
                 frames += 1
                 yield frame
     except av.FFmpegError as error:
-        raise _damaged(stream, frames, error.strerror) from error
+        raise _damage_error(stream, frames, error.strerror) from error
 
 
-def _damaged(stream: Any, frames: int, reason: str) -> InputError:
+def _damage_error(stream: Any, frames: int, reason: str) -> InputError:
     return InputError(
-        f"{_name(stream)} is damaged or cut short after {frames} frames ({reason}); fetch it again or repair "
-        "it."
+        f"{_file_name(stream)} is damaged or cut short after {frames} frames ({reason}); fetch it again or "
+        "repair it."
     )
 
 
-def _name(stream: Any) -> str:
+def _file_name(stream: Any) -> str:
     return pathlib.Path(stream.container.name).name
 
 
-def _step(stream: Any) -> int:
-    """How long a frame lasts at the stream's average rate, in its time base."""
-    return max(1, round(1 / (_rate(stream) * stream.time_base)))
+def _frame_duration(stream: Any) -> int:
+    """Returns how long a frame lasts at the stream's average rate, in its time base."""
+    return max(1, round(1 / (_frame_rate(stream) * stream.time_base)))
 
 
-def _rate(stream: Any) -> Any:
+def _frame_rate(stream: Any) -> Any:
     return stream.average_rate or stream.guessed_rate or 25
 
 
 @contextlib.contextmanager
-def _writing(av: Any, path: str | os.PathLike[str]) -> Iterator[None]:
-    """FFmpeg's refusals to write as `InputError`s; those of the file system are left to `replace_file`."""
+def _explain_refusals(av: Any, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns FFmpeg's refusals to write into `InputError`; `replace_file` does so for the file system's."""
     try:
         yield
     except av.FFmpegError as error:
@@ -278,7 +277,7 @@ def _prepare(
             continue  # MP4 keeps its chapters there, which are written anew
         elif (copy := _add_copy(av, target, each)) is not None:
             copies[each.index] = copy
-    target.metadata.update(_lasting(source.metadata))
+    target.metadata.update(_without_encoding_facts(source.metadata))
     target.set_chapters(source.chapters())
     target.start_encoding()
     return video, copies
@@ -287,38 +286,38 @@ def _prepare(
 def _add_video(
     av: Any, target: Any, codec: str, upscaler: Upscaler, stream: Any, first: Any
 ) -> Any:
-    """A stream for what becomes of `stream`, its encoder open."""
+    """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it."""
     height, width = size = (upscaler.scale * first.height, upscaler.scale * first.width)
-    video = target.add_stream(codec, rate=_rate(stream), options=_OPTIONS.get(codec, {}))
+    video = target.add_stream(codec, rate=_frame_rate(stream), options=_OPTIONS.get(codec, {}))
     context = video.codec_context
     context.width, context.height = width, height
-    context.pix_fmt = pixel_format(av, context.codec, upscaler, first.format.name, size)
+    context.pix_fmt = choose_pixel_format(av, context.codec, upscaler, first.format.name, size)
     context.time_base = video.time_base = stream.time_base
     context.flags |= av.codec.context.Flags.frame_duration
     if stream.sample_aspect_ratio:
         context.sample_aspect_ratio = stream.sample_aspect_ratio
-    context.colorspace, context.color_range = matrix_and_range(first)
+    context.colorspace, context.color_range = find_matrix_and_range(first)
     context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
     if "DISPLAYMATRIX" in first.side_data:
         video.set_display_matrix(np.frombuffer(first.side_data["DISPLAYMATRIX"], np.int32))
-    video.metadata.update(_lasting(stream.metadata))
+    video.metadata.update(_without_encoding_facts(stream.metadata))
     video.disposition = stream.disposition
     _warn(stream, first, context.format)
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
-            f"{_name(stream)} would have {width}×{height} pixels, which {codec} does not encode ({error}); "
-            "choose a smaller scale, or another format."
+            f"{_file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
+            f"({error}); choose a smaller scale, or another format."
         ) from error
     return video
 
 
 def _warn(stream: Any, first: Any, written: Any) -> None:
-    """Logs what of the frames is lost in the pixel format `written`."""
+    """Logs what the frames lose in the pixel format `written`."""
     had, has = first.format.components[0].bits, BITS[written.name]
     chroma = [(f.chroma_height(2), f.chroma_width(2)) for f in (first.format, written)]
-    for true, told in (
+    for is_so, loss in (
         (first.interlaced_frame, "is interlaced, and upscaled as if it were not"),
         (any(c.is_alpha for c in first.format.components), "has alpha, which is dropped"),
         (had > has, f"has {had} bits a sample, of which {has} are kept"),
@@ -327,20 +326,24 @@ def _warn(stream: Any, first: Any, written: Any) -> None:
             f"is {first.format.name}, and becomes {written.name}, which the codec and the size allow",
         ),
     ):
-        if true:
-            _log.warning("%s %s.", _name(stream), told)
+        if is_so:
+            _log.warning("%s %s.", _file_name(stream), loss)
 
 
 def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
-    """A stream for the packets of `stream`; None, with a warning, if the container does not take it."""
+    """Adds a stream for the packets of `stream`; warns and returns None if the container takes none."""
     try:
-        # A header that is refused would take all streams with it: each is tried alone.
+        # A header that is refused would spoil all streams, so that each is tried alone.
         with av.open(io.BytesIO(), "w", format=target.format.name) as trial:
             trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (av.FFmpegError, ValueError) as error:
         _log.warning(
-            "%s: stream %d (%s) is left out (%s).", _name(stream), stream.index, stream.type, error
+            "%s: stream %d (%s) is left out (%s).",
+            _file_name(stream),
+            stream.index,
+            stream.type,
+            error,
         )
         return None
     copy = target.add_stream_from_template(stream, opaque=True)
@@ -349,6 +352,6 @@ def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
     return copy
 
 
-def _lasting(metadata: dict[str, str]) -> dict[str, str]:
-    """What of the metadata is as true of an upscaled video."""
-    return {k: v for k, v in metadata.items() if not k.lower().startswith(_OF_ONE_FILE)}
+def _without_encoding_facts(metadata: dict[str, str]) -> dict[str, str]:
+    """Returns the metadata that are as true of the upscaled video."""
+    return {k: v for k, v in metadata.items() if not k.lower().startswith(_ENCODING_FACTS)}

@@ -61,10 +61,10 @@ def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, capsys):
     command = "export", "--model", weights["sesr_m3_hw"], *for_app
     assert "model.tflite, not m3.tflite" in _refused(capsys, *command, "--out", "m3.tflite")
     command = (*command, "--out", tmp_path / "none")
-    assert "one whole frame" in _refused(capsys, *command, "--tile", "24x24")
+    assert "--tile" in _refused(capsys, *command, "--tile", "24x24")
     assert "not of int8" in _refused(capsys, *command, "--io", "int8")
     assert "not of int16" in _refused(capsys, *command, "--precision", "int16")
-    assert "no trained network" in _refused(capsys, *command, "--model", "sesr_m9")
+    assert "sesr_m9" in _refused(capsys, *command, "--model", "sesr_m9")
     assert not (tmp_path / "none").exists()
 
 
@@ -73,11 +73,11 @@ def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, 
     given = ("--calibrate", photos, "--tail", "none", "--io", "uint8", "--cross-check")
     checks = ("--target", "ethos-n78-4tops", "--max-drop", "1", "--check-on", photos)
     assert _export(weights["sesr_m3_hw"], out, *SIZE, *given, *checks, "--tile", "32x24") == 0
-    told = capsys.readouterr().out
-    assert "sesr_m3_hw ×2, INT8" in told
-    assert "collapsed and expanded network: " in told
-    assert "the file by litert: 0 apart" in told
-    assert told.count("PSNR lost: ") == 2
+    printed = capsys.readouterr().out
+    assert "sesr_m3_hw ×2, INT8" in printed
+    assert "collapsed and expanded network: " in printed
+    assert "the file by litert: 0 apart" in printed
+    assert printed.count("PSNR lost: ") == 2
     tile = tmp_path / "m3_32x24.tflite"
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {"m3.tflite", "m3.golden.npz", tile.name, "m3_32x24.golden.npz"}
@@ -85,14 +85,14 @@ def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, 
     assert TFLiteModel(tile).output_shape == (1, 48, 64, 1)
 
     assert main(["verify", str(tile)]) == 0
-    told = capsys.readouterr().out
-    assert "XNNPACK (golden)" in told
-    assert "reference" in told
+    printed = capsys.readouterr().out
+    assert "XNNPACK (golden)" in printed
+    assert "reference" in printed
     assert main(["inspect", str(tile)]) == 0
-    told = capsys.readouterr().out
-    assert "model: sesr_m3_hw" in told
-    assert "tail: none" in told
-    assert "ethos-n78-4tops: runs all of it" in told
+    printed = capsys.readouterr().out
+    assert "model: sesr_m3_hw" in printed
+    assert "tail: none" in printed
+    assert "ethos-n78-4tops: runs all of it" in printed
 
     large = tmp_path / "large.png"
     assert main(["upscale", str(photos / "a.png"), str(large), "--model", str(tile)]) == 0
@@ -101,18 +101,18 @@ def test_a_checked_export_verified_inspected_and_run(weights, photos, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "facts"),
     [
         (("--precision", "int16"), ("int16", "transpose")),
         (("--precision", "weights", "--converter", "litert"), ("weights", "depth_to_space")),
         (("--exclude", "tail/*", "--calibrate", "embedded:eval"), ("int8", "depth_to_space")),
     ],
 )
-def test_other_precisions(flags, told, weights, tmp_path, capsys):
+def test_other_precisions(flags, facts, weights, tmp_path, capsys):
     out = tmp_path / "m3.tflite"
     assert _export(weights["sesr_m3_hw"], out, *SIZE, *flags) == 0
     found = read_metadata(out)
-    assert (found["precision"], found["tail"]) == told
+    assert (found["precision"], found["tail"]) == facts
     assert main(["verify", str(out)]) == 0
 
 
@@ -128,7 +128,7 @@ def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
     refused = ("export", "--model", weights["sesr_m3_hw"], "--out", out)
     assert "DepthToSpace" in _refused(capsys, *refused, "--tail", "transpose")
     assert "not float16" in _refused(capsys, *refused, "--precision", "float16")
-    assert "for .tflite files alone" in _refused(capsys, *refused, "--target", "vs680")
+    assert "--target" in _refused(capsys, *refused, "--target", "vs680")
 
 
 def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, capsys):
@@ -138,7 +138,7 @@ def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos,
     with np.load(golden) as file:
         arrays = dict(file)
     np.savez(golden, **{**arrays, "output": arrays["output"] + np.int8(1)})
-    assert "differs from its golden output by up to" in _refused(capsys, "verify", out)
+    assert "by up to 1 " in _refused(capsys, "verify", out)
     golden.unlink()
     assert "golden" in _refused(capsys, "verify", out)
 
@@ -161,9 +161,7 @@ def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos,
 
     given = ("--calibrate", photos)
     assert "prelu" in refused(*given, "--target", "ethos-n78-4tops")
-    assert "more than the allowed -9 dB" in refused(
-        *given, "--max-drop", "-9", "--check-on", photos
-    )
+    assert "-9 dB" in refused(*given, "--max-drop", "-9", "--check-on", photos)
     assert "empty" in refused("--calibrate", empty)
     assert "1" in refused("--calibrate", tiny)
     assert "not finite" in refused(*given, model=broken)
@@ -182,13 +180,13 @@ def test_what_a_file_has_no_use_for_is_refused(weights, tmp_path, capsys):
     """Rather than passed over in silence."""
     command = ("export", "--model", weights["sesr_m3"], "--out")
     idle = ("--precision", "float16", "--clip", "--size", "7x7", "--observer", "mse")
-    told = _refused(capsys, *command, tmp_path / "m.safetensors", *idle)
-    assert "--size, --precision, --clip, --observer: for .tflite and .onnx files alone" in told
-    told = _refused(capsys, *command, tmp_path / "m.onnx", "--max-drop", "0")
-    assert "--max-drop: for .tflite files alone" in told
+    printed = _refused(capsys, *command, tmp_path / "m.safetensors", *idle)
+    assert "--size, --precision, --clip, --observer: for .tflite and .onnx files alone" in printed
+    printed = _refused(capsys, *command, tmp_path / "m.onnx", "--max-drop", "0")
+    assert "--max-drop: for .tflite" in printed
     idle = ("--precision", "float32", "--observer", "mse", "--io", "int8")
-    told = _refused(capsys, *command, tmp_path / "m.tflite", *idle)
-    assert "--observer, --io: a file of float32 has no use for it" in told
+    printed = _refused(capsys, *command, tmp_path / "m.tflite", *idle)
+    assert "--observer, --io: a file of float32 has no use for it" in printed
     assert not list(tmp_path.iterdir())
 
 

@@ -8,7 +8,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import count_tiles, extent
 from sesr_jax.npu import at_size, best_tiling, estimate, layers_from_graph
 from sesr_jax.targets import find_target
-from sesr_jax.upscale.tiles import _windows
+from sesr_jax.upscale.tiles import _split_axis
 
 TARGET = find_target("ethos-n78-4tops")
 
@@ -17,7 +17,7 @@ TARGET = find_target("ethos-n78-4tops")
 def test_windows_are_those_that_the_upscaler_runs(length, size, halo, align):
     length, size = align * length, align * size
     assume(size >= length or size - 2 * halo >= align)
-    assert count_tiles(length, size, halo, align) == len(_windows(length, size, halo, align))
+    assert count_tiles(length, size, halo, align) == len(_split_axis(length, size, halo, align))
 
 
 def test_a_window_of_nothing_but_halo_is_refused():

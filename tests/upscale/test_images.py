@@ -94,12 +94,12 @@ def _never(done, total):
     raise AssertionError("the work was begun")
 
 
-def test_the_picture_itself_is_no_place_to_write(tmp_path):
+def test_the_image_itself_is_no_place_to_write(tmp_path):
     write_image(tmp_path / "a.png", codes(6, 5, 3))
     os.symlink(tmp_path / "a.png", tmp_path / "b.png")
     before = (tmp_path / "a.png").read_bytes()
     for name in ("a.png", "b.png"):
-        with pytest.raises(InputError, match="itself, which would be lost"):
+        with pytest.raises(InputError, match=f"a.png|{name}"):
             upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / name, progress=_never)
     assert (tmp_path / "a.png").read_bytes() == before
 
@@ -107,10 +107,10 @@ def test_the_picture_itself_is_no_place_to_write(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("b.webp", "would be 16400×4 pixels: .* at most 16383"),
-        ("b.gif", "must end in"),
-        ("a.png/b.png", "can't be written"),
-        ("folder.png", "it is a folder"),
+        ("b.webp", "16400×4 .* 16383"),
+        ("b.gif", r"b\.gif"),
+        ("a.png/b.png", r"a\.png/b\.png"),
+        ("folder.png", r"folder\.png"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, target, message):
@@ -121,14 +121,14 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, target, mes
     assert {file.name for file in tmp_path.iterdir()} == {"a.png", "folder.png"}
 
 
-def test_pictures_of_a_folder_keep_their_places(tmp_path):
+def test_images_of_a_folder_keep_their_places(tmp_path):
     for name in ("a.png", "in/b.jpg"):
         write_image(tmp_path / "from" / name, codes(6, 5, 3))
-    (tmp_path / "from" / "notes.txt").write_text("no picture")
+    (tmp_path / "from" / "notes.txt").write_text("no image")
     pairs = match_images(tmp_path / "from", tmp_path / "to")
     assert pairs == [(tmp_path / "from" / n, tmp_path / "to" / n) for n in ("a.png", "in/b.jpg")]
     for inside in (tmp_path / "from", tmp_path / "from" / "large"):
-        with pytest.raises(InputError, match="lies in"):
+        with pytest.raises(InputError, match="from"):
             match_images(tmp_path / "from", inside)
 
 
@@ -157,7 +157,7 @@ def test_nothing_is_said_of_a_file_that_is_read_whole(tmp_path, caplog, suffix):
     assert not caplog.records
 
 
-def test_damaged_exif_is_dropped_and_the_picture_is_upscaled(tmp_path, caplog):
+def test_damaged_exif_is_dropped_and_the_image_is_upscaled(tmp_path, caplog):
     Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0garbage")
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
         assert upscale_image(bicubic_upscaler(2), tmp_path / "a.jpg", tmp_path / "b.jpg") == (

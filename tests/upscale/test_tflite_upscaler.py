@@ -83,13 +83,13 @@ def _edited(path, out, edit):
 
 
 @pytest.mark.parametrize(
-    ("edge", "scale", "zero_point", "told"),
+    ("edge", "scale", "zero_point", "codes"),
     [
-        ("inputs", 1.0, -128, "an input from 0 to 255"),
-        ("outputs", 1 / 127.5, -128 + 127, "an output from -0.996"),
+        ("inputs", 1.0, -128, "input from 0 to 255"),
+        ("outputs", 1 / 127.5, -128 + 127, "output from -0.996"),
     ],
 )
-def test_codes_that_are_no_pixels_are_refused(exported, tmp_path, edge, scale, zero_point, told):
+def test_codes_that_are_no_pixels_are_refused(exported, tmp_path, edge, scale, zero_point, codes):
     """Images would become a few of them, silently."""
 
     def edit(subgraph):
@@ -100,7 +100,7 @@ def test_codes_that_are_no_pixels_are_refused(exported, tmp_path, edge, scale, z
             quantisation.scale, quantisation.zeroPoint = [scale], [zero_point]
 
     path = _edited(exported[0] / "tile.tflite", tmp_path / "x.tflite", edit)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=codes):
         from_tflite(path)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -68,7 +69,7 @@ def test_photos_smaller_than_a_tile_or_than_the_network(small):
     "photo", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4)), np.zeros((0, 4), np.uint8)]
 )
 def test_arrays_that_are_no_photo(photo):
-    with pytest.raises(InputError, match="no photo"):
+    with pytest.raises(InputError, match=re.escape(f"{photo.dtype}{list(photo.shape)}")):
         upscale_photo(bicubic_upscaler(2), photo)
 
 
@@ -86,12 +87,12 @@ def test_names(tmp_path, small):
     network.save(small, tmp_path / "w.safetensors")
     assert load_upscaler("bicubic_x3").scale == 3
     assert load_upscaler(tmp_path / "w.safetensors").name == "sesr_m3"
-    with pytest.raises(InputError, match="no trained network 'bicubic'"):
+    with pytest.raises(InputError, match="'bicubic'"):
         load_upscaler("bicubic")
 
 
 def test_a_model_of_one_small_size_is_to_be_exported_larger():
     small = dataclasses.replace(bicubic_upscaler(2), tile=(16, 20), extent=Extent(halo=9))
-    with pytest.raises(InputError, match=r"takes 20×16 pixels alone, .* export it for 19 or more"):
+    with pytest.raises(InputError, match=r"20×16 .* 19"):
         upscale_photo(small, np.zeros((40, 40), np.uint8))
     assert upscale_photo(small, np.zeros((16, 18), np.uint8)).shape == (32, 36)
