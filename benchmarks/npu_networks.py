@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from sesr_jax.graph import in_shapes
+from sesr_jax.graph import eval_shapes
 from sesr_jax.models.network import init
 from sesr_jax.npu import Layer, layers_from_graph
 
@@ -104,7 +104,7 @@ def build_from_zoo(name: str, height: int, width: int) -> list[Layer]:
         fresh = init(name, scale=3, key=jax.random.key(0))
         return list(layers_from_graph(fresh.graph((1, height, width, fresh.channels))))
 
-    found = in_shapes(trace)
+    found = eval_shapes(trace)
     b = Chain(height, width, 3)
     b.layers, b.last, b.shape = found, found[-1].output, found[-1].output_shape
     b.add("clip", b.shape)

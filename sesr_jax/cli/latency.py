@@ -182,7 +182,7 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
 
     import jax
 
-    from sesr_jax.graph import extent, in_shapes
+    from sesr_jax.graph import eval_shapes, extent
     from sesr_jax.models import network
 
     def trace():  # type: ignore[no-untyped-def]
@@ -191,4 +191,4 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
         looks = extent(graph)
         return layers_from_graph(graph), looks.halo_of(model) if tiled else 0, looks.align
 
-    return in_shapes(trace)
+    return eval_shapes(trace)

@@ -23,7 +23,7 @@ from sesr_jax.challenges import Challenge, Measures
 from sesr_jax.compare.sets import measure
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
-from sesr_jax.graph import Graph, in_shapes, trace
+from sesr_jax.graph import Graph, eval_shapes, trace
 from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import points
@@ -172,7 +172,7 @@ def _layers(challenge: Challenge, model: str) -> Sequence[Layer]:
         return layers_from_tflite(model)
     network = find_network(model)
     shape = (1, *challenge.frame, network.channels)
-    return in_shapes(lambda: layers_from_graph(network.collapsed().graph(shape)))
+    return eval_shapes(lambda: layers_from_graph(network.collapsed().graph(shape)))
 
 
 def _check_frame(challenge: Challenge, model: str, shape: tuple[int, ...]) -> None:

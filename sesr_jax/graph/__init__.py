@@ -13,7 +13,7 @@ from sesr_jax.graph.tails import (
     with_tail,
 )
 from sesr_jax.graph.tiles import count_tiles, tile_step
-from sesr_jax.graph.trace import SAMPLE_SIDE, in_shapes, trace
+from sesr_jax.graph.trace import SAMPLE_SIDE, eval_shapes, trace
 
 __all__ = [
     "SAMPLE_SIDE",
@@ -29,10 +29,10 @@ __all__ = [
     "check_blocks",
     "cost",
     "count_tiles",
+    "eval_shapes",
     "extent",
     "find_readers",
     "host_blocks",
-    "in_shapes",
     "macs",
     "measure_extent",
     "move_pixels",

@@ -70,10 +70,10 @@ def trace(
     )
 
 
-def in_shapes(work: Callable[[], T]) -> T:
-    """Calls `work` without computing any array, for costs, which need shapes alone; returns its result.
+def eval_shapes(work: Callable[[], T]) -> T:
+    """Returns the result of `work` without computing any array; costs, for example, need shapes alone.
 
-        spent = in_shapes(lambda: cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
+        spent = eval_shapes(lambda: cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
 
     Arrays in the result have a shape and no values.
     """

@@ -41,7 +41,7 @@ IMDN              2    694    - 38.00/0.9605 33.63/0.9177 32.19/0.8996 32.17/0.9
 """
 
 
-def rivals(scale: int) -> dict[str, Published]:
+def list_rivals(scale: int) -> dict[str, Published]:
     """Returns the published figures of all models for `scale` by name, those of the zoo included."""
     figures = [row for variant in VARIANTS.values() for row in variant.figures]
     for source, table in (("SESR", _SESR), ("FALSR", _FALSR), ("IMDN", _IMDN)):

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Extent, Graph, Node, cost, extent, in_shapes, run, trace
+from sesr_jax.graph import Extent, Graph, Node, cost, eval_shapes, extent, run, trace
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.reparam import LinearConv, acnet, collapse
 
@@ -152,7 +152,7 @@ def test_shared_weights_are_parameters_once_and_macs_at_every_use(collapsed):
     # The learned number counts, and the 0.25 that the model spells out does not.
     assert once.parameters == thrice.parameters == 9 * 4 * 4 + 4 + 1
     assert thrice.macs == 3 * once.macs == 3 * 9 * 4 * 4 * 6 * 8
-    assert in_shapes(lambda: counted(3)) == thrice
+    assert eval_shapes(lambda: counted(3)) == thrice
 
 
 def test_equal_weights_of_two_layers_are_parameters_twice():
