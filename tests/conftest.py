@@ -1,6 +1,8 @@
 """Fixtures that every part of the tests shares."""
 
+import os
 import pathlib
+import tempfile
 
 import jax
 import pytest
@@ -9,6 +11,22 @@ _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 # Parts whose tests compile much and run little: they do without the compiler's optimisations.
 _BARELY_RUN = {"cli", "test_docs", "graph", "models", "reparam", "recipes", "train"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps compiled programs in a folder, since many tests and the processes they start compile the same ones.
+
+    Each worker has a folder of its own: jax does not lock it.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="compiled-programs-")
+    config.add_cleanup(folder.cleanup)
+    for name, value in {
+        "jax_compilation_cache_dir": folder.name,
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.hookimpl(tryfirst=True)
