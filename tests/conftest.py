@@ -14,7 +14,7 @@ _BARELY_RUN = {"cli", "test_docs", "graph", "models", "reparam", "recipes", "tra
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps compiled programs in a folder, since many tests and the processes they start compile the same ones.
+    """Keeps compiled programs in a folder, since many tests and their processes compile the same ones.
 
     Each worker has a folder of its own: jax does not lock it.
     """
