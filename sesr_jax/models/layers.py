@@ -10,10 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.reparam import LinearConv, dense
+from sesr_jax.reparam import (
+    LinearConv,
+    Term,
+    dense,
+    new_batch_norm,
+    statistics,
+    with_batch_statistics,
+)
 from sesr_jax.reparam.linear_conv import Mode
 
 Start = Callable[..., Any]
@@ -138,6 +146,29 @@ class PReLU(nn.Module):
         """``[N, H, W, C] → [N, H, W, C]``."""
         slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
         return ops.prelu(x, slope.astype(x.dtype))
+
+
+class BatchNormLayer(nn.Module):
+    """A batch norm that no convolution takes in, such as one before an activation (MemNet, Tai et al. 2017).
+
+    Its parameter is the term `reparam.BatchNorm`, so that batches' statistics are followed and frozen as they
+    are in `LinearConv`. It is deployed as one scale and one shift per channel.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, H, W, C]``."""
+        if self.has_variable("params", "term"):  # perhaps collapsed, which has other shapes
+            term: Term = self.get_variable("params", "term")
+        else:
+            term = self.param("term", lambda _: new_batch_norm(x.shape[-1]))
+        follows = self.is_mutable_collection("statistics") and not self.is_initializing()
+        if follows and statistics(term):
+            term = with_batch_statistics(term, x.astype(jnp.promote_types(jnp.float32, x.dtype)))
+            self.put_variable("statistics", "term", term)
+        conv = term.collapse()  # a 1×1 of a diagonal matrix, and a bias
+        y = ops.mul(x, jnp.diagonal(conv.kernel[0, 0]).astype(x.dtype))
+        return y if conv.bias is None else ops.add(y, conv.bias.astype(x.dtype))
 
 
 class ResidualBlock(nn.Module):

@@ -10,6 +10,7 @@ from sesr_jax import ops
 from sesr_jax.export import Options, export_tflite, read_metadata
 from sesr_jax.graph import run, trace
 from sesr_jax.models.layers import (
+    BatchNormLayer,
     ChannelAttention,
     Conv,
     ConvTranspose,
@@ -19,6 +20,7 @@ from sesr_jax.models.layers import (
     to_pixels,
 )
 from sesr_jax.quant import calibrate
+from sesr_jax.reparam import collapse, statistics
 
 
 def _integers(seed: int, *shape: int) -> jax.Array:
@@ -126,3 +128,33 @@ def test_attention_is_exported_in_int8_with_proven_codes(tmp_path):
     options = Options(converter="litert")
     export_tflite(graph, file, ranges=calibrate(graph, [x]), options=options)
     assert "codes" in read_metadata(file)
+
+
+def _normalise(x, scale, bias, mean, var, eps=1e-5):
+    return (x - mean) / np.sqrt(var + eps) * scale + bias
+
+
+def test_a_batch_norm_uses_its_averages_or_the_batch_s_statistics():
+    x = np.random.default_rng(0).normal(2.0, 3.0, (2, 5, 6, 4)).astype(np.float32)
+    layer = BatchNormLayer()
+    term = layer.init(jax.random.key(0), x)["params"]["term"].replace(
+        scale=jnp.array([1.0, -2.0, 0.5, 3.0]),
+        bias=jnp.arange(4.0),
+        mean=jnp.array([0.5, 1.0, -1.0, 0.0]),
+        var=jnp.array([1.0, 4.0, 0.25, 2.0]),
+    )
+    variables = {"params": {"term": term}}
+    affine = np.asarray(term.scale), np.asarray(term.bias)
+    wanted = _normalise(x, *affine, np.asarray(term.mean), np.asarray(term.var))
+    np.testing.assert_allclose(layer.apply(variables, x), wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layer.apply(collapse(variables), x), wanted, rtol=1e-5, atol=1e-5)
+    graph = trace(layer, variables, x.shape)
+    assert [node.op for node in graph.nodes] == ["mul", "add"]
+    np.testing.assert_allclose(run(graph, jnp.asarray(x)), wanted, rtol=1e-5, atol=1e-5)
+
+    y, seen = layer.apply(variables, x, mutable=["statistics"])
+    moments = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(y, _normalise(x, *affine, *moments), rtol=1e-4, atol=1e-4)
+    ((mean, var),) = statistics(seen["statistics"]).values()
+    np.testing.assert_allclose(mean, moments[0], rtol=1e-5)
+    np.testing.assert_allclose(var, moments[1], rtol=1e-5)
