@@ -42,9 +42,7 @@ _LEVEL = {name: level for level, names in enumerate(_FLOORS) for name in names}
 
 
 def _modules() -> list[pathlib.Path]:
-    return sorted(
-        path for path in _PACKAGE.rglob("*.py") if path.parent != _PACKAGE or path.stem in _LEVEL
-    )
+    return sorted(path for path in _PACKAGE.rglob("*.py") if path != _PACKAGE / "__init__.py")
 
 
 def _imported(path: pathlib.Path) -> set[str]:
@@ -67,9 +65,16 @@ def test_no_floor_imports_a_higher_one(path):
     assert not higher
 
 
-def test_every_floor_is_in_the_list():
-    folders = {p.name for p in _PACKAGE.iterdir() if p.is_dir() and any(p.glob("*.py"))}
-    assert folders <= set(_LEVEL)
+def test_the_list_of_floors_is_that_of_the_package_s_folders_and_modules():
+    assert {path.relative_to(_PACKAGE).parts[0].removesuffix(".py") for path in _modules()} == set(
+        _LEVEL
+    )
+
+
+def test_no_file_is_longer_than_400_lines():
+    files = [*_modules(), *(_ROOT / "benchmarks").glob("*.py")]
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in files}
+    assert not {name: lines for name, lines in lengths.items() if lines > 400}
 
 
 _HEAVY = (
@@ -102,23 +107,13 @@ def test_importing_everything_needs_the_core_alone():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_importing_the_package_adds_less_than_two_seconds_to_jax_and_flax():
+def test_importing_the_package_imports_none_of_its_rooms():
     script = (
-        "import time, jax, flax.linen\n"
-        "start = time.perf_counter()\n"
-        "import sesr_jax\n"
-        "print(time.perf_counter() - start)\n"
-        "import sesr_jax.reparam, sesr_jax.models, sesr_jax.train\n"
-        "print(time.perf_counter() - start)\n"
+        "import sys, sesr_jax\n"
+        "print(*(name for name in sys.modules if name.startswith(('sesr_jax.', 'jax'))))\n"
     )
-    # The least of three: a busy machine may delay any one of them.
-    runs = [
-        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-        for _ in range(3)
-    ]
-    bare, all_of_it = (min(float(run.stdout.split()[i]) for run in runs) for i in (0, 1))
-    assert bare < 0.1
-    assert all_of_it < 2
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert not ran.stdout.strip()
 
 
 def test_no_module_is_named_after_nothing():
