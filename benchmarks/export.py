@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from benchmarks.timing import interleaved
 from sesr_jax.cli.arguments import size
-from sesr_jax.export import Options, TFLiteModel, deployable, to_tflite
+from sesr_jax.export import Options, TFLiteModel, to_tflite, trace_collapsed
 from sesr_jax.files import replace_file
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
@@ -88,7 +88,7 @@ def _export(made: Network, frame: str, converter: str) -> float:
 
 def _forms(made: Network, shape: tuple[int, int]) -> dict[str, Callable[[], object]]:
     """One frame by each form."""
-    graph = deployable(made, shape)
+    graph = trace_collapsed(made, shape)
     image = photo_like(graph.input_shape)
     int8 = TFLiteModel(to_tflite(graph, ranges=calibrate(graph, [image])), num_threads=_THREADS)
     floats = TFLiteModel(

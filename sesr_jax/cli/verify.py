@@ -24,10 +24,10 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.export import replays
+    from sesr_jax.export import replay_golden
     from sesr_jax.report import text_table
 
-    results = replays(args.file, args.golden)
+    results = replay_golden(args.file, args.golden)
     rows = [
         (
             replay.kernels + (" (golden)" if replay.golden else ""),

@@ -4,15 +4,15 @@ from sesr_jax.export.ai_benchmark import APP_FILE, ai_benchmark_options, ai_benc
 from sesr_jax.export.checks import check_integer
 from sesr_jax.export.describe import Description, describe, list_proofs
 from sesr_jax.export.flatbuffer import read_metadata
-from sesr_jax.export.golden import golden_path, replays, write_golden
+from sesr_jax.export.golden import golden_path, replay_golden, write_golden
 from sesr_jax.export.litert import KERNELS, Quantisation, TFLiteModel
 from sesr_jax.export.network import (
     CALIBRATION_IMAGES,
     DEFAULT_SIZE,
-    deployable,
     export_network,
     export_weights,
     find_calibration,
+    trace_collapsed,
 )
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
@@ -32,7 +32,6 @@ __all__ = [
     "ai_benchmark_options",
     "ai_benchmark_path",
     "check_integer",
-    "deployable",
     "describe",
     "export_network",
     "export_onnx",
@@ -43,7 +42,8 @@ __all__ = [
     "list_proofs",
     "prove_collapse",
     "read_metadata",
-    "replays",
+    "replay_golden",
     "to_tflite",
+    "trace_collapsed",
     "write_golden",
 ]

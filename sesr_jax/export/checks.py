@@ -1,10 +1,10 @@
-"""What a Graph must be to be written, and a TFLite file for an integer-only NPU to run the whole of it.
+"""Checks that a Graph can be written, and that an integer-only NPU runs the whole of a TFLite file.
 
     check_graph(graph, PIECES, "TFLite")
     check_integer("sesr_m5_x2.tflite")
 
-A float island does not fail anywhere: it runs, on the CPU, with a copy to and fro. So the exporter
-refuses to write one.
+A float operator between integer ones does not fail anywhere: it runs on the CPU, and tensors are copied to
+the CPU and back. So the exporter refuses to write one.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,14 @@ from typing import Any, Literal
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import OUTPUT_AXIS, Operator, Source, enum_names, operators, read
+from sesr_jax.export.flatbuffer import (
+    OUTPUT_AXIS,
+    Operator,
+    Source,
+    list_operators,
+    read,
+    read_enum,
+)
 from sesr_jax.graph import Graph
 from sesr_jax.ops import SPECS
 from sesr_jax.quant import Scheme, points
@@ -56,8 +63,9 @@ ALLOWED_OPS = frozenset(
         "TRANSPOSE_CONV",
     }
 )
-"""The builtin operators that the ops of `sesr_jax.ops` become. QUANTIZE is here for the change from
-one integer scale to another; from or to float, its tensor gives it away."""
+"""The builtin operators that the operations of `sesr_jax.ops` become. QUANTIZE is here for the change from
+one integer scale to another; where it changes
+from or to float, the float tensor shows it."""
 
 _ACTIVATIONS = {"int8": ("INT8", "UINT8"), "int16": ("INT16",)}
 _OTHERS = {"int8": ("INT32",), "int16": ("INT8", "INT32", "INT64")}
@@ -68,11 +76,11 @@ def check_graph(graph: Graph, forms: Collection[str], kind: str) -> None:
 
     Args:
       graph: the network.
-      forms: the ops of `sesr_jax.ops` that such files have a form for.
-      kind: of file.
+      forms: the operations of `sesr_jax.ops` that such files have a form for.
+      kind: the kind of file, such as "TFLite".
 
     Raises:
-      InputError: a node's op is not among `forms`, or a parameter is not finite.
+      InputError: a node's operation is not among `forms`, or a parameter is not finite.
     """
     for node in graph.nodes:
         if node.op not in forms:
@@ -91,7 +99,8 @@ def check_kernels(graph: Graph, scheme: Scheme) -> None:
     """Checks that TFLite has a kernel for every operation of `graph` on the activations of `scheme`.
 
     Raises:
-      InputError: it has none for an operation that does not stay float, or none that is as exact as others.
+      InputError: it has no kernel for an operation that does not stay float, or none that is as exact as
+        others.
     """
     bits = 16 if scheme.activations == "int16" else 8
     group = points(graph, scheme).group
@@ -130,23 +139,23 @@ def check_integer(
     (subgraph,) = model.subgraphs
     for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
         for tensor in (subgraph.tensors[i] for i in indices):
-            if _dtype(tensor) not in codes:
+            if _read_dtype(tensor) not in codes:
                 raise InputError(
-                    f"the {kind} {_name(tensor)!r} is {_dtype(tensor)}: it must be {' or '.join(codes)}; "
-                    "export with ranges."
+                    f"the {kind} {_read_name(tensor)!r} is {_read_dtype(tensor)}: it must be "
+                    f"{' or '.join(codes)}; export with ranges."
                 )
-    for op in operators(model):
+    for op in list_operators(model):
         if op.name not in allowed_ops:
             raise InputError(
-                f"the operator {op.name} that writes {_name(op.outputs[0])!r} is not one of "
+                f"the operator {op.name} that writes {_read_name(op.outputs[0])!r} is not one of "
                 f"{', '.join(sorted(allowed_ops))}; write the network without it, or give every "
                 "tensor around it a range."
             )
         _check_weights(op)
     for tensor in subgraph.tensors:
-        if _dtype(tensor) not in (*codes, *_OTHERS[activations]):
+        if _read_dtype(tensor) not in (*codes, *_OTHERS[activations]):
             raise InputError(
-                f"the tensor {_name(tensor)!r} is {_dtype(tensor)}: it must be an integer; give it "
+                f"the tensor {_read_name(tensor)!r} is {_read_dtype(tensor)}: it must be an integer; give it "
                 "and the tensors around it ranges."
             )
 
@@ -157,8 +166,8 @@ def check_excluded(source: Source, kernels: int) -> None:
     Raises:
       InputError: it has fewer.
     """
-    convolutions = [op for op in operators(read(source)) if op.name in OUTPUT_AXIS]
-    floats = sum(_dtype(op.inputs[1]) == "FLOAT32" for op in convolutions)
+    convolutions = [op for op in list_operators(read(source)) if op.name in OUTPUT_AXIS]
+    floats = sum(_read_dtype(op.inputs[1]) == "FLOAT32" for op in convolutions)
     if floats < kernels:
         raise InputError(
             f"only {floats} of {kernels} excluded convolutions stay float: TensorFlow's converter quantises "
@@ -173,17 +182,17 @@ def _check_weights(op: Operator) -> None:
     found = weights.quantization
     scales = 0 if found is None or found.scale is None else len(found.scale)
     channels = weights.shape[OUTPUT_AXIS[op.name]]
-    if _dtype(weights) != "INT8" or scales != channels or any(found.zeroPoint):
+    if _read_dtype(weights) != "INT8" or scales != channels or any(found.zeroPoint):
         raise InputError(
-            f"the weights {_name(weights)!r} of a {op.name} are {_dtype(weights)} with {scales} "
+            f"the weights {_read_name(weights)!r} of a {op.name} are {_read_dtype(weights)} with {scales} "
             f"scales: they must be symmetric INT8 with one for each of {channels} output channels; "
             "export again from float weights."
         )
 
 
-def _dtype(tensor: Any) -> str:
-    return enum_names("TensorType")[tensor.type]
+def _read_dtype(tensor: Any) -> str:
+    return read_enum("TensorType")[tensor.type]
 
 
-def _name(tensor: Any) -> str:
+def _read_name(tensor: Any) -> str:
     return str(tensor.name.decode())

@@ -1,4 +1,4 @@
-"""What a TFLite file is, without running it; files from elsewhere too.
+"""Describes a TFLite file, of any origin, without running it.
 
 description = describe("model.tflite")
 print(description.facts["size"], len(description.rows))
@@ -14,10 +14,10 @@ from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import (
     Operator,
     Source,
-    content,
-    enum_names,
-    operators,
+    list_operators,
     read,
+    read_content,
+    read_enum,
     read_metadata,
 )
 
@@ -30,8 +30,8 @@ class Description:
     """A file's facts and operators, as text.
 
     Attributes:
-      facts: by name: the metadata that sesr_jax wrote, if any, the input and the output, and sizes.
-      rows: an operator each, in the order in which they run: its number and name, the shapes of the
+      facts: the metadata that sesr_jax wrote, if any, the input, the output, and the sizes, by name.
+      rows: one row for each operator, in the order in which they run: its number and name, the shapes of the
         activations and constants that it reads and of what it writes, and the scale and zero point of that.
     """
 
@@ -40,15 +40,15 @@ class Description:
 
 
 def describe(source: Source) -> Description:
-    """Reads a TFLite file.
+    """Describes a TFLite file.
 
     Raises:
       InputError: there is no such file, it is not TFLite, or it is damaged.
     """
-    data = content(source)
+    data = read_content(source)
     model = read(data)
     try:
-        found = operators(model)
+        found = list_operators(model)
         (subgraph,) = model.subgraphs
         metadata = read_metadata(data)
         if "ranges" in metadata:
@@ -56,16 +56,18 @@ def describe(source: Source) -> Description:
         facts = {name: _to_text(value) for name, value in metadata.items()}
         for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
             tensors = [subgraph.tensors[i] for i in indices]
-            facts[kind] = ", ".join(f"{_tensor(t)} {_quantised(t)}".strip() for t in tensors)
-        activations = [t for t in subgraph.tensors if not _bytes(model, t)]
-        constants = sum({t.buffer: _bytes(model, t) for t in subgraph.tensors}.values())
-        largest = max((_extent(t) for t in activations), default=0)
+            facts[kind] = ", ".join(
+                f"{_describe_tensor(t)} {_describe_codes(t)}".strip() for t in tensors
+            )
+        activations = [t for t in subgraph.tensors if not _count_bytes(model, t)]
+        constants = sum({t.buffer: _count_bytes(model, t) for t in subgraph.tensors}.values())
+        largest = max((_count_elements(t) for t in activations), default=0)
         facts["size"] = (
             f"{len(data):,} bytes: {constants:,} of constants in {len(found)} operators; the largest "
             f"activation has {largest:,} elements"
         )
-        rows = [_row(model, number, op) for number, op in enumerate(found)]
-    # A damaged file can parse and still point anywhere.
+        rows = [_describe_operator(model, number, op) for number, op in enumerate(found)]
+    # A damaged file may parse, and yet have indices that point anywhere.
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"the TFLite model is damaged ({type(error).__name__}: {error}); convert it again."
@@ -74,7 +76,7 @@ def describe(source: Source) -> Description:
 
 
 def list_proofs(source: Source) -> list[str]:
-    """Returns a line for each check that a file of ours passed when it was exported.
+    """Returns a line for each check that a file of sesr_jax passed when it was exported.
 
     Raises:
       InputError: as `read_metadata`.
@@ -89,53 +91,53 @@ def list_proofs(source: Source) -> list[str]:
     return lines
 
 
-def _row(model: Any, number: int, op: Operator) -> tuple[str, ...]:
+def _describe_operator(model: Any, number: int, op: Operator) -> tuple[str, ...]:
     read_from = [tensor for tensor in op.inputs if tensor is not None]
-    constants = [t for t in read_from if _bytes(model, t)]
-    activations = [t for t in read_from if not _bytes(model, t)]
+    constants = [t for t in read_from if _count_bytes(model, t)]
+    activations = [t for t in read_from if not _count_bytes(model, t)]
     written = op.outputs[0]
     return (
         f"{number}_{op.name.lower()}",
-        ", ".join(map(_tensor, activations)),
-        ", ".join(f"{_tensor(t)}{_channels(t)}" for t in constants),
-        _tensor(written),
-        *(_scale(written) or ("", "")),
+        ", ".join(map(_describe_tensor, activations)),
+        ", ".join(f"{_describe_tensor(t)}{_describe_scales(t)}" for t in constants),
+        _describe_tensor(written),
+        *(_read_scale(written) or ("", "")),
     )
 
 
-def _tensor(tensor: Any) -> str:
-    """Such as "int8[1×40×48×16]"."""
-    dtype = enum_names("TensorType").get(tensor.type, "?").lower()
+def _describe_tensor(tensor: Any) -> str:
+    """Returns the dtype and the shape of `tensor`, such as "int8[1×40×48×16]"."""
+    dtype = read_enum("TensorType").get(tensor.type, "?").lower()
     signature = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
     sides = [] if signature is None else [str(n) if n >= 0 else "?" for n in signature]
     return f"{dtype}[{'×'.join(sides)}]"
 
 
-def _scale(tensor: Any) -> tuple[str, str] | None:
-    """The scale and zero point of a tensor that has one of each."""
+def _read_scale(tensor: Any) -> tuple[str, str] | None:
+    """Returns the scale and the zero point of a tensor that has one of each, and None for others."""
     found = tensor.quantization
     if found is None or found.scale is None or len(found.scale) != 1:
         return None
     return f"{found.scale[0]:.6g}", str(int(found.zeroPoint[0]))
 
 
-def _quantised(tensor: Any) -> str:
-    found = _scale(tensor)
+def _describe_codes(tensor: Any) -> str:
+    found = _read_scale(tensor)
     return f"scale {found[0]} zero point {found[1]}" if found else ""
 
 
-def _channels(tensor: Any) -> str:
+def _describe_scales(tensor: Any) -> str:
     found = tensor.quantization
     scales = 0 if found is None or found.scale is None else len(found.scale)
     return f" ({scales} scales)" if scales > 1 else ""
 
 
-def _bytes(model: Any, tensor: Any) -> int:
+def _count_bytes(model: Any, tensor: Any) -> int:
     data = model.buffers[tensor.buffer].data
     return 0 if data is None else len(data)
 
 
-def _extent(tensor: Any) -> int:
+def _count_elements(tensor: Any) -> int:
     return math.prod(map(int, tensor.shape)) if tensor.shape is not None else 0
 
 

@@ -1,7 +1,7 @@
-"""TFLite files as Python objects: the generated schema's, with what it lacks.
+"""Reads and writes TFLite files as the Python objects of their generated schema, and adds what that lacks.
 
     model = read("sesr_m5_x2.tflite")
-    for op in operators(model): print(op.name, [tensor.name for tensor in op.inputs])
+    for op in list_operators(model): print(op.name, [tensor.name for tensor in op.inputs])
 
 Limits: one subgraph, which is all that a feed-forward network has.
 """
@@ -27,7 +27,7 @@ _METADATA = b"sesr_jax"
 
 
 OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
-"""By operator with a kernel: the kernel's axis of output channels."""
+"""The axis of output channels of the kernel of each operator that has one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Operator:
     """One operator: its builtin's name, and the schema's own objects.
 
     Attributes:
-      name: of the builtin operator, e.g. "CONV_2D"; a custom one's code.
+      name: the name of the builtin operator, e.g. "CONV_2D", or a custom operator's code.
       options: the schema's options table, e.g. `Conv2DOptionsT`; None where the operator has none.
       inputs: the tensors that it reads; None stands for an optional one that is absent.
       outputs: the tensors that it writes.
@@ -47,8 +47,8 @@ class Operator:
     outputs: tuple[Any, ...]
 
 
-def content(source: Source) -> bytes:
-    """The bytes of a TFLite file.
+def read_content(source: Source) -> bytes:
+    """Returns the bytes of a TFLite file.
 
     Raises:
       InputError: there is no such file, or it is not TFLite.
@@ -71,8 +71,8 @@ def content(source: Source) -> bytes:
     return data
 
 
-def tflite_schema() -> Any:
-    """The classes that are generated from TFLite's schema.
+def import_schema() -> Any:
+    """Returns the module of the classes that are generated from TFLite's schema.
 
     Raises:
       InputError: they are not installed.
@@ -83,13 +83,13 @@ def tflite_schema() -> Any:
 
 
 def read(source: Source) -> Any:
-    """The schema's `ModelT`.
+    """Parses a TFLite file into the schema's `ModelT`.
 
     Raises:
       InputError: there is no such file, it is not TFLite, or it is damaged.
     """
-    schema = tflite_schema()
-    data = content(source)
+    schema = import_schema()
+    data = read_content(source)
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
     except Exception as error:  # The generated code fails in as many ways as bytes can be wrong.
@@ -99,10 +99,10 @@ def read(source: Source) -> Any:
     return model
 
 
-def operators(model: Any) -> tuple[Operator, ...]:
-    """The operators of `model` in the order in which they run."""
+def list_operators(model: Any) -> tuple[Operator, ...]:
+    """Returns the operators of `model` in the order in which they run."""
     (subgraph,) = model.subgraphs
-    tensors = [*subgraph.tensors, None]  # -1 stands for an absent one
+    tensors = [*subgraph.tensors, None]  # the index -1 stands for an absent tensor
     found = []
     for op in subgraph.operators:
         code = model.operatorCodes[op.opcodeIndex]
@@ -111,7 +111,7 @@ def operators(model: Any) -> tuple[Operator, ...]:
         custom = code.customCode
         found.append(
             Operator(
-                name=custom.decode() if custom else enum_names("BuiltinOperator")[builtin],
+                name=custom.decode() if custom else read_enum("BuiltinOperator")[builtin],
                 options=op.builtinOptions,
                 inputs=tuple(tensors[i] for i in op.inputs),
                 outputs=tuple(tensors[i] for i in op.outputs),
@@ -131,17 +131,17 @@ def macs(operator: Operator) -> int:
 
 
 @functools.cache
-def enum_names(enum: str) -> dict[int, str]:
-    """The names of one of the schema's enumerations by value, e.g. of "TensorType"."""
-    schema = tflite_schema()
+def read_enum(enum: str) -> dict[int, str]:
+    """Returns the names of one of the schema's enumerations, such as "TensorType", by value."""
+    schema = import_schema()
     return {value: name for name, value in vars(getattr(schema, enum)).items() if name.isupper()}
 
 
 def pack(model: Any) -> bytes:
-    """The file of a `ModelT`, its buffers aligned to 16 bytes.
+    """Returns the file of a `ModelT`, its buffers aligned to 16 bytes.
 
-    The schema demands that (``force_align``), and the Python code generated from it forgets it.
-    Kernels with vector loads, on microcontrollers above all, do not.
+    The schema demands this alignment (``force_align``), and the Python code generated from it omits it.
+    Kernels with vector loads need it, above all on microcontrollers.
     """
     import flatbuffers
 
@@ -155,8 +155,8 @@ def pack(model: Any) -> bytes:
 
 
 def with_unsigned_edges(data: bytes) -> bytes:
-    """The model with UINT8 for an INT8 input or output: a QUANTIZE there adds 128 to the codes."""
-    schema = tflite_schema()
+    """Returns the model with UINT8 for an INT8 input or output: a QUANTIZE there adds 128 to the codes."""
+    schema = import_schema()
     model = read(data)
     (subgraph,) = model.subgraphs
     code = schema.OperatorCodeT()
@@ -184,8 +184,8 @@ def with_unsigned_edges(data: bytes) -> bytes:
 
 
 def with_metadata(source: Source, metadata: Mapping[str, Any]) -> bytes:
-    """The model with `metadata` as JSON in the entry "sesr_jax"."""
-    schema = tflite_schema()
+    """Returns the model with `metadata` as JSON in the entry "sesr_jax"."""
+    schema = import_schema()
     model = read(source)
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(dict(metadata), sort_keys=True).encode(), np.uint8)
@@ -197,21 +197,21 @@ def with_metadata(source: Source, metadata: Mapping[str, Any]) -> bytes:
 
 
 def read_metadata(source: Source) -> dict[str, Any]:
-    """What `export_tflite` was told about the model; empty in a file from elsewhere.
+    """Returns the metadata that `export_tflite` wrote; they are empty in a file from elsewhere.
 
     Raises:
-      InputError: see `read`; or what is told is damaged.
+      InputError: as `read`, or the metadata are damaged.
     """
     model = read(source)
     for entry in model.metadata or ():
         if entry.name == _METADATA:
             try:
-                told = json.loads(bytes(model.buffers[entry.buffer].data))
-                if not isinstance(told, dict):
-                    raise TypeError(f"{told!r} is no mapping")
+                metadata = json.loads(bytes(model.buffers[entry.buffer].data))
+                if not isinstance(metadata, dict):
+                    raise TypeError(f"{metadata!r} is no mapping")
             except (IndexError, TypeError, ValueError) as error:
                 raise InputError(
                     f"the metadata of the TFLite model are damaged ({error}); export it again."
                 ) from error
-            return told
+            return metadata
     return {}

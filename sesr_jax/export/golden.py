@@ -1,11 +1,11 @@
-"""The golden pair of a TFLite file: an input and the output that it must give, as raw codes.
+"""The golden pair of a TFLite file: an input, and the output that the file must give for it, as raw codes.
 
     write_golden("m5_int8.tflite", golden_path("m5_int8.tflite"))
-    for replay in replays("m5_int8.tflite"): print(replay)
+    for replay in replay_golden("m5_int8.tflite"): print(replay)
 
 It stands beside the file as ``m5_int8.golden.npz``: the arrays "input" and "output", and "about", JSON that
-names the kernel set and the LiteRT that computed it. Whoever runs the file elsewhere, on another machine,
-runtime or chip, can hold it against these codes. The input is noise with the spectrum of photos.
+names the kernel set and the LiteRT that computed it. Whoever runs the file on another machine, runtime or
+chip can compare its output with these codes. The input is noise with the spectrum of photos.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError, UnsupportedError
-from sesr_jax.export.flatbuffer import Source, content
+from sesr_jax.export.flatbuffer import Source, read_content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
 from sesr_jax.reparam.cost import photo_like
 
@@ -32,11 +32,11 @@ class Replay:
     """The golden input run on one kernel set.
 
     Attributes:
-      kernels: the set.
+      kernels: the kernel set.
       golden: whether the golden output came from that set.
-      difference: the largest from the golden output, in codes, or in values of a float file; None where
-        the set cannot run the file.
-      share: of the output's elements that differ at all.
+      difference: the largest difference from the golden output, in codes, or in values of a float file; None
+        where the set cannot run the file.
+      share: the share of the output's elements that differ at all.
       failure: why the set cannot run the file.
     """
 
@@ -48,56 +48,59 @@ class Replay:
 
     @property
     def holds(self) -> bool:
-        """Whether the golden output came out again: codes exactly, floats to 1e-5."""
+        """Whether the output equals the golden one: codes exactly, floats to 1e-5."""
         return self.difference is not None and self.difference <= _FLOAT_TOLERANCE
 
 
 def golden_path(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Where the golden pair of the TFLite file `path` stands."""
+    """Returns the path of the golden pair of the TFLite file `path`."""
     return pathlib.Path(path).with_suffix(".golden.npz")
 
 
 def write_golden(source: Source, path: str | os.PathLike[str]) -> None:
-    """Runs the TFLite file once and writes the pair.
+    """Runs the TFLite file once on the golden input, and writes the pair to `path`.
 
     Raises:
       InputError: LiteRT cannot load the file.
     """
     import ai_edge_litert
 
-    given, output = _pair(source)
+    given, output = _run_golden_input(source)
     about = {"kernels": _KERNELS, "runtime": f"LiteRT {ai_edge_litert.__version__}"}
     with pathlib.Path(path).open("wb") as file:
         np.savez_compressed(file, input=given, output=output, about=json.dumps(about))
 
 
 def largest_difference(source: Source, other: Source) -> float:
-    """Between the outputs of two files for the golden input: in codes, or in values of float files."""
-    (_, output), (_, second) = _pair(source), _pair(other)
+    """Returns the largest difference between the outputs of two files for the golden input.
+
+    It is in codes, or in values of float files.
+    """
+    (_, output), (_, second) = _run_golden_input(source), _run_golden_input(other)
     return float(np.abs(output.astype(np.float64) - second).max())
 
 
-def _pair(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def _run_golden_input(source: Source) -> tuple[np.ndarray, np.ndarray]:
     model = TFLiteModel(source, kernels=_KERNELS)
     image = photo_like(model.input_shape)
     given = model.input.quantise(image) if model.input else image
     return given, model.run(given)
 
 
-def replays(
+def replay_golden(
     source: str | os.PathLike[str], golden: str | os.PathLike[str] | None = None
 ) -> list[Replay]:
-    """What each kernel set makes of the golden input.
+    """Runs the golden input on each kernel set, and compares the outputs with the golden one.
 
     Args:
       source: the TFLite file.
-      golden: its pair; the one beside it by default.
+      golden: its golden pair; by default the one beside it.
 
     Raises:
       InputError: there is no pair or no file, or it is damaged, or the two do not belong together.
     """
-    content(source)  # the file is missed before its pair is
-    pair = _read(golden or golden_path(source))
+    read_content(source)  # a missing file is reported before a missing pair
+    pair = _read_pair(golden or golden_path(source))
     results = []
     for kernels in KERNELS:
         from_here = kernels == pair["about"]["kernels"]
@@ -108,7 +111,7 @@ def replays(
                 raise
             results.append(Replay(kernels=kernels, golden=False, failure=str(error)))
             continue
-        found = _run(model, pair["input"], pair["output"])
+        found = _run_checked(model, pair["input"], pair["output"])
         apart = np.abs(found.astype(np.float64) - pair["output"])
         difference, share = float(apart.max()), float(np.mean(apart > 0))
         results.append(
@@ -117,7 +120,7 @@ def replays(
     return results
 
 
-def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _run_checked(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndarray:
     dtype = model.input.dtype if model.input else np.dtype(np.float32)
     if (given.shape, given.dtype) != (model.input_shape, dtype):
         raise InputError(
@@ -133,7 +136,7 @@ def _run(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) -> np.ndar
     return found
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _read_pair(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with pathlib.Path(path).open("rb") as handle, np.load(handle) as file:
             pair = {
@@ -150,7 +153,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
             "beside every export, so export the file again."
         ) from error
     except (
-        *(EOFError, KeyError, TypeError, ValueError),  # of what is not what it should be
+        *(EOFError, KeyError, TypeError, ValueError),  # of arrays or JSON with other content
         *(zipfile.BadZipFile, zlib.error),
     ) as error:
         raise InputError(

@@ -1,9 +1,9 @@
-"""TFLite models through jax2tf and TensorFlow's converter.
+"""Converts a Graph to a TFLite model through jax2tf and TensorFlow's converter.
 
     model = convert(graph, ranges, Options())
 
 One conversion of the whole network would lose the ranges. So each node of the Graph becomes a TF piece of
-its own, mostly by jax2tf from the very op that JAX runs, and the pieces are joined by
+its own, mostly by jax2tf from the very operation that JAX runs, and the pieces are joined by
 `fake_quant_with_min_max_vars` seams at the quantisation points (`quant.points`). The converter reads the
 seams, and the result is integer from end to end with exactly these ranges: weights symmetric per output
 channel from their own maxima, biases integers of the sums' scale. Seams of 16 bits make "16x8" files,
@@ -28,7 +28,7 @@ Tensor: TypeAlias = Any
 
 
 def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
-    """The TFLite model of `graph`; `ranges` are read where activations are integers.
+    """Returns the TFLite model of `graph`; `ranges` are read where activations are integers.
 
     Raises:
       InputError: the converter fails.
@@ -66,8 +66,8 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
         [function.get_concrete_function()], tf.Module()
     )
     if options.precision in ("int8", "int16", "dynamic", "float16"):
-        # Neither a representative dataset nor TFLITE_BUILTINS_INT8, which demands one: the seams
-        # hold every range.
+        # The seams hold every range. So it needs neither a representative dataset nor
+        # TFLITE_BUILTINS_INT8, which demands one.
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if options.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -78,7 +78,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     try:
         return bytes(converter.convert())
     except ConverterError as error:
-        # Its first line says what; behind it stand the frames of the trace.
+        # The first line says what is wrong; the frames of the trace follow it.
         said = str(error).partition("\n")[0].partition("error: ")[2]
         raise InputError(
             f"TensorFlow's converter cannot write this network ({said or error}); take the converter litert, "
@@ -87,14 +87,14 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
 
 
 def quiet_tensorflow() -> None:
-    """TF greets and warns at every conversion of what nobody can act on; failures are exceptions."""
+    """Silences TensorFlow, which logs at every conversion what nobody can act on; failures are exceptions."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # what importing jax leaves there
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
-def _from_jax(node: Node, *inputs: Tensor) -> Tensor:
-    """The op itself, by jax2tf."""
+def _run_operation(node: Node, *inputs: Tensor) -> Tensor:
+    """Runs the operation itself, by jax2tf."""
     from jax.experimental import jax2tf
 
     def piece(*xs: jax.Array) -> jax.Array:
@@ -106,7 +106,7 @@ def _from_jax(node: Node, *inputs: Tensor) -> Tensor:
 
 
 def _prelu(node: Node, x: Tensor) -> Tensor:
-    """As the converter's pattern for one PRELU operator has it."""
+    """Computes what the converter's pattern recognises as one PRELU operator."""
     import tensorflow as tf
 
     slope = np.asarray(node.parameters[0], np.float32)[None, None]
@@ -114,7 +114,7 @@ def _prelu(node: Node, x: Tensor) -> Tensor:
 
 
 def _conv2d_transpose(node: Node, x: Tensor) -> Tensor:
-    """TF's is the gradient of a convolution: the taps mirrored, the channels exchanged."""
+    """Runs TensorFlow's form, the gradient of a convolution: mirrored taps, exchanged channels."""
     import tensorflow as tf
 
     kernel, *bias = (np.asarray(parameter, np.float32) for parameter in node.parameters)
@@ -130,7 +130,7 @@ def _depth_to_space(node: Node, x: Tensor) -> Tensor:
     block = node.attrs["block"]
     if node.attrs.get("form") != "transpose":
         return tf.nn.depth_to_space(x, block)
-    # The batch joins the rows, and a pixel's columns keep their channels: rank 4 suffices.
+    # Batch and rows become one axis, and a pixel's columns keep their channels, so that rank 4 suffices.
     n, height, width, channels = x.shape
     rows = tf.reshape(x, (n * height, width, block, channels // block))
     return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), node.shape)
@@ -201,32 +201,32 @@ def _resize(node: Node, x: Tensor, *_: Tensor) -> Tensor:
 Piece: TypeAlias = Callable[..., Tensor]
 
 PIECES: dict[str, Piece] = {
-    "add": _from_jax,
+    "add": _run_operation,
     "average_pool": _average_pool,
     "channel_shuffle": _channel_shuffle,
-    "clip": _from_jax,
-    "concat": _from_jax,
-    "conv2d": _from_jax,
+    "clip": _run_operation,
+    "concat": _run_operation,
+    "conv2d": _run_operation,
     "conv2d_transpose": _conv2d_transpose,
     "depth_to_space": _depth_to_space,
-    "div": _from_jax,
-    "exp": _from_jax,
+    "div": _run_operation,
+    "exp": _run_operation,
     "leaky_relu": _leaky_relu,
-    "max_pool": _from_jax,
+    "max_pool": _run_operation,
     "mean": _mean,
-    "mul": _from_jax,
+    "mul": _run_operation,
     "pad": _pad,
     "prelu": _prelu,
-    "relu": _from_jax,
+    "relu": _run_operation,
     "resize": _resize,
     "resize_like": _resize,
-    "sigmoid": _from_jax,
-    "slice": _from_jax,
+    "sigmoid": _run_operation,
+    "slice": _run_operation,
     "softmax": _softmax,
     "space_to_depth": _space_to_depth,
     "sqrt": _sqrt,
-    "sub": _from_jax,
-    "tanh": _from_jax,
+    "sub": _run_operation,
+    "tanh": _run_operation,
     "unbias": _unbias,
 }
-"""By op, the TF piece: the node and its input tensors to its output tensor."""
+"""For each operation, the function in TensorFlow from a node and its input tensors to its output tensor."""

@@ -1,11 +1,11 @@
-"""Running a TFLite file with LiteRT, images in and images out.
+"""Runs a TFLite file with LiteRT, from images to images.
 
     model = TFLiteModel("sesr_m5_x2.tflite")
-    y = model(x)    # float [N, H, W, C] in [0, 1]; codes inside
+    y = model(x)    # both float [N, H, W, C] in [0, 1]; within the file they are codes
 
-LiteRT has several kernel sets (`KERNELS`), which differ from one another by a code on some pixels.
-XNNPACK's, the default, requantise as float arithmetic does, and what XNNPACK lacks (PReLU, transposed
-convolutions) runs on the optimised ones; the reference kernels are plain loops in fixed point.
+LiteRT has several kernel sets (`KERNELS`), whose outputs differ by one code on some pixels. The kernels of
+XNNPACK, the default, requantise as float arithmetic does, and what XNNPACK lacks (PReLU, transposed
+convolutions) runs on the optimised kernels. The reference kernels are plain loops in fixed point.
 """
 
 import dataclasses
@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.errors import InputError, UnsupportedError, require_extra
-from sesr_jax.export.flatbuffer import Source, content, pack, read, read_metadata, tflite_schema
+from sesr_jax.export.flatbuffer import (
+    Source,
+    import_schema,
+    pack,
+    read,
+    read_content,
+    read_metadata,
+)
 from sesr_jax.graph import check_blocks, move_pixels
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
@@ -26,7 +33,7 @@ KERNELS: dict[Kernels, str] = {
     "optimised": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
-"""The kernel sets by name, as LiteRT calls the ways to choose among them."""
+"""The kernel sets by name, each with LiteRT's name for the resolver that chooses it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,32 +46,32 @@ class Quantisation:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least value and the largest that have a code."""
+        """The smallest and the largest value that have a code."""
         info = np.iinfo(self.dtype)
         low, high = (self.scale * (int(code) - self.zero_point) for code in (info.min, info.max))
         return low, high
 
     def quantise(self, x: np.ndarray) -> np.ndarray:
-        """The nearest codes, saturated."""
+        """Returns the codes nearest to `x`, saturated."""
         info = np.iinfo(self.dtype)
         codes = np.rint(x / np.float32(self.scale)) + self.zero_point
         return np.clip(codes, info.min, info.max).astype(self.dtype)
 
     def dequantise(self, codes: np.ndarray) -> np.ndarray:
-        """float32 values of `codes`."""
+        """Returns the values that `codes` stand for, float32."""
         return (codes.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
 class TFLiteModel:
     """A TFLite file as a function of images.
 
-    A file that leaves its last depth-to-spaces to the host has them done here.
+    Where a file leaves its last depth-to-space operations to the host, they are done here.
 
     Attributes:
       input_shape: ``[N, H, W, C]`` as exported.
-      output_shape: likewise, of the image.
-      input: the input's codes; None where it is float.
-      output: the output's codes; None where it is float.
+      output_shape: the shape of the output image, ``[N, H, W, C]``.
+      input: what the input's codes stand for; None where the input is float.
+      output: what the output's codes stand for; None where the output is float.
     """
 
     def __init__(
@@ -79,22 +86,22 @@ class TFLiteModel:
 
         Args:
           source: the file's path or content.
-          kernels: which of `KERNELS` run it.
-          num_threads: for the kernels; LiteRT's own choice by default.
+          kernels: the set of `KERNELS` that runs it.
+          num_threads: the number of threads of the kernels; by default LiteRT chooses it.
           keep_tensors: whether a run leaves all of its tensors in memory, for `tensors`.
 
         Raises:
-          InputError: there is no such file, or it maps no image.
+          InputError: there is no such file, or it does not map one image to another.
           UnsupportedError: LiteRT cannot load it by these kernels.
         """
         with require_extra("export", "running TFLite files"):
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self._content = data = content(source)
+        self._content = data = read_content(source)
         self._host_blocks = check_blocks(read_metadata(data).get("host_blocks", []))
         try:
             self._interpreter = Interpreter(
-                model_content=_registered(data) if kernels == "reference" else data,
+                model_content=_downgrade_depth_to_space(data) if kernels == "reference" else data,
                 experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
                 num_threads=num_threads,
                 experimental_preserve_all_tensors=keep_tensors,
@@ -102,7 +109,7 @@ class TFLiteModel:
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise UnsupportedError(
-                f"LiteRT cannot load the model: {_line(error)}; export it again."
+                f"LiteRT cannot load the model: {_to_line(error)}; export it again."
             ) from error
         edges = (self._interpreter.get_input_details(), self._interpreter.get_output_details())
         shapes = [[[int(n) for n in tensor["shape"]] for tensor in edge] for edge in edges]
@@ -111,26 +118,26 @@ class TFLiteModel:
                 f"the model maps {shapes[0]} to {shapes[1]}: it must map one tensor [N, H, W, C] to another; "
                 "take such a file."
             )
-        details = self._details()
+        details = self._get_details()
         self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
         if written[-1] % math.prod(self._host_blocks) ** 2:
             raise InputError(
                 f"the model writes {written[-1]} channels, which make no blocks of {self._host_blocks}: "
                 "its metadata are not its own; export it again."
             )
-        self.output_shape = self._on_host(np.empty(written, np.bool_)).shape
-        self.input, self.output = map(_quantisation, details)
+        self.output_shape = self._move_pixels(np.empty(written, np.bool_)).shape
+        self.input, self.output = map(_read_quantisation, details)
 
     @property
     def scale(self) -> int:
-        """The upscaling factor."""
+        """The scale factor."""
         return self.output_shape[1] // self.input_shape[1]
 
     def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """The output image, float32, for `x`, float ``[N, H, W, C]`` in [0, 1].
+        """Returns the output image, float32, for `x`, float ``[N, H, W, C]`` in [0, 1].
 
-        Sizes other than the exported one are run where every operator of the file allows them; a
-        change of size costs a new allocation.
+        A size other than the exported one runs where every operator of the file allows it; each change
+        of size costs a new allocation.
 
         Raises:
           InputError: `x` has another number of channels, values that are not finite, or a size that
@@ -144,57 +151,57 @@ class TFLiteModel:
                 f"[N, H, W, {channels}]; convert it first."
             )
         codes = self.input.quantise(x) if self.input else x
-        y = self._on_host(self.run(codes))
+        y = self._move_pixels(self.run(codes))
         return self.output.dequantise(y) if self.output else y
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """The file's own output for its own input, of the types and layout that it has: no more done.
+        """Returns the file's own output for `x`, both in the types and the layout of the file.
 
         Raises:
           UnsupportedError: `x` has a size that this file cannot take.
           InputError: an operator fails on `x`.
         """
         self._resize(x.shape)
-        source, target = self._details()
+        source, target = self._get_details()
         self._interpreter.set_tensor(source["index"], x)
         try:
             self._interpreter.invoke()
         except RuntimeError as error:  # such as of a division by 0
             raise InputError(
-                f"LiteRT cannot run the model on this input: {_line(error)}"
+                f"LiteRT cannot run the model on this input: {_to_line(error)}"
             ) from error
         return np.asarray(self._interpreter.get_tensor(target["index"]))
 
     def tensors(self) -> list[np.ndarray]:
-        """What each operator wrote in the last `run`, in their order, where `keep_tensors` was asked for."""
+        """Returns what each operator wrote in the last `run`, in their order; needs `keep_tensors`."""
         (subgraph,) = read(self._content).subgraphs
         written = (int(index) for op in subgraph.operators for index in op.outputs)
         return [self._interpreter.get_tensor(index) for index in written]
 
-    def _on_host(self, y: np.ndarray) -> np.ndarray:
-        """The image, its pixels moved where the file leaves that to who runs it."""
+    def _move_pixels(self, y: np.ndarray) -> np.ndarray:
+        """Does the depth-to-space operations that the file leaves to the host, and returns the image."""
         return move_pixels(y, self._host_blocks)
 
-    def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _get_details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         (source,) = self._interpreter.get_input_details()
         (target,) = self._interpreter.get_output_details()
         return source, target
 
     def _resize(self, shape: tuple[int, ...]) -> None:
-        source, _ = self._details()
+        source, _ = self._get_details()
         if tuple(source["shape"]) == shape:
             return
         n, h, w, _ = shape
         _, exported_h, exported_w, _ = self.input_shape
         _, out_h, out_w, out_c = self.output_shape
-        # Some operators hold sizes of their own, and not all of them complain.
+        # Some operators hold a size of their own, and not all of them reject another.
         down, right = (length // math.prod(self._host_blocks) for length in (out_h, out_w))
         channels = out_c * math.prod(self._host_blocks) ** 2
         expected = (n, h * down // exported_h, w * right // exported_w, channels)
         try:
             self._interpreter.resize_tensor_input(source["index"], shape)
             self._interpreter.allocate_tensors()
-            found = tuple(map(int, self._details()[1]["shape"]))
+            found = tuple(map(int, self._get_details()[1]["shape"]))
         except (RuntimeError, ValueError):
             found = None
         if found != expected:
@@ -206,7 +213,7 @@ class TFLiteModel:
             )
 
 
-def _quantisation(details: dict[str, Any]) -> Quantisation | None:
+def _read_quantisation(details: dict[str, Any]) -> Quantisation | None:
     scale, zero_point = details["quantization"]
     if not np.issubdtype(details["dtype"], np.integer):
         return None
@@ -215,13 +222,13 @@ def _quantisation(details: dict[str, Any]) -> Quantisation | None:
     )
 
 
-def _registered(data: bytes) -> bytes:
-    """The model without version 2 of DEPTH_TO_SPACE.
+def _downgrade_depth_to_space(data: bytes) -> bytes:
+    """Returns the model with version 1 of DEPTH_TO_SPACE in place of version 2.
 
-    That version only adds int8, which the reference kernels execute; yet they are registered for
-    version 1 alone (ai-edge-litert 2.3).
+    Version 2 only adds int8, which the reference kernels compute; yet they are registered for version 1
+    alone (ai-edge-litert 2.3).
     """
-    schema = tflite_schema()
+    schema = import_schema()
     model = read(data)
     for code in model.operatorCodes:
         if (code.builtinCode, code.version) == (schema.BuiltinOperator.DEPTH_TO_SPACE, 2):
@@ -229,5 +236,5 @@ def _registered(data: bytes) -> bytes:
     return pack(model)
 
 
-def _line(error: Exception) -> str:
+def _to_line(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""From a trained network to TFLite or ONNX files in one call."""
+"""Exports a trained network to TFLite or ONNX files in one call."""
 
 import dataclasses
 import itertools
@@ -15,7 +15,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
 from sesr_jax.export.proof import prove_collapse
-from sesr_jax.export.rewrite import rewritten
+from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, extent, host_blocks
 from sesr_jax.metrics import native_protocol
@@ -25,7 +25,7 @@ from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
 from sesr_jax.train.checkpoint import read_config
 
 CALIBRATION_IMAGES = 32
-"""How many of the calibration images are measured, the first ones."""
+"""The number of calibration images that are measured, from the first on."""
 
 DEFAULT_SIZE = (360, 640)
 """The height and width of the input of a file for which no other size is given."""
@@ -50,15 +50,15 @@ def export_network(
 
     Args:
       network: the trained network, expanded or collapsed.
-      path: of the file, an ONNX one where it ends in .onnx, and a TFLite one otherwise.
-      size: of the input; a .tflite file runs at this one, an .onnx file at all.
+      path: the path of the file, which is ONNX where the path ends in .onnx, and TFLite otherwise.
+      size: the height and width of the input; a .tflite file runs at this size, an .onnx file at every size.
       tile: the size of a second file, for pieces of such an image, whose name ends with it; the ranges are
-        the same, so that tiles make up the whole code for code.
+        the same, so that the tiles give the codes of the whole image.
       calibration: images on whose low resolutions the ranges of an integer file are measured, of which the
         first 32 are used; None for the ranges with which the network was trained.
-      observer: what makes ranges of them (`quant.OBSERVERS`).
-      options: what the files are to be.
-      accept: sees each finished .tflite file before it takes its place, and may raise.
+      observer: how ranges are found on these images, a key of `quant.OBSERVERS`.
+      options: the choices of the export.
+      accept: is called with each finished .tflite file before it takes its place, and may raise.
       cross_check: see `export_tflite`.
 
     Returns:
@@ -70,12 +70,12 @@ def export_network(
     """
     proof = prove_collapse(network)
     path = pathlib.Path(path)
-    graph = deployable(network, size)
+    graph = trace_collapsed(network, size)
     beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
         looks = extent(graph)
         _check_tile(tile, size, 2 * looks.halo_of(network.name) + looks.align)
-        beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = deployable(network, tile)
+        beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = trace_collapsed(network, tile)
     metadata = {
         "model": network.name,
         "scale": network.scale,
@@ -84,7 +84,7 @@ def export_network(
         "collapse": dataclasses.asdict(proof),
         "version": __version__,
     }
-    ranges = _ranges(network, graph, calibration, observer, options)
+    ranges = _find_ranges(network, graph, calibration, observer, options)
     if path.suffix == ".onnx":
         _export_onnx(graph, path, ranges, options, metadata)
         return [path]
@@ -122,8 +122,8 @@ def export_weights(
     The metadata of a run's weights hold the config of its training.
 
     Args:
-      model: as of `pretrained.find_network`.
-      path: of the file.
+      model: as for `pretrained.find_network`.
+      path: the path of the file.
       expanded: whether the weights are written as they were trained, rather than collapsed.
 
     Raises:
@@ -144,8 +144,8 @@ def _check_tile(tile: tuple[int, int], size: tuple[int, int], least: int) -> Non
             )
 
 
-def deployable(network: Network, size: tuple[int, int]) -> Graph:
-    """The collapsed network's operations for one image of `size` (height, width), whatever its mode."""
+def trace_collapsed(network: Network, size: tuple[int, int]) -> Graph:
+    """Returns the Graph of the collapsed network for one image of `size` (height, width)."""
     return network.collapsed().graph((1, *size, network.channels))
 
 
@@ -165,16 +165,16 @@ def _export_onnx(
             "ONNX files write a depth_to_space as DepthToSpace; take transposed_conv or none instead "
             "of transpose."
         )
-    written, used = rewritten(graph, ranges, options)
-    told = {**metadata, "precision": options.precision, "tail": options.tail_of(graph)}
+    written, used = rewrite_graph(graph, ranges, options)
+    facts = {**metadata, "precision": options.precision, "tail": options.tail_of(graph)}
     if options.tail == "none":
-        told["host_blocks"] = host_blocks(graph)
-    # A scheme of float activations means codes for the kernels, which float32 files shall not have.
+        facts["host_blocks"] = host_blocks(graph)
+    # A scheme of float activations means codes for the kernels, which float32 files must not have.
     scheme = INT8 if options.precision == "float32" else options.scheme
-    export_onnx(written, path, ranges=used, scheme=scheme, metadata=told)
+    export_onnx(written, path, ranges=used, scheme=scheme, metadata=facts)
 
 
-def _ranges(
+def _find_ranges(
     network: Network,
     graph: Graph,
     calibration: Iterable[ImagePair] | None,
@@ -184,17 +184,17 @@ def _ranges(
     if not options.integer:
         return None
     if calibration is not None:
-        some = itertools.islice(calibration, CALIBRATION_IMAGES)
+        first = itertools.islice(calibration, CALIBRATION_IMAGES)
         pair, align = native_protocol(network.channels).pair, extent(graph).align
 
-        def image(picture: ImagePair) -> np.ndarray:
+        def to_input(images: ImagePair) -> np.ndarray:
             try:
-                low, _ = pair(picture, network.scale)
+                low, _ = pair(images, network.scale)
             except InputError as error:
-                raise InputError(f"{picture.name}: {error}") from error
-            return _cropped(low, align)[None]
+                raise InputError(f"{images.name}: {error}") from error
+            return _crop_to_multiple(low, align)[None]
 
-        return calibrate(graph, map(image, some), options.scheme, observer)
+        return calibrate(graph, map(to_input, first), options.scheme, observer)
     if network.ranges is None:
         raise InputError(
             f"{network.name} was trained without ranges, which a file of the precision "
@@ -203,7 +203,7 @@ def _ranges(
     return {**network.ranges, **points(graph, options.scheme).fixed}
 
 
-def _cropped(image: np.ndarray, multiple: int) -> np.ndarray:
-    """`image` without what is beyond the largest multiple that the network takes."""
+def _crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
+    """Crops the sides of `image` to the largest multiples of `multiple`, which the network takes."""
     height, width = (n - n % multiple for n in image.shape[:2])
     return image[:height, :width]

@@ -1,4 +1,4 @@
-"""ONNX files from a Graph, float or INT8 in QDQ form.
+"""Writes a Graph as an ONNX file, float or INT8 in QDQ form.
 
     export_onnx(graph, "sesr_m5_x2.onnx", ranges=calibrate(graph, images))
 
@@ -36,7 +36,7 @@ from sesr_jax.quant import INT8, Ranges, Scheme, affine, points, validate
 from sesr_jax.quant.weight_codes import kernel_scale, symmetric_scale
 
 OPSET = 17
-"""ONNX's operator set of the files. It has all that we need; fewer tools read a later one."""
+"""The version of ONNX's operator set in the files. It suffices, and fewer tools read a later one."""
 
 
 def export_onnx(
@@ -51,11 +51,11 @@ def export_onnx(
 
     Args:
       graph: the network; the file takes images of other sizes too.
-      path: of the file; it appears whole or not at all.
-      ranges: by group of tensors, or None for float activations.
+      path: the path of the file, which appears whole or not at all.
+      ranges: the range of each group of tensors, or None for float activations.
       scheme: what is quantised where there are ranges; with float activations, the kernels alone.
       metadata: what a reader of the bare file should know. It stands in ``metadata_props``, text as it
-        is and all else as JSON, beside "version" (of this package) and "ranges".
+        is and all other values as JSON, beside "version" (of this package) and "ranges".
 
     Raises:
       InputError: as `to_onnx`, or the file cannot be written.
@@ -72,12 +72,12 @@ def export_onnx(
 
 
 def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8) -> Any:
-    """The `onnx.ModelProto` of `graph`: by `scheme` where there are ranges, and float where there are none.
+    """Returns the `onnx.ModelProto` of `graph`, quantised by `scheme` where there are ranges.
 
-    A scheme of float activations needs none: then the kernels alone have codes.
+    A scheme of float activations needs no ranges: then the kernels alone have codes.
 
     Raises:
-      InputError: an op has no ONNX form here, a parameter is not finite, `ranges` do not suit the
+      InputError: an operation has no ONNX form here, a parameter is not finite, `ranges` do not suit the
         graph, activations have 16 bits, or the package onnx is not installed.
     """
     weights_alone = scheme.activations == "float"
@@ -113,7 +113,7 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
 
 
 class _Writer:
-    """The operators and constants of a file.
+    """Collects the operators and constants of a file.
 
     Attributes:
       nodes: `onnx.NodeProto`s in an order in which they can run.
@@ -130,101 +130,112 @@ class _Writer:
             found = points(graph, scheme)
             self._affine = {name: affine(*ranges[key]) for name, key in found.group.items()}
             self._absorbed = found.absorbed
-        # By tensor of the Graph, what its readers read in the file.
+        # For each tensor of the Graph, the tensor that its readers read in the file.
         self._names = {name: name for name in graph.shapes}
         if graph.input in self._affine:
             self._names[graph.input] = f"{graph.input}/dequantised"
-            self._point(graph.input, graph.input)
+            self._write_point(graph.input, graph.input)
         for node in graph.nodes:
-            self._write(node)
+            self._write_node(node)
 
-    def _write(self, node: Node) -> None:
-        """Adds `node`, with its quantisation point where it has one."""
+    def _write_node(self, node: Node) -> None:
+        """Writes the operators of `node`, with its quantisation point where it has one."""
         if node.name in self._absorbed:
-            self._point(node.name, self._names[node.inputs[0]])
+            self._write_point(node.name, self._names[node.inputs[0]])
             return
         call = CALLS[node.op](node)
         inputs = [
-            self._names[arg] if isinstance(arg, str) else self._parameter(node, call, role, arg)
+            self._names[arg]
+            if isinstance(arg, str)
+            else self._write_parameter(node, call, role, arg)
             for role, arg in call.args.items()
         ]
         inputs += [
-            self._setting(f"{node.name}/{role}", value) for role, value in call.settings.items()
+            self._write_setting(f"{node.name}/{role}", value)
+            for role, value in call.settings.items()
         ]
         quantised = node.name in self._affine
         output = f"{node.name}/float" if quantised else node.name
-        self._add(node.name, call.op_type, inputs, output, **call.attrs)
+        self._write_operator(node.name, call.op_type, inputs, output, **call.attrs)
         if quantised:
-            self._point(node.name, output)
+            self._write_point(node.name, output)
 
-    def _point(self, name: str, value: str) -> None:
+    def _write_point(self, name: str, value: str) -> None:
         """Quantises the file's tensor `value` to the codes of the Graph's tensor `name`, and back."""
         scale, zero_point = self._affine[name]
-        meaning = self._meaning(name, np.float32(scale), np.int8(zero_point))
-        self._add(f"{name}/quantise", "QuantizeLinear", [value, *meaning], f"{name}/codes")
-        self._dequantise(name, meaning, self._names[name])
+        meaning = self._write_meaning(name, np.float32(scale), np.int8(zero_point))
+        self._write_operator(
+            f"{name}/quantise", "QuantizeLinear", [value, *meaning], f"{name}/codes"
+        )
+        self._write_dequantisation(name, meaning, self._names[name])
 
-    def _parameter(self, node: Node, call: Call, role: str, value: np.ndarray) -> str:
-        """The tensor that holds a parameter, by way of its codes if it is quantised."""
+    def _write_parameter(self, node: Node, call: Call, role: str, value: np.ndarray) -> str:
+        """Writes a parameter, as codes if it is quantised, and returns the name of its tensor."""
         name = f"{node.name}/{role}"
         input_scale, _ = self._affine.get(node.inputs[0], (0.0, 0))
         exact = self._scheme is None or self._scheme.excludes(node.name)
         if exact or (role == "bias" and not input_scale) or (role != "kernel" and not self._affine):
-            return self._constant(name, value)
-        codes, scale, zero_point = _quantised(call, role, input_scale)
-        self._constant(f"{name}/codes", codes)
-        meaning = self._meaning(name, scale, zero_point)
+            return self._write_constant(name, value)
+        codes, scale, zero_point = _quantise_parameter(call, role, input_scale)
+        self._write_constant(f"{name}/codes", codes)
+        meaning = self._write_meaning(name, scale, zero_point)
         axis = {"axis": call.channel_axis if role == "kernel" else 0} if scale.ndim else {}
-        self._dequantise(name, meaning, name, **axis)
+        self._write_dequantisation(name, meaning, name, **axis)
         return name
 
-    def _meaning(self, name: str, scale: npt.ArrayLike, zero_point: npt.ArrayLike) -> list[str]:
-        """The constants that say what the codes of `name` stand for."""
+    def _write_meaning(
+        self, name: str, scale: npt.ArrayLike, zero_point: npt.ArrayLike
+    ) -> list[str]:
+        """Writes the scale and the zero point of the codes of `name`, and returns their names."""
         return [
-            self._constant(f"{name}/scale", scale),
-            self._constant(f"{name}/zero_point", zero_point),
+            self._write_constant(f"{name}/scale", scale),
+            self._write_constant(f"{name}/zero_point", zero_point),
         ]
 
-    def _dequantise(self, name: str, meaning: list[str], output: str, **attrs: Any) -> None:
+    def _write_dequantisation(
+        self, name: str, meaning: list[str], output: str, **attrs: Any
+    ) -> None:
         inputs = [f"{name}/codes", *meaning]
-        self._add(f"{name}/dequantise", "DequantizeLinear", inputs, output, **attrs)
+        self._write_operator(f"{name}/dequantise", "DequantizeLinear", inputs, output, **attrs)
 
-    def _setting(self, name: str, value: Setting) -> str:
+    def _write_setting(self, name: str, value: Setting) -> str:
         if value is None:
             return ""
         if not isinstance(value, Computed):
-            return self._constant(name, value)
+            return self._write_constant(name, value)
         inputs = [
-            self._names[arg] if isinstance(arg, str) else self._setting(f"{name}/{i}", arg)
+            self._names[arg] if isinstance(arg, str) else self._write_setting(f"{name}/{i}", arg)
             for i, arg in enumerate(value.args)
         ]
-        self._add(name, value.op_type, inputs, name, **value.attrs)
+        self._write_operator(name, value.op_type, inputs, name, **value.attrs)
         return name
 
-    def _constant(self, name: str, value: npt.ArrayLike) -> str:
+    def _write_constant(self, name: str, value: npt.ArrayLike) -> str:
         import onnx
 
         self.constants.append(onnx.numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def _add(self, name: str, op_type: str, inputs: list[str], output: str, **attrs: Any) -> None:
+    def _write_operator(
+        self, name: str, op_type: str, inputs: list[str], output: str, **attrs: Any
+    ) -> None:
         import onnx
 
         self.nodes.append(onnx.helper.make_node(op_type, inputs, [output], name, **attrs))
 
 
-def _quantised(
+def _quantise_parameter(
     call: Call, role: str, input_scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The codes of the parameter `role`, their scale and their zero point: one, or one a channel.
+    """Returns the codes of the parameter `role`, and their scale and zero point: one, or one per channel.
 
-    `input_scale` is that of the input's codes, and 0 where it has none.
+    `input_scale` is the scale of the input's codes, and 0 where the input has none.
     """
     value = np.asarray(call.args[role], np.float64)
     dtype: type[np.signedinteger] = np.int8
     zero_point = 0
     if role in ("kernel", "bias"):
-        scale = _kernel_scale(call, input_scale)
+        scale = _compute_kernel_scale(call, input_scale)
         if role == "bias":
             dtype, scale = np.int32, scale * np.float32(input_scale)
     elif role == "slope":
@@ -239,8 +250,8 @@ def _quantised(
     return codes.astype(dtype), scale, np.full(scale.shape, zero_point, dtype)
 
 
-def _kernel_scale(call: Call, input_scale: float) -> np.ndarray:
-    """The scales of a kernel's codes, float32 ``[out]``; beside a float input the bias does not matter."""
+def _compute_kernel_scale(call: Call, input_scale: float) -> np.ndarray:
+    """Returns the scales of a kernel's codes, float32 ``[out]``; the bias counts beside codes alone."""
     kernel, bias = np.asarray(call.args["kernel"]), call.args.get("bias", 0.0)
     if not input_scale:
         bias, input_scale = 0.0, 1.0

@@ -1,6 +1,6 @@
 """The ONNX operators that compute a Graph's nodes.
 
-Tensors are ``[N, C, H, W]`` there, of any height and width: what depends on the size is computed in the file.
+Tensors are ``[N, C, H, W]`` in the file, of any height and width: the file computes what depends on the size.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Computed:
 
     Attributes:
       op_type: the operator's name, e.g. "Shape".
-      args: its inputs: tensors of the Graph by name, such values again, or constants.
+      args: its inputs: names of tensors of the Graph, other such values, or constants.
       attrs: its attributes.
     """
 
@@ -45,10 +45,10 @@ class Call:
 
     Attributes:
       op_type: its name, e.g. "Conv".
-      args: its inputs by what they are: tensors of the Graph by name, and parameters laid out for ONNX.
-      settings: further inputs, never quantised; None where an optional one is absent.
+      args: its inputs by role: names of tensors of the Graph, and parameters in ONNX's layout.
+      settings: further inputs, which are never quantised; None stands for an optional one that is absent.
       attrs: its attributes.
-      channel_axis: of the output channels in the argument "kernel".
+      channel_axis: the axis of the output channels in the argument "kernel".
     """
 
     op_type: str
@@ -59,7 +59,7 @@ class Call:
 
 
 def _conv2d(node: Node) -> Call:
-    kernel, *bias = map(_array, node.parameters)
+    kernel, *bias = map(_to_float32, node.parameters)
     strides, dilation = node.attrs["strides"], node.attrs["dilation"]
     return Call(
         op_type="Conv",
@@ -68,14 +68,14 @@ def _conv2d(node: Node) -> Call:
             "strides": strides,
             "group": node.attrs["groups"],
             **({"dilations": dilation} if dilation != (1, 1) else {}),
-            **_padding(node.attrs["padding"], _extent(kernel, dilation), strides),
+            **_write_padding(node.attrs["padding"], _measure_span(kernel, dilation), strides),
         },
     )
 
 
 def _conv2d_transpose(node: Node) -> Call:
-    """ONNX's is the gradient of a convolution: the taps mirrored, and what is too much cut off."""
-    kernel, *bias = map(_array, node.parameters)
+    """Returns ONNX's form, the gradient of a convolution: mirrored taps, and pads that crop the output."""
+    kernel, *bias = map(_to_float32, node.parameters)
     strides = node.attrs["strides"]
     extra = [size - stride for size, stride in zip(kernel.shape[:2], strides, strict=True)]
     surplus = [max(n, 0) if node.attrs["padding"] == "SAME" else 0 for n in extra]
@@ -98,13 +98,15 @@ def _with_kernel(node: Node, kernel: np.ndarray, bias: Sequence[np.ndarray]) -> 
     return {"x": x, "kernel": kernel} | ({"bias": bias[0]} if bias else {})
 
 
-def _extent(kernel: np.ndarray, dilation: Sequence[int]) -> list[int]:
-    """The rows and columns that a kernel spans."""
+def _measure_span(kernel: np.ndarray, dilation: Sequence[int]) -> list[int]:
+    """Returns the rows and columns that a kernel spans."""
     return [(n - 1) * apart + 1 for n, apart in zip(kernel.shape[:2], dilation, strict=True)]
 
 
-def _padding(padding: Padding, window: Sequence[int], strides: Sequence[int]) -> dict[str, Any]:
-    """The attributes for a padding of `ops`."""
+def _write_padding(
+    padding: Padding, window: Sequence[int], strides: Sequence[int]
+) -> dict[str, Any]:
+    """Returns the attributes for a padding of `ops`."""
     if padding == "VALID":
         return {}
     if padding == "SAME":
@@ -117,7 +119,7 @@ def _padding(padding: Padding, window: Sequence[int], strides: Sequence[int]) ->
 
 def _prelu(node: Node) -> Call:
     (x,), (slope,) = node.inputs, node.parameters
-    return Call(op_type="PRelu", args={"x": x, "slope": _array(slope).reshape(-1, 1, 1)})
+    return Call(op_type="PRelu", args={"x": x, "slope": _to_float32(slope).reshape(-1, 1, 1)})
 
 
 def _clip(node: Node) -> Call:
@@ -181,7 +183,7 @@ def _pad(node: Node) -> Call:
 
 
 def _unbias(node: Node) -> Call:
-    """The product of the variance and n / (n - 1), whose n the file computes from the image's size."""
+    """Returns the product with n / (n - 1), where the file computes n from the image's size."""
     x, like = node.inputs
     axes = np.array([_NCHW.index(axis % 4) for axis in node.attrs["axes"]])
     one = np.float32(1)
@@ -197,14 +199,14 @@ def _unbias(node: Node) -> Call:
 
 
 def _channel_shuffle(node: Node) -> Call:
-    """A choice of channels, since a reshaping would have to know the image's size."""
+    """Returns a Gather of channels, since a Reshape would need the image's size."""
     channels = np.arange(node.shape[-1]).reshape(node.attrs["groups"], -1).T.ravel()
     return _call("Gather", node, settings={"channels": channels}, axis=1)
 
 
 def _pool(op_type: str, node: Node) -> Call:
     window, strides = node.attrs["window"], node.attrs["strides"]
-    padding = _padding(node.attrs["padding"], window, strides)
+    padding = _write_padding(node.attrs["padding"], window, strides)
     return _call(op_type, node, kernel_shape=window, strides=strides, **padding)
 
 
@@ -215,22 +217,22 @@ def _mean(node: Node) -> Call:
 def _call(
     op_type: str, node: Node, settings: Mapping[str, Any] | None = None, **attrs: Any
 ) -> Call:
-    """An operator on the tensors and constants of `node` as they are."""
+    """Returns the operator `op_type` on the tensors and constants of `node` as they are."""
     args = {
-        str(i): arg if isinstance(arg, str) else _channels_first(_array(arg))
+        str(i): arg if isinstance(arg, str) else _to_channels_first(_to_float32(arg))
         for i, arg in enumerate(node.args)
     }
     return Call(op_type=op_type, args=args, settings=settings or {}, attrs=attrs)
 
 
-def _channels_first(value: np.ndarray) -> np.ndarray:
-    """A constant that broadcasts against ``[N, H, W, C]`` as one that does against ``[N, C, H, W]``."""
+def _to_channels_first(value: np.ndarray) -> np.ndarray:
+    """Reshapes a constant that broadcasts against ``[N, H, W, C]`` to one for ``[N, C, H, W]``."""
     if not value.ndim:
         return value
     return value.reshape((1,) * (4 - value.ndim) + value.shape).transpose(_NCHW)
 
 
-def _array(value: Arg) -> np.ndarray:
+def _to_float32(value: Arg) -> np.ndarray:
     return np.asarray(value, np.float32)
 
 
@@ -265,4 +267,4 @@ CALLS: dict[str, Callable[[Node], Call]] = {
     "tanh": functools.partial(_call, "Tanh"),
     "unbias": _unbias,
 }
-"""By op, the ONNX operator that computes a node."""
+"""For each operation, the function that returns the ONNX operator of a node."""

@@ -1,4 +1,4 @@
-"""What a TFLite file is to be, in one value that every step of an export reads."""
+"""The choices of an export, in one value that each of its steps reads."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -18,11 +18,11 @@ class Options:
 
     Attributes:
       precision: int8 (integers from end to end), int16 (16-bit activations, 8-bit weights), dynamic (8-bit
-        weights, and activations quantised by ranges that are measured while it runs), weights (8-bit
+        weights, and activations quantised by ranges that are measured at run time), weights (8-bit
         weights, float arithmetic), float16 (16-bit weights) or float32.
       exclude: patterns of the names of the layers that stay float, such as 'tail/*'.
       io: the type of an INT8 file's pixels.
-      tail: how the last channels become pixels; none leaves that to the program that runs the file. The
+      tail: how the last channels become pixels; "none" leaves that to the program that runs the file. The
         default is depth_to_space, and transpose in files of 16 bits, for which TFLite has no such operator.
       clip: whether an operator of its own limits the output to [0, 1].
       converter: TensorFlow's converter, by jax2tf, or LiteRT's, from StableHLO and without TensorFlow.
@@ -69,7 +69,7 @@ class Options:
 
     @property
     def scheme(self) -> Scheme:
-        """What is quantised before a converter sees the network."""
+        """What is quantised before a converter reads the network."""
         activations: Literal["int8", "int16", "float"] = "float"
         if self.precision == "int8" or self.precision == "int16":
             activations = self.precision
@@ -82,11 +82,11 @@ class Options:
 
     @property
     def absorbs_clips(self) -> bool:
-        """Whether the ends of a range do the work of a clip; symmetric ranges of 16 bits do not."""
+        """Whether ranges do the work of clips, which symmetric ranges of 16 bits cannot."""
         return self.precision == "int8" and not self.clip
 
     def tail_of(self, graph: Graph) -> Tail:
-        """The tail that `graph` gets."""
+        """Returns the tail that `graph` gets."""
         if self.tail is not None:
             return self.tail
         shuffles = any(node.op == "depth_to_space" for node in graph.nodes)

@@ -1,10 +1,10 @@
-"""The proof of the collapse: how far the small network is from the large one that was trained.
+"""The proof of the collapse: how far the collapsed network is from the expanded one that was trained.
 
     proof = prove_collapse(network)
-    proof.difference      # about 1e-6, of values in [0, 1]
+    proof.difference      # about 1e-6, for values in [0, 1]
 
-Algebra says that they are equal, and float32 rounds them differently. What is beyond rounding is a defect,
-in the weights' file or here, and is refused before anything is written.
+By algebra they are equal, and float32 rounds them differently. A larger difference is a defect, of the
+weights' file or of this package, and is refused before anything is written.
 """
 
 import dataclasses
@@ -19,23 +19,23 @@ from sesr_jax.reparam.cost import photo_like
 from sesr_jax.reparam.terms import Conv, is_term
 
 SIDE = 96
-"""Of the image, in pixels: more than twice the receptive field of the networks of the zoo."""
+"""The height and width of the image, in pixels: more than twice the receptive field of the zoo's networks."""
 
 TOLERANCE = 1e-4
-"""Of the largest output, or of 1 where that is more: a hundred times the rounding seen in float32, and a
-fortieth of an 8-bit code."""
+"""The largest difference allowed, as a share of the largest output, or of 1 where that is more. It is a
+hundred times the rounding seen in float32, and a fortieth of an 8-bit code."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A measurement.
+    """A measured difference.
 
     Attributes:
-      difference: the largest between the outputs of the expanded and the collapsed network, on noise with
-        the spectrum of photos; None where the weights were collapsed before, so that nothing is left to
-        compare with.
-      shape: of the image.
-      dtype: of the arithmetic.
+      difference: the largest difference between the outputs of the expanded and the collapsed network, on
+        noise with the spectrum of photos; None where the weights were collapsed before, so that nothing is
+        left to compare with.
+      shape: the shape of the image.
+      dtype: the type of the arithmetic.
     """
 
     difference: float | None
@@ -44,7 +44,7 @@ class Proof:
 
 
 def prove_collapse(network: Network) -> Proof:
-    """Runs `network` as written and collapsed, both in float, without ranges.
+    """Runs `network` expanded and collapsed, both in float without ranges, and compares the outputs.
 
     Raises:
       InputError: the two differ by more than rounding explains, or give values that are not finite.

@@ -1,14 +1,14 @@
-"""The Graph that a file is made from: its tail and its clip as asked for, its ranges where they belong."""
+"""Makes the Graph that a file is written from, with its tail, its clip and its ranges."""
 
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, with_clip, with_tail
 from sesr_jax.quant import Range, Ranges, points, validate
 
 
-def rewritten(
+def rewrite_graph(
     graph: Graph, ranges: Ranges | None, options: Options
 ) -> tuple[Graph, dict[str, Range] | None]:
-    """`graph` as it is to be written, with the ranges of `graph` for its tensors.
+    """Returns `graph` with the tail and the clip of `options`, and the ranges for the tensors of the result.
 
     Raises:
       InputError: the ranges do not suit, or as `with_tail`.
@@ -17,7 +17,7 @@ def rewritten(
     if ranges is None:
         return written, None
     validate(graph, ranges, options.scheme)
-    # Nodes keep their names, and so do the groups in which nothing new stands.
+    # Nodes keep their names, and so do the groups that have no new first tensor.
     before, after = points(graph, options.scheme), points(written, options.scheme)
     kept = {key: ranges[before.group[key]] for key in after.group.values() if key in before.group}
     return written, {**kept, **after.fixed}

@@ -1,4 +1,4 @@
-"""TFLite files from a Graph.
+"""Writes a Graph as a TFLite file.
 
     export_tflite(graph, "sesr_m5_x2.tflite", ranges=calibrate(graph, images))
 
@@ -23,7 +23,7 @@ from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_edges
 from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
-from sesr_jax.export.rewrite import rewritten
+from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.files import replace_file
 from sesr_jax.graph import Graph, host_blocks, with_input_shape
 from sesr_jax.quant import Ranges
@@ -33,7 +33,7 @@ CONVERTERS: Mapping[str, Callable[[Graph, Ranges, Options], bytes]] = {
     "jax2tf": jax2tf.convert,
     "litert": stablehlo.convert,
 }
-"""By name, what makes a TFLite model."""
+"""The converters that make a TFLite model, by name."""
 
 
 def export_tflite(
@@ -53,23 +53,23 @@ def export_tflite(
 
     Args:
       graph: the network at the size to export.
-      path: of the .tflite file.
-      ranges: by group of tensors of `graph`; None for a float file.
-      beside: the same network at other sizes, each with the path of a file of its own.
+      path: the path of the .tflite file.
+      ranges: the range of each group of tensors of `graph`; None for a float file.
+      beside: the same network at other sizes, by the path of the file for each.
       options: as for `to_tflite`.
       metadata: what a reader of the bare file should know, as JSON values: `read_metadata`. How the file
         was made is added to it.
-      accept: sees each checked file under its temporary path, and may raise.
+      accept: is called with the temporary path of each checked file, and may raise.
       cross_check: whether the other converter's file is made too and run on the golden input; the metadata
         tell the largest difference of its output, in codes, or in values of a float file.
 
     Raises:
-      InputError: see `to_tflite`, `check_integer` and, of an INT8 file, `prove_codes`.
+      InputError: as `to_tflite`, `check_integer` and, for an INT8 file, `prove_codes`.
     """
-    options = _resolved(options, ranges)
+    options = _resolve_options(options, ranges)
     graphs: dict[str | os.PathLike[str], Graph] = {path: graph, **(beside or {})}
     models = {
-        where: _proved(one, ranges, options, metadata or {}, cross_check)
+        where: _convert_and_prove(one, ranges, options, metadata or {}, cross_check)
         for where, one in graphs.items()
     }
     with contextlib.ExitStack() as pending:
@@ -83,47 +83,47 @@ def export_tflite(
             write_golden(model, golden)
 
 
-def _proved(
+def _convert_and_prove(
     graph: Graph,
     ranges: Ranges | None,
     options: Options,
     metadata: Mapping[str, Any],
     cross_check: bool,
 ) -> bytes:
-    """The checked model, which tells how it was made."""
+    """Returns the model, checked and proved, with metadata that tell how it was made."""
     model = to_tflite(graph, ranges=ranges, options=options)
     if options.integer and not options.exclude:
         check_integer(model, activations="int16" if options.precision == "int16" else "int8")
-    told = {**metadata, **_facts(graph, ranges, options)}
+    facts = {**metadata, **_collect_facts(graph, ranges, options)}
     if options.precision == "int8" and not options.exclude:
-        written, carried = rewritten(graph, ranges, options)
+        written, new_ranges = rewrite_graph(graph, ranges, options)
         proof = prove_codes(
             model,
             written,
-            carried or {},
+            new_ranges or {},
             convert=lambda shape: to_tflite(
                 with_input_shape(graph, shape), ranges=ranges, options=options
             ),
         )
-        told["codes"] = dataclasses.asdict(proof)
+        facts["codes"] = dataclasses.asdict(proof)
     if cross_check:
-        told["cross_check"] = _cross_check(model, graph, ranges, options)
-    return with_metadata(model, told)
+        facts["cross_check"] = _cross_check(model, graph, ranges, options)
+    return with_metadata(model, facts)
 
 
 def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = None) -> bytes:
-    """The TFLite model of `graph`.
+    """Returns the TFLite model of `graph`.
 
     Args:
       graph: the network at the size to export.
-      ranges: by group of tensors of `graph`, whatever its tail is rewritten to.
+      ranges: the range of each group of tensors of `graph`, before its tail is rewritten.
       options: by default INT8 where there are ranges, and float32 where there are none.
 
     Raises:
-      InputError: an op has no TFLite form here, a parameter is not finite, or `ranges` or `options` do
+      InputError: an operation has no TFLite form here, a parameter is not finite, or `ranges` or `options` do
         not suit the graph.
     """
-    options = _resolved(options, ranges)
+    options = _resolve_options(options, ranges)
     check_graph(graph, jax2tf.PIECES, "TFLite")
     check_kernels(graph, options.scheme)
     if options.integer and ranges is None:
@@ -131,33 +131,33 @@ def to_tflite(graph: Graph, *, ranges: Ranges | None, options: Options | None = 
             f"a file of the precision {options.precision} needs ranges, and there are none; "
             "calibrate this graph, or export float32."
         )
-    written, carried = rewritten(graph, ranges if options.integer else None, options)
-    used = carried or {}
+    written, new_ranges = rewrite_graph(graph, ranges if options.integer else None, options)
+    used = new_ranges or {}
     if options.exclude or options.precision in ("int16", "weights"):
-        # What the converter does not round has its codes none the less, as in training.
+        # Weights that the converter does not round have their codes here, as in training.
         written = with_quantised_weights(written, options.scheme)
     if options.precision == "int16":
-        written, used = sixteen.expressible(written, used, options.scheme)
+        written, used = sixteen.express_in_16_bits(written, used, options.scheme)
     model = CONVERTERS[options.converter](written, used, options)
     if options.exclude and options.integer:
-        check_excluded(model, _excluded_kernels(written, options))
+        check_excluded(model, _count_excluded_kernels(written, options))
     if options.precision == "int16":
         model = sixteen.with_16_bit_facts(model)
     if options.precision == "weights":
         model = weights.with_packed_weights(model)
     if options.precision == "int8" and options.io == "uint8":
-        # Not by the converters: TensorFlow's makes one of two scales that its input is brought to, and
+        # The converters cannot: TensorFlow's makes one of two scales that its input is brought to, and
         # LiteRT's gives unsigned codes to a last convolution, which has no such kernel.
         model = with_unsigned_edges(model)
-    # Packed once more for the alignment, which the converters' own writers forget.
+    # The model is packed once more for the alignment, which the converters' own writers omit.
     return pack(read(model))
 
 
-def _resolved(options: Options | None, ranges: Ranges | None) -> Options:
+def _resolve_options(options: Options | None, ranges: Ranges | None) -> Options:
     return options or Options(precision="float32" if ranges is None else "int8")
 
 
-def _excluded_kernels(graph: Graph, options: Options) -> int:
+def _count_excluded_kernels(graph: Graph, options: Options) -> int:
     excludes = options.scheme.excludes
     return sum(node.op.startswith("conv2d") and excludes(node.name) for node in graph.nodes)
 
@@ -165,7 +165,7 @@ def _excluded_kernels(graph: Graph, options: Options) -> int:
 def _cross_check(
     model: bytes, graph: Graph, ranges: Ranges | None, options: Options
 ) -> dict[str, Any]:
-    """How far the other converter's file is from `model`."""
+    """Measures how far the output of the other converter's file is from that of `model`."""
     (other,) = CONVERTERS.keys() - {options.converter}
     second = to_tflite(
         graph,
@@ -175,11 +175,11 @@ def _cross_check(
     return {"converter": other, "largest_difference": largest_difference(model, second)}
 
 
-def _facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
-    """How the file was made."""
+def _collect_facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
+    """Returns how the file was made, for its metadata."""
     facts = dataclasses.asdict(options) | {"tail": options.tail_of(graph)}
     if options.precision != "int8":
-        del facts["io"]  # of pixels that are codes
+        del facts["io"]  # only an INT8 file has a choice of it
     if options.tail == "none":
         facts["host_blocks"] = host_blocks(graph)
     if options.integer and ranges is not None:

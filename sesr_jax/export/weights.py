@@ -1,29 +1,36 @@
-"""Kernels of 8 bits in a float file: smaller to store and to load, and computed in float.
+"""Packs the kernels of a float file into 8 bits: it is smaller to store and to load, and computes in float.
 
     model = with_packed_weights(model)
 
-Each kernel becomes symmetric codes with a scale for each output channel, and a DEQUANTIZE before it.
+Each kernel becomes symmetric codes with one scale per output channel, which a DEQUANTIZE decodes.
 TensorFlow's converter has no such mode for convolutions: it folds the codes back into floats.
 """
 
 import numpy as np
 
-from sesr_jax.export.flatbuffer import OUTPUT_AXIS, enum_names, operators, pack, read, tflite_schema
+from sesr_jax.export.flatbuffer import (
+    OUTPUT_AXIS,
+    import_schema,
+    list_operators,
+    pack,
+    read,
+    read_enum,
+)
 from sesr_jax.quant.weight_codes import symmetric_scale
 
 
 def with_packed_weights(model: bytes) -> bytes:
-    """The float TFLite model with the kernels of its convolutions as codes of 8 bits."""
-    schema = tflite_schema()
+    """Returns the float TFLite model with the kernels of its convolutions as codes of 8 bits."""
+    schema = import_schema()
     found = read(model)
     (subgraph,) = found.subgraphs
-    names = enum_names("TensorType")
+    names = read_enum("TensorType")
     index = {id(tensor): i for i, tensor in enumerate(subgraph.tensors)}
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 5  # the first whose codes may have a scale for each channel
     before = []
-    for op in operators(found):
+    for op in list_operators(found):
         kernel = op.inputs[1] if op.name in OUTPUT_AXIS else None
         if kernel is None or names[kernel.type] != "FLOAT32" or not kernel.buffer:
             continue
@@ -45,7 +52,7 @@ def with_packed_weights(model: bytes) -> bytes:
         unpack = schema.OperatorT()
         unpack.opcodeIndex = len(found.operatorCodes)
         unpack.inputs, unpack.outputs = [len(subgraph.tensors)], [index[id(kernel)]]
-        kernel.buffer = 0  # of no content: computed now
+        kernel.buffer = 0  # the empty buffer, since the tensor is computed now
         found.buffers.append(buffer)
         subgraph.tensors.append(packed)
         before.append(unpack)

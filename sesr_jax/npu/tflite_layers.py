@@ -69,7 +69,7 @@ def _layers(model: Any) -> tuple[Layer, ...]:
 
     layers: list[Layer] = []
     unpacked: dict[str, _Tensor] = {}
-    for i, operator in enumerate(flatbuffer.operators(model)):
+    for i, operator in enumerate(flatbuffer.list_operators(model)):
         read = [tensor(found) for found in operator.inputs if found is not None]
         read = [unpacked.get(one.name, one) for one in read]
         if operator.name == "DEQUANTIZE" and read[0].constant:
@@ -107,7 +107,7 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
             f"Tensor {label!r} has the impossible shape {shape}; convert it again."
         )
     buffer = model.buffers[tensor.buffer]
-    kind = flatbuffer.enum_names("TensorType").get(tensor.type, "")
+    kind = flatbuffer.read_enum("TensorType").get(tensor.type, "")
     return _Tensor(
         name=f"{index}:{label}",  # names need not be unique
         shape=shape,
@@ -178,7 +178,7 @@ def _with_activation(layer: Layer, function: int) -> list[Layer]:
     """The layer, and the activation that its operator has built in as one of its own."""
     if not function:
         return [layer]
-    name = flatbuffer.enum_names("ActivationFunctionType")[function]
+    name = flatbuffer.read_enum("ActivationFunctionType")[function]
     inner = f"{layer.output}/{layer.name}"
     activation = Layer(
         name=f"{layer.name}/{name.lower()}",

@@ -2,8 +2,8 @@
 
 A positive factor is written as a significand of 31 bits and a power of two (Jacob et al., CVPR 2018,
 §2.2). The product is rounded twice, as gemmlowp and TFLite's reference kernels do: once to the upper
-half of 64 bits, ties upwards, and once by the power of two, ties away from zero. The two are not one
-rounding of the exact product.
+half of 64 bits, ties upwards, and once by the power of two, ties away from zero. The result can
+differ from one rounding of the exact product.
 
     y = multiply(sums, multiplier(input_scale * weight_scales / output_scale))
 
@@ -23,11 +23,11 @@ from jax import lax
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Multiplier:
-    """Numbers ``significand · 2^(shift - 31)``.
+    """The numbers ``significand · 2^(shift - 31)``.
 
     Attributes:
-      significand: int32, below 2³¹; as `multiplier` makes them, 2³⁰ at least or 0.
-      shift: int32, from -31.
+      significand: int32, below 2³¹; `multiplier` makes it 0, or at least 2³⁰.
+      shift: int32, at least -31.
     """
 
     significand: Any
@@ -35,7 +35,7 @@ class Multiplier:
 
 
 def multiplier(factor: npt.ArrayLike) -> Multiplier:
-    """The nearest `Multiplier` to `factor`, not negative; below about 2⁻³² it is 0."""
+    """Returns the `Multiplier` nearest to `factor`, which must not be negative; below about 2⁻³² it is 0."""
     fraction, shift = np.frexp(np.asarray(factor, np.float64))
     significand = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64)
     carried = significand == 2**31
@@ -49,7 +49,7 @@ def multiplier(factor: npt.ArrayLike) -> Multiplier:
 
 @jax.jit
 def multiply(x: jax.Array, by: Multiplier) -> jax.Array:
-    """int32 `x` times `by`, rounded twice; `by` is broadcast.
+    """Multiplies int32 `x` by `by`, which is broadcast, and rounds twice.
 
     Where the factor exceeds 1, `x` is shifted left first and wraps around beyond 32 bits.
     """
@@ -58,7 +58,7 @@ def multiply(x: jax.Array, by: Multiplier) -> jax.Array:
 
 
 def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
-    """``x · significand / 2³¹``, rounded to the nearest integer, ties upwards.
+    """Returns ``x · significand / 2³¹``, rounded to the nearest integer, ties upwards.
 
     Args:
       x: int32.
@@ -76,10 +76,10 @@ def doubling_high_product(x: jax.Array, significand: Any) -> jax.Array:
 
 
 def exp_of_negative(x: jax.Array) -> jax.Array:
-    """exp(x) with 31 bits below the point, for `x` from -32 to 0 with 26 bits below the point (gemmlowp).
+    """Returns exp(x) with 31 bits below the point, for `x` in [-32, 0] with 26 such bits (gemmlowp).
 
-    A Taylor series about -1/8 gives the power of the part in [-1/4, 0), and what is left is a sum of powers
-    of two, whose exponentials are multiplied to it.
+    A Taylor series about -1/8 gives the power of the part in [-1/4, 0), and the rest is a sum of powers
+    of two, by whose exponentials it is multiplied.
     """
     bits = 26
     quarter = 1 << (bits - 2)
@@ -108,7 +108,7 @@ _EXP_OF_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401
 
 
 def reciprocal(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """1 / x for int32 `x` above 0, as a significand with 31 bits below the point and an exponent (gemmlowp).
+    """Returns 1 / x for int32 `x` above 0, as a significand of 31 bits and an exponent (gemmlowp).
 
     The two stand for ``significand · 2^-(31 + exponent)``. Three steps of Newton and Raphson's method find
     the reciprocal of `x` brought to [1, 2).
@@ -127,7 +127,7 @@ def reciprocal(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def rounding_shift(x: jax.Array, exponent: Any) -> jax.Array:
-    """``x / 2^exponent``, rounded to the nearest integer, ties away from zero.
+    """Returns ``x / 2^exponent``, rounded to the nearest integer, ties away from zero.
 
     Args:
       x: int32.

@@ -1,9 +1,9 @@
-"""Observers: which range suits the values of a tensor.
+"""Observers, which find the range that suits the values of a tensor.
 
     low, high = OBSERVERS["percentile"].measure(y)
 
 An observer measures a batch of values as a whole. Over many batches its measures are merged, or averaged as
-training goes on (`sesr_jax.train`). A measure need not hold 0; whoever makes a range of it widens it.
+training goes on (`sesr_jax.train`). A measure need not hold 0; the caller widens it to a range that does.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Observer:
     """One way to find a range.
 
     Attributes:
-      measure: from ``[N, H, W, C]`` to ``[2]``, the smallest and the largest value to be stood for.
+      measure: a function from ``[N, H, W, C]`` to ``[2]``, the smallest and the largest value of the range.
       union: whether several measures merge into the range that holds them all, and not into their mean.
     """
 

@@ -107,7 +107,7 @@ def without_absorbed(graph: Graph) -> Graph:
 
 
 def _shift_range(node: Node, pinned: Ranges) -> Ranges:
-    """The range of the sum of a pinned tensor and a number: as wide, so that codes stay codes."""
+    """Returns the range of the sum of a pinned tensor and a number, as wide as before, so that codes stay."""
     if node.op != "add" or not set(node.inputs) <= pinned.keys():
         return {}
     for number in node.parameters:
@@ -118,13 +118,13 @@ def _shift_range(node: Node, pinned: Ranges) -> Ranges:
 
 
 def _find_groups(graph: Graph, pinned: set[str]) -> dict[str, str]:
-    """By tensor, the first tensor of its group."""
+    """Returns the first tensor of each tensor's group."""
     group = {graph.input: graph.input}
     for node in graph.nodes:
         group[node.name] = node.name
         if _shares_range(node):
-            joined = {group[name] for name in _handed_on(node)}
-            # Wider company would cost the image its codes; the runtime requantises it instead.
+            joined = {group[name] for name in _list_value_inputs(node)}
+            # A wider common range would coarsen the image's codes; the runtime requantises it instead.
             joined = joined - pinned if len(joined) > 1 else joined
             first = next((name for name in group if name in joined), node.name)
             group |= {name: first for name, key in group.items() if key in {*joined, node.name}}
@@ -137,7 +137,9 @@ def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
     unclipped: set[str] = set()
     for node in graph.nodes:
         if node.name in members and node is not clip:
-            inside = members.intersection(_handed_on(node)) if _shares_range(node) else set()
+            inside = (
+                members.intersection(_list_value_inputs(node)) if _shares_range(node) else set()
+            )
             if not inside or inside & unclipped:
                 unclipped.add(node.name)
     return graph.output in unclipped or _read_outside(graph, unclipped, members)
@@ -147,7 +149,7 @@ def _read_outside(graph: Graph, tensors: Iterable[str], members: set[str]) -> bo
     return any(r.name not in members for name in tensors for r in graph.readers(name))
 
 
-def _handed_on(node: Node) -> tuple[str, ...]:
+def _list_value_inputs(node: Node) -> tuple[str, ...]:
     """Returns the tensors whose values a node reads; of others it reads the shape."""
     return node.inputs[: SPECS[node.op].values]
 

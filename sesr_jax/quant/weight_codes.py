@@ -1,4 +1,4 @@
-"""The codes of weights, as TensorFlow's converter chooses them: one home for every file and every proof.
+"""The codes of weights, as TensorFlow's converter chooses them: every file and every proof uses these.
 
 A kernel's codes are symmetric in ±127, with one scale per output channel. A bias has int32 codes of the scale
 ``S_input · S_kernel``, and leaves half of int32 to the sum: where a bias is beyond that, its channel's kernel
@@ -12,10 +12,10 @@ import numpy as np
 from sesr_jax.quant.scheme import widen
 
 LARGEST_CODE = 127
-"""Of a kernel or a slope, on both sides of 0."""
+"""The largest code of a kernel or a slope, on both sides of 0."""
 
 LARGEST_BIAS = 2**30 - 1
-"""The converter leaves the other half of int32 to the sum."""
+"""The largest code of a bias; the converter leaves the other half of int32 to the sum."""
 
 
 def symmetric_scale(values: np.ndarray, axes: tuple[int, ...] | None = None) -> Any:
@@ -31,7 +31,7 @@ def kernel_scale(
     """Returns the scales of a kernel's codes, float64 ``[out]``.
 
     Args:
-      kernel: of rank 4.
+      kernel: a kernel of rank 4.
       bias: ``[out]``, or 0.
       input_scale: the scale of the codes that the kernel multiplies.
       channel_axis: the kernel's axis of output channels.
@@ -44,6 +44,6 @@ def kernel_scale(
 
 
 def round_to_codes(x: Any, lowest: int = -128, highest: int = 127) -> np.ndarray:
-    """Returns the nearest int32, ties away from zero, within the limits."""
+    """Returns the int32 nearest to `x`, ties away from zero, within [lowest, highest]."""
     rounded = np.copysign(np.floor(np.abs(x) + 0.5), x)
     return np.clip(rounded, lowest, highest).astype(np.int32)

@@ -13,7 +13,14 @@ from typing import Any
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel
-from sesr_jax.export.flatbuffer import Operator, enum_names, macs, operators, read, read_metadata
+from sesr_jax.export.flatbuffer import (
+    Operator,
+    list_operators,
+    macs,
+    read,
+    read_enum,
+    read_metadata,
+)
 from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent
 from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
@@ -61,7 +68,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         function=model,
         extent=_find_extent(content, (*_LOCAL, *moves)),
         tile=(height, width),
-        macs=sum(map(macs, operators(content))) / (height * width),
+        macs=sum(map(macs, list_operators(content))) / (height * width),
     )
 
 
@@ -79,7 +86,7 @@ def _find_extent(model: Any, local: tuple[str, ...]) -> Extent:
 
     def steps() -> Iterator[Step]:
         from_image = {source}
-        for operator in operators(model):
+        for operator in list_operators(model):
             inputs, outputs = (
                 [id(one) for one in side] for side in (operator.inputs, operator.outputs)
             )
@@ -148,4 +155,4 @@ def _find_window_looks(sides: Sequence[int], options: Any) -> Looks:
 
 def _find_padding(options: Any) -> int | None:
     """Returns how many pixels are padded or cut off at the start; None for "SAME"."""
-    return 0 if enum_names("Padding")[options.padding] == "VALID" else None
+    return 0 if read_enum("Padding")[options.padding] == "VALID" else None

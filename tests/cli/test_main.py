@@ -18,7 +18,7 @@ from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.data import embedded, imresize, read_image, write_image
 from sesr_jax.errors import InputError
-from sesr_jax.export.flatbuffer import enum_names
+from sesr_jax.export.flatbuffer import read_enum
 from sesr_jax.models import network
 from sesr_jax.recipes import read_config
 from sesr_jax.train.checkpoint import claim
@@ -334,7 +334,7 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(
     for name in list(sys.modules):
         if name.partition(".")[0] in ("ai_edge_litert", "tensorflow", "onnx", "onnxruntime"):
             monkeypatch.setitem(sys.modules, name, None)
-    enum_names.cache_clear()
+    read_enum.cache_clear()
     lite, onnx_file = tmp_path / "m.tflite", tmp_path / "m.onnx"
     for argv in (
         ("upscale", photo, tmp_path / "o.png", "--model", lite),

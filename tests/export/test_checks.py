@@ -9,7 +9,7 @@ from export_samples import Export
 from sesr_jax.errors import InputError
 from sesr_jax.export import check_integer
 from sesr_jax.export.checks import ALLOWED_OPS
-from sesr_jax.export.flatbuffer import operators, pack, read
+from sesr_jax.export.flatbuffer import list_operators, pack, read
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_float_island() -> None:
 @pytest.mark.parametrize("damage", ["one scale", "asymmetric"])
 def test_weights_that_are_not_symmetric_per_channel(export: Export, damage: str) -> None:
     model = read(export.int8)
-    weights = next(op.inputs[1] for op in operators(model) if op.name == "CONV_2D")
+    weights = next(op.inputs[1] for op in list_operators(model) if op.name == "CONV_2D")
     found = weights.quantization
     if damage == "one scale":
         found.scale, found.zeroPoint = found.scale[:1], found.zeroPoint[:1]

@@ -10,7 +10,7 @@ import pytest
 from sesr_jax.data import embedded
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
-from sesr_jax.export import Options, TFLiteModel, deployable, export_network, read_metadata
+from sesr_jax.export import Options, TFLiteModel, export_network, read_metadata, trace_collapsed
 from sesr_jax.graph import extent
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
@@ -53,7 +53,7 @@ def test_a_network_that_runs_expanded_is_deployed_collapsed(
 
 
 def test_trained_ranges_are_the_file_s(made: Network, tmp_path: pathlib.Path) -> None:
-    graph = deployable(made, (8, 8))
+    graph = trace_collapsed(made, (8, 8))
     ranges = calibrate(graph, [np.ones((1, 8, 8, 1))])
     trained = {key: ends for key, ends in ranges.items() if key not in points(graph).fixed}
     trained = {key: (low - 0.25, high + 0.5) for key, (low, high) in trained.items()}
@@ -104,7 +104,7 @@ def test_a_tile_that_is_refused_leaves_no_whole_file(made: Network, tmp_path: pa
 
 
 def test_a_tile_that_keeps_nothing_is_refused(made: Network, tmp_path: pathlib.Path) -> None:
-    least = 2 * extent(deployable(made, (24, 32))).halo + 1
+    least = 2 * extent(trace_collapsed(made, (24, 32))).halo + 1
     options = Options(precision="float32")
     with pytest.raises(InputError, match=f"sides of at least {least}"):
         export_network(

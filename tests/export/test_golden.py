@@ -14,7 +14,7 @@ from sesr_jax.export import (
     Options,
     TFLiteModel,
     golden_path,
-    replays,
+    replay_golden,
     to_tflite,
     write_golden,
 )
@@ -54,7 +54,7 @@ def test_the_pair_is_raw_codes_and_names_its_kernels(
 def test_a_replay_is_exact_on_its_kernels_and_told_for_all(
     pair: tuple[pathlib.Path, pathlib.Path],
 ) -> None:
-    results = {replay.kernels: replay for replay in replays(pair[0])}
+    results = {replay.kernels: replay for replay in replay_golden(pair[0])}
     assert results.keys() == KERNELS.keys()
     (golden,) = (replay for replay in results.values() if replay.golden)
     assert golden.holds
@@ -70,7 +70,7 @@ def test_one_other_code_is_noticed(pair: tuple[pathlib.Path, pathlib.Path]) -> N
         output = file["output"].copy()
     output.flat[7] ^= 3
     _rewrite(golden, output=output)
-    (replay,) = (replay for replay in replays(path) if replay.golden)
+    (replay,) = (replay for replay in replay_golden(path) if replay.golden)
     assert not replay.holds
     assert replay.difference is not None
     assert 1 <= replay.difference <= 3
@@ -81,7 +81,7 @@ def test_float_files_have_values(exported: Exported, tmp_path: pathlib.Path) -> 
     path = tmp_path / "sesr.tflite"
     path.write_bytes(exported("sesr_m3", 2).float32)
     write_golden(path, golden_path(path))
-    assert all(replay.holds for replay in replays(path))
+    assert all(replay.holds for replay in replay_golden(path))
 
 
 def test_a_kernel_set_that_cannot_run_the_file_says_why(
@@ -95,7 +95,7 @@ def test_a_kernel_set_that_cannot_run_the_file_says_why(
         init(self, source, kernels=kernels)  # type: ignore[arg-type]
 
     monkeypatch.setattr(TFLiteModel, "__init__", refusing)
-    (replay,) = (replay for replay in replays(pair[0]) if replay.difference is None)
+    (replay,) = (replay for replay in replay_golden(pair[0]) if replay.difference is None)
     assert (replay.kernels, replay.failure, replay.holds) == ("reference", "no such kernel", False)
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_pair_is_refused(pair: tuple[pathlib.Path, pathlib.Path], dama
     else:
         np.savez(golden, input=np.zeros(3))
     with pytest.raises(InputError, match=r"golden.*export the file again"):
-        replays(path)
+        replay_golden(path)
 
 
 def test_the_pair_of_another_file_is_refused(
@@ -134,7 +134,7 @@ def test_the_pair_of_another_file_is_refused(
     export = exported("sesr_m3", 2)
     path.write_bytes(to_tflite(export.graph, ranges=export.ranges, options=Options(io="uint8")))
     with pytest.raises(InputError, match=r"int8.* takes uint8.*do not belong together"):
-        replays(path)
+        replay_golden(path)
     path.write_bytes(exported("sesr_m3", 3).int8)
     with pytest.raises(InputError, match=r"golden output .*do not belong together"):
-        replays(path, golden)
+        replay_golden(path, golden)

@@ -10,7 +10,7 @@ from export_samples import CASES, RNG, Export, lone, simulate
 
 from sesr_jax import ops
 from sesr_jax.export import Options, TFLiteModel, check_integer, to_tflite
-from sesr_jax.export.flatbuffer import operators, read
+from sesr_jax.export.flatbuffer import list_operators, read
 from sesr_jax.export.jax2tf import PIECES
 from sesr_jax.graph import run
 from sesr_jax.quant import affine, calibrate, points
@@ -61,7 +61,7 @@ def test_an_int8_file_carries_exactly_the_given_ranges(
         for node in export.graph.nodes
         if node.name in group
     ]
-    written = [op.outputs[0].quantization for op in operators(read(export.int8))]
+    written = [op.outputs[0].quantization for op in list_operators(read(export.int8))]
     assert [int(found.zeroPoint[0]) for found in written] == [zero for _, zero in expected]
     assert [float(found.scale[0]) for found in written] == [scale for scale, _ in expected]
     model = TFLiteModel(export.int8)
@@ -75,7 +75,7 @@ def test_weights_are_symmetric_codes_of_the_collapsed_kernel_per_channel(
 ) -> None:
     export = exported("sesr_m3", 2)
     kernels = [n.parameters[0] for n in export.graph.nodes if n.op == "conv2d"]
-    written = [op.inputs[1] for op in operators(read(export.int8)) if "CONV_2D" in op.name]
+    written = [op.inputs[1] for op in list_operators(read(export.int8)) if "CONV_2D" in op.name]
     for kernel, weights in zip(kernels, written, strict=True):
         largest = np.abs(kernel).max(axis=(0, 1, 2))
         np.testing.assert_allclose(weights.quantization.scale, largest / 127, rtol=1e-5)

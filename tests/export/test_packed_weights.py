@@ -8,7 +8,7 @@ import pytest
 from export_samples import Export
 
 from sesr_jax.export import KERNELS, Options, TFLiteModel, to_tflite
-from sesr_jax.export.flatbuffer import enum_names, operators, read
+from sesr_jax.export.flatbuffer import list_operators, read, read_enum
 from sesr_jax.export.options import Converter
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import run
@@ -29,9 +29,9 @@ def test_kernels_are_codes_that_compute_what_the_scheme_says(
     expected = run(with_quantised_weights(export.graph, options.scheme), jnp.asarray(photo))
     for kernels in KERNELS:
         np.testing.assert_allclose(TFLiteModel(model, kernels=kernels)(photo), expected, atol=1e-5)
-    convolutions = [op for op in operators(read(model)) if "CONV" in op.name]
-    unpacked = [op for op in operators(read(model)) if op.name == "DEQUANTIZE"]
+    convolutions = [op for op in list_operators(read(model)) if "CONV" in op.name]
+    unpacked = [op for op in list_operators(read(model)) if op.name == "DEQUANTIZE"]
     assert len(unpacked) == len(convolutions)
-    assert {enum_names("TensorType")[op.inputs[0].type] for op in unpacked} == {"INT8"}
+    assert {read_enum("TensorType")[op.inputs[0].type] for op in unpacked} == {"INT8"}
     # A scale for each output channel.
     assert len(unpacked[1].inputs[0].quantization.scale) > 1

@@ -9,7 +9,7 @@ from export_samples import CASES, RNG, Export, lone
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import KERNELS, Options, TFLiteModel, check_integer, to_tflite
-from sesr_jax.export.flatbuffer import enum_names, operators, read
+from sesr_jax.export.flatbuffer import list_operators, read, read_enum
 from sesr_jax.export.options import Converter
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import Node, run
@@ -73,14 +73,14 @@ def test_ranges_are_symmetric_and_biases_wide(exported: Exported, converter: Con
     export = exported("sesr_m3_hw", 2)
     options = Options(precision="int16", converter=converter)
     model = read(to_tflite(export.graph, ranges=export.ranges, options=options))
-    types = enum_names("TensorType")
+    types = read_enum("TensorType")
     group = points(export.graph, options.scheme).group
     low, high = export.ranges[group["relu_2"]]
-    written = [op.outputs[0].quantization for op in operators(model)]
+    written = [op.outputs[0].quantization for op in list_operators(model)]
     scales = [float(found.scale[0]) for found in written]
     assert {int(found.zeroPoint[0]) for found in written} == {0}
     assert np.isclose(scales, max(-low, high) / 32767, rtol=1e-5).any()
-    convolutions = [op for op in operators(model) if "CONV_2D" in op.name]
+    convolutions = [op for op in list_operators(model) if "CONV_2D" in op.name]
     assert {types[op.inputs[1].type] for op in convolutions} == {"INT8"}
     assert {types[op.inputs[2].type] for op in convolutions} == {"INT64"}
 

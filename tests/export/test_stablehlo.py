@@ -10,7 +10,7 @@ from export_samples import CASES, RNG, Export, lone
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import KERNELS, Options, TFLiteModel, check_integer, to_tflite
-from sesr_jax.export.flatbuffer import operators, read
+from sesr_jax.export.flatbuffer import list_operators, read
 from sesr_jax.graph import run
 from sesr_jax.quant import calibrate
 
@@ -30,7 +30,7 @@ def test_every_operation_is_what_the_first_converter_makes_of_it(case: str) -> N
     ranges = calibrate(graph, [x])
     first, second = (to_tflite(graph, ranges=ranges, options=o) for o in (Options(), LITERT))
     check_integer(second)
-    made, expected = ([op.name for op in operators(read(m))] for m in (second, first))
+    made, expected = ([op.name for op in list_operators(read(m))] for m in (second, first))
     # It requantises the image before a product, and not the product after it.
     assert sorted({*made} - {"QUANTIZE"}) == sorted({*expected} - {"QUANTIZE"})
     # The bound of a clip may lie half way between two codes, and each rounds that in its own way.

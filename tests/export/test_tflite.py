@@ -22,7 +22,7 @@ from sesr_jax.export import (
     read_metadata,
     to_tflite,
 )
-from sesr_jax.export.flatbuffer import enum_names, operators, read
+from sesr_jax.export.flatbuffer import list_operators, read, read_enum
 from sesr_jax.export.options import Converter, Precision
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import TAILS, Graph, Tail, run, trace
@@ -107,7 +107,7 @@ def test_every_tail_by_both_converters_gives_the_same_codes_on_every_kernel_set(
         "transposed_conv": ["CONV_2D", "TRANSPOSE_CONV", "TRANSPOSE_CONV"],
         "none": ["ADD", "CONV_2D"],
     }[tail]
-    assert [op.name for op in operators(read(path))][-len(end) :] == end
+    assert [op.name for op in list_operators(read(path))][-len(end) :] == end
 
 
 def test_a_float_file_is_clipped_by_its_own_operator_alone(
@@ -133,7 +133,7 @@ def test_excluded_layers_compute_in_float_as_the_simulation_says(
     model = to_tflite(export.graph, ranges=ranges, options=options)
     floats = [
         op.inputs[1].name
-        for op in operators(read(model))
+        for op in list_operators(read(model))
         if op.name == "CONV_2D" and op.inputs[1].type == 0
     ]
     assert len(floats) == 1
@@ -153,7 +153,7 @@ def test_an_excluded_layer_between_two_ranges_needs_the_other_converter(exported
     model = to_tflite(
         export.graph, ranges=export.ranges, options=Options(exclude=exclude, converter="litert")
     )
-    assert [op.name for op in operators(read(model))].count("DEQUANTIZE") == 1
+    assert [op.name for op in list_operators(read(model))].count("DEQUANTIZE") == 1
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_smaller_float_files_are_close(
     export = exported("sesr_m3", 2)
     model = to_tflite(export.graph, ranges=None, options=Options(precision=precision))
     assert len(model) < 0.7 * len(export.float32)
-    types = {enum_names("TensorType")[tensor.type] for tensor in read(model).subgraphs[0].tensors}
+    types = {read_enum("TensorType")[tensor.type] for tensor in read(model).subgraphs[0].tensors}
     assert stored in types
     loaded = TFLiteModel(model)
     assert loaded.input is None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.errors import InputError, UnsupportedError
-from sesr_jax.export import Options, deployable, flatbuffer, to_tflite
+from sesr_jax.export import Options, flatbuffer, to_tflite, trace_collapsed
 from sesr_jax.models import network
 from sesr_jax.npu import Layer, check_accepted, layers_from_tflite, refusal, refusals
 from sesr_jax.quant import calibrate
@@ -20,7 +20,7 @@ def files(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("files"), {}
     for name in ("sesr_m3_hw", "sesr_m3"):
         made = network.init(name, scale=2, key=jax.random.key(0), expansion=4, blocks=2)
-        graph = deployable(made, (16, 24))
+        graph = trace_collapsed(made, (16, 24))
         ranges = calibrate(graph, [np.random.default_rng(0).uniform(size=(1, 16, 24, 1))])
         paths[name] = folder / f"{name}.tflite"
         paths[name].write_bytes(to_tflite(graph, ranges=ranges))

@@ -148,7 +148,7 @@ def _with_depth_to_space_as(model: bytes, name: str) -> bytes:
     import flatbuffers
 
     parsed = flatbuffer.read(model)
-    numbers = {value: key for key, value in flatbuffer.enum_names("BuiltinOperator").items()}
+    numbers = {value: key for key, value in flatbuffer.read_enum("BuiltinOperator").items()}
     for code in parsed.operatorCodes:
         if code.builtinCode == numbers["DEPTH_TO_SPACE"]:
             code.builtinCode = numbers[name]

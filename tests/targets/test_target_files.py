@@ -158,7 +158,7 @@ def test_what_is_no_target_is_refused(tmp_path):
 def test_operators_with_similar_names_are_no_misspellings():
     flatbuffer = pytest.importorskip("sesr_jax.export.flatbuffer")
     known = set(OPERATORS.values())
-    builtin = set(flatbuffer.enum_names("BuiltinOperator").values()) - OPERATORS.keys()
+    builtin = set(flatbuffer.read_enum("BuiltinOperator").values()) - OPERATORS.keys()
     similar = {
         name.lower()
         for name in builtin

@@ -9,7 +9,7 @@ CVPR 2018, eq. 1). Sums of products of codes are exact in int32, in the product 
 multiplication by ``S₁·S₂ / S₃`` in fixed point, the offset Z₃ and a saturation give the codes of the result
 (eqs. 4 and 7). Every operation is of that kind, or moves codes, or looks them up:
 
-- conv2d, conv2d_transpose: weights symmetric in ±127, with a scale for each output channel; biases int32, of
+- conv2d, conv2d_transpose: weights symmetric in ±127, with one scale per output channel; biases int32, of
   the scale ``S_input · S_weight``. A bias beyond half of int32 coarsens its channel's weights.
 - add, sub: both operands are raised by 20 bits and brought to twice the larger scale, their sum or difference
   to the output's.
@@ -18,7 +18,7 @@ multiplication by ``S₁·S₂ / S₃`` in fixed point, the offset Z₃ and a sa
 - sigmoid, tanh, exp, sqrt: a table of 256 codes. average_pool: the rounded mean of codes.
 - mean: the sum of codes, with the division in the factor's significand.
 - resize: bilinear weights have 10 bits for each axis. concat: operands with a range of their own are brought
-  to the common one. What is left copies or selects codes.
+  to the common one. All other operations copy or select codes.
 
 The codes are those of LiteRT's *reference* kernels for what `export.to_tflite` writes; the tests compare the
 two bit by bit, and `python -m benchmarks.kernels` shows how far other kernels are from them. `fixed_point`
@@ -83,11 +83,11 @@ def run(
     codes: npt.ArrayLike,
     tap: Callable[[str, jax.Array], jax.Array] = lambda _, y: y,
 ) -> jax.Array:
-    """The output's int8 codes for the input's.
+    """Computes the output's int8 codes from the input's.
 
     Args:
       graph: the network, with concrete parameters.
-      ranges: by group of tensors, as for `export.to_tflite`.
+      ranges: the range of each group of tensors, as for `export.to_tflite`.
       codes: int8 ``[N, H, W, C]``, of any size that the operations take.
       tap: called as ``tap(name, codes)`` for the input and each tensor that has codes, which are those of
         `points(graph).group`; what it returns stands in the codes' place.
@@ -113,7 +113,7 @@ def run(
     affines = {name: Affine.of(*ranges[key]) for name, key in places.group.items()}
     values = {graph.input: tap(graph.input, codes)}
 
-    def operand(arg: Any) -> Any:
+    def to_operand(arg: Any) -> Any:
         return (
             Tensor(codes=values[arg], affine=affines[arg])
             if isinstance(arg, str)
@@ -123,24 +123,24 @@ def run(
     for node in graph.nodes:
         if node.name in places.absorbed:
             values[node.name] = tap(node.name, values[node.inputs[0]])
-        elif node.name in affines:  # What is not is written by the ReLU that reads it.
+        elif node.name in affines:  # The ReLU that reads a tensor without codes writes it.
             to = affines[node.name]
             fused = node.op == "relu" and node.inputs[0] not in affines
             writer = graph[node.inputs[0]] if fused else node
-            y = KERNELS[writer.op](writer, to, *map(operand, writer.args))
+            y = KERNELS[writer.op](writer, to, *map(to_operand, writer.args))
             lowest = to.zero_point if node.op == "relu" else LOW
             values[node.name] = tap(node.name, jnp.clip(y, lowest, HIGH).astype(jnp.int8))
     return values[graph.output]
 
 
 def quantise(x: npt.ArrayLike, limits: Range) -> jax.Array:
-    """The nearest int8 codes for the range `limits`, saturated."""
+    """Returns the int8 codes nearest to `x` for the range `limits`, saturated."""
     to = Affine.of(*limits)
     codes = jnp.round(jnp.asarray(x, jnp.float32) / to.stored) + to.zero_point
     return jnp.clip(codes, LOW, HIGH).astype(jnp.int8)
 
 
 def dequantise(codes: npt.ArrayLike, limits: Range) -> jax.Array:
-    """What int8 codes stand for where the range is `limits`, float32."""
+    """Returns what int8 codes stand for where the range is `limits`, float32."""
     of = Affine.of(*limits)
     return (jnp.asarray(codes, jnp.float32) - of.zero_point) * of.stored

@@ -31,7 +31,7 @@ def _convolve(
 def conv2d(
     node: Node, to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
 ) -> jax.Array:
-    """A convolution, whose padding is the zero point."""
+    """Convolves; the padding is the zero point."""
     attrs = node.attrs
     return _convolve(
         to,
@@ -48,7 +48,7 @@ def conv2d(
 def conv2d_transpose(
     node: Node, to: Affine, x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None
 ) -> jax.Array:
-    """A convolution of the map with zeros inserted, padded to the output's size."""
+    """Convolves the map with zeros inserted between its pixels, padded to the output's size."""
     strides = node.attrs["strides"]
     padding = []
     for size, stride in zip(kernel.shape[:2], strides, strict=True):

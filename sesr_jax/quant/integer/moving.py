@@ -1,4 +1,4 @@
-"""Codes moved, selected or interpolated."""
+"""Operations that move, select or interpolate codes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,31 +14,31 @@ from sesr_jax.quant.integer.tensor import HIGH, LOW, Affine, Tensor, rescale
 
 
 def move(node: Node, _: Affine, x: Tensor) -> jax.Array:
-    """The operation itself, on codes."""
+    """Runs the operation itself, on codes."""
     return ops.OPS[node.op](x.codes, **node.attrs)
 
 
 def concat(_: Node, to: Affine, *xs: Tensor) -> jax.Array:
-    """Operands with a range of their own are brought to the common one."""
+    """Brings operands with a range of their own to the common one, and joins them."""
 
-    def common(x: Tensor) -> jax.Array:
+    def to_common(x: Tensor) -> jax.Array:
         if x.affine == to:
             return x.codes
         factor = x.affine.double / to.double
         return jnp.clip(rescale(x.offset, factor, to), LOW, HIGH).astype(jnp.int8)
 
-    return ops.concat(*map(common, xs))
+    return ops.concat(*map(to_common, xs))
 
 
 def pad(node: Node, _: Affine, x: Tensor) -> jax.Array:
-    """The operation itself, on codes, whose zero is the zero point."""
+    """Runs the operation itself, on codes, whose zero is the zero point."""
     zero = {"constant_values": x.affine.zero_point} if node.attrs["mode"] == "constant" else {}
     amounts = ((0, 0), *node.attrs["padding"], (0, 0))
     return jnp.pad(x.codes, amounts, node.attrs["mode"], **zero)
 
 
 def resize(node: Node, to: Affine, x: Tensor) -> jax.Array:
-    """The operation itself, or its bilinear form on codes."""
+    """Runs the operation itself, or its bilinear form on codes."""
     if node.attrs["method"] == "nearest":
         return move(node, to, x)
     height, width = (size * node.attrs["scale"] for size in x.codes.shape[1:3])
@@ -46,13 +46,13 @@ def resize(node: Node, to: Affine, x: Tensor) -> jax.Array:
 
 
 def resize_like(node: Node, _: Affine, x: Tensor, like: Tensor) -> jax.Array:
-    """The nearest pixel's place is computed in float32, as LiteRT does."""
+    """Resizes as LiteRT does, which computes the nearest pixel's place in float32."""
     sides = like.codes.shape[1:3]
     if node.attrs["method"] == "bilinear":
         return _interpolate(x.codes, sides)
     y = x.codes
     for axis, side in enumerate(sides, 1):
-        # In float32, which may miss a pixel that lies between two.
+        # Float32 may miss the nearest pixel where a place lies between two.
         step = np.float32(y.shape[axis]) / np.float32(side)
         nearest = np.floor((np.arange(side, dtype=np.float32) + np.float32(0.5)) * step)
         y = jnp.take(y, np.minimum(nearest.astype(np.int32), y.shape[axis] - 1), axis)

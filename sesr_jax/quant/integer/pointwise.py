@@ -1,4 +1,4 @@
-"""Calculations on each code: sums, products, quotients, activations and tables."""
+"""Operations on each code: sums, products, quotients, activations and tables."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ from sesr_jax.quant.weight_codes import round_to_codes, symmetric_scale
 
 
 def add_signed(sign: int) -> Kernel:
-    """The kernel of x + sign · y."""
+    """Returns the kernel of x + sign · y."""
 
     def kernel(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
         x, y = map(as_tensor, args)
@@ -37,13 +37,13 @@ def add_signed(sign: int) -> Kernel:
 
 
 def mul(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
-    """One factor for all products."""
+    """Multiplies codes, with one factor for all products."""
     x, y = map(as_tensor, args)
     return rescale(x.offset * y.offset, x.affine.stored * y.affine.stored / to.stored, to)
 
 
 def div(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
-    """The dividend's code, as large as 32 bits hold it, times the reciprocal of the divisor's code."""
+    """Multiplies the dividend's code, shifted up within 32 bits, by the reciprocal of the divisor's."""
     x, y = map(as_tensor, args)
     sign, divisor = jnp.sign(y.offset), jnp.abs(y.offset)
     dividend = sign * x.offset
@@ -53,13 +53,13 @@ def div(_: Node, to: Affine, *args: Tensor | np.ndarray) -> jax.Array:
     product = doubling_high_product(dividend << room, significand)
     shift = room + exponent - factor.shift
     product = doubling_high_product(product, factor.significand)
-    # What is shifted out altogether is 0 here; LiteRT's C++ does not say what it is there.
+    # What is shifted out altogether is 0 here; in LiteRT's C++ it is undefined.
     quotient = rounding_shift(product, jnp.clip(shift, 0, 31))
     return jnp.where(shift > 31, 0, quotient) + to.zero_point
 
 
 def softmax(_: Node, to: Affine, x: Tensor) -> jax.Array:
-    """Fixed-point exponentials of distances from a pixel's largest code, times their sum's reciprocal."""
+    """Multiplies exponentials of distances from a pixel's largest code by their sum's reciprocal."""
     bits = 26  # below the point of what is raised to a power
     factor = multiplier(x.affine.double * 2**bits)
     lowest = -((31 << bits) >> max(int(factor.shift), 0))  # below it nothing is left of the power
@@ -69,23 +69,23 @@ def softmax(_: Node, to: Affine, x: Tensor) -> jax.Array:
     total = jnp.sum(rounding_shift(powers, 12), axis=-1, keepdims=True)
     significand, exponent = reciprocal(total)
     shares = doubling_high_product(powers, significand)
-    # The sum has 12 bits above the point, where its parts have none; the shares shall have 8 below it.
+    # The sum has 12 bits above the point, where its parts have none; the shares must have 8 below it.
     return rounding_shift(shares, exponent - (31 - 12) + (31 - 8)) + to.zero_point
 
 
 def unbias(node: Node, to: Affine, x: Tensor, like: Tensor) -> jax.Array:
-    """A product with the constant that the file holds."""
+    """Multiplies by the constant that the file holds."""
     factor = np.float32(ops.bessel_factor(like.codes.shape, node.attrs["axes"]))
     return mul(node, to, x, np.asarray(factor))
 
 
 def relu(_: Node, to: Affine, x: Tensor) -> jax.Array:
-    """One factor; the limit is the caller's."""
+    """Rescales codes; the caller applies the lower limit."""
     return rescale(x.offset, x.affine.stored / to.stored, to)
 
 
 def prelu(_: Node, to: Affine, x: Tensor, slope: np.ndarray) -> jax.Array:
-    """One factor for each branch."""
+    """Rescales codes, with one factor for values below 0 and one for others."""
     slopes = Affine(scale=symmetric_scale(slope))
     products = x.offset * round_to_codes(slope / slopes.scale)
     return jnp.where(
@@ -96,7 +96,7 @@ def prelu(_: Node, to: Affine, x: Tensor, slope: np.ndarray) -> jax.Array:
 
 
 def leaky_relu(node: Node, to: Affine, x: Tensor) -> jax.Array:
-    """One factor for each branch."""
+    """Rescales codes, with one factor for values below 0 and one for others."""
     slope = np.float32(node.attrs["slope"])
     falling = multiply(x.offset, multiplier(x.affine.stored * abs(slope) / to.stored))
     return jnp.where(
@@ -107,11 +107,11 @@ def leaky_relu(node: Node, to: Affine, x: Tensor) -> jax.Array:
 
 
 _NAMED_CLIPS = {(-1, 1), (0, 1), (0, 6)}
-"""Those with an operator of their own, which rounds before it adds the zero point; the others do after."""
+"""The clips with an operator of their own, which rounds before it adds the zero point; others round after."""
 
 
 def clip(node: Node, to: Affine, x: Tensor) -> jax.Array:
-    """Limits on codes; the operand has the same scale."""
+    """Limits codes; the operand has the scale of the output."""
     ends = np.array([node.attrs["low"], node.attrs["high"]], np.float32)
     if tuple(ends) in _NAMED_CLIPS:
         low, high = round_to_codes(ends / to.stored, 2 * LOW, 2 * HIGH) + to.zero_point
@@ -124,7 +124,7 @@ def look_up(
     function: Callable[[np.ndarray], np.ndarray],
     whole: Callable[[np.ndarray], np.ndarray] = lambda x: round_to_codes(x, -(2**30), 2**30),
 ) -> Kernel:
-    """The kernel that finds each code in a table of the results of `function`, made integers by `whole`."""
+    """Returns the kernel that finds each code in a table of `function`'s results, rounded by `whole`."""
 
     def kernel(_: Node, to: Affine, x: Tensor) -> jax.Array:
         offsets = np.arange(LOW, HIGH + 1, dtype=np.int32) - x.affine.zero_point
@@ -137,7 +137,7 @@ def look_up(
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
-    """The logistic function, float32."""
-    # Float32 ends at the power of 88; the code is the lowest long before.
+    """Returns the logistic function of `x`, float32."""
+    # exp(x) overflows float32 above 88; the code is the lowest long before.
     powers = np.exp(-np.maximum(np.float64(x), -80)).astype(np.float32)
     return np.float32(1) / (np.float32(1) + powers)

@@ -1,4 +1,4 @@
-"""Codes of windows and of whole images reduced to one."""
+"""Operations that reduce the codes of a window, or of a whole image, to one."""
 
 import math
 
@@ -13,14 +13,14 @@ from sesr_jax.quant.integer.tensor import LOW, Affine, Tensor
 
 
 def max_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
-    """The operation itself, on codes."""
+    """Runs the operation itself, on codes."""
     window, strides = (1, *node.attrs["window"], 1), (1, *node.attrs["strides"], 1)
     lowest = np.int8(LOW)
     return lax.reduce_window(x.codes, lowest, lax.max, window, strides, node.attrs["padding"])
 
 
 def average_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
-    """The rounded mean of codes, ties away from zero."""
+    """Averages codes, rounded with ties away from zero."""
 
     def add(codes: jax.Array) -> jax.Array:
         window, strides = (1, *node.attrs["window"], 1), (1, *node.attrs["strides"], 1)
@@ -34,7 +34,7 @@ def average_pool(node: Node, _: Affine, x: Tensor) -> jax.Array:
 
 
 def mean(node: Node, to: Affine, x: Tensor) -> jax.Array:
-    """The sum of codes; the division is in the factor's significand."""
+    """Sums codes; the factor's significand does the division."""
     axes = tuple(node.attrs["axes"])
     count = math.prod(x.codes.shape[axis] for axis in axes)
     of_sum = multiplier(x.affine.double / to.double)

@@ -1,4 +1,4 @@
-"""Tensors of codes: what they stand for, and how sums are brought to another scale."""
+"""Tensors of codes, what they stand for, and how sums are brought to another scale."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from sesr_jax.quant.weight_codes import round_to_codes
 LOW, HIGH = -128, 127
 
 Kernel: TypeAlias = Callable[..., jax.Array]
-"""Computes a node's output: the node, what its output's codes stand for, and its operands (a `Tensor`, or an
-array for a parameter) to the codes before saturation."""
+"""Computes a node's codes before saturation from the node, what its output's codes stand for, and its
+operands: a `Tensor`, or an array for a parameter."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Affine:
     """What codes stand for: ``scale · (code - zero_point)``.
 
     Attributes:
-      scale: float64, one or one for each output channel: from it the converter computes codes.
-      zero_point: itself a code.
+      scale: float64, one or one per output channel, from which the converter computes codes.
+      zero_point: the code of 0.
     """
 
     scale: Any
@@ -33,13 +33,13 @@ class Affine:
 
     @classmethod
     def of(cls, low: float, high: float) -> Self:
-        """For a tensor with the range [low, high]."""
+        """Returns what the codes of a tensor with the range [low, high] stand for."""
         scale, zero_point = exact_affine(low, high)
         return cls(scale=scale, zero_point=zero_point)
 
     @property
     def stored(self) -> Any:
-        """The scale as a file holds it, float32: from it a runtime computes its factors."""
+        """The scale as a file holds it, float32, from which a runtime computes its factors."""
         return np.float32(self.scale)
 
     @property
@@ -62,7 +62,7 @@ class Tensor:
 
 
 def as_tensor(arg: Tensor | np.ndarray) -> Tensor:
-    """The operand of an element-wise operation; a parameter's range is that of its values and 0."""
+    """Returns the operand of an element-wise operation; a parameter's range is that of its values and 0."""
     if isinstance(arg, Tensor):
         return arg
     low, high = widen(min(arg.min(), 0), max(arg.max(), 0))
@@ -75,5 +75,5 @@ def as_tensor(arg: Tensor | np.ndarray) -> Tensor:
 
 
 def rescale(sums: jax.Array, factor: Any, to: Affine) -> jax.Array:
-    """The codes, not yet saturated, for `sums` of the scale ``factor · to.scale``."""
+    """Returns the codes, not yet saturated, for `sums` of the scale ``factor · to.scale``."""
     return multiply(sums, multiplier(factor)) + to.zero_point
