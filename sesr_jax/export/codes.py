@@ -107,7 +107,7 @@ def _find_culprit(model: bytes, codes: np.ndarray, graph: Graph, ranges: Ranges)
     integer.run(graph, ranges, codes, lambda name, y: expected.setdefault(name, y))
     loaded = TFLiteModel(model, kernels="reference", keep_tensors=True)
     loaded.run(_to_file_codes(loaded, codes))
-    written = [_to_signed(tensor).ravel() for tensor in loaded.tensors()]
+    written = [_to_signed(tensor).ravel() for tensor in loaded.read_tensors()]
 
     def is_written(codes: jax.Array) -> bool:
         return any(np.array_equal(tensor, codes.ravel()) for tensor in written)

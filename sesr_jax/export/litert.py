@@ -88,7 +88,7 @@ class TFLiteModel:
           source: the file's path or content.
           kernels: the set of `KERNELS` that runs it.
           num_threads: the number of threads of the kernels; by default LiteRT chooses it.
-          keep_tensors: whether a run leaves all of its tensors in memory, for `tensors`.
+          keep_tensors: whether a run leaves all of its tensors in memory, for `read_tensors`.
 
         Raises:
           InputError: there is no such file, or it does not map one image to another.
@@ -115,8 +115,7 @@ class TFLiteModel:
         shapes = [[[int(n) for n in tensor["shape"]] for tensor in edge] for edge in edges]
         if any(len(edge) != 1 or len(edge[0]) != 4 for edge in shapes):
             raise InputError(
-                f"the model maps {shapes[0]} to {shapes[1]}: it must map one tensor [N, H, W, C] to another; "
-                "take such a file."
+                f"the model maps {shapes[0]} to {shapes[1]}: it must map one tensor [N, H, W, C] to another."
             )
         details = self._get_details()
         self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
@@ -148,7 +147,7 @@ class TFLiteModel:
         if x.ndim != 4 or x.shape[-1] != channels or not np.isfinite(x).all():
             raise InputError(
                 f"the input of shape {x.shape} does not suit: the model takes finite values "
-                f"[N, H, W, {channels}]; convert it first."
+                f"[N, H, W, {channels}]."
             )
         codes = self.input.quantise(x) if self.input else x
         y = self._move_pixels(self.run(codes))
@@ -172,7 +171,7 @@ class TFLiteModel:
             ) from error
         return np.asarray(self._interpreter.get_tensor(target["index"]))
 
-    def tensors(self) -> list[np.ndarray]:
+    def read_tensors(self) -> list[np.ndarray]:
         """Returns what each operator wrote in the last `run`, in their order; needs `keep_tensors`."""
         (subgraph,) = read(self._content).subgraphs
         written = (int(index) for op in subgraph.operators for index in op.outputs)

@@ -157,16 +157,14 @@ def _export_onnx(
     metadata: Mapping[str, Any],
 ) -> None:
     if options.precision not in ("int8", "weights", "float32"):
-        raise InputError(
-            f"ONNX files are int8, weights or float32, not {options.precision}; choose one of these."
-        )
+        raise InputError(f"ONNX files are int8, weights or float32, not {options.precision}.")
     if options.tail == "transpose":
         raise InputError(
             "ONNX files write a depth_to_space as DepthToSpace; take transposed_conv or none instead "
             "of transpose."
         )
     written, used = rewrite_graph(graph, ranges, options)
-    facts = {**metadata, "precision": options.precision, "tail": options.tail_of(graph)}
+    facts = {**metadata, "precision": options.precision, "tail": options.choose_tail(graph)}
     if options.tail == "none":
         facts["host_blocks"] = host_blocks(graph)
     # A scheme of float activations means codes for the kernels, which float32 files must not have.

@@ -47,7 +47,7 @@ class Options:
         ):
             if value not in known:
                 raise InputError(
-                    f"the {name} {value!r} is unknown: it must be one of {', '.join(known)}; choose one."
+                    f"the {name} {value!r} is unknown: it must be one of {', '.join(known)}."
                 )
         if self.converter == "litert" and self.precision in ("dynamic", "float16"):
             raise InputError(
@@ -85,8 +85,8 @@ class Options:
         """Whether ranges do the work of clips, which symmetric ranges of 16 bits cannot."""
         return self.precision == "int8" and not self.clip
 
-    def tail_of(self, graph: Graph) -> Tail:
-        """Returns the tail that `graph` gets."""
+    def choose_tail(self, graph: Graph) -> Tail:
+        """Chooses the tail that `graph` gets."""
         if self.tail is not None:
             return self.tail
         shuffles = any(node.op == "depth_to_space" for node in graph.nodes)

@@ -13,7 +13,7 @@ def rewrite_graph(
     Raises:
       InputError: the ranges do not suit, or as `with_tail`.
     """
-    written = with_tail(with_clip(graph) if options.clip else graph, options.tail_of(graph))
+    written = with_tail(with_clip(graph) if options.clip else graph, options.choose_tail(graph))
     if ranges is None:
         return written, None
     validate(graph, ranges, options.scheme)

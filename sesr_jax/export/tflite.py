@@ -177,7 +177,7 @@ def _cross_check(
 
 def _collect_facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
     """Returns how the file was made, for its metadata."""
-    facts = dataclasses.asdict(options) | {"tail": options.tail_of(graph)}
+    facts = dataclasses.asdict(options) | {"tail": options.choose_tail(graph)}
     if options.precision != "int8":
         del facts["io"]  # only an INT8 file has a choice of it
     if options.tail == "none":

@@ -26,7 +26,7 @@ from jax import lax
 from sesr_jax import graph as graphs
 from sesr_jax import ops
 from sesr_jax.graph import Arg, Graph, Node
-from sesr_jax.quant.ranges import points, range_of
+from sesr_jax.quant.ranges import look_up_range, points
 from sesr_jax.quant.scheme import INT8, NARROWEST, Scheme
 
 Watch = Callable[[str, jax.Array], None]
@@ -88,7 +88,7 @@ def run(
         key = wanted.group[name]
         if key in wanted.fixed:
             return quantise(y, *wanted.fixed[key], scheme.activations)
-        low, high = range_of(key, ranges)
+        low, high = look_up_range(key, ranges)
         if watch:
             watch(key, y)
         return quantise(y, low, high, scheme.activations)

@@ -164,7 +164,7 @@ def _fuses(graph: Graph, relu: Node) -> bool:
     return is_node and SPECS[graph[source].op].before_relu and graph.sole_reader(source) is relu
 
 
-def range_of(group: str, ranges: Mapping[str, Any]) -> Any:
+def look_up_range(group: str, ranges: Mapping[str, Any]) -> Any:
     """Returns the range of `group`.
 
     Raises:
@@ -187,7 +187,7 @@ def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
     """
     found = points(graph, scheme)
     for key in dict.fromkeys(found.group.values()):
-        low, high = range_of(key, ranges)
+        low, high = look_up_range(key, ranges)
         if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
             raise InputError(
                 f"the range [{low:g}, {high:g}] of {key!r} is unusable: it must be finite, hold 0 "
