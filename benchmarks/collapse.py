@@ -22,7 +22,7 @@ import jax
 from flax import linen as nn
 from tqdm import tqdm
 
-from benchmarks.timing import interleaved
+from benchmarks.timing import measure_in_turns
 from sesr_jax import train
 from sesr_jax.data import PoolFeed
 from sesr_jax.data.pool import Pool, make_pool
@@ -56,17 +56,17 @@ def main(argv: list[str] | None = None) -> None:
     forms = args.form or list(FORMS)
     results: dict[str, Any] = {}
     if args.only != "modes":
-        step = {"step": _step(args.large, "dense", "collapsed", pool, args.batch)}
-        collapses = {form: _collapse(args.large, form) for form in forms}
-        results["collapse"] = interleaved(step | collapses, args.repetitions)
+        step = {"step": _make_step(args.large, "dense", "collapsed", pool, args.batch)}
+        collapses = {form: _make_collapse(args.large, form) for form in forms}
+        results["collapse"] = measure_in_turns(step | collapses, args.repetitions)
     if args.only != "collapse":
         results["modes"] = {}
         for form in tqdm(forms, desc="modes"):
             modes = {
-                mode: _step(args.small, form, mode, pool, args.batch)
+                mode: _make_step(args.small, form, mode, pool, args.batch)
                 for mode in ("collapsed", "expanded")
             }
-            results["modes"][form] = interleaved(modes, args.repetitions)
+            results["modes"][form] = measure_in_turns(modes, args.repetitions)
 
     device = jax.devices()[0]
     print(
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.patch}×{args.patch}; "
         f"medians over {args.repetitions} turns"
     )
-    for part, table in (("collapse", _collapse_table), ("modes", _modes_table)):
+    for part, table in (("collapse", _format_collapse), ("modes", _format_modes)):
         if part in results:
             print(table(results[part], args))
     if args.json:
@@ -82,22 +82,22 @@ def main(argv: list[str] | None = None) -> None:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
-def _collapse(model: str, form: str) -> Callable[[], Any]:
+def _make_collapse(model: str, form: str) -> Callable[[], Any]:
     module = create(model, scale=2, form=form)
-    params = _variables(module)["params"]
+    params = _init(module)["params"]
     compiled = jax.jit(collapse)
     return lambda: compiled(params)
 
 
-def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[[], Any]:
-    """One training step; each call goes on from the last."""
+def _make_step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[[], Any]:
+    """Returns a training step; each call goes on from the last."""
     config = train.base()
     config.data.batch = batch
     config.steps_per_call = 1
     module = create(model, scale=2, form=form, mode=mode)
     trainer = make_supervised(module, config)
     steps = compile_steps(trainer, PoolFeed(pool=pool, batch=batch), seed=config.seed, per_call=1)
-    state = trainer.init(_variables(module))
+    state = trainer.init(_init(module))
 
     def step() -> Any:
         nonlocal state
@@ -107,12 +107,12 @@ def _step(model: str, form: str, mode: str, pool: Pool, batch: int) -> Callable[
     return step
 
 
-def _variables(module: nn.Module) -> Any:
+def _init(module: nn.Module) -> Any:
     channels = module.channels
     return jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
 
 
-def _collapse_table(seconds: Mapping[str, float], args: argparse.Namespace) -> str:
+def _format_collapse(seconds: Mapping[str, float], args: argparse.Namespace) -> str:
     step = seconds["step"]
     rows = [
         [form, f"{value * 1e3:.2f} ms", f"{value / step:.2%}"]
@@ -124,7 +124,7 @@ def _collapse_table(seconds: Mapping[str, float], args: argparse.Namespace) -> s
     )
 
 
-def _modes_table(modes: Mapping[str, Mapping[str, float]], args: argparse.Namespace) -> str:
+def _format_modes(modes: Mapping[str, Mapping[str, float]], args: argparse.Namespace) -> str:
     rows = [
         [
             form,

@@ -23,8 +23,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from benchmarks.timing import interleaved
-from sesr_jax.cli.arguments import size
+from benchmarks.timing import measure_in_turns
+from sesr_jax.cli.arguments import parse_size
 from sesr_jax.export import Options, TFLiteModel, to_tflite, trace_collapsed
 from sesr_jax.files import replace_file
 from sesr_jax.models import network
@@ -43,14 +43,14 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", default="sesr_m5", help="default %(default)s")
     parser.add_argument("--frame", default="1920x1080", help="what is exported; %(default)s")
-    parser.add_argument("--size", type=size, default=(270, 480), help="what is run; 480x270")
+    parser.add_argument("--size", type=parse_size, default=(270, 480), help="what is run; 480x270")
     parser.add_argument("--repetitions", type=int, default=5, help="default %(default)s")
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)
 
-    made = network.init(args.model, scale=2, key=jax.random.key(0))
-    seconds = {name: _export(made, args.frame, name) for name in ("jax2tf", "litert")}
-    speeds = interleaved(_forms(made, args.size), args.repetitions)
+    net = network.init(args.model, scale=2, key=jax.random.key(0))
+    seconds = {name: _time_export(net, args.frame, name) for name in ("jax2tf", "litert")}
+    speeds = measure_in_turns(_make_forms(net, args.size), args.repetitions)
     height, width = args.size
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
@@ -70,11 +70,11 @@ def main(argv: list[str] | None = None) -> None:
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def _export(made: Network, frame: str, converter: str) -> float:
-    """Seconds of the command."""
+def _time_export(net: Network, frame: str, converter: str) -> float:
+    """Returns the seconds that the command takes."""
     with tempfile.TemporaryDirectory() as folder:
         weights = pathlib.Path(folder, "weights.safetensors")
-        network.save(made, weights)
+        network.save(net, weights)
         command = [sys.executable, "-c", "from sesr_jax.cli.main import main; main()", "export"]
         command += ["--model", str(weights), "--size", frame, "--converter", converter]
         start = time.perf_counter()
@@ -86,16 +86,16 @@ def _export(made: Network, frame: str, converter: str) -> float:
         return time.perf_counter() - start
 
 
-def _forms(made: Network, shape: tuple[int, int]) -> dict[str, Callable[[], object]]:
-    """One frame by each form."""
-    graph = trace_collapsed(made, shape)
+def _make_forms(net: Network, shape: tuple[int, int]) -> dict[str, Callable[[], object]]:
+    """Returns what computes a frame by each form."""
+    graph = trace_collapsed(net, shape)
     image = photo_like(graph.input_shape)
     int8 = TFLiteModel(to_tflite(graph, ranges=calibrate(graph, [image])), num_threads=_THREADS)
     floats = TFLiteModel(
         to_tflite(graph, ranges=None, options=Options(precision="float32")), num_threads=_THREADS
     )
     codes = image if int8.input is None else int8.input.quantise(image)
-    jitted, x = jax.jit(made.collapsed().apply), jnp.asarray(image)
+    jitted, x = jax.jit(net.collapsed().apply), jnp.asarray(image)
     return {
         "INT8 file": lambda: int8.run(codes),
         "float file": lambda: floats.run(image),

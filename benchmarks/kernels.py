@@ -43,10 +43,10 @@ _MODELS = ("sesr_m5", "sesr_m5_hw", "ecbsr_m4c16", "fsrcnn")
 Function: TypeAlias = Callable[[jax.Array], jax.Array]
 
 
-def cases(seed: int) -> dict[str, Function]:
-    """By operation, networks of it alone as far as that goes, with parameters drawn from `seed`.
+def make_cases(seed: int) -> dict[str, Function]:
+    """Returns a network for each operation, of it alone where that is possible.
 
-    Outputs lie mostly in [0, 1], where an image saturates.
+    Their parameters are drawn from `seed`. Outputs lie mostly in [0, 1], where an image saturates.
     """
     rng = np.random.default_rng(seed)
 
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = list(cases(0))
+    names = list(make_cases(0))
     parser.add_argument("--case", action="append", choices=names, help="repeatable; default all")
     parser.add_argument(
         "--model",
@@ -122,15 +122,17 @@ def main(argv: list[str] | None = None) -> None:
 
     found: dict[str, list[dict[str, np.ndarray]]] = {}
     for seed in range(args.repetitions):
-        drawn = cases(seed)
+        functions = make_cases(seed)
         noise = np.random.default_rng(seed).uniform(size=(1, args.size, args.size, _CHANNELS))
         for name in args.case or names:
-            graph = trace(nn.Sequential([drawn[name]]), {}, noise.shape)
-            found.setdefault(name, []).append(differences(graph, noise))
+            graph = trace(nn.Sequential([functions[name]]), {}, noise.shape)
+            found.setdefault(name, []).append(measure_differences(graph, noise))
         image = photo_like((1, args.size, args.size, 1), seed)
         for name in args.model or _MODELS:
-            found.setdefault(name, []).append(differences(_network(name, image, seed), image))
-    results = [{"name": name, "kernels": _summary(runs)} for name, runs in found.items()]
+            found.setdefault(name, []).append(
+                measure_differences(_make_network(name, image, seed), image)
+            )
+    results = [{"name": name, "kernels": _summarise(runs)} for name, runs in found.items()]
 
     from ai_edge_litert import __version__ as version
 
@@ -139,14 +141,14 @@ def main(argv: list[str] | None = None) -> None:
         f"{args.repetitions} × {args.size}×{args.size}"
     )
     header = ["", "optimised: largest", "mean", "with XNNPACK: largest", "mean"]
-    print(text_table([_row(result) for result in results], header))
+    print(text_table([_format_row(result) for result in results], header))
     if args.json:
         with replace_file(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
-def differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
-    """By set of kernels, how far each code is from the reference's."""
+def measure_differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns, for each set of kernels, how far each code is from the reference's."""
     ranges = calibrate(graph, [x])
     codes = np.asarray(quantise(x, IMAGE))
     reference = np.asarray(jax.jit(functools.partial(run, graph, ranges))(codes), np.int32)
@@ -156,8 +158,8 @@ def differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.abs(model.run(codes) - reference) for name, model in models.items()}
 
 
-def _network(name: str, image: np.ndarray, seed: int) -> Graph:
-    """The model ×2 with random parameters, each convolution's scaled to an output of the order of an image's.
+def _make_network(name: str, image: np.ndarray, seed: int) -> Graph:
+    """Returns the model ×2 with random parameters, by which convolutions give values as large as an image's.
 
     As initialised, some networks give little but 0, and errors are as large as their ranges are odd.
     """
@@ -168,18 +170,18 @@ def _network(name: str, image: np.ndarray, seed: int) -> Graph:
         variables = network.init(jax.random.key(0), jnp.zeros(image.shape))
         return {**variables, "params": collapse(variables["params"])}
 
-    def values(parameter: Any) -> jax.Array:
+    def draw(parameter: Any) -> jax.Array:
         return jnp.asarray(rng.normal(size=parameter.shape) * 0.2, jnp.float32)
 
-    graph = trace(network, jax.tree.map(values, jax.eval_shape(init)), image.shape)
+    graph = trace(network, jax.tree.map(draw, jax.eval_shape(init)), image.shape)
     gains = {}
 
-    def scaled(name: str, y: jax.Array) -> jax.Array:
+    def scale_output(name: str, y: jax.Array) -> jax.Array:
         if name != graph.input and graph[name].op.startswith("conv2d"):
             gains[name] = 0.25 / y.std()
         return y * gains.get(name, 1)
 
-    graphs.run(graph, jnp.asarray(image), scaled)
+    graphs.run(graph, jnp.asarray(image), scale_output)
 
     def with_gain(node: Node) -> Node:
         args = [arg if isinstance(arg, str) else arg * gains[node.name] for arg in node.args]
@@ -188,7 +190,7 @@ def _network(name: str, image: np.ndarray, seed: int) -> Graph:
     return graph.map_nodes(lambda node: with_gain(node) if node.name in gains else node)
 
 
-def _summary(runs: list[dict[str, np.ndarray]]) -> dict[str, dict[str, float]]:
+def _summarise(runs: list[dict[str, np.ndarray]]) -> dict[str, dict[str, float]]:
     return {
         kernels: {
             "largest": int(max(run[kernels].max() for run in runs)),
@@ -198,7 +200,7 @@ def _summary(runs: list[dict[str, np.ndarray]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _row(result: Mapping[str, Any]) -> list[str]:
+def _format_row(result: Mapping[str, Any]) -> list[str]:
     cells = [
         cell
         for found in result["kernels"].values()

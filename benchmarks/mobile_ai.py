@@ -28,43 +28,46 @@ _EXACT = ("xlsr", "abpn")
 _RESIZING = "along"
 
 
-def milliseconds(layers: Sequence[Layer], target: Target) -> float:
-    """The estimate of a frame."""
+def estimate_milliseconds(layers: Sequence[Layer], target: Target) -> float:
+    """Returns the estimated milliseconds of a frame."""
     return estimate(layers, target).seconds * 1e3
 
 
 def with_bandwidth(target: Target, bytes_per_cycle: float) -> Target:
-    """`target` with another memory."""
+    """Returns `target` with another bandwidth of its memory."""
     memory = dataclasses.replace(target.memory, dram_bytes_per_cycle=bytes_per_cycle)
     return dataclasses.replace(target, memory=memory)
 
 
 def with_resizing(target: Target, cycles: float) -> Target:
-    """`target` with another cost of a resized element."""
+    """Returns `target` with another cost of a resized element."""
     rule = dataclasses.replace(target.ops["resize"], cycles=cycles)
     return dataclasses.replace(target, ops={**target.ops, "resize": rule})
 
 
 def fit(target: Target, layers: dict[str, list[Layer]], times: dict[str, float]) -> Target:
-    """`target` with the bandwidth and the cost of resizing that suit the published `times`."""
+    """Returns `target` with the bandwidth and the cost of resizing that suit the published `times`."""
 
     def error(logarithm: float) -> float:
         tried = with_bandwidth(target, math.exp(logarithm))
-        ratios = (milliseconds(layers[name], tried) / times[name] for name in _EXACT)
+        ratios = (estimate_milliseconds(layers[name], tried) / times[name] for name in _EXACT)
         return sum(math.log(ratio) ** 2 for ratio in ratios)
 
-    bandwidth = math.exp(_least(error, math.log(0.5), math.log(32)))
+    bandwidth = math.exp(_minimise(error, math.log(0.5), math.log(32)))
     target = with_bandwidth(target, bandwidth)
 
     def miss(cycles: float) -> float:
         tried = with_resizing(target, cycles)
-        return abs(milliseconds(layers[_RESIZING], tried) - times[_RESIZING])
+        return abs(estimate_milliseconds(layers[_RESIZING], tried) - times[_RESIZING])
 
-    return with_resizing(target, _least(miss, 1, 128))
+    return with_resizing(target, _minimise(miss, 1, 128))
 
 
-def _least(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where `function`, which falls and then rises, is least: golden sections, to 0.1 % of the interval."""
+def _minimise(function: Callable[[float], float], low: float, high: float) -> float:
+    """Returns where `function`, which falls and then rises, is least.
+
+    It cuts golden sections, down to 0.1 % of the interval.
+    """
     ratio = (math.sqrt(5) - 1) / 2
     inner = [high - ratio * (high - low), low + ratio * (high - low)]
     values = [function(x) for x in inner]
@@ -80,8 +83,8 @@ def _least(function: Callable[[float], float], low: float, high: float) -> float
     return (low + high) / 2
 
 
-def _row(entry: Entry, layers: list[Layer], target: Target) -> list[str]:
-    published, ours = entry.measures["milliseconds"], milliseconds(layers, target)
+def _format_row(entry: Entry, layers: list[Layer], target: Target) -> list[str]:
+    published, ours = entry.measures["milliseconds"], estimate_milliseconds(layers, target)
     used = "fitted to" if entry.edition == "2021" and entry.model in (*_EXACT, _RESIZING) else ""
     kind = "" if entry.model in _EXACT else "reconstructed"
     error = f"{ours / published - 1:+.0%}"
@@ -108,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     times = {e.model: e.measures["milliseconds"] for e in entries if e.edition == "2021"}
     fitted = fit(target, layers, times)
     header = ["edition", "entry", "model", "", "ms", "ours", "", ""]
-    rows = [_row(entry, layers[entry.model], target) for entry in entries]
+    rows = [_format_row(entry, layers[entry.model], target) for entry in entries]
     print(text_table(rows, header, "<<<<>>><"))
     values = {
         "dram_bytes_per_cycle": (

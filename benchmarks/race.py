@@ -72,7 +72,7 @@ def _serve(
     """Makes a contestant's functions, runs each once, and from then on takes a turn at every request."""
     try:
         functions = make(args)
-        from benchmarks.timing import turn  # it brings jax, which is no contestant's memory
+        from benchmarks.timing import run_turn  # it brings jax, which is no contestant's memory
 
         before = _peak()
         for function in functions.values():
@@ -87,7 +87,7 @@ def _serve(
             functions[
                 name
             ]()  # wakes its threads and fills its caches, as the step before does in a run
-            line.send(turn(functions[name]))
+            line.send(run_turn(functions[name]))
         line.send(_peak() - before)
 
 

@@ -13,8 +13,8 @@ WAYS = ("forward", "to input", "to kernel")
 """What a training step computes of a convolution."""
 
 
-def distinct_layers(args: argparse.Namespace) -> dict[str, tuple[int, int, int]]:
-    """(kernel size, in, out) of the collapsed network's distinct convolutions."""
+def list_distinct_layers(args: argparse.Namespace) -> dict[str, tuple[int, int, int]]:
+    """Returns (kernel size, in, out) of the collapsed network's distinct convolutions."""
     return {f"{k}×{k}, {i}→{o}": (k, i, o) for k, i, o in args.layers}
 
 
@@ -26,7 +26,7 @@ def make_image() -> Any:
 
 
 def torch_network(terms: list[Any], slopes: list[Any], *, channels_last: bool = False) -> Any:
-    """SESR at ×2 as a PyTorch function of ``[N, 1, H, W]``, collapsed in every call, and its parameters.
+    """Returns SESR ×2 as a PyTorch function of ``[N, 1, H, W]``, collapsed in every call, and its parameters.
 
     Args:
       terms: of head, blocks and tail: k×k kernel ``[p, in, k, k]``, its bias, 1×1 kernel ``[out, p]``, bias.
@@ -114,7 +114,7 @@ def torch_last_compiled(args: argparse.Namespace) -> Functions:
 
 
 def torch_crops(args: argparse.Namespace) -> Functions:
-    """A DataLoader in the process itself: on few cores its workers only take turns with it."""
+    """Returns a DataLoader without workers, which on few cores would only take turns with the process."""
     import torch
     from torch.utils.data import DataLoader, Dataset
 
@@ -149,7 +149,7 @@ def torch_convolutions(args: argparse.Namespace) -> Functions:
     from torch.nn import functional
 
     functions: Functions = {}
-    for name, (size, inputs, features) in distinct_layers(args).items():
+    for name, (size, inputs, features) in list_distinct_layers(args).items():
         x, y = (torch.rand(args.batch, c, args.patch, args.patch) for c in (inputs, features))
         kernel, sides = torch.rand(features, inputs, size, size), [size // 2] * 2
 
@@ -158,13 +158,13 @@ def torch_convolutions(args: argparse.Namespace) -> Functions:
                 y, x, kernel, None, [1, 1], sides, [1, 1], False, [0, 0], 1, wanted
             )
 
-        def bound(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        def bind(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
             return lambda: function(*arguments)
 
         ways = (
-            bound(functional.conv2d, x, kernel, None, 1, "same"),
-            bound(backward, x, y, kernel, sides, [True, False, False]),
-            bound(backward, x, y, kernel, sides, [False, True, False]),
+            bind(functional.conv2d, x, kernel, None, 1, "same"),
+            bind(backward, x, y, kernel, sides, [True, False, False]),
+            bind(backward, x, y, kernel, sides, [False, True, False]),
         )
         for way, function in zip(WAYS, ways, strict=True):
             functions[f"{name}: {way}"] = function

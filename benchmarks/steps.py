@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks import rivals
 from benchmarks.race import Functions, race
-from benchmarks.rivals import SEED, WAYS, distinct_layers, make_image
+from benchmarks.rivals import SEED, WAYS, list_distinct_layers, make_image
 
 # A contestant's process imports this module: jax, PyTorch and TensorFlow are for those that need them.
 
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         print("PyTorch is not installed, so that nothing of it is measured: pip install torch.")
     if args.arm is None:
         print("Arm's steps are not measured: give a copy of its code by --arm.")
-    args.layers, args.flops, args.traffic = _work(args)
+    args.layers, args.flops, args.traffic = _count_work(args)
     results = {}
     for table in tables:
         names = [
@@ -99,8 +99,8 @@ def _pool(args: argparse.Namespace) -> Any:
     from sesr_jax.data.sources import ImagePair
 
     side = max(512, 2 * args.patch)
-    picture = ImagePair(name="generated", hr=make_image()[:side, :side])
-    return make_pool([picture], scale=2, patch=args.patch)
+    image = ImagePair(name="generated", hr=make_image()[:side, :side])
+    return make_pool([image], scale=2, patch=args.patch)
 
 
 def _ours(
@@ -147,7 +147,7 @@ def _ours_quantised(args: argparse.Namespace) -> Functions:
 
 
 def _ours_before(args: argparse.Namespace) -> Functions:
-    """Our collapsed step by the convolutions that XLA chooses, a whole batch at once."""
+    """Returns our collapsed step by the convolutions that XLA chooses, a whole batch at once."""
     from sesr_jax.train import cpu
 
     cpu.is_fast = lambda _: False  # in this process alone
@@ -194,10 +194,10 @@ def _our_parts(args: argparse.Namespace) -> Functions:
         "forward, backward, in chunks": (lambda v: in_chunks(v, batch, phase)[1], (variables,)),
         "AMSGrad": (lambda v, s: tx.update(v, s, v), (variables, state)),
     }
-    return {name: _compiled(*part) for name, part in parts.items()} | _our_crops(args)
+    return {name: _compile(*part) for name, part in parts.items()} | _our_crops(args)
 
 
-def _compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any]:
+def _compile(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any]:
     import jax
 
     jitted = jax.jit(function)
@@ -205,7 +205,7 @@ def _compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Calla
 
 
 def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
-    """Each layer forward (as in training), to its input and to its kernel."""
+    """Returns each layer's forward pass, as in training, and its gradients to input and kernel."""
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -221,7 +221,7 @@ def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
         )
 
     functions: Functions = {}
-    for name, (size, inputs, features) in distinct_layers(args).items():
+    for name, (size, inputs, features) in list_distinct_layers(args).items():
         x, y = (
             jax.random.normal(jax.random.key(SEED), (args.batch, args.patch, args.patch, c))
             for c in (inputs, features)
@@ -233,7 +233,7 @@ def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
             lambda x, k, y: jax.vjp(convolve, x, k)[1](y)[1],
         )
         for way, function in zip(WAYS, ways, strict=True):
-            functions[f"{name}: {way}"] = _compiled(function, (x, kernel, y))
+            functions[f"{name}: {way}"] = _compile(function, (x, kernel, y))
     return functions
 
 
@@ -242,7 +242,7 @@ def _xla_convolutions(args: argparse.Namespace) -> Functions:
 
 
 def _limits(_: argparse.Namespace) -> Functions:
-    """What the machine does at best: a product of large matrices, and a sum from memory to memory."""
+    """Returns what the machine does at best: a product of large matrices, and a sum from memory to memory."""
     import jax
     import jax.numpy as jnp
 
@@ -253,7 +253,7 @@ def _limits(_: argparse.Namespace) -> Functions:
         nonlocal b
         b = jax.block_until_ready(increment(b))
 
-    return {"product": _compiled(jnp.matmul, (a, a)), "stream": stream}
+    return {"product": _compile(jnp.matmul, (a, a)), "stream": stream}
 
 
 _MATRIX, _STREAM = 2048, 2**26
@@ -285,11 +285,11 @@ _CONTESTANTS: dict[str, dict[str, Callable[[argparse.Namespace], Functions]]] = 
 }
 
 
-def _milliseconds(seconds: list[float]) -> str:
+def _format_milliseconds(seconds: list[float]) -> str:
     return f"{statistics.median(seconds) * 1e3:.1f} ({min(seconds) * 1e3:.1f})"
 
 
-def _steps_table(found: dict[str, Any], args: argparse.Namespace) -> str:
+def _format_steps(found: dict[str, Any], args: argparse.Namespace) -> str:
     from sesr_jax.report import text_table
 
     flops, traffic = args.flops, args.traffic
@@ -304,7 +304,7 @@ def _steps_table(found: dict[str, Any], args: argparse.Namespace) -> str:
     rows = [
         (
             name,
-            _milliseconds(found[name]["seconds"]["step"]),
+            _format_milliseconds(found[name]["seconds"]["step"]),
             f"{seconds / medians[_OURS]:.2f}×",
             f"{flops / seconds / 1e9:.0f}",
             f"{flops / seconds / peak:.0%}",
@@ -316,14 +316,14 @@ def _steps_table(found: dict[str, Any], args: argparse.Namespace) -> str:
     bound = max(flops / peak, traffic / bandwidth)
     return (
         f"{text_table(rows, header)}\n\n"
-        f"{flops / 1e9:.1f} GFLOP and {traffic / 2**20:.0f} MiB a step; peak {peak / 1e9:.0f} GFLOP/s, "
+        f"{flops / 1e9:.1f} GFLOP and {traffic / 2**20:.0f} MiB per step; peak {peak / 1e9:.0f} GFLOP/s, "
         f"{bandwidth / 1e9:.0f} GB/s. A roofline of both allows {bound * 1e3:.1f} ms: ours reach "
         f"{bound / medians[_OURS]:.0%} of it."
     )
 
 
-def _work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], float, float]:
-    """(kernel size, in, out) of the convolutions, and a step's operations and bytes.
+def _count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], float, float]:
+    """Returns (kernel size, in, out) of the convolutions, and a step's operations and bytes.
 
     Each convolution reads an image and writes one: forward, to its input and to its kernel; what lies
     between two of them is taken to cost nothing. The first has no gradient to its input.
@@ -346,23 +346,25 @@ def _work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], float, 
     return layers, 2.0 * (3 * sum(products) - products[0]), 4.0 * (3 * sum(values) - values[0])
 
 
-def _crops_table(found: dict[str, Any], args: argparse.Namespace) -> str:
+def _format_crops(found: dict[str, Any], args: argparse.Namespace) -> str:
     from sesr_jax.report import text_table
 
     rows = [
-        (name, _milliseconds(times), f"{args.batch / statistics.median(times):.0f}")
+        (name, _format_milliseconds(times), f"{args.batch / statistics.median(times):.0f}")
         for name, times in ((name, value["seconds"]["batch"]) for name, value in found.items())
     ]
-    return text_table(rows, ["crops", "ms a batch (least)", "crops a second"])
+    return text_table(rows, ["crops", "ms per batch (least)", "crops per second"])
 
 
-def _parts_table(found: dict[str, Any], args: argparse.Namespace) -> str:
+def _format_parts(found: dict[str, Any], args: argparse.Namespace) -> str:
     from sesr_jax.report import text_table
 
-    parts = [(name, _milliseconds(times)) for name, times in found["step"]["seconds"].items()]
+    parts = [
+        (name, _format_milliseconds(times)) for name, times in found["step"]["seconds"].items()
+    ]
     makers = [name for name in found if name != "step"]
     rows = [
-        (function, *(_milliseconds(found[maker]["seconds"][function]) for maker in makers))
+        (function, *(_format_milliseconds(found[maker]["seconds"][function]) for maker in makers))
         for function in found["ours"]["seconds"]
     ]
     return (
@@ -371,7 +373,7 @@ def _parts_table(found: dict[str, Any], args: argparse.Namespace) -> str:
     )
 
 
-_TABLES = {"steps": _steps_table, "crops": _crops_table, "parts": _parts_table}
+_TABLES = {"steps": _format_steps, "crops": _format_crops, "parts": _format_parts}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Timing on a machine that does other work too: contestants take turns.
 
-medians = interleaved({"a": step_a, "b": step_b}, repetitions=9)
+medians = measure_in_turns({"a": step_a, "b": step_b}, repetitions=9)
 """
 
 import statistics
@@ -11,11 +11,13 @@ from typing import Any
 import jax
 
 _TURN = 0.1
-"""Seconds."""
+"""The seconds of a turn."""
 
 
-def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each function, after a run that compiles; they take turns.
+def measure_in_turns(
+    functions: Mapping[str, Callable[[], Any]], repetitions: int
+) -> dict[str, float]:
+    """Returns the median seconds of each function, after a run that compiles; they take turns.
 
     A turn lasts `_TURN` seconds or one run: a single run of a millisecond is at the mercy of the machine.
     """
@@ -24,15 +26,15 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int) ->
         jax.block_until_ready(function())
     for _ in range(repetitions):
         for name, function in functions.items():
-            seconds[name] += turn(lambda function=function: jax.block_until_ready(function()))
+            seconds[name] += run_turn(lambda function=function: jax.block_until_ready(function()))
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def turn(function: Callable[[], Any]) -> list[float]:
-    """Seconds of each run of a turn."""
+def run_turn(function: Callable[[], Any]) -> list[float]:
+    """Runs the function for `_TURN` seconds, and returns the seconds of each run."""
     seconds = []
-    begun = start = time.perf_counter()
-    while start < begun + _TURN:
+    first = start = time.perf_counter()
+    while start < first + _TURN:
         function()
         end = time.perf_counter()
         seconds.append(end - start)

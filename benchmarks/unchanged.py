@@ -215,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write_images(folder: pathlib.Path) -> None:
-    """Three smooth images of different sizes, with noise."""
+    """Writes three smooth images of different sizes, with noise."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for index, (height, width) in enumerate(((110, 132), (121, 100), (100, 150))):
@@ -226,7 +226,7 @@ def write_images(folder: pathlib.Path) -> None:
 
 
 def compare(part: str, here: Checkout, there: Checkout, work: pathlib.Path) -> list[str]:
-    """What differs in that part, in words."""
+    """Returns what differs in that part, in words."""
     try:
         if part in TRAININGS:
             return compare_trainings(part, here, there, work)
@@ -303,29 +303,29 @@ def wait(processes: Iterator[subprocess.Popen[str]] | list[subprocess.Popen[str]
 
 
 def compare_runs(here: pathlib.Path, there: pathlib.Path) -> list[str]:
-    """What differs between two folders of trainings."""
+    """Returns what differs between two folders of trainings."""
     files = sorted(p.name for p in there.iterdir() if p.suffix in (".safetensors", ".json"))
-    differing = []
+    differences = []
     for name in files:
         if not (here / name).is_file():
-            differing.append(f"{name} is missing")
+            differences.append(f"{name} is missing")
         elif name.endswith(".safetensors"):
-            differing += compare_weights(here / name, there / name)
+            differences += compare_weights(here / name, there / name)
         elif name != "config.json":
             ours, theirs = (json.loads((run / name).read_text("utf-8")) for run in (here, there))
-            differing += compare_results(name, ours["result"], theirs["result"])
+            differences += compare_results(name, ours["result"], theirs["result"])
     if (there / "log.jsonl").exists():
         ours, theirs = (read_log(run / "log.jsonl") for run in (here, there))
         same = len(ours) == len(theirs) and all(
             theirs[i].items() <= line.items() for i, line in enumerate(ours)
         )
         if not same:
-            differing.append("the logs differ")
-    return differing if files else ["nothing was written"]
+            differences.append("the logs differ")
+    return differences if files else ["nothing was written"]
 
 
 def compare_results(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What differs between two results of a condition; losses are means over seeds, to their rounding."""
+    """Returns what differs between two results of a condition, but for the rounding of mean losses."""
     return [
         f"{name}: {key} is {ours.get(key)}, not {value}"
         for key, value in theirs.items()
@@ -335,13 +335,13 @@ def compare_results(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> 
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of a log, without the speed that no two runs share."""
+    """Returns the lines of a log, without the speed that no two runs share."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]
 
 
 def compare_weights(here: pathlib.Path, there: pathlib.Path) -> list[str]:
-    """What differs between the arrays of two weight files."""
+    """Returns what differs between the arrays of two weight files."""
     ours, theirs = load_file(here), load_file(there)
     if ours.keys() != theirs.keys():
         return [f"{here.name} has other arrays: {sorted(ours.keys() ^ theirs.keys())[:3]}"]
@@ -356,7 +356,7 @@ def compare_weights(here: pathlib.Path, there: pathlib.Path) -> list[str]:
 
 def compare_files(here: Checkout, there: Checkout) -> list[str]:
     """Exports the same weights in both checkouts and compares bytes, or arrays for weight files."""
-    differing: list[str] = []
+    differences: list[str] = []
     for network in NETWORKS:
         weights = there.root / "sesr_jax" / "pretrained" / f"{network}.safetensors"
         for name, options in FILES.items():
@@ -373,8 +373,8 @@ def compare_files(here: Checkout, there: Checkout) -> list[str]:
             else:
                 ours, theirs = (out.read_bytes() for out in outs)
                 found = [] if ours == theirs else ["its bytes differ"]
-            differing += [f"{network}/{name}: {words}" for words in found]
-    return differing
+            differences += [f"{network}/{name}: {words}" for words in found]
+    return differences
 
 
 def compare_rows(name: str, here: Checkout, there: Checkout) -> list[str]:

@@ -9,7 +9,7 @@ compute and memory, beside those of `estimate`. The targets' figures are those o
 source but for one, `mac.blocks.weight_share` of the Ethos-U85, fitted to the networks of `FITTED`. The
 rows of plain networks drawn at random are unseen: they were first computed when all that was settled,
 and another ``--seed`` draws others. The rest was looked at on the way.
-Vela (the extra "npu") takes about a second a network.
+Vela (the extra "npu") takes about a second per network.
 
 What is off, and why. Ethos-U85: Vela keeps other weights beside a cascade than ours, and so takes other
 stripes, of which a block of few rows reads scales and input more often; weights that it does not keep are
@@ -66,11 +66,11 @@ _THEIRS = ("Conv2D", "DepthwiseConv2D", "TransposeConv2D", "FullyConnected")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A convolution by both.
+    """A convolution by Vela and by our estimate.
 
     Attributes:
-      network: with its scale and size.
-      layer: its name.
+      network: its name, scale factor and size.
+      layer: the name of the convolution.
       theirs: Vela's cycles.
       ours: the estimate's.
       bound: what binds in Vela: "NPU", "SRAM" or "DRAM".
@@ -86,12 +86,12 @@ class Row:
 
     @property
     def error(self) -> float:
-        """Relative."""
+        """The relative error of our cycles."""
         return self.ours / self.theirs - 1
 
 
-def drawn(seed: int) -> tuple[tuple[str, int, tuple[int, int]], ...]:
-    """Plain networks at random: names, scale 1, sizes."""
+def draw_networks(seed: int) -> tuple[tuple[str, int, tuple[int, int]], ...]:
+    """Draws plain networks: their names, scale 1, and the sizes of their inputs."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(_DRAWN):
@@ -102,8 +102,11 @@ def drawn(seed: int) -> tuple[tuple[str, int, tuple[int, int]], ...]:
     return tuple(found)
 
 
-def _chain(size: tuple[int, int], layers: Sequence[tuple[int, int, int]]) -> Graph:
-    """Convolutions of unit stride, as (K, inputs, outputs), with ReLU but for the last of several."""
+def _make_chain(size: tuple[int, int], layers: Sequence[tuple[int, int, int]]) -> Graph:
+    """Returns a chain of convolutions (K, inputs, outputs) of stride 1.
+
+    A ReLU follows each but the last of several.
+    """
     rng = np.random.default_rng(0)
     nodes: list[Node] = []
     last = "input"
@@ -123,8 +126,8 @@ def _chain(size: tuple[int, int], layers: Sequence[tuple[int, int, int]]) -> Gra
     return Graph(input="input", input_shape=shape, nodes=tuple(nodes), output=last)
 
 
-def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
-    """A network of the zoo, or a plain one.
+def make_graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
+    """Returns a network of the zoo, or a plain one.
 
     ``conv_I_O_K`` is one K×K convolution I → O; ``plain_I_W_D_K`` a K×K one I → W, then D of 3×3, then
     one K×K to 4 · I channels.
@@ -133,11 +136,11 @@ def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
     family, *fields = name.split("_")
     if family == "conv":
         inputs, outputs, k = map(int, fields)
-        return _chain(size, [(k, inputs, outputs)])
+        return _make_chain(size, [(k, inputs, outputs)])
     if family == "plain":
         inputs, width, depth, k = map(int, fields)
         inner = [(3, width, width)] * depth
-        return _chain(size, [(k, inputs, width), *inner, (k, width, 4 * inputs)])
+        return _make_chain(size, [(k, inputs, width), *inner, (k, width, 4 * inputs)])
     fresh = network.init(name, scale=scale, key=jax.random.key(0)).collapsed()
     found = fresh.graph((1, *size, fresh.channels))
     # Slopes are equal before training, which compilers turn into one look-up table.
@@ -153,16 +156,16 @@ def graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
     return dataclasses.replace(found, nodes=tuple(nodes))
 
 
-def export(name: str, scale: int, size: tuple[int, int], path: pathlib.Path) -> None:
-    """Writes the network as a full-INT8 .tflite, with ranges made up."""
-    found = graph(name, scale, size)
-    where = points(found)
+def export_network(name: str, scale: int, size: tuple[int, int], path: pathlib.Path) -> None:
+    """Writes the network as a full-INT8 .tflite, with made-up ranges."""
+    graph = make_graph(name, scale, size)
+    where = points(graph)
     ranges = {key: where.fixed.get(key, (-1.0, 1.0)) for key in where.group.values()}
-    export_tflite(found, path, ranges=ranges)
+    export_tflite(graph, path, ranges=ranges)
 
 
-def rows(path: pathlib.Path, title: str, target_name: str, group: str) -> list[Row]:
-    """The convolutions of an exported file by Vela and by our estimate."""
+def compare_file(path: pathlib.Path, title: str, target_name: str, group: str) -> list[Row]:
+    """Returns the convolutions of an exported file by Vela and by our estimate."""
     target = find_target(target_name)
     layers = layers_from_tflite(path)
     ours = estimate(layers, target)
@@ -186,15 +189,15 @@ def rows(path: pathlib.Path, title: str, target_name: str, group: str) -> list[R
     return found
 
 
-def agreement(found: Sequence[Row]) -> tuple[float, float]:
-    """Spearman's rank correlation, and the median of the errors' magnitudes."""
+def measure_agreement(found: Sequence[Row]) -> tuple[float, float]:
+    """Returns Spearman's rank correlation, and the median of the errors' magnitudes."""
     from scipy.stats import spearmanr
 
     rank = spearmanr([row.theirs for row in found], [row.ours for row in found]).statistic
     return float(rank), float(np.median([abs(row.error) for row in found]))
 
 
-def _summary(target: str, found: Sequence[Row]) -> list[list[str]]:
+def _summarise(target: str, found: Sequence[Row]) -> list[list[str]]:
     table = []
     for name, group in (
         ("all", found),
@@ -202,7 +205,7 @@ def _summary(target: str, found: Sequence[Row]) -> list[list[str]]:
         *((f"bound by {b}", [r for r in found if r.bound == b]) for b in ("NPU", "SRAM", "DRAM")),
     ):
         if len(group) > 2:
-            rank, median = agreement(group)
+            rank, median = measure_agreement(group)
             worst = max(abs(row.error) for row in group)
             near = sum(abs(row.error) < 0.2 for row in group) / len(group)
             cells = [f"{rank:.3f}", f"{median:.1%}", f"{near:.0%}", f"{worst:.0%}"]
@@ -227,11 +230,11 @@ def main(argv: list[str] | None = None) -> None:
     targets = args.target or list(TARGETS)
     found: dict[str, list[Row]] = {target: [] for target in targets}
     with tempfile.TemporaryDirectory() as folder:
-        for name, scale, size in (*CASES, *drawn(args.seed)):
+        for name, scale, size in (*CASES, *draw_networks(args.seed)):
             if args.network and name not in args.network:
                 continue
             path = pathlib.Path(folder) / f"{name}.tflite"
-            export(name, scale, size, path)
+            export_network(name, scale, size, path)
             title = f"{name} ×{scale} {size[1]}×{size[0]}"
             group = (
                 "fitted"
@@ -241,7 +244,7 @@ def main(argv: list[str] | None = None) -> None:
                 else "unseen"
             )
             for target in targets:
-                found[target] += rows(path, title, target, group)
+                found[target] += compare_file(path, title, target, group)
     results: dict[str, Any] = {}
     for target in targets:
         shown = [row for row in found[target] if args.rows or abs(row.error) >= 0.2]
@@ -260,7 +263,7 @@ def main(argv: list[str] | None = None) -> None:
         ]
         print(f"{target}\n{text_table(cells, [*header, 'error', 'bound', ''], '<<>>><<')}\n")
         results[target] = [dataclasses.asdict(row) for row in found[target]]
-    table = [line for target in targets for line in _summary(target, found[target])]
+    table = [line for target in targets for line in _summarise(target, found[target])]
     header = ["target", "rows", "", "rank correlation", "median error", "<20%", "worst"]
     print(text_table(table, header, "<<>>>>>"))
     if args.json:

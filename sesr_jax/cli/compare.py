@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import int8_cost, list_costs, pair_cases, table, write_json
+    from sesr_jax.compare import list_costs, measure_int8_cost, pair_cases, table, write_json
     from sesr_jax.data import source
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import text_table
@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> None:
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
     )
-    rows = int8_cost(cases, args.data, source(args.calibrate), args.out)
+    rows = measure_int8_cost(cases, args.data, source(args.calibrate), args.out)
     print(
         "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
         ".tflite files by LiteRT"

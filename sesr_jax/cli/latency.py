@@ -64,7 +64,7 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--psnr",
-        type=_decibels,
+        type=_parse_decibels,
         help="the PSNR of each model in dB, such as 37.2,37.4, for the plot of quality and latency of "
         "--html; by default what papers print for Set5",
     )
@@ -79,7 +79,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.files import replace_file
     from sesr_jax.npu import best_tiling, estimate, find_ideas, latency_page
     from sesr_jax.npu.compilers import compile_model
-    from sesr_jax.npu.page import SUMMARY, Rated, summary_row
+    from sesr_jax.npu.page import SUMMARY, Candidate, summary_row
     from sesr_jax.report import text_table, write_page
     from sesr_jax.targets import find_target
 
@@ -88,16 +88,16 @@ def run(argv: Sequence[str]) -> None:
         raise InputError("--csv holds one report; name one model and one target, or use --html.")
     if args.compile and not all(model.endswith(".tflite") for model in args.model):
         raise InputError("--compile wants .tflite files; write one with `sesr export`.")
-    _refuse_idle(args, targets)
+    _refuse_unused_options(args, targets)
     size, scale = args.size or (1080, 1920), args.scale or 2
     if args.psnr and len(args.psnr) != len(args.model):
         raise InputError(
             f"--psnr has {len(args.psnr)} values for {len(args.model)} models; give one for each."
         )
-    quality = args.psnr or [_published(model, scale) for model in args.model]
-    rated = []
+    quality = args.psnr or [_find_published_psnr(model, scale) for model in args.model]
+    candidates = []
     for model, psnr in zip(args.model, quality, strict=True):
-        layers, halo, align = _layers(model, scale, size, bool(args.tile))
+        layers, halo, align = _make_layers(model, scale, size, bool(args.tile))
         for target in targets:
             report = estimate(layers, target, activation_saving=args.saving)
             tiling = None
@@ -113,43 +113,45 @@ def run(argv: Sequence[str]) -> None:
                 )
             ideas = find_ideas(layers, target, activation_saving=args.saving) if args.html else ()
             name = pathlib.Path(model).name
-            rated.append(Rated(name=name, report=report, ideas=ideas, tiling=tiling, psnr=psnr))
-    for one in rated:
-        if len(rated) == 1:
+            candidates.append(
+                Candidate(name=name, report=report, ideas=ideas, tiling=tiling, psnr=psnr)
+            )
+    for one in candidates:
+        if len(candidates) == 1:
             print(one.report.to_text(), end="")
         if one.tiling:
             print(f"{one.name}, {one.report.target.name}: {one.tiling.to_text()}")
-    if len(rated) > 1:
-        print(text_table([summary_row(one) for one in rated], SUMMARY, "<<>>><>>>>>"))
+    if len(candidates) > 1:
+        print(text_table([summary_row(one) for one in candidates], SUMMARY, "<<>>><>>>>>"))
     if args.compile:
         for model in args.model:
             for target in targets:
                 print(f"\n{compile_model(model, target).to_text()}", end="")
     if args.csv:
         with replace_file(args.csv) as temporary:
-            temporary.write_text(rated[0].report.to_csv(), encoding="utf-8")
+            temporary.write_text(candidates[0].report.to_csv(), encoding="utf-8")
     if args.html:
-        write_page(latency_page(rated), args.html)
+        write_page(latency_page(candidates), args.html)
         print(f"page: {args.html}")
 
 
-def _refuse_idle(args: argparse.Namespace, targets: "Sequence[Target]") -> None:
-    """What would be passed over in silence."""
+def _refuse_unused_options(args: argparse.Namespace, targets: "Sequence[Target]") -> None:
+    """Refuses options that would have no effect."""
     if args.saving and not any(target.compresses for target in targets):
         names = ", ".join(target.name for target in targets)
         raise InputError(
             f"--saving {args.saving:g}: {names} compresses no activations; leave it out."
         )
     if all(model.endswith(".tflite") for model in args.model):
-        idle = ["--scale"] * (args.scale is not None)
-        idle += ["--size"] * (args.size is not None and not args.tile)
-        if idle:
+        unused = ["--scale"] * (args.scale is not None)
+        unused += ["--size"] * (args.size is not None and not args.tile)
+        if unused:
             raise InputError(
-                f"{', '.join(idle)}: for models of the zoo, as a .tflite file has its own; leave it out."
+                f"{', '.join(unused)}: for models of the zoo, as a .tflite file has its own; leave it out."
             )
 
 
-def _decibels(text: str) -> list[float]:
+def _parse_decibels(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -158,8 +160,8 @@ def _decibels(text: str) -> list[float]:
         ) from None
 
 
-def _published(model: str, scale: int) -> float | None:
-    """PSNR on Set5 as the model's paper prints it; None where it does not."""
+def _find_published_psnr(model: str, scale: int) -> float | None:
+    """Returns the PSNR on Set5 that the model's paper prints, or None where it prints none."""
     from sesr_jax.models import VARIANTS
 
     if model not in VARIANTS:
@@ -168,14 +170,14 @@ def _published(model: str, scale: int) -> float | None:
     return figures["Set5"][0] if "Set5" in figures else None
 
 
-def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type: ignore[no-untyped-def]
-    """The model's layers; its halo and the multiple at which its tiles start where it is `tiled`."""
+def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool):  # type: ignore[no-untyped-def]
+    """Returns the model's layers, its halo (0 unless `with_halo`) and the multiple at which tiles start."""
     from sesr_jax.npu import layers_from_graph, layers_from_tflite
     from sesr_jax.upscale import from_tflite
 
     if model.endswith(".tflite"):
         geometry = (0, 1)
-        if tiled:
+        if with_halo:
             looks = from_tflite(model).extent
             geometry = (looks.halo_of(model), looks.align)
         return layers_from_tflite(model), *geometry
@@ -189,6 +191,6 @@ def _layers(model: str, scale: int, size: tuple[int, int], tiled: bool):  # type
         fresh = network.init(model, scale=scale, key=jax.random.key(0))
         graph = fresh.graph((1, *size, fresh.channels))
         looks = extent(graph)
-        return layers_from_graph(graph), looks.halo_of(model) if tiled else 0, looks.align
+        return layers_from_graph(graph), looks.halo_of(model) if with_halo else 0, looks.align
 
     return eval_shapes(trace)

@@ -27,15 +27,15 @@ def run(argv: Sequence[str]) -> None:
         for scale in variant.scales:
             if args.scale not in (None, scale):
                 continue
-            spent = _count_cost(name, scale)
+            costs = _count_cost(name, scale)
             figures = variant.published.get(scale, {})
             rows.append(
                 [
                     name,
                     f"×{scale}",
-                    f"{spent.weights:,}",
-                    f"{spent.parameters:,}",
-                    f"{spent.macs / 1e9:.3f} G",
+                    f"{costs.weights:,}",
+                    f"{costs.parameters:,}",
+                    f"{costs.macs / 1e9:.3f} G",
                     *(
                         f"{figures[d][0]:.2f}" if d in figures else "–"
                         for d in ("Set5", "Set14", "B100")

@@ -65,24 +65,24 @@ def run(argv: Sequence[str]) -> None:
         title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
     small = (1, args.patch, args.patch, channels)
     variables = jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
-    spent = training_cost(module, variables, (args.batch, *small[1:]))
+    costs = training_cost(module, variables, (args.batch, *small[1:]))
     difference, largest = output_difference(module, variables, small)
 
-    def row(name: str, held: Pass, macs: int) -> list[str]:
-        sizes = f"{held.weights:,}", f"{held.parameters:,}"
-        return [name, *sizes, f"{macs / 1e9:.3f} G", f"{spent.expanded.macs / macs:.2f}×"]
+    def format_row(name: str, counts: Pass, macs: int) -> list[str]:
+        sizes = f"{counts.weights:,}", f"{counts.parameters:,}"
+        return [name, *sizes, f"{macs / 1e9:.3f} G", f"{costs.expanded.macs / macs:.2f}×"]
 
-    collapsed = spent.collapsed
+    collapsed = costs.collapsed
     rows = [
-        row("expanded", spent.expanded, spent.expanded.macs),
-        row("collapsed", collapsed, collapsed.macs),
-        row("collapsed, with the collapse", collapsed, collapsed.macs + spent.collapse),
-        row("… by SESR's Algorithm 1", collapsed, collapsed.macs + spent.delta_collapse),
+        format_row("expanded", costs.expanded, costs.expanded.macs),
+        format_row("collapsed", collapsed, collapsed.macs),
+        format_row("collapsed, with the collapse", collapsed, collapsed.macs + costs.collapse),
+        format_row("… by SESR's Algorithm 1", collapsed, collapsed.macs + costs.delta_collapse),
     ]
     print(f"{title}: the forward pass of {args.batch} × {args.patch}×{args.patch} pixels")
     print(text_table(rows, ["", "weights", "all parameters", "MACs", "expanded / this"]))
     print(
-        f"the collapse alone: {spent.collapse / 1e6:.2f} M MACs, "
-        f"by Algorithm 1 {spent.delta_collapse / 1e6:.2f} M"
+        f"the collapse alone: {costs.collapse / 1e6:.2f} M MACs, "
+        f"by Algorithm 1 {costs.delta_collapse / 1e6:.2f} M"
     )
     print(f"largest difference of the outputs: {difference:.1e}, where they reach {largest:.2f}")

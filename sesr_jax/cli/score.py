@@ -24,13 +24,13 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, measures, and prints the table."""
     from sesr_jax.challenges import CHALLENGES, find_challenge
 
-    args = _parser(CHALLENGES).parse_args(argv)
+    args = _make_parser(CHALLENGES).parse_args(argv)
     challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
 
     from sesr_jax.compare import enter, leaderboard, list_entries, write_json
     from sesr_jax.report import text_table
 
-    timings, by = _timings(args, challenge)
+    timings, by = _make_timings(args, challenge)
     ours = [
         enter(challenge, model, args.data, timing=timing, by=by)
         for model, timing in zip(args.model, timings, strict=True)
@@ -45,7 +45,7 @@ def run(argv: Sequence[str]) -> None:
         write_json(list_entries(challenge, ours), args.json)
 
 
-def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
+def _make_parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
     parser = arguments.make_parser(
         "score",
         "Score models by the rules of a challenge, beside its published entries. The default, Mobile AI "
@@ -90,8 +90,8 @@ def _parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser:
     return parser
 
 
-def _timings(args: argparse.Namespace, challenge: Challenge) -> tuple[list[Timing], str]:
-    """How each model is timed, and what that is called."""
+def _make_timings(args: argparse.Namespace, challenge: Challenge) -> tuple[list[Timing], str]:
+    """Returns how each model is timed, and the name of that clock or simulator."""
     from sesr_jax.compare import estimated_time, known_time, measured_time
     from sesr_jax.errors import InputError
     from sesr_jax.targets import find_target

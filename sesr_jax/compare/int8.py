@@ -1,6 +1,7 @@
 """What INT8 costs a network: its float form beside the files that integer hardware runs.
 
-    rows = int8_cost([Case(network=m5, trained=m5_qat)], ["Set5", "Set14"], embedded("train"), "runs/int8")
+    cases = [Case(network=m5, trained=m5_qat)]
+    rows = measure_int8_cost(cases, ["Set5", "Set14"], embedded("train"), "runs/int8")
     print(text_table(*table(rows)))
 
 Every INT8 figure is that of the .tflite file, run by LiteRT: with ranges that each observer measures after
@@ -105,19 +106,19 @@ def pair_cases(networks: Sequence[Network], trained: Sequence[Network]) -> list[
     return cases
 
 
-def int8_cost(
+def measure_int8_cost(
     cases: Sequence[Case],
     data: Sequence[str],
     calibration: Sequence[ImagePair],
     folder: str | os.PathLike[str],
 ) -> list[Row]:
-    """Measures all `cases`, and writes their files and a page to `folder`.
+    """Measures all `cases` and writes their files and a page to `folder`.
 
     Args:
-      cases: what is compared.
+      cases: the networks to compare.
       data: folders of images, or "embedded:eval".
-      calibration: pictures for the observers' ranges, which must not be those of `data`.
-      folder: gets the .tflite files and `PAGE`.
+      calibration: images for the observers' ranges, which must not be those of `data`.
+      folder: where the .tflite files and `PAGE` are written.
 
     Raises:
       InputError: two cases have one title; or as `export_network` and `measure`.
@@ -130,18 +131,20 @@ def int8_cost(
     folder = make_folder(folder)
     rows: list[Row] = []
     for case in cases:
-        anchor = tuple(_scores(from_network(case.network), data))
-        files = int8_files(case, calibration, folder)
-        integer = {form: tuple(_scores(from_tflite(path), data)) for form, path in files.items()}
+        anchor = tuple(_measure_scores(from_network(case.network), data))
+        files = export_int8_files(case, calibration, folder)
+        integer = {
+            form: tuple(_measure_scores(from_tflite(path), data)) for form, path in files.items()
+        }
         for form, scores in {"float": anchor, **integer}.items():
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(drop(a.mean["psnr"], b.mean["psnr"]) for a, b in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
-    report.write_page(_page(rows), folder / PAGE)
+    report.write_page(_make_page(rows), folder / PAGE)
     return rows
 
 
-def int8_files(
+def export_int8_files(
     case: Case,
     calibration: Sequence[ImagePair],
     folder: pathlib.Path,
@@ -161,7 +164,7 @@ def int8_files(
     return forms
 
 
-def _scores(upscaler: Upscaler, data: Sequence[str]) -> Iterator[Score]:
+def _measure_scores(upscaler: Upscaler, data: Sequence[str]) -> Iterator[Score]:
     return measure(upscaler, data, native_protocol(upscaler.channels))
 
 
@@ -181,7 +184,7 @@ def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
     return cells, header
 
 
-def _page(rows: Sequence[Row]) -> report.Page:
+def _make_page(rows: Sequence[Row]) -> report.Page:
     cells, header = table(rows)
     blocks: list[report.Block] = [
         report.Table(
@@ -195,8 +198,8 @@ def _page(rows: Sequence[Row]) -> report.Page:
     for i, score in enumerate(rows[0].scores):
         lost = {
             f"{row.model}, {row.form}": [
-                drop(floats[row.model].scores[i].pictures[name]["psnr"], of_it["psnr"])
-                for name, of_it in row.scores[i].pictures.items()
+                drop(floats[row.model].scores[i].images[name]["psnr"], of_it["psnr"])
+                for name, of_it in row.scores[i].images.items()
             ]
             for row in rows
             if row.form != "float"

@@ -41,9 +41,9 @@ class Ours:
     """A model of ours, measured as a challenge measures its entries.
 
     Attributes:
-      model: as it was named.
-      measures: by the challenge's protocol, and of its frame.
-      by: whose the time is.
+      model: its name, as the caller gave it.
+      measures: by the challenge's protocol and for its frame.
+      by: the clock or the simulator that the time is from.
     """
 
     model: str
@@ -52,14 +52,14 @@ class Ours:
 
 
 def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: str) -> Ours:
-    """Measures `model` on the images of `data`, and times it.
+    """Measures `model` on the images of `data` and times it.
 
     Args:
-      challenge: which one.
+      challenge: the challenge that it enters.
       model: as `upscale.load_upscaler`; "bicubic_x3" is the baseline of a challenge of ×3.
       data: a folder of images, or "embedded:eval".
       timing: gives the milliseconds.
-      by: what to call that.
+      by: the name of that clock or simulator.
 
     Raises:
       InputError: as `load_upscaler`, `measure` and `timing`, or the model is not of the challenge's scale.
@@ -77,18 +77,18 @@ def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: st
 
 
 def estimated_time(challenge: Challenge, target: Target) -> Timing:
-    """Times on `target`, of the simulator.
+    """Returns a timing by the simulator, on `target`.
 
     The baseline is timed as a bilinear resizing, since TFLite has no bicubic one.
     """
-    return lambda model: estimate(_layers(challenge, model), target).seconds * 1e3
+    return lambda model: estimate(_make_layers(challenge, model), target).seconds * 1e3
 
 
 def known_time(challenge: Challenge, milliseconds: float) -> Timing:
-    """That time, of the challenge's frame.
+    """Returns a timing that gives `milliseconds` to each model, for the challenge's frame.
 
     Raises:
-      InputError: on its call, with a .tflite file for another size.
+      InputError: the timing is called with a .tflite file for another size.
     """
 
     def timing(model: str) -> float:
@@ -100,15 +100,17 @@ def known_time(challenge: Challenge, milliseconds: float) -> Timing:
 
 
 def measured_time(challenge: Challenge) -> Timing:
-    """The median time of a .tflite file, or of the baseline as in `estimated_time`, on this CPU by LiteRT.
+    """Returns a timing on this CPU by LiteRT: the median of several runs of a .tflite file.
+
+    It times the baseline as `estimated_time` does.
 
     Raises:
-      InputError: on its call, with what is no such file for the challenge's frame.
+      InputError: the timing is called with what is no .tflite file for the challenge's frame.
     """
 
     def timing(model: str) -> float:
         if _is_bicubic(challenge, model):
-            graph = _resizing(challenge)
+            graph = _trace_resizing(challenge)
             file = TFLiteModel(to_tflite(graph, ranges=points(graph).fixed))
         elif model.endswith(".tflite"):
             file = TFLiteModel(model)
@@ -118,18 +120,18 @@ def measured_time(challenge: Challenge) -> Timing:
             )
         _check_frame(challenge, model, file.input_shape)
         frame = np.zeros(file.input_shape, file.input.dtype if file.input else np.float32)
-        spent = []
+        seconds = []
         for _ in range(_TIMED_RUNS + 1):
             start = time.perf_counter()
             file.run(frame)
-            spent.append(time.perf_counter() - start)
-        return statistics.median(spent[1:]) * 1e3  # the first run also allocates
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds[1:]) * 1e3  # the first run also allocates
 
     return timing
 
 
 def leaderboard(challenge: Challenge, ours: Sequence[Ours]) -> tuple[list[list[str]], list[str]]:
-    """Returns rows and header, the best score first; what has none stands last.
+    """Returns rows and header, with the best score first and entries without one last.
 
     The last column compares with the baseline, where the challenge has one: by its measures on our images
     for our rows, where `ours` has it, and by the published ones for the others.
@@ -164,9 +166,9 @@ def leaderboard(challenge: Challenge, ours: Sequence[Ours]) -> tuple[list[list[s
     return [rows[i] for i in order], header
 
 
-def _layers(challenge: Challenge, model: str) -> Sequence[Layer]:
+def _make_layers(challenge: Challenge, model: str) -> Sequence[Layer]:
     if _is_bicubic(challenge, model):
-        return layers_from_graph(_resizing(challenge))
+        return layers_from_graph(_trace_resizing(challenge))
     if model.endswith(".tflite"):
         _check_frame(challenge, model, TFLiteModel(model).input_shape)
         return layers_from_tflite(model)
@@ -188,7 +190,7 @@ def _is_bicubic(challenge: Challenge, model: str) -> bool:
     return model == f"bicubic_x{challenge.scale}"
 
 
-def _resizing(challenge: Challenge) -> Graph:
+def _trace_resizing(challenge: Challenge) -> Graph:
     def resize(x: jax.Array) -> jax.Array:
         return ops.resize(x, scale=challenge.scale, method="bilinear")
 

@@ -1,7 +1,7 @@
 """A page about the quality of models: tables, PSNR over work, and where each gains and loses most.
 
     scores = tuple(measure(m5, sets))
-    write_page(quality_page([Measured(title="m5", upscaler=m5, scores=scores)], Y), "m5.html")
+    write_page(quality_page([Measurement(title="m5", upscaler=m5, scores=scores)], Y), "m5.html")
 
 A model's rival is the first one of its scale on the page, and the first one's is bicubic interpolation.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sesr_jax import report
-from sesr_jax.compare.sets import Score, measure, short_names
+from sesr_jax.compare.sets import Score, measure, shorten_names
 from sesr_jax.data import source
 from sesr_jax.metrics import Protocol, Y
 from sesr_jax.models.published import OUTPUT
@@ -28,7 +28,7 @@ _NEARER, _FARTHER = np.array([86, 180, 233]) / 255, np.array([230, 159, 0]) / 25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurement:
     """An upscaler and its scores.
 
     Attributes:
@@ -56,31 +56,31 @@ class Measured:
 
 def measure_all(
     upscalers: Sequence[Upscaler], names: Sequence[str], data: Sequence[str], protocol: Protocol
-) -> list[Measured]:
+) -> list[Measurement]:
     """Measures each upscaler on each set, after all sets have been found.
 
     Args:
-      upscalers: what is measured.
-      names: what each was loaded from, which gives it a title as of `short_names`.
+      upscalers: the upscalers to measure.
+      names: what each was loaded from, which gives it a title as of `shorten_names`.
       data: folders of images, or "embedded:eval".
-      protocol: how.
+      protocol: how to measure.
 
     Raises:
       InputError: as `measure`.
     """
     scores = [measure(upscaler, data, protocol) for upscaler in upscalers]
     return [
-        Measured(title=title, upscaler=upscaler, scores=tuple(of_it))
-        for title, upscaler, of_it in zip(short_names(names), upscalers, scores, strict=True)
+        Measurement(title=title, upscaler=upscaler, scores=tuple(of_it))
+        for title, upscaler, of_it in zip(shorten_names(names), upscalers, scores, strict=True)
     ]
 
 
-def list_columns(measured: Sequence[Measured]) -> list[str]:
-    """Returns the names of the columns of `Measured.cells`."""
+def list_columns(measured: Sequence[Measurement]) -> list[str]:
+    """Returns the names of the columns of `Measurement.cells`."""
     return ["model", "scale", "MACs", *(score.title for score in measured[0].scores)]
 
 
-def quality_page(measured: Sequence[Measured], protocol: Protocol) -> report.Page:
+def quality_page(measured: Sequence[Measurement], protocol: Protocol) -> report.Page:
     """Returns the page; the images that it shows are computed again.
 
     Args:
@@ -105,7 +105,7 @@ def quality_page(measured: Sequence[Measured], protocol: Protocol) -> report.Pag
     return report.Page(f"Quality of {names}", sections, lead=lead)
 
 
-def _plots(measured: Sequence[Measured], protocol: Protocol) -> Iterator[report.Scatter]:
+def _plots(measured: Sequence[Measurement], protocol: Protocol) -> Iterator[report.Scatter]:
     """Yields PSNR over MACs for each set and scale factor, beside published figures."""
     for scale in dict.fromkeys(one.upscaler.scale for one in measured):
         ours = [one for one in measured if one.upscaler.scale == scale and one.macs]
@@ -131,9 +131,11 @@ def _plots(measured: Sequence[Measured], protocol: Protocol) -> Iterator[report.
             )
 
 
-def _pairs(measured: Sequence[Measured], protocol: Protocol) -> Iterator[tuple[Measured, Measured]]:
+def _pairs(
+    measured: Sequence[Measurement], protocol: Protocol
+) -> Iterator[tuple[Measurement, Measurement]]:
     """Yields each model and its rival."""
-    firsts: dict[int, Measured] = {}
+    firsts: dict[int, Measurement] = {}
     for one in measured:
         scale = one.upscaler.scale
         if scale in firsts:
@@ -143,16 +145,16 @@ def _pairs(measured: Sequence[Measured], protocol: Protocol) -> Iterator[tuple[M
         if one.upscaler.name != "bicubic":
             data = [score.data for score in one.scores]
             scores = tuple(measure(bicubic_upscaler(scale), data, protocol))
-            yield one, Measured(title="bicubic", upscaler=bicubic_upscaler(scale), scores=scores)
+            yield one, Measurement(title="bicubic", upscaler=bicubic_upscaler(scale), scores=scores)
 
 
-def _section(one: Measured, other: Measured, protocol: Protocol) -> report.Section:
+def _section(one: Measurement, other: Measurement, protocol: Protocol) -> report.Section:
     """Returns how `one` compares with `other`, image by image."""
     gains = {
         score.title: {
             name: gain
-            for name, values in score.pictures.items()
-            if math.isfinite(gain := values["psnr"] - rival.pictures[name]["psnr"])
+            for name, values in score.images.items()
+            if math.isfinite(gain := values["psnr"] - rival.images[name]["psnr"])
         }
         for score, rival in zip(one.scores, other.scores, strict=True)
     }
@@ -193,19 +195,19 @@ def _describe(gain: float, *, best: bool) -> str:
 
 
 def _crops(
-    one: Measured, other: Measured, data: str, name: str, protocol: Protocol, caption: str
+    one: Measurement, other: Measurement, data: str, name: str, protocol: Protocol, caption: str
 ) -> list[report.Block]:
     """Returns crops of the image `name` where its winner wins most, and maps of the errors."""
-    pictures = source(data, one.upscaler.scale)
-    (i,) = (i for i in range(len(pictures)) if pictures.name(i) == name)
-    low, reference = protocol.pair(pictures[i], one.upscaler.scale)
-    images = [reference] + [
+    images = source(data, one.upscaler.scale)
+    (i,) = (i for i in range(len(images)) if images.name(i) == name)
+    low, reference = protocol.pair(images[i], one.upscaler.scale)
+    compared = [reference] + [
         np.clip(in_domain(m.upscaler, protocol.domain)(low), 0, 1) for m in (other, one)
     ]
-    _, before, after = (np.abs(image - reference).mean(axis=-1) for image in images)
+    _, before, after = (np.abs(image - reference).mean(axis=-1) for image in compared)
     gain = np.square(before) - np.square(after)
     window = _best_crop(gain if gain.sum() >= 0 else -gain)
-    original, *outputs = (_to_uint8(image[window]) for image in images)
+    original, *outputs = (_to_uint8(image[window]) for image in compared)
     nearer = (before - after)[window][..., None]
     who = np.where(nearer > 0, _NEARER, _FARTHER) * np.minimum(np.abs(nearer) * _ERRORS, 1)
     maps = [np.minimum(errors[window] * _ERRORS, 1) for errors in (before, after)]

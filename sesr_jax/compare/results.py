@@ -1,6 +1,6 @@
 """What was measured, as JSON: lists of plain values in which an infinite PSNR is null.
 
-write_json(list_costs(int8_cost(cases, ["Set5"], calibration, "runs/int8")), "scores.json")
+write_json(list_costs(measure_int8_cost(cases, ["Set5"], calibration, "runs/int8")), "scores.json")
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any
 from sesr_jax.challenges import Challenge
 from sesr_jax.compare.int8 import Row
 from sesr_jax.compare.leaderboard import Ours
-from sesr_jax.compare.page import Measured
+from sesr_jax.compare.page import Measurement
 from sesr_jax.files import replace_file
 from sesr_jax.metrics import Protocol
 
 
 def list_quality(
-    measured: Sequence[Measured], models: Sequence[str], protocol: Protocol
+    measured: Sequence[Measurement], models: Sequence[str], protocol: Protocol
 ) -> dict[str, Any]:
     """Returns the protocol's name and, for each model and set of images, the scores of every image.
 
@@ -34,7 +34,7 @@ def list_quality(
             "macs": one.macs,
             "data": score.data,
             "mean": _without_infinity(score.mean),
-            "pictures": {name: _without_infinity(of_it) for name, of_it in score.pictures.items()},
+            "pictures": {name: _without_infinity(of_it) for name, of_it in score.images.items()},
         }
         for model, one in zip(models, measured, strict=True)
         for score in one.scores

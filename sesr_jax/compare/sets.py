@@ -19,42 +19,42 @@ class Score:
     """One upscaler on one set.
 
     Attributes:
-      data: the set, as it was named.
-      title: what a column of a table is called.
-      pictures: by picture, "psnr" in dB and "ssim".
-      mean: over the pictures.
+      data: the set, as the caller named it.
+      title: the header of its column in a table.
+      images: "psnr" in dB and "ssim", by the name of the image.
+      mean: the means of both over the images.
     """
 
     data: str
     title: str
-    pictures: Mapping[str, Mapping[str, float]]
+    images: Mapping[str, Mapping[str, float]]
     mean: Mapping[str, float]
 
     def __str__(self) -> str:
-        """PSNR in dB / SSIM."""
+        """Returns PSNR in dB / SSIM."""
         return f"{self.mean['psnr']:.2f}/{self.mean['ssim']:.4f}"
 
 
-def short_names(paths: Sequence[str]) -> list[str]:
-    """The last parts of each path, as few as tell it from the others."""
+def shorten_names(paths: Sequence[str]) -> list[str]:
+    """Returns the last parts of each path, as few as tell it from the others."""
     split = [pathlib.PurePath(path).parts for path in paths]
 
-    def short(own: tuple[str, ...]) -> str:
+    def shorten(own: tuple[str, ...]) -> str:
         others = [parts for parts in split if parts != own]
         tails = (own[-count:] for count in range(1, len(own) + 1))
         unique = (t for t in tails if all(parts[-len(t) :] != t for parts in others))
         return "/".join(next(unique, own))
 
-    return [short(parts) for parts in split]
+    return [shorten(parts) for parts in split]
 
 
 def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> Iterator[Score]:
-    """The score on each set, measured when it is asked for; a bar on a terminal shows how far it is.
+    """Yields the score on each set, which it measures then; on a terminal a bar shows how far it is.
 
     Args:
-      upscaler: what is measured.
+      upscaler: the upscaler to measure.
       data: folders of images, or "embedded:eval".
-      protocol: how.
+      protocol: how to measure.
 
     Raises:
       InputError: there are no such images, or the upscaler does not suit the protocol.
@@ -62,10 +62,10 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
     function = in_domain(upscaler, protocol.domain)
     sets = [source(name, upscaler.scale) for name in data]
 
-    def score(name: str, title: str, pictures: ImageSet) -> Score:
+    def score(name: str, title: str, images: ImageSet) -> Score:
         doing = f"{upscaler.name} on {name}"
-        shown = tqdm(pictures, desc=doing, leave=False, disable=None)
+        shown = tqdm(images, desc=doing, leave=False, disable=None)
         scores = dict(evaluate(function, shown, upscaler.scale, protocol))
-        return Score(data=name, title=title, pictures=scores, mean=mean(scores.items()))
+        return Score(data=name, title=title, images=scores, mean=mean(scores.items()))
 
-    return map(score, data, short_names(data), sets)
+    return map(score, data, shorten_names(data), sets)

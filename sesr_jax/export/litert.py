@@ -157,7 +157,8 @@ class TFLiteModel:
         """Returns the file's own output for `x`, both in the types and the layout of the file.
 
         Raises:
-          UnsupportedError: `x` has a size that this file cannot take.
+          UnsupportedError: `x` has a size that this file cannot take, or an operator fails on it at a size
+            other than the exported one.
           InputError: an operator fails on `x`.
         """
         self._resize(x.shape)
@@ -166,9 +167,8 @@ class TFLiteModel:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:  # such as of a division by 0
-            raise InputError(
-                f"LiteRT cannot run the model on this input: {_to_line(error)}"
-            ) from error
+            kind = InputError if x.shape == self.input_shape else UnsupportedError
+            raise kind(f"LiteRT cannot run the model on this input: {_to_line(error)}") from error
         return np.asarray(self._interpreter.get_tensor(target["index"]))
 
     def read_tensors(self) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """A page about latency: totals, what each pass takes and why, the roofline, and what would help.
 
-write_page(latency_page([Rated(name="sesr_m5_hw", report=report)]), "latency.html")
+write_page(latency_page([Candidate(name="sesr_m5_hw", report=report)]), "latency.html")
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from sesr_jax.targets import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rated:
+class Candidate:
     """A network on a target.
 
     Attributes:
@@ -43,15 +43,15 @@ SUMMARY = (
 """The header of `summary_row`."""
 
 
-def summary_row(rated: Rated) -> list[str]:
+def summary_row(candidate: Candidate) -> list[str]:
     """Returns the totals of one report.
 
     "not run" counts the passes that the target cannot run, and "bound by" is the part that binds the
     passes which take most of the time together.
     """
-    report = rated.report
+    report = candidate.report
     return [
-        rated.name,
+        candidate.name,
         report.target.name,
         f"{report.seconds * 1e3:.2f}",
         f"{report.fps:.1f}",
@@ -72,23 +72,23 @@ def _main_bound(report: Report) -> str:
     return max(cycles, key=cycles.__getitem__, default="")
 
 
-def latency_page(rated: Sequence[Rated]) -> Page:
+def latency_page(candidates: Sequence[Candidate]) -> Page:
     """Returns a page of one or several reports."""
-    sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in rated])])]
-    if len({r.name for r in rated if r.psnr is not None}) > 1:
-        sections.append(Section("Quality and latency", [_pareto(rated)]))
-    sections += [_section(r) for r in rated]
+    sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in candidates])])]
+    if len({r.name for r in candidates if r.psnr is not None}) > 1:
+        sections.append(Section("Quality and latency", [_pareto(candidates)]))
+    sections += [_section(r) for r in candidates]
     sections += [
         Section(f"Where the figures of {target.name} come from", [_sources(target)])
-        for target in dict.fromkeys(r.report.target for r in rated)
+        for target in dict.fromkeys(r.report.target for r in candidates)
     ]
-    names = ", ".join(dict.fromkeys(r.name for r in rated))
-    targets = ", ".join(dict.fromkeys(r.report.target.title for r in rated))
+    names = ", ".join(dict.fromkeys(r.name for r in candidates))
+    targets = ", ".join(dict.fromkeys(r.report.target.title for r in candidates))
     return Page(f"Latency of {names}", sections, lead=f"Estimated, not measured, for {targets}.")
 
 
-def _section(rated: Rated) -> Section:
-    report = rated.report
+def _section(candidate: Candidate) -> Section:
+    report = candidate.report
     clock = report.target.clock_hz
     milliseconds = {
         f"{i}  {row.name}": dict.fromkeys(_PARTS, 0.0) | {row.bound: row.cycles / clock * 1e3}
@@ -112,20 +112,20 @@ def _section(rated: Rated) -> Section:
         ),
         _roofline(report),
     ]
-    if rated.tiling is not None:
-        blocks += [Paragraph(line.strip()) for line in rated.tiling.to_text().splitlines()]
-    blocks += _idea_tables(rated)
+    if candidate.tiling is not None:
+        blocks += [Paragraph(line.strip()) for line in candidate.tiling.to_text().splitlines()]
+    blocks += _idea_tables(candidate)
     header = [name for name in _HEADER if name != "not run" or report.flagged]
     rows = [dict(zip(_HEADER, _cells(row, clock), strict=True)) for row in report.rows]
     blocks.append(Table(header, [[row[name] for name in header] for row in rows]))
-    return Section(f"{rated.name} on {report.target.name}", blocks)
+    return Section(f"{candidate.name} on {report.target.name}", blocks)
 
 
-def _idea_tables(rated: Rated) -> list[Block]:
+def _idea_tables(candidate: Candidate) -> list[Block]:
     """Returns what would help, and apart from it what would not."""
-    whole = rated.report.seconds
-    saved = [idea for idea in rated.ideas if round(idea.seconds * 1e3, 2) > 0]
-    others = [idea for idea in rated.ideas if idea not in saved]
+    whole = candidate.report.seconds
+    saved = [idea for idea in candidate.ideas if round(idea.seconds * 1e3, 2) > 0]
+    others = [idea for idea in candidate.ideas if idea not in saved]
     blocks: list[Block] = []
     if saved:
         rows = [
@@ -148,13 +148,13 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def _pareto(rated: Sequence[Rated]) -> Scatter:
+def _pareto(candidates: Sequence[Candidate]) -> Scatter:
     """Returns networks by latency and PSNR, with the front of each target."""
     points: dict[str, tuple[float, float]] = {}
     groups: dict[str, str] = {}
     targets: dict[str, list[tuple[float, float]]] = {}
-    several = len({r.report.target.name for r in rated}) > 1
-    for r in rated:
+    several = len({r.report.target.name for r in candidates}) > 1
+    for r in candidates:
         if r.psnr is not None:
             target = r.report.target.name
             place = (r.report.seconds * 1e3, r.psnr)

@@ -65,7 +65,7 @@ def _scales(layer: Layer) -> tuple[float, float]:
 
 
 def _allows_scale(scale: float, rule: OpRule) -> bool:
-    """Whether `scale` is one that the rule allows, or a power of one."""
+    """Returns whether `scale` is one that the rule allows, or a power of one."""
     return any(
         math.isclose(scale, allowed**n)
         for allowed in rule.scales

@@ -55,7 +55,8 @@ def stripe_network(passes: Sequence[Pass], target: Target, saving: float) -> Str
     """Returns the network whose passes these are."""
     readers = find_readers(p.inputs for p in passes)
     striped = tuple(
-        StripedPass(p, target, saving, *_wanted_output(p, passes, readers, target)) for p in passes
+        StripedPass(p, target, saving, *_find_kept_stripes(p, passes, readers, target))
+        for p in passes
     )
     outputs = {p.output for p in passes}
     return StripedNetwork(
@@ -69,7 +70,7 @@ def stripe_network(passes: Sequence[Pass], target: Target, saving: float) -> Str
     )
 
 
-def _wanted_output(
+def _find_kept_stripes(
     p: Pass, passes: Sequence[Pass], readers: Mapping[str, Sequence[int]], target: Target
 ) -> tuple[int, int]:
     """Returns how many stripes of output must be kept for the passes that read it, and how many more rows."""

@@ -25,7 +25,7 @@ _MAX_ELEMENTS = 1 << 40  # beyond any real tensor: a damaged shape
 
 
 def layers_from_tflite(path: str | os.PathLike[str]) -> tuple[Layer, ...]:
-    """The layers of the model in `path`, in the order in which it runs them.
+    """Returns the layers of the model in `path`, in the order in which it runs them.
 
     Raises:
       InputError: the file cannot be read, is no TFLite model, or is damaged.
@@ -33,7 +33,7 @@ def layers_from_tflite(path: str | os.PathLike[str]) -> tuple[Layer, ...]:
     """
     model = flatbuffer.read(path)
     try:
-        return _layers(model)
+        return _read_layers(model)
     except InputError:
         raise
     # A damaged file can parse and still point anywhere.
@@ -60,42 +60,42 @@ class _Tensor:
         return -(-self.size * self.bits // 8)
 
 
-def _layers(model: Any) -> tuple[Layer, ...]:
+def _read_layers(model: Any) -> tuple[Layer, ...]:
     (graph,) = model.subgraphs
     index = {id(tensor): i for i, tensor in enumerate(graph.tensors)}
 
-    def tensor(found: Any) -> _Tensor:
-        return _tensor(model, found, index[id(found)])
+    def read(found: Any) -> _Tensor:
+        return _read_tensor(model, found, index[id(found)])
 
     layers: list[Layer] = []
     unpacked: dict[str, _Tensor] = {}
     for i, operator in enumerate(flatbuffer.list_operators(model)):
-        read = [tensor(found) for found in operator.inputs if found is not None]
-        read = [unpacked.get(one.name, one) for one in read]
-        if operator.name == "DEQUANTIZE" and read[0].constant:
-            unpacked[tensor(operator.outputs[0]).name] = read[0]
+        inputs = [read(found) for found in operator.inputs if found is not None]
+        inputs = [unpacked.get(one.name, one) for one in inputs]
+        if operator.name == "DEQUANTIZE" and inputs[0].constant:
+            unpacked[read(operator.outputs[0]).name] = inputs[0]
             continue
         for number, found in enumerate(operator.outputs):
             label = f"{i}_{operator.name.lower()}" + (f"/{number}" if number else "")
-            layer = _layer(operator, label, read, tensor(found))
+            layer = _read_operator(operator, label, inputs, read(found))
             layers += _with_activation(
                 layer, getattr(operator.options, "fusedActivationFunction", 0)
             )
     if not layers:
         raise UnsupportedError("The TFLite model has no operators; convert it again.")
-    outputs = [tensor(graph.tensors[i]).name for i in graph.outputs]
+    outputs = [read(graph.tensors[i]).name for i in graph.outputs]
     return fuse_activations(layers, outputs=outputs)
 
 
-def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
-    """The facts of a tensor that an operator uses.
+def _read_tensor(model: Any, tensor: Any, index: int) -> _Tensor:
+    """Returns the facts of a tensor that an operator uses.
 
     Raises:
       UnsupportedError: its shape is dynamic or impossible.
     """
     label = (tensor.name or b"").decode("utf-8", "replace")
-    shape = _integers(tensor.shape)
-    signature = _integers(tensor.shapeSignature) or shape
+    shape = _to_integers(tensor.shape)
+    signature = _to_integers(tensor.shapeSignature) or shape
     # A free batch, as Keras leaves it, is the one image of the shape.
     if min((*shape, *signature[1:]), default=1) < 0:
         raise UnsupportedError(
@@ -113,27 +113,27 @@ def _tensor(model: Any, tensor: Any, index: int) -> _Tensor:
         shape=shape,
         bits=_BITS.get(kind, 32),
         # Data beyond 2 GB lies outside the flatbuffer, at an offset.
-        constant=_length(buffer.data) > 0 or (buffer.offset or 0) > 1,
+        constant=_count(buffer.data) > 0 or (buffer.offset or 0) > 1,
     )
 
 
-def _layer(
-    operator: flatbuffer.Operator, label: str, read: list[_Tensor], output: _Tensor
+def _read_operator(
+    operator: flatbuffer.Operator, label: str, inputs: list[_Tensor], output: _Tensor
 ) -> Layer:
     name, options = operator.name, operator.options
-    data = [tensor for tensor in read if not tensor.constant]
-    constants = [tensor for tensor in read if tensor.constant]
+    data = [tensor for tensor in inputs if not tensor.constant]
+    constants = [tensor for tensor in inputs if tensor.constant]
     op = OPERATORS.get(name, name.lower())
     if op == "clip" and len(data) > 1:
         op = name.lower()  # of two activations: not a bound
     kernel, groups, weight_bytes, elements = (1, 1), 1, 0, 0
     weight_bits = max((tensor.bits for tensor in constants), default=8)
     if name == "FULLY_CONNECTED":
-        outputs, _ = read[1].shape
-        weight_bytes = read[1].bytes + BIAS_BYTES * outputs
-        weight_bits = read[1].bits
+        outputs, _ = inputs[1].shape
+        weight_bytes = inputs[1].bytes + BIAS_BYTES * outputs
+        weight_bits = inputs[1].bits
     elif name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
-        weight = read[1]
+        weight = inputs[1]
         out_channels, kh, kw, depth = weight.shape  # OHWI
         kernel = (kh, kw)
         channels = data[0].shape[-1]
@@ -175,7 +175,7 @@ def _layer(
 
 
 def _with_activation(layer: Layer, function: int) -> list[Layer]:
-    """The layer, and the activation that its operator has built in as one of its own."""
+    """Returns the layer and, as a layer of its own, the activation that is built into its operator."""
     if not function:
         return [layer]
     name = flatbuffer.read_enum("ActivationFunctionType")[function]
@@ -192,10 +192,10 @@ def _with_activation(layer: Layer, function: int) -> list[Layer]:
     return [dataclasses.replace(layer, output=inner), activation]
 
 
-def _integers(array: Any) -> tuple[int, ...]:
-    """A vector of the schema; an absent one is None."""
+def _to_integers(array: Any) -> tuple[int, ...]:
+    """Returns a vector of the schema, of which an absent one is None."""
     return () if array is None else tuple(int(n) for n in array)
 
 
-def _length(array: Any) -> int:
+def _count(array: Any) -> int:
     return 0 if array is None else len(array)

@@ -24,7 +24,7 @@ import jax
 import ml_collections
 
 from sesr_jax import __version__, report
-from sesr_jax.compare import Case, int8_files, measure
+from sesr_jax.compare import Case, export_int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
@@ -257,7 +257,7 @@ def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[di
     """Measures PSNR and SSIM of every form, by protocol and data set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
-        files = int8_files(case, source(calibrate), pathlib.Path(scratch), [_OBSERVER])
+        files = export_int8_files(case, source(calibrate), pathlib.Path(scratch), [_OBSERVER])
         forms = {FLOAT: from_network(case.network)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():

@@ -60,7 +60,7 @@ def to_html(page: Page) -> str:
     """
     sections = "\n".join(
         f"<section>\n<h2>{escape(section.title)}</h2>\n"
-        + "\n".join(map(_block, section.blocks))
+        + "\n".join(map(_render_block, section.blocks))
         + "\n</section>"
         for section in page.sections
     )
@@ -88,26 +88,26 @@ def to_html(page: Page) -> str:
 """
 
 
-def _block(block: Block) -> str:
+def _render_block(block: Block) -> str:
     match block:
         case Paragraph():
             return f"<p>{escape(block.text)}</p>"
         case Table():
-            return _table(block)
+            return _render_table(block)
         case Image():
-            return _figure(_image(block.image, block.caption), block.caption)
+            return _render_figure(_render_image(block.image, block.caption), block.caption)
         case Comparison():
-            return _comparison(block)
+            return _render_comparison(block)
         case Plot() | Dots() | Bars() | Scatter():
-            return _figure(to_svg(block), block.caption, "plot")
+            return _render_figure(to_svg(block), block.caption, "plot")
 
 
-def _figure(content: str, caption: str, kind: str = "picture") -> str:
+def _render_figure(content: str, caption: str, kind: str = "picture") -> str:
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure class="{kind}">{content}{words}</figure>'
 
 
-def _table(table: Table) -> str:
+def _render_table(table: Table) -> str:
     """Returns the table in a box that scrolls by itself where it is wider than the window."""
     for row in table.rows:
         if len(row) != len(table.header):
@@ -120,13 +120,13 @@ def _table(table: Table) -> str:
         all(_NUMBER.fullmatch(row[i]) for row in rows) and i > 0 for i in range(len(table.header))
     ]
     head = "".join(
-        f'<th{_kind(number, "")} scope="col">{escape(name)}</th>'
+        f'<th{_class_attribute(number, "")} scope="col">{escape(name)}</th>'
         for name, number in zip(table.header, numeric, strict=True)
     )
     body = "\n".join(
-        f'<tr><th scope="row"{_kind(False, row[0])}>{_breakable(row[0])}</th>'
+        f'<tr><th scope="row"{_class_attribute(False, row[0])}>{_allow_breaks(row[0])}</th>'
         + "".join(
-            f"<td{_kind(number, cell)}>{escape(cell)}</td>"
+            f"<td{_class_attribute(number, cell)}>{escape(cell)}</td>"
             for cell, number in zip(row[1:], numeric[1:], strict=True)
         )
         + "</tr>"
@@ -136,20 +136,20 @@ def _table(table: Table) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption or "Table")}">'
         f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
-    return _figure(text, table.caption, "table")
+    return _render_figure(text, table.caption, "table")
 
 
-def _breakable(name: str) -> str:
+def _allow_breaks(name: str) -> str:
     """Returns the escaped name, which may break into lines after a slash."""
     return escape(name).replace("/", "/<wbr>")
 
 
-def _kind(number: bool, text: str) -> str:
+def _class_attribute(number: bool, text: str) -> str:
     kind = "number" if number else "long" if len(text) > _LONG else ""
     return f' class="{kind}"' if kind else ""
 
 
-def _comparison(pair: Comparison) -> str:
+def _render_comparison(pair: Comparison) -> str:
     if pair.before.shape[:2] != pair.after.shape[:2]:
         raise InputError(
             f"The images of a comparison measure {pair.before.shape[:2]} and {pair.after.shape[:2]}; "
@@ -160,16 +160,16 @@ def _comparison(pair: Comparison) -> str:
     # Without JavaScript the cover stays at one half, and the slider is hidden: see the style sheet.
     content = (
         f'<div class="compare" style="max-width:{width}px">'
-        f'<div class="after">{_image(pair.after, pair.labels[1])}</div>'
-        f'<div class="before">{_image(pair.before, pair.labels[0])}</div>'
+        f'<div class="after">{_render_image(pair.after, pair.labels[1])}</div>'
+        f'<div class="before">{_render_image(pair.before, pair.labels[0])}</div>'
         f'<span class="label left">{before}</span><span class="label right">{after}</span>'
         f'<input type="range" min="0" max="100" value="50" step="0.5" hidden '
         f'aria-label="How much of {before} covers {after}"></div>'
     )
-    return _figure(content, pair.caption)
+    return _render_figure(content, pair.caption)
 
 
-def _image(image: np.ndarray, description: str) -> str:
+def _render_image(image: np.ndarray, description: str) -> str:
     if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or image.ndim < 2:
         raise InputError(
             f"An array {image.dtype}{list(image.shape)} is no image; one is uint8 [H, W] or [H, W, 3]."

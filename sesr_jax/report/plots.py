@@ -100,13 +100,15 @@ def _draw(draw: Callable[[Any], None], height: float, *, width: float = _WIDTH) 
 
 
 def _draw_lines(axes: Any, plot: Plot) -> None:
-    for (name, (x, y)), colour in zip(plot.lines.items(), _cycle(len(plot.lines)), strict=True):
+    for (name, (x, y)), colour in zip(
+        plot.lines.items(), _cycle_colours(len(plot.lines)), strict=True
+    ):
         # Where there are more lines than colours, the second round is dashed, and so on.
         dashes = ("-", "--", ":")[len(axes.lines) // len(_COLOURS) % 3]
         marker = "o" if len(x) == 1 else ""
-        axes.plot(x, y, dashes, marker=marker, label=_plain(name), color=colour, linewidth=2)
-    axes.set_ylabel(_plain(plot.y), color=_INK)
-    axes.set_xlabel(_plain(plot.x), color=_INK)
+        axes.plot(x, y, dashes, marker=marker, label=_escape(name), color=colour, linewidth=2)
+    axes.set_ylabel(_escape(plot.y), color=_INK)
+    axes.set_xlabel(_escape(plot.x), color=_INK)
     if len(plot.lines) > 1:
         axes.legend(frameon=False, labelcolor=_INK, ncols=1 + len(plot.lines) // 9)
 
@@ -117,19 +119,19 @@ def _draw_dots(axes: Any, dots: Dots) -> None:
         axes.plot(sum(values) / len(values), row, "|", color=_COLOURS[1], markersize=14, mew=2.5)
     axes.set_yticks(range(len(dots.values)), map(_wrap, dots.values), fontsize=_SMALL)
     axes.invert_yaxis()
-    axes.set_xlabel(_plain(dots.x), color=_INK)
+    axes.set_xlabel(_escape(dots.x), color=_INK)
 
 
 def _draw_bars(axes: Any, bars: Bars) -> None:
     parts = list(dict.fromkeys(part for values in bars.values.values() for part in values))
     starts = [0.0] * len(bars.values)
-    for part, colour in zip(parts, _cycle(len(parts)), strict=True):
+    for part, colour in zip(parts, _cycle_colours(len(parts)), strict=True):
         lengths = [values.get(part, 0.0) for values in bars.values.values()]
-        axes.barh(range(len(lengths)), lengths, 0.7, starts, color=colour, label=_plain(part))
+        axes.barh(range(len(lengths)), lengths, 0.7, starts, color=colour, label=_escape(part))
         starts = [start + length for start, length in zip(starts, lengths, strict=True)]
     axes.set_yticks(range(len(starts)), map(_wrap, bars.values), fontsize=_SMALL)
     axes.invert_yaxis()
-    axes.set_xlabel(_plain(bars.x), color=_INK)
+    axes.set_xlabel(_escape(bars.x), color=_INK)
     if len(parts) > 1:
         axes.legend(frameon=False, labelcolor=_INK, ncols=min(len(parts), 5), loc="lower center",
                     bbox_to_anchor=(0.5, 1), columnspacing=1.2, handlelength=1.2)  # fmt: skip
@@ -137,9 +139,9 @@ def _draw_bars(axes: Any, bars: Bars) -> None:
 
 def _draw_scatter(axes: Any, plot: Scatter) -> None:
     names = dict.fromkeys((*plot.lines, *plot.groups.values()))
-    colours = dict(zip(names, _cycle(len(names)), strict=True))
+    colours = dict(zip(names, _cycle_colours(len(names)), strict=True))
     for name, (x, y) in plot.lines.items():
-        axes.plot(x, y, "-", label=_plain(name), color=colours[name], linewidth=2)
+        axes.plot(x, y, "-", label=_escape(name), color=colours[name], linewidth=2)
     for place in plot.others.values():
         axes.plot(*place, "o", color=_INK, markerfacecolor="none", alpha=0.8, markersize=6)
     for name, place in plot.points.items():
@@ -154,8 +156,8 @@ def _draw_scatter(axes: Any, plot: Scatter) -> None:
     if plot.logarithmic:
         axes.minorticks_off()
     axes.tick_params(pad=7)  # the first names of both axes stand side by side
-    axes.set_xlabel(_plain(plot.x), color=_INK)
-    axes.set_ylabel(_plain(plot.y), color=_INK)
+    axes.set_xlabel(_escape(plot.x), color=_INK)
+    axes.set_ylabel(_escape(plot.y), color=_INK)
     if plot.lines:
         columns = 2 if sum(map(len, plot.lines)) < _LEGEND else 1
         axes.legend(frameon=False, labelcolor=_INK, ncols=columns,
@@ -182,8 +184,8 @@ def _annotate(axes: Any, points: Any) -> None:
     marks = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in dots]
     taken: list[Any] = []
     for (name, place), own in zip(points.items(), marks, strict=True):
-        label = axes.annotate(_plain(name), place, xytext=(0, 0), textcoords="offset points", fontsize=_SMALL,
-                              color=_INK, annotation_clip=False)  # fmt: skip
+        label = axes.annotate(_escape(name), place, xytext=(0, 0), textcoords="offset points",
+                              fontsize=_SMALL, color=_INK, annotation_clip=False)  # fmt: skip
         label.set_in_layout(False)
         for x, y, side in _PLACES:
             label.set_position((x, y))
@@ -201,7 +203,7 @@ def _annotate(axes: Any, points: Any) -> None:
 
 def _wrap(name: str) -> str:
     """Returns a row's name in lines that leave the plot enough room on a phone."""
-    return _plain(textwrap.fill(name, _LINE))
+    return _escape(textwrap.fill(name, _LINE))
 
 
 def _count_lines(names: Iterable[str]) -> int:
@@ -210,10 +212,10 @@ def _count_lines(names: Iterable[str]) -> int:
     return len(counts) * max(counts, default=1)
 
 
-def _plain(text: str) -> str:
-    """Returns `text` without Matplotlib's mathematics."""
+def _escape(text: str) -> str:
+    """Returns `text` so that Matplotlib reads no mathematics in it."""
     return text.replace("$", r"\$")
 
 
-def _cycle(count: int) -> list[str]:
+def _cycle_colours(count: int) -> list[str]:
     return [_COLOURS[i % len(_COLOURS)] for i in range(count)]

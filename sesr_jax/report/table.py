@@ -11,11 +11,11 @@ from sesr_jax.errors import InputError
 def text_table(
     rows: Sequence[Sequence[object]], header: Sequence[str], align: str | None = None
 ) -> str:
-    """Columns two spaces apart under a ruled header; no line ends in blanks.
+    """Returns columns two spaces apart under a ruled header; no line ends in blanks.
 
     Args:
-      rows: cells, shown as `str` has them: format numbers before.
-      header: one name a column.
+      rows: the cells, which are shown by `str`: format numbers before.
+      header: one name per column.
       align: "<" or ">" for each column; by default the first is left and the others right.
 
     Raises:
@@ -40,7 +40,7 @@ def text_table(
 
 
 def markdown_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """A table of Markdown, in which a cell's bars are escaped."""
+    """Returns a table of Markdown, in which the bars inside cells are escaped."""
     lines = [list(header), ["---"] * len(header), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines

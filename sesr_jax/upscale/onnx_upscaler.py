@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, require_extra
+from sesr_jax.errors import InputError, UnsupportedError, require_extra
 from sesr_jax.graph import (
     Distances,
     Step,
@@ -154,7 +154,7 @@ def _make_function(
         x = np.asarray(x, np.float32)
         n, height, width, channels = x.shape
         if tile is not None and (height, width) != tile:
-            raise InputError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
+            raise UnsupportedError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
         (y,) = session.run(None, {source.name: x.transpose(0, 3, 1, 2)})
         large = (n, scale * height, scale * width, channels)
         depth = math.prod(blocks) ** 2

@@ -17,7 +17,7 @@ import numpy as np
 
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.resize import imresize
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.graph import Extent, cost, extent
 from sesr_jax.models.network import Network
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
@@ -247,7 +247,7 @@ def in_domain(
 def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
     """Upscales float ``[h, w, 1]``, by the file at another size than its own where it runs so."""
     if upscaler.tile is not None:
-        with contextlib.suppress(InputError):  # raised by a file that has one size
+        with contextlib.suppress(UnsupportedError):  # raised by a file that has one size
             return np.asarray(upscaler.function(y[None]))[0]
     return upscale_luma(upscaler, y, tile=None)
 

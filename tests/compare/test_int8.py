@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Case, int8_cost, measure, table
+from sesr_jax.compare import Case, measure, measure_int8_cost, table
 from sesr_jax.data import write_image
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
@@ -43,8 +43,10 @@ def folder(tmp_path):
 
 
 def test_every_form_is_measured_against_float(net, trained, folder, tmp_path):
-    pictures = [ImagePair(name="generated", hr=_PHOTO)]
-    rows = int8_cost([Case(network=net, trained=trained)], [folder], pictures, tmp_path / "out")
+    images = [ImagePair(name="generated", hr=_PHOTO)]
+    rows = measure_int8_cost(
+        [Case(network=net, trained=trained)], [folder], images, tmp_path / "out"
+    )
     assert [row.form for row in rows] == ["float", *(f"PTQ, {o}" for o in OBSERVERS), "QAT"]
     (anchor,) = measure(from_network(net), [folder])
     assert rows[0].scores[0].mean == anchor.mean
@@ -76,7 +78,7 @@ def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):
     with pytest.raises(InputError, match="must be one network"):
         Case(network=net, trained=dataclasses.replace(trained, scale=3))
     with pytest.raises(InputError, match=r"sesr_m3_hw ×2 \(blocks=1.*\) is given twice"):
-        int8_cost([Case(network=net), Case(network=net)], ["embedded:eval"], [], tmp_path)
+        measure_int8_cost([Case(network=net), Case(network=net)], ["embedded:eval"], [], tmp_path)
     network.save(trained, tmp_path / "qat.safetensors")
     other = network.init("sesr_m3", scale=2, key=jax.random.key(0), blocks=1, features=4)
     network.save(other, tmp_path / "other.safetensors")

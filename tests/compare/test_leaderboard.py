@@ -18,7 +18,7 @@ from sesr_jax.targets import find_target
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A picture, and the smallest ABPN: its weights, and its INT8 file for the challenge's frame."""
+    """An image, and the smallest ABPN: its weights, and its INT8 file for the challenge's frame."""
     made = tmp_path_factory.mktemp("score")
     write_image(made / "data" / "a.png", embedded("eval")[0].hr[:66, :60])
     small = network.init("abpn", scale=3, key=jax.random.key(0), features=4, blocks=0).collapsed()

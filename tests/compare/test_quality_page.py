@@ -1,4 +1,4 @@
-"""The page of `sesr eval`: it shows the picture, and the place in it, that differ most."""
+"""The page of `sesr eval`: it shows the image, and the place in it, that differ most."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax import report
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Measured, measure, quality_page, short_names
+from sesr_jax.compare import Measurement, measure, quality_page, shorten_names
 from sesr_jax.data import embedded, write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.rivals import list_rivals
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def _spoilt(folder):
-    """Bicubic interpolation, but for a white patch in the second picture."""
+    """Bicubic interpolation, but for a white patch in the second image."""
     known = bicubic_upscaler(2).function(_second(folder)[None])
 
     def function(x):
@@ -45,10 +45,10 @@ def _second(folder):
     return Y.pair(source(folder, 2)[1], 2)[0]
 
 
-def test_the_picture_and_the_place_where_a_model_loses_are_shown(folder):
+def test_the_image_and_the_place_where_a_model_loses_are_shown(folder):
     models = {"plain": bicubic_upscaler(2), "spoilt": _spoilt(folder)}
     measured = [
-        Measured(title=name, upscaler=u, scores=tuple(measure(u, [folder])))
+        Measurement(title=name, upscaler=u, scores=tuple(measure(u, [folder])))
         for name, u in models.items()
     ]
     page = quality_page(measured, Y)
@@ -82,7 +82,7 @@ def test_a_loss_is_never_called_a_gain(folder):
         better, name="w", function=lambda x: np.asarray(better.function(x)) + 0.02
     )
     measured = [
-        Measured(title=u.name, upscaler=u, scores=tuple(measure(u, [folder])))
+        Measurement(title=u.name, upscaler=u, scores=tuple(measure(u, [folder])))
         for u in (better, worse)
     ]
     for one in (measured, measured[::-1]):
@@ -96,7 +96,7 @@ def test_a_loss_is_never_called_a_gain(folder):
 
 def test_the_first_model_is_compared_with_bicubic_and_rgb_has_no_rivals(folder):
     spoilt = _spoilt(folder)
-    one = Measured(title="m", upscaler=spoilt, scores=tuple(measure(spoilt, [folder], RGB8)))
+    one = Measurement(title="m", upscaler=spoilt, scores=tuple(measure(spoilt, [folder], RGB8)))
     page = quality_page([one], RGB8)
     assert page.sections[-1].title == "m against bicubic"
     assert not page.sections[1].blocks[0].others
@@ -131,10 +131,10 @@ def test_sets_of_one_name_and_exact_copies(tmp_path):
     """A set of one colour is upscaled exactly: its PSNR has no number, in JSON and on the page."""
     folders = [tmp_path / name / "HR" for name in ("a", "b")]
     photo = embedded("eval")[1].hr[40:80, :60]
-    for side, (folder, picture) in enumerate(
+    for side, (folder, image) in enumerate(
         zip(folders, (photo, np.full_like(photo, 99)), strict=True)
     ):
-        write_image(folder / f"{side}.png", picture)
+        write_image(folder / f"{side}.png", image)
     out = [f"{tmp_path}/scores.json", f"{tmp_path}/page.html"]
     sets = [argument for folder in folders for argument in ("--data", str(folder))]
     models = ["--model", "bicubic_x2", "--model", "sesr_m3_x2"]
@@ -150,5 +150,5 @@ def test_sets_of_one_name_and_exact_copies(tmp_path):
 
 def test_names_are_as_short_as_tells_them_apart():
     paths = ["Set5", "sets/a/HR", "sets/b/HR", "sets/b/HR/", "embedded:eval"]
-    assert short_names(paths) == ["Set5", "a/HR", "b/HR", "b/HR", "embedded:eval"]
-    assert short_names(["HR", "a/HR"]) == ["HR", "a/HR"]
+    assert shorten_names(paths) == ["Set5", "a/HR", "b/HR", "b/HR", "embedded:eval"]
+    assert shorten_names(["HR", "a/HR"]) == ["HR", "a/HR"]

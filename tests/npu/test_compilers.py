@@ -23,7 +23,7 @@ needs_vela = pytest.mark.skipif(
 def model(tmp_path_factory) -> pathlib.Path:
     """SESR-M3 ×2 in INT8 as the project exports it."""
     path = tmp_path_factory.mktemp("vela") / "m3.tflite"
-    benchmark.export("sesr_m3_hw", 2, (32, 48), path)
+    benchmark.export_network("sesr_m3_hw", 2, (32, 48), path)
     return path
 
 
@@ -41,9 +41,7 @@ def test_every_operator_has_its_cycles(compiled, model):
     total = sum(one.cycles for one in compiled.operators if not one.host) / compiled.clock_hz
     assert compiled.seconds == pytest.approx(total, rel=1e-3)
     assert 0 < compiled.sram_bytes <= TARGET.memory.sram_bytes
-    assert (
-        compiled.dram_bytes >= 32 * 48 * 5
-    )  # the picture that goes in, and the one that comes out
+    assert compiled.dram_bytes >= 32 * 48 * 5  # the image that goes in, and the one that comes out
 
 
 @needs_vela
@@ -62,7 +60,7 @@ def test_what_falls_to_the_host_is_named_and_costed_by_us(compiled, model):
 def plain(tmp_path_factory) -> pathlib.Path:
     """An RGB network that is cut into stripes, of no width of the zoo."""
     path = tmp_path_factory.mktemp("vela") / "plain.tflite"
-    benchmark.export("plain_3_24_2_5", 1, (120, 200), path)
+    benchmark.export_network("plain_3_24_2_5", 1, (120, 200), path)
     return path
 
 
@@ -70,7 +68,7 @@ def plain(tmp_path_factory) -> pathlib.Path:
 def frame(tmp_path_factory) -> pathlib.Path:
     """SESR-M3 ×2 at a size whose cycles are work, and not the wait for commands."""
     path = tmp_path_factory.mktemp("vela") / "frame.tflite"
-    benchmark.export("sesr_m3_hw", 2, (180, 320), path)
+    benchmark.export_network("sesr_m3_hw", 2, (180, 320), path)
     return path
 
 
@@ -82,9 +80,11 @@ def frame(tmp_path_factory) -> pathlib.Path:
 )
 def test_the_estimates_agree_layer_by_layer(target, networks, request):
     paths = map(request.getfixturevalue, networks)
-    found = [row for path in paths for row in benchmark.rows(path, path.stem, target, "unseen")]
+    found = [
+        row for path in paths for row in benchmark.compare_file(path, path.stem, target, "unseen")
+    ]
     assert len(found) == (5 if networks == ["frame"] else 9)
-    rank, median = benchmark.agreement(found)
+    rank, median = benchmark.measure_agreement(found)
     assert rank >= 0.95
     assert median < 0.2
 
@@ -111,7 +111,7 @@ def test_without_vela_the_extra_is_named(model, monkeypatch):
 
 def test_a_float_file_is_refused(tmp_path):
     path = tmp_path / "float.tflite"
-    export_tflite(benchmark.graph("conv_3_8_3", 1, (8, 8)), path, ranges=None)
+    export_tflite(benchmark.make_graph("conv_3_8_3", 1, (8, 8)), path, ranges=None)
     with pytest.raises(InputError, match="32-bit"):
         compile_model(path, TARGET)
 
@@ -136,13 +136,13 @@ def test_every_compiler_of_a_target_is_known(name):
 
 def test_tpu_mlir_gets_a_float_onnx_and_takes_ranges_of_its_own():
     int8, f16 = (find_target(f"bm1684x-{kind}") for kind in ("int8", "f16"))
-    transform, calibrate, deploy = tpu_mlir.commands("runs/m5.onnx", int8, size=(300, 400))
+    transform, calibrate, deploy = tpu_mlir.list_commands("runs/m5.onnx", int8, size=(300, 400))
     assert "[[1,1,300,400]]" in transform
     assert calibrate[calibrate.index("-o") + 1] in deploy
     assert {"INT8", "bm1684x", "m5.bmodel"} <= set(deploy)
-    assert len(tpu_mlir.commands("m5.onnx", f16, size=(8, 8))) == 2
-    assert "'[[1,3,8,8]]'" in tpu_mlir.script("m5.onnx", f16, size=(8, 8), channels=3)
+    assert len(tpu_mlir.list_commands("m5.onnx", f16, size=(8, 8))) == 2
+    assert "'[[1,3,8,8]]'" in tpu_mlir.make_script("m5.onnx", f16, size=(8, 8), channels=3)
     with pytest.raises(InputError, match=r"\.onnx"):
-        tpu_mlir.commands("m5.tflite", int8, size=(8, 8))
+        tpu_mlir.list_commands("m5.tflite", int8, size=(8, 8))
     with pytest.raises(InputError, match="does not compile for"):
-        tpu_mlir.commands("m5.onnx", TARGET, size=(8, 8))
+        tpu_mlir.list_commands("m5.onnx", TARGET, size=(8, 8))

@@ -131,7 +131,7 @@ def test_text_is_shown_and_never_obeyed():
     assert _HOSTILE in hostile.values("alt")
 
 
-def test_pictures_keep_their_pixels():
+def test_images_keep_their_pixels():
     reader = _Reader(report.to_html(_page()))
     shown = [
         np.array(Pillow.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))

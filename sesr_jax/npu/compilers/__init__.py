@@ -1,11 +1,11 @@
 """Vendors' own compilers behind one interface: what they say of a model, beside our estimate.
 
-    compiled = compile_model("m5_int8.tflite", find_target("ethos-u85-2048"))
-    print(compiled.to_text())
+    compilation = compile_model("m5_int8.tflite", find_target("ethos-u85-2048"))
+    print(compilation.to_text())
 
 The table ``[compiler]`` of a target's file names the compiler and holds its options. Vela, for the
 Ethos-U, comes with the extra "npu" and runs here. tpu-mlir, for Sophgo's chips, wants a Python and an
-environment of its own: `tpu_mlir.commands` says what to run there on an exported .onnx file.
+environment of its own: `tpu_mlir.list_commands` says what to run there on an exported .onnx file.
 """
 
 import os
@@ -13,17 +13,17 @@ from collections.abc import Callable, Mapping
 
 from sesr_jax.errors import InputError
 from sesr_jax.npu.compilers import tpu_mlir, vela
-from sesr_jax.npu.compilers.result import Compiled, Operator
+from sesr_jax.npu.compilers.result import Compilation, Operator
 from sesr_jax.targets import Target
 
-COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compiled]] = {
+COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compilation]] = {
     "vela": vela.compile_tflite
 }
-"""What runs in this Python, by the name in a target's file."""
+"""The compilers that run in this Python, by the name in a target's file."""
 
 
-def compile_model(path: str | os.PathLike[str], target: Target) -> Compiled:
-    """What the compiler of `target` says of the INT8 model in `path`, a .tflite file.
+def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
+    """Returns what the compiler of `target` says of the INT8 model in the .tflite file `path`.
 
     Raises:
       InputError: no compiler of the target runs here, it is not installed, the file is no INT8 model,
@@ -39,4 +39,4 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compiled:
     return COMPILERS[name](path, target)
 
 
-__all__ = ["COMPILERS", "Compiled", "Operator", "compile_model", "tpu_mlir", "vela"]
+__all__ = ["COMPILERS", "Compilation", "Operator", "compile_model", "tpu_mlir", "vela"]

@@ -10,14 +10,14 @@ class Operator:
     """One operator of the compiled model.
 
     Attributes:
-      name: of the tensor that it writes.
-      op: as the compiler calls it.
-      cycles: that it takes: the most of the three below, or our estimate where it runs on the host.
-      compute_cycles: of the NPU's engines.
-      sram_cycles: of its on-chip memory.
-      dram_cycles: of what lies off the chip.
+      name: the name of the tensor that it writes.
+      op: the compiler's name for it.
+      cycles: what it takes: the most of the three below, or our estimate where it runs on the host.
+      compute_cycles: the cycles of the NPU's engines.
+      sram_cycles: the cycles of its on-chip memory.
+      dram_cycles: the cycles of the memory off the chip.
       host: whether it falls to the host's CPU. The compiler counts nothing for it.
-      reason: why it does.
+      reason: why it falls to the host.
     """
 
     name: str
@@ -31,19 +31,19 @@ class Operator:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Compiled:
+class Compilation:
     """A model as a vendor's compiler sees it.
 
     Attributes:
       compiler: its name.
-      target: ours.
-      clock_hz: of the cycles.
+      target: the name of our target.
+      clock_hz: the clock of the cycles.
       operators: in the order in which they run.
-      seconds: for one frame, by the compiler.
+      seconds: the time of one frame, by the compiler.
       host_seconds: what we add for the operators on the host: the time in which their tensors cross
         the DRAM's bus.
-      dram_bytes: both ways, by the compiler.
-      sram_bytes: in use, by the compiler.
+      dram_bytes: the traffic in both directions, by the compiler.
+      sram_bytes: the on-chip memory in use, by the compiler.
     """
 
     compiler: str
@@ -61,7 +61,7 @@ class Compiled:
         return tuple(operator for operator in self.operators if operator.host)
 
     def to_text(self) -> str:
-        """A table of the operators, the totals, and what falls to the host."""
+        """Returns a table of the operators, the totals, and what falls to the host."""
         rows = [
             [
                 operator.name,

@@ -2,10 +2,10 @@ r"""The hand-over to tpu-mlir, Sophgo's compiler, which wants Python 3.10 and pa
 
     sesr export --model runs/m5 --precision float32 --out m5.onnx    # here
     python -c "from sesr_jax.npu import find_target; from sesr_jax.npu.compilers import tpu_mlir; \
-      print(tpu_mlir.script('m5.onnx', find_target('bm1684x-int8'), size=(300, 400)))" > m5.sh
+      print(tpu_mlir.make_script('m5.onnx', find_target('bm1684x-int8'), size=(300, 400)))" > m5.sh
     sh m5.sh                                                  # there, after pip install tpu_mlir
 
-The INT8 steps want a folder of low-resolution pictures, from which tpu-mlir takes ranges of its own:
+The INT8 steps want a folder of low-resolution images, from which tpu-mlir takes ranges of its own:
 the file handed over is the float one. Nothing here reads back what it compiles.
 """
 
@@ -17,7 +17,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.targets import Target
 
 
-def commands(
+def list_commands(
     onnx: str | os.PathLike[str],
     target: Target,
     *,
@@ -25,14 +25,14 @@ def commands(
     channels: int = 1,
     calibration: str = "calibration",
 ) -> tuple[tuple[str, ...], ...]:
-    """The commands that compile `onnx`, to be run where tpu-mlir is installed.
+    """Returns the commands that compile `onnx`, to be run where tpu-mlir is installed.
 
     Args:
       onnx: a float .onnx file, which is not read here.
       target: its table ``compiler`` holds tpu-mlir's processor and quantisation.
       size: height and width of the input.
-      channels: of the input.
-      calibration: a folder of pictures there; INT8 alone needs it.
+      channels: the channels of the input.
+      calibration: a folder of images on that machine; INT8 alone needs it.
 
     Raises:
       InputError: tpu-mlir is not the target's compiler, or the file is no .onnx file.
@@ -56,9 +56,9 @@ def commands(
     return (*found, tuple(deploy))
 
 
-def script(
+def make_script(
     onnx: str | os.PathLike[str], target: Target, *, size: tuple[int, int], channels: int = 1
 ) -> str:
-    """`commands` as lines for a shell."""
-    found = commands(onnx, target, size=size, channels=channels)
-    return "\n".join(map(shlex.join, found))
+    """Returns the commands of `list_commands` as lines for a shell."""
+    commands = list_commands(onnx, target, size=size, channels=channels)
+    return "\n".join(map(shlex.join, commands))

@@ -1,6 +1,6 @@
 """Arm's Vela, the compiler for the Ethos-U, run on a .tflite file.
 
-    compiled = compile_tflite("m5_int8.tflite", find_target("ethos-u65-512"))
+    compilation = compile_tflite("m5_int8.tflite", find_target("ethos-u65-512"))
 
 Its figures are estimates of its own performance model, not measurements. An operator that the NPU
 lacks, DEPTH_TO_SPACE above all, falls to the host's CPU and counts as nothing there; here it counts
@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from sesr_jax.errors import InputError
-from sesr_jax.npu.compilers.result import Compiled, Operator
+from sesr_jax.npu.compilers.result import Compilation, Operator
 from sesr_jax.npu.estimate import Report, estimate
 from sesr_jax.npu.layers import Layer
 from sesr_jax.npu.tflite_layers import layers_from_tflite
@@ -29,8 +29,8 @@ from sesr_jax.targets import Target
 _TIMEOUT = 600  # seconds; a frame of 4K takes a few
 
 
-def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
-    """What Vela says of the INT8 model in `path` on `target`.
+def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compilation:
+    """Returns what Vela says of the INT8 model in `path` on `target`.
 
     Args:
       path: a .tflite file.
@@ -47,11 +47,11 @@ def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
         )
     with tempfile.TemporaryDirectory() as folder:
         output = _run(pathlib.Path(path).resolve(), target, folder)
-        rows = _read(folder, "*_per-layer.csv")
-        summary = _read(folder, "*_summary_*.csv")[0]
-    operators = _operators(rows, _reasons(output), layers, ours)
+        rows = _read_csv(folder, "*_per-layer.csv")
+        summary = _read_csv(folder, "*_summary_*.csv")[0]
+    operators = _merge_rows(rows, _read_reasons(output), layers, ours)
     host_cycles = sum(operator.cycles for operator in operators if operator.host)
-    return Compiled(
+    return Compilation(
         compiler="Vela",
         target=target.name,
         clock_hz=float(summary["core_clock"]),
@@ -66,7 +66,7 @@ def compile_tflite(path: str | os.PathLike[str], target: Target) -> Compiled:
 
 
 def _run(path: pathlib.Path, target: Target, folder: str) -> str:
-    """Compiles the file into `folder`; what Vela prints."""
+    """Compiles the file into `folder`, and returns what Vela prints."""
     options = target.compiler or {}
     for name in ("accelerator", "system", "memory"):
         if name not in options:
@@ -78,7 +78,7 @@ def _run(path: pathlib.Path, target: Target, folder: str) -> str:
     command += ["--system-config", options["system"], "--memory-mode", options["memory"]]
     command += ["--verbose-performance", "--show-cpu-operations"]
     try:
-        ran = subprocess.run(
+        process = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=True, timeout=_TIMEOUT
         )
     except subprocess.CalledProcessError as error:
@@ -91,10 +91,10 @@ def _run(path: pathlib.Path, target: Target, folder: str) -> str:
         raise InputError(
             f"Vela takes longer than {_TIMEOUT} s on {path.name}; export it at a smaller size."
         ) from error
-    return ran.stdout
+    return process.stdout
 
 
-def _read(folder: str, pattern: str) -> list[dict[str, str]]:
+def _read_csv(folder: str, pattern: str) -> list[dict[str, str]]:
     found = list(pathlib.Path(folder).glob(pattern))
     if not found:
         raise InputError(f"Vela wrote no {pattern[2:]}; install ethos-u-vela 4.5 or later.")
@@ -102,30 +102,30 @@ def _read(folder: str, pattern: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _reasons(output: str) -> dict[str, str]:
-    """Why operators fall to the host, by the tensor that they write."""
+def _read_reasons(output: str) -> dict[str, str]:
+    """Returns why operators fall to the host, by the tensor that they write."""
     return dict(re.findall(r"operator: \S+, ofm: '(.*)'\nReason: (.*)", output))
 
 
-def _operators(
+def _merge_rows(
     rows: Sequence[Mapping[str, str]],
     reasons: Mapping[str, str],
     layers: Sequence[Layer],
     ours: Report,
 ) -> tuple[Operator, ...]:
-    """Vela's rows; what it fuses into the row before, or splits over several, is one operator."""
+    """Returns Vela's rows as operators; rows of one tensor are one, as where Vela splits an operator."""
     merged: dict[tuple[str, bool], Operator] = {}
-    estimates = _cycles_by_tensor(layers, ours)
+    estimates = _count_cycles(layers, ours)
     for row in rows:
         name, host = row["Name"], row["Target"] == "CPU"
         before = merged.get(
             (name, host), Operator(name=name, op=row["Original Operator"], cycles=0)
         )
-        counted = estimates.get(name, 0) if host else before.cycles + float(row["Op Cycles"])
+        cycles = estimates.get(name, 0) if host else before.cycles + float(row["Op Cycles"])
         merged[name, host] = Operator(
             name=name,
             op=before.op,
-            cycles=counted,
+            cycles=cycles,
             compute_cycles=before.compute_cycles + float(row["NPU"]),
             sram_cycles=before.sram_cycles + float(row["SRAM AC"]),
             dram_cycles=before.dram_cycles
@@ -136,8 +136,8 @@ def _operators(
     return tuple(merged.values())
 
 
-def _cycles_by_tensor(layers: Sequence[Layer], ours: Report) -> dict[str, float]:
-    """Our cycles by the name, in the file, of the tensor that a layer with its activation writes."""
+def _count_cycles(layers: Sequence[Layer], ours: Report) -> dict[str, float]:
+    """Returns our cycles of each layer with its activation, by the name of the tensor that it writes."""
     return {
         layer.output.partition(":")[2]: sum(
             row.cycles
