@@ -3,8 +3,8 @@
     arrays = read_arrays("model_x2.pt")
     match_arrays(arrays, {"head.weight": (16, 1, 5, 5)})    # raises Misfit where names or shapes differ
 
-Files of safetensors and NumPy need no other package. PyTorch's files need torch and TensorFlow's need
-tensorflow, which are imported when such a file is read.
+Files of safetensors, NumPy and PyTorch need no other package. TensorFlow's need tensorflow, which is imported
+when such a file is read.
 """
 
 import contextlib
@@ -19,12 +19,16 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
+from sesr_jax.importers.torch_files import Tensor, Unknown, read_torch
 
 Arrays = Mapping[str, np.ndarray]
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-_WRAPPERS = ("state_dict", "params", "model")
-"""The keys under which training scripts put a network's arrays when they store other things beside them."""
+_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+"""The keys under which training scripts put a network's arrays when they store other things beside them.
+
+BasicSR stores the averaged weights as "params_ema", which are those that it measures.
+"""
 
 _NAMED = 3
 """How many names an error lists."""
@@ -41,7 +45,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     |---|---|
     | .safetensors | |
     | .npz without pickled objects | |
-    | .pt, .pth or .pth.tar: a PyTorch state dict, bare or under "state_dict", "params" or "model" | torch |
+    | .pt, .pth or .pth.tar: a PyTorch state dict, bare or under a usual key such as "state_dict" | |
     | a TensorFlow checkpoint: its prefix, its .index, or the folder that holds its only .index | tensorflow |
 
     Raises:
@@ -94,9 +98,9 @@ def match_arrays(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[
     return found
 
 
-def _list_names(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[Any]) -> str:
     rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(str, names[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _import_library(name: str, file: pathlib.Path, remedy: str) -> Any:
@@ -139,18 +143,25 @@ def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
-    save = "save the state dict with safetensors.torch.save_file"
-    torch = _import_library("torch", file, f"install it, or {save} elsewhere.")
-    with _refuse_damaged(file, "a PyTorch file of tensors alone", f"{save}."):
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
-        raise InputError(f"{file} holds no state dict: it must hold model.state_dict().")
-    # Data-parallel training puts a prefix before every name.
-    return {k.removeprefix("module."): v.float().numpy() for k, v in content.items()}
+    with _refuse_damaged(file, "a whole file of torch.save", "fetch it again."):
+        content = read_torch(file)
+        for key in _WRAPPERS:
+            if isinstance(content, dict) and isinstance(content.get(key), dict):
+                content = content[key]
+                break
+        if not isinstance(content, dict) or not content:
+            held = content.name if isinstance(content, Unknown) else type(content).__name__
+            raise InputError(f"{file} holds a {held}: it must hold model.state_dict().")
+        if others := [name for name, value in content.items() if not isinstance(value, Tensor)]:
+            raise InputError(
+                f"{file} holds no state dict, since {_list_names(others)} are no tensors: it must hold "
+                "model.state_dict()."
+            )
+        # Data-parallel training puts a prefix before every name.
+        return {
+            str(name).removeprefix("module."): tensor.read().astype(np.float32)
+            for name, tensor in content.items()
+        }
 
 
 def _find_checkpoint(path: pathlib.Path) -> pathlib.Path | None:
