@@ -4,7 +4,6 @@ from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_ass
 from sesr_jax.upscale.batch import (
     Outcome,
     TileChoice,
-    UpscaledFile,
     upscale_file,
     upscale_folder,
 )
@@ -14,6 +13,7 @@ from sesr_jax.upscale.load import is_network, load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
+from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import (
     Tile,
     Upscaler,
@@ -24,7 +24,7 @@ from sesr_jax.upscale.upscaler import (
     upscale_luma,
     upscale_photo,
 )
-from sesr_jax.upscale.video import VIDEO_FORMATS, UpscaledVideo, find_video_codec, upscale_video
+from sesr_jax.upscale.video import VIDEO_FORMATS, find_video_codec, upscale_video
 
 __all__ = [
     "VIDEO_FORMATS",
@@ -34,7 +34,6 @@ __all__ = [
     "TileChoice",
     "TilingError",
     "UpscaledFile",
-    "UpscaledVideo",
     "Upscaler",
     "bicubic_upscaler",
     "check_drop",

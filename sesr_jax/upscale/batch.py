@@ -17,42 +17,14 @@ from tqdm import tqdm
 
 from sesr_jax.data import image_size, read_photo
 from sesr_jax.errors import InputError
-from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
+from sesr_jax.upscale.assumed import measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
+from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
 from sesr_jax.upscale.video import VIDEO_FORMATS, upscale_video
 
 TileChoice: TypeAlias = Tile | Callable[[tuple[int, int]], Tile]
 """A tile, or a function that chooses one for an image's height and width."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UpscaledFile:
-    """A file that was upscaled.
-
-    Attributes:
-      source: the file that was read.
-      target: the file that was written.
-      input_size: the height and width that were read.
-      output_size: the height and width that were written.
-      frames: how many frames a video has; None for an image.
-      tiling_error: how far the tiles are from the whole image, where a halo was assumed.
-    """
-
-    source: str | os.PathLike[str]
-    target: str | os.PathLike[str]
-    input_size: tuple[int, int]
-    output_size: tuple[int, int]
-    frames: int | None = None
-    tiling_error: TilingError | None = None
-
-    def __str__(self) -> str:
-        """Returns a line for the user."""
-        (height, width), (large_height, large_width) = self.input_size, self.output_size
-        line = f"{self.source} {width}×{height} → {self.target} {large_width}×{large_height}"
-        if self.frames is not None:
-            line += f", {self.frames} frames"
-        return line if self.tiling_error is None else f"{line}; {self.tiling_error}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,26 +70,16 @@ def upscale_file(
                 f"{os.fspath(target)} is a video: a halo and tiles that suit the size are for images alone."
             )
         with tqdm(desc=label, unit="frame", leave=False, disable=None) as bar:
-            video = upscale_video(upscaler, source, target, tile=tile, progress=_move(bar))
-        return UpscaledFile(
-            source=source,
-            target=target,
-            input_size=video.input_size,
-            output_size=video.output_size,
-            frames=video.frames,
-        )
-    size = image_size(source)
+            return upscale_video(upscaler, source, target, tile=tile, progress=_move(bar))
     if callable(tile):
-        tile = tile(size)
+        tile = tile(image_size(source))
     error = None
     if halo is not None:
         error = measure_tiling_error(upscaler, read_photo(source).pixels, halo, tile=tile)
         upscaler = with_assumed_halo(upscaler, halo)
     with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
-        large = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))
-    return UpscaledFile(
-        source=source, target=target, input_size=size, output_size=large, tiling_error=error
-    )
+        upscaled = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))
+    return dataclasses.replace(upscaled, tiling_error=error)
 
 
 def upscale_folder(

@@ -10,6 +10,7 @@ from sesr_jax.data import check_output, list_images, read_photo, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.files import check_distinct
 from sesr_jax.upscale.tiles import Progress
+from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler, bicubic_upscaler, upscale_photo
 
 
@@ -20,7 +21,7 @@ def upscale_image(
     *,
     tile: Tile = "default",
     progress: Progress | None = None,
-) -> tuple[int, int]:
+) -> UpscaledFile:
     """Upscales the image file `source` to the file `target`; alpha is upscaled bicubically.
 
     Args:
@@ -30,23 +31,26 @@ def upscale_image(
       tile: as of `upscale_photo`.
       progress: called as ``progress(done, total)`` after each tile.
 
-    Returns:
-      The height and width written.
-
     Raises:
-      InputError: `source` cannot be read, `target` cannot be written or is `source`, or the tile is too
-        small for the network.
+      InputError: `source` cannot be read, `target` cannot be written or is `source`, the tile is too
+        small for the network, or the network's output is not finite.
     """
     check_distinct(source, target)
     photo = read_photo(source)
-    height, width = (upscaler.scale * n for n in photo.pixels.shape[:2])
-    check_output(target, (height, width))
-    large = upscale_photo(upscaler, photo.pixels, tile=tile, progress=progress)
+    height, width = photo.pixels.shape[:2]
+    large_size = (upscaler.scale * height, upscaler.scale * width)
+    check_output(target, large_size)
+    try:
+        large = upscale_photo(upscaler, photo.pixels, tile=tile, progress=progress)
+    except InputError as error:
+        raise InputError(f"{os.fspath(source)}: {error}") from error
     alpha = None
     if photo.alpha is not None:
         alpha = upscale_photo(bicubic_upscaler(upscaler.scale), photo.alpha)
     write_image(target, large, alpha=alpha, metadata=photo.metadata)
-    return height, width
+    return UpscaledFile(
+        source=source, target=target, input_size=(height, width), output_size=large_size
+    )
 
 
 def match_images(

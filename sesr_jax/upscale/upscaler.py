@@ -111,8 +111,8 @@ def upscale_photo(
       uint8, ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``.
 
     Raises:
-      InputError: the photo is no such array, the tile is too small for the network's halo, or the network
-        looks at the whole image and is given less.
+      InputError: the photo is no such array, the tile is too small for the network's halo, the network
+        looks at the whole image and is given less, or its output is not finite.
     """
     if photo.dtype != np.uint8 or photo.shape[2:] not in ((), (3,)) or not photo.size:
         raise InputError(
@@ -145,7 +145,7 @@ def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -
     Raises:
       InputError: as `upscale_photo`.
     """
-    return _run_in_tiles(upscaler, y, upscaler.function, tile=tile)
+    return _run_in_tiles(upscaler, y, functools.partial(_run, upscaler), tile=tile)
 
 
 def _run_in_tiles(
@@ -233,7 +233,7 @@ def in_domain(
         `upscale_photo`.
 
     Raises:
-      InputError: a network of RGB is asked for Y.
+      InputError: a network of RGB is asked for Y; what is returned raises it where an output is not finite.
     """
     if domain == "y" and upscaler.channels == 3:
         raise InputError(
@@ -248,7 +248,7 @@ def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
     """Upscales float ``[h, w, 1]``, by the file at another size than its own where it runs so."""
     if upscaler.tile is not None:
         with contextlib.suppress(UnsupportedError):  # raised by a file that has one size
-            return np.asarray(upscaler.function(y[None]))[0]
+            return _run(upscaler, y[None])[0]
     return upscale_luma(upscaler, y, tile=None)
 
 
@@ -270,7 +270,13 @@ def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
 
 
 def _run(upscaler: Upscaler, x: np.ndarray) -> np.ndarray:
-    return np.asarray(upscaler.function(x), np.float32)
+    """Returns ``upscaler.function(x)`` in float32, of which NaN would become black pixels if it passed."""
+    y = np.asarray(upscaler.function(x), np.float32)
+    if not np.isfinite(y).all():
+        raise InputError(
+            f"{upscaler.name} gives NaN or infinite values for this image: pixels must be finite."
+        )
+    return y
 
 
 def _upscale_bicubically(x: np.ndarray, scale: int) -> np.ndarray:

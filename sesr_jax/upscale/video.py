@@ -7,7 +7,6 @@ time in milliseconds, and each container holds the tags of its own list.
 """
 
 import contextlib
-import dataclasses
 import io
 import logging
 import os
@@ -21,6 +20,7 @@ from sesr_jax.errors import InputError, require_extra
 from sesr_jax.files import check_distinct, replace_file
 from sesr_jax.upscale.frames import BITS, choose_pixel_format, find_matrix_and_range, upscale_frame
 from sesr_jax.upscale.tiles import Progress
+from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
 
 _log = logging.getLogger(__name__)
@@ -41,21 +41,6 @@ _ENCODING_FACTS = (
 """What the keys of metadata about one encoding begin with, in lower case."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UpscaledVideo:
-    """A video that was written.
-
-    Attributes:
-      frames: the number of frames.
-      input_size: the height and width that were decoded, before any rotation for display.
-      output_size: the height and width that were encoded, scale times as many.
-    """
-
-    frames: int
-    input_size: tuple[int, int]
-    output_size: tuple[int, int]
-
-
 def upscale_video(
     upscaler: Upscaler,
     source_path: str | os.PathLike[str],
@@ -63,7 +48,7 @@ def upscale_video(
     *,
     tile: Tile = "default",
     progress: Progress | None = None,
-) -> UpscaledVideo:
+) -> UpscaledFile:
     """Upscales the first video stream of a file, and copies its other streams.
 
     The file is read twice. The first time its packets alone are read, so that a file that was cut short is
@@ -87,7 +72,7 @@ def upscale_video(
     Raises:
       InputError: PyAV is not installed; the source is missing, no video, damaged, or changes its size; the
         target's suffix is not known, its codec takes no such frames, it can't be written or is the source;
-        the tile is too small for the network's halo.
+        the tile is too small for the network's halo; the network's output is not finite.
     """
     codec = find_video_codec(target_path)
     check_distinct(source_path, target_path)
@@ -117,7 +102,10 @@ def upscale_video(
                 pts = item.pts
             elif frames:  # a bare stream, whose frames have no times
                 pts += _frame_duration(stream)
-            large = upscale_frame(av, upscaler, item, video.codec_context.pix_fmt, tile=tile)
+            try:
+                large = upscale_frame(av, upscaler, item, video.codec_context.pix_fmt, tile=tile)
+            except InputError as error:
+                raise InputError(f"{_file_name(stream)}, frame {frames}: {error}") from error
             large.pts, large.time_base = pts, stream.time_base
             large.duration = item.duration or _frame_duration(stream)
             target.mux(video.encode(large))
@@ -125,8 +113,13 @@ def upscale_video(
             if progress:
                 progress(frames, max(frames, total))
         target.mux(video.encode(None))
-    large_size = (upscaler.scale * size[0], upscaler.scale * size[1])
-    return UpscaledVideo(frames=frames, input_size=size, output_size=large_size)
+    return UpscaledFile(
+        source=source_path,
+        target=target_path,
+        input_size=size,
+        output_size=(upscaler.scale * size[0], upscaler.scale * size[1]),
+        frames=frames,
+    )
 
 
 def find_video_codec(path: str | os.PathLike[str]) -> str:

@@ -23,10 +23,8 @@ def codes(*shape):
 def test_alpha_is_upscaled_bicubically(tmp_path, mode, suffix):
     pixels = codes(9, 7, len(mode))
     Image.fromarray(pixels, mode=None).save(tmp_path / "a.png")
-    assert upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / f"b{suffix}") == (
-        18,
-        14,
-    )
+    done = upscale_image(bicubic_upscaler(2), tmp_path / "a.png", tmp_path / f"b{suffix}")
+    assert (done.input_size, done.output_size) == ((9, 7), (18, 14))
     large = read_photo(tmp_path / f"b{suffix}")
     np.testing.assert_array_equal(large.alpha, upscale_photo(bicubic_upscaler(2), pixels[..., -1]))
     colours = upscale_photo(
@@ -160,9 +158,7 @@ def test_nothing_is_said_of_a_file_that_is_read_whole(tmp_path, caplog, suffix):
 def test_damaged_exif_is_dropped_and_the_image_is_upscaled(tmp_path, caplog):
     Image.fromarray(codes(6, 5, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0garbage")
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
-        assert upscale_image(bicubic_upscaler(2), tmp_path / "a.jpg", tmp_path / "b.jpg") == (
-            12,
-            10,
-        )
+        done = upscale_image(bicubic_upscaler(2), tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert done.output_size == (12, 10)
     assert "a.jpg has damaged EXIF, which is dropped." in caplog.text
     assert not read_photo(tmp_path / "b.jpg").metadata

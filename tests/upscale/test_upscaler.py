@@ -5,12 +5,19 @@ import jax
 import numpy as np
 import pytest
 
-from sesr_jax.data import embedded, imresize, rgb_to_y
+from sesr_jax.data import embedded, imresize, rgb_to_y, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Extent
 from sesr_jax.metrics import psnr
 from sesr_jax.models import network
-from sesr_jax.upscale import bicubic_upscaler, from_network, in_domain, load_upscaler, upscale_photo
+from sesr_jax.upscale import (
+    bicubic_upscaler,
+    from_network,
+    in_domain,
+    load_upscaler,
+    upscale_image,
+    upscale_photo,
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +88,34 @@ def test_domains(photo, small):
     )
     rgb = in_domain(upscaler, "rgb")(photo / np.float32(255))
     np.testing.assert_array_equal(rgb * 255, upscale_photo(upscaler, photo, tile=None))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_output_that_is_not_finite_is_refused(tmp_path, wrong, channels):
+    """Where the image is bright: other images, and other tiles of this one, are upscaled."""
+
+    def function(x):
+        large = np.array(bicubic_upscaler(2).function(x))
+        large[large > 0.85] = wrong
+        return large
+
+    upscaler = dataclasses.replace(
+        bicubic_upscaler(2), name="a net", channels=channels, function=function
+    )
+    photo = np.full((12, 40, 3), 99, np.uint8)
+    upscale_photo(upscaler, photo, tile=16)
+    photo[4:8, 28:32] = 255
+    domains = [(in_domain(upscaler, "rgb"), photo / 255)]
+    if channels == 1:
+        domains.append((in_domain(upscaler, "y"), photo[..., :1] / np.float32(255)))
+    for measured, image in domains:
+        with pytest.raises(InputError, match="a net"):
+            measured(image)
+    write_image(tmp_path / "a.png", photo)
+    with pytest.raises(InputError, match=r"a\.png: a net .* finite"):
+        upscale_image(upscaler, tmp_path / "a.png", tmp_path / "b.png", tile=16)
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_names(tmp_path, small):
