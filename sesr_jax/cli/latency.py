@@ -184,13 +184,13 @@ def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool)
 
     import jax
 
-    from sesr_jax.graph import eval_shapes, extent
+    from sesr_jax.graph import eval_shapes, measure_extent
     from sesr_jax.models import network
 
     def trace():  # type: ignore[no-untyped-def]
         fresh = network.init(model, scale=scale, key=jax.random.key(0))
         graph = fresh.graph((1, *size, fresh.channels))
-        looks = extent(graph)
+        looks = measure_extent(graph)
         return layers_from_graph(graph), looks.halo_of(model) if with_halo else 0, looks.align
 
     return eval_shapes(trace)

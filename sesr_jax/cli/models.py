@@ -62,12 +62,12 @@ def _count_cost(name: str, scale: int):  # type: ignore[no-untyped-def]
     """Returns the cost of a network for an output of `OUTPUT`, without computing a weight."""
     import jax
 
-    from sesr_jax.graph import cost, eval_shapes
+    from sesr_jax.graph import count_cost, eval_shapes
     from sesr_jax.models import network
     from sesr_jax.models.published import OUTPUT
 
     def count():  # type: ignore[no-untyped-def]
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
-        return cost(fresh.graph((1, *(n // scale for n in OUTPUT), fresh.channels)))
+        return count_cost(fresh.graph((1, *(n // scale for n in OUTPUT), fresh.channels)))
 
     return eval_shapes(count)

@@ -17,7 +17,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.graph import Graph, extent, host_blocks
+from sesr_jax.graph import Graph, list_host_blocks, measure_extent
 from sesr_jax.metrics import native_protocol
 from sesr_jax.models.network import Network, save
 from sesr_jax.pretrained import find_network
@@ -73,7 +73,7 @@ def export_network(
     graph = trace_collapsed(network, size)
     beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
-        looks = extent(graph)
+        looks = measure_extent(graph)
         _check_tile(tile, size, 2 * looks.halo_of(network.name) + looks.align)
         beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = trace_collapsed(network, tile)
     metadata = {
@@ -166,7 +166,7 @@ def _export_onnx(
     written, used = rewrite_graph(graph, ranges, options)
     facts = {**metadata, "precision": options.precision, "tail": options.choose_tail(graph)}
     if options.tail == "none":
-        facts["host_blocks"] = host_blocks(graph)
+        facts["host_blocks"] = list_host_blocks(graph)
     # A scheme of float activations means codes for the kernels, which float32 files must not have.
     scheme = INT8 if options.precision == "float32" else options.scheme
     export_onnx(written, path, ranges=used, scheme=scheme, metadata=facts)
@@ -183,7 +183,7 @@ def _find_ranges(
         return None
     if calibration is not None:
         first = itertools.islice(calibration, CALIBRATION_IMAGES)
-        pair, align = native_protocol(network.channels).pair, extent(graph).align
+        pair, align = native_protocol(network.channels).pair, measure_extent(graph).align
 
         def to_input(images: ImagePair) -> np.ndarray:
             try:

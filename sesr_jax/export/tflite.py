@@ -25,7 +25,7 @@ from sesr_jax.export.golden import golden_path, largest_difference, write_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.files import replace_file
-from sesr_jax.graph import Graph, host_blocks, with_input_shape
+from sesr_jax.graph import Graph, list_host_blocks, with_input_shape
 from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
 
@@ -181,7 +181,7 @@ def _collect_facts(graph: Graph, ranges: Ranges | None, options: Options) -> dic
     if options.precision != "int8":
         del facts["io"]  # only an INT8 file has a choice of it
     if options.tail == "none":
-        facts["host_blocks"] = host_blocks(graph)
+        facts["host_blocks"] = list_host_blocks(graph)
     if options.integer and ranges is not None:
         facts["ranges"] = {name: [float(low), float(high)] for name, (low, high) in ranges.items()}
     return facts

@@ -1,13 +1,20 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
-from sesr_jax.graph.cost import Cost, cost, macs
-from sesr_jax.graph.extent import Distances, Extent, Step, extent, measure_extent, pixel_distances
+from sesr_jax.graph.cost import Cost, count_cost, macs
+from sesr_jax.graph.extent import (
+    Distances,
+    Extent,
+    Step,
+    measure_extent,
+    measure_extent_of_steps,
+    measure_pixel_distances,
+)
 from sesr_jax.graph.graph import Arg, Graph, Node, find_readers, run, with_input_shape
 from sesr_jax.graph.tails import (
     TAILS,
     Tail,
     check_blocks,
-    host_blocks,
+    list_host_blocks,
     move_pixels,
     with_clip,
     with_tail,
@@ -27,16 +34,16 @@ __all__ = [
     "Step",
     "Tail",
     "check_blocks",
-    "cost",
+    "count_cost",
     "count_tiles",
     "eval_shapes",
-    "extent",
     "find_readers",
-    "host_blocks",
+    "list_host_blocks",
     "macs",
     "measure_extent",
+    "measure_extent_of_steps",
+    "measure_pixel_distances",
     "move_pixels",
-    "pixel_distances",
     "run",
     "tile_step",
     "trace",

@@ -44,7 +44,7 @@ def macs(node: Node) -> int:
     return kh * kw * in_features * math.prod(node.shape)
 
 
-def cost(graph: Graph) -> Cost:
+def count_cost(graph: Graph) -> Cost:
     """Counts `graph` at the input size with which it was traced."""
     convs = [node for node in graph.nodes if macs(node)]
     return Cost(

@@ -1,6 +1,6 @@
 """How far a network looks, measured once for everything that pads, tiles, calibrates or evaluates.
 
-    extent(graph).halo       # the input pixels around its own that an output pixel depends on, or None
+    measure_extent(graph).halo    # the input pixels around its own that an output pixel depends on, or None
 
 Each operation says along each axis which pixels it reads (`ops.Look`). Going through a network forwards
 gives the distance between the pixels of each tensor; going backwards from the pixels of one period of the
@@ -77,7 +77,7 @@ Distances: TypeAlias = Mapping[Hashable, Fraction | None]
 no fixed multiple of the image's."""
 
 
-def extent(graph: Graph) -> Extent:
+def measure_extent(graph: Graph) -> Extent:
     """Measures how far `graph` looks; the size with which it was traced does not matter."""
     steps = (
         Step(
@@ -88,10 +88,10 @@ def extent(graph: Graph) -> Extent:
         )
         for node in graph.nodes
     )
-    return measure_extent(graph.input, steps, graph.output)
+    return measure_extent_of_steps(graph.input, steps, graph.output)
 
 
-def measure_extent(image: Hashable, steps: Iterable[Step], output: Hashable) -> Extent:
+def measure_extent_of_steps(image: Hashable, steps: Iterable[Step], output: Hashable) -> Extent:
     """Measures how far the tensor `output` looks at `image`.
 
     Args:
@@ -100,7 +100,7 @@ def measure_extent(image: Hashable, steps: Iterable[Step], output: Hashable) -> 
       output: a tensor that depends on the image.
     """
     dependent = _dependent(image, steps)
-    distances = [pixel_distances(image, dependent, axis) for axis in (0, 1)]
+    distances = [measure_pixel_distances(image, dependent, axis) for axis in (0, 1)]
     needed, whole = _needed(dependent, output)
     strides = (known[tensor] for known in distances for tensor in needed)
     align = math.lcm(*(stride.numerator for stride in strides if stride))
@@ -113,7 +113,7 @@ def measure_extent(image: Hashable, steps: Iterable[Step], output: Hashable) -> 
     return Extent(halo=max(halos), align=align)
 
 
-def pixel_distances(image: Hashable, steps: Iterable[Step], axis: int) -> Distances:
+def measure_pixel_distances(image: Hashable, steps: Iterable[Step], axis: int) -> Distances:
     """Returns the distances of every tensor that depends on `image`, along height (0) or width (1)."""
     found: dict[Hashable, Fraction | None] = {image: Fraction(1)}
     for step in _dependent(image, steps):

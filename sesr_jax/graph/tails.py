@@ -47,7 +47,7 @@ def with_tail(graph: Graph, tail: Tail) -> Graph:
     return graph.map_nodes(lambda node: rewrite(node) if node.op == "depth_to_space" else node)
 
 
-def host_blocks(graph: Graph) -> tuple[int, ...]:
+def list_host_blocks(graph: Graph) -> tuple[int, ...]:
     """Returns the blocks of the depth-to-spaces that the tail "none" removes, in order."""
     return tuple(node.attrs["block"] for node in _find_last_shuffles(graph))
 
@@ -70,7 +70,7 @@ def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:
 
     Args:
       y: the output of a file, ``[N, H, W, C]``.
-      blocks: the blocks from `host_blocks`.
+      blocks: the blocks from `list_host_blocks`.
     """
     for block in blocks:
         n, height, width, channels = y.shape

@@ -23,7 +23,7 @@ from sesr_jax import quant, reparam
 from sesr_jax.data.resize import imresize
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
-from sesr_jax.graph import SAMPLE_SIDE, extent
+from sesr_jax.graph import SAMPLE_SIDE, measure_extent
 from sesr_jax.metrics.protocol import Protocol, native_protocol
 from sesr_jax.models.network import Network
 
@@ -75,7 +75,9 @@ class NetworkEvaluator:
         """
         self._images, self._scale = images, network.scale
         self.protocol = native_protocol(network.channels)
-        self._align = extent(network.graph((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))).align
+        self._align = measure_extent(
+            network.graph((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))
+        ).align
         module, chosen = network.module, scheme or network.scheme
 
         @jax.jit

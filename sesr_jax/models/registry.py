@@ -3,7 +3,7 @@
     module = create("sesr_m5", scale=2)
 
 A new family is a file with `VARIANTS` and a place in `_FAMILIES`. Nobody types in parameters and MACs:
-`graph.cost` counts them on the traced network, and tests compare the counts with the papers' formulas.
+`graph.count_cost` counts them on the traced network, and tests compare the counts with the papers' formulas.
 """
 
 import typing

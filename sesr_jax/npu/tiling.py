@@ -98,8 +98,8 @@ def best_tiling(
       layers: the network's, at any size.
       target: the NPU.
       frame: height and width of the input.
-      halo: the network's halo in pixels (`graph.extent`).
-      align: the multiple of pixels at which tiles may start (`graph.extent`).
+      halo: the network's halo in pixels (`graph.measure_extent`).
+      align: the multiple of pixels at which tiles may start (`graph.measure_extent`).
       activation_saving: as in `estimate`.
       tile: height and width of the tiles; None to search for the fastest.
 

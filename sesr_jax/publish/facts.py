@@ -29,7 +29,7 @@ from sesr_jax.data import source
 from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import make_folder, replace_file
-from sesr_jax.graph import cost, eval_shapes
+from sesr_jax.graph import count_cost, eval_shapes
 from sesr_jax.metrics import RGB8, native_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
@@ -93,7 +93,7 @@ def publish(
         )
     figures = _measure_figures(case, data, calibrate)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
-    spent = eval_shapes(lambda: cost(network.collapsed().graph(shape)))
+    spent = eval_shapes(lambda: count_cost(network.collapsed().graph(shape)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,

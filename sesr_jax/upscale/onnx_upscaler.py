@@ -21,9 +21,9 @@ from sesr_jax.graph import (
     Distances,
     Step,
     check_blocks,
-    measure_extent,
+    measure_extent_of_steps,
+    measure_pixel_distances,
     move_pixels,
-    pixel_distances,
 )
 from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
@@ -90,7 +90,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
     shapes = _find_constant_shapes(graph)
     source, target = sources[0].name, targets[0].name
     steps = list(_list_steps(path, graph, shapes, source))
-    distances = [pixel_distances(source, steps, axis) for axis in (0, 1)]
+    distances = [measure_pixel_distances(source, steps, axis) for axis in (0, 1)]
     if target not in distances[0]:
         raise InputError(
             f"{os.fspath(path)} gives {target}, which does not depend on the image; export an "
@@ -111,7 +111,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
         scale=int(scale),
         channels=channels,
         function=_make_function(path, session, tile, int(scale), blocks),
-        extent=measure_extent(source, steps, target),
+        extent=measure_extent_of_steps(source, steps, target),
         tile=tile,
         macs=_macs(graph, shapes, distances),
     )

@@ -22,7 +22,7 @@ from sesr_jax.export.flatbuffer import (
     read_metadata,
 )
 from sesr_jax.export.litert import Quantisation
-from sesr_jax.graph import Extent, Step, measure_extent
+from sesr_jax.graph import Extent, Step, measure_extent_of_steps
 from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
 
@@ -95,7 +95,7 @@ def _find_extent(model: Any, local: tuple[str, ...]) -> Extent:
                 looks = (Look(), Look()) if operator.name in local else _find_looks(operator)
                 yield Step(name=operator.name, inputs=inputs, outputs=outputs, looks=looks)
 
-    return measure_extent(source, steps(), target)
+    return measure_extent_of_steps(source, steps(), target)
 
 
 def _find_looks(operator: Operator) -> Looks:

@@ -2,7 +2,7 @@
 
     graph = network.graph((1, 240, 240, 1))
     y = upscale_tiled(
-        jax.jit(network.apply), image, scale=2, tile=512, halo=extent(graph).halo
+        jax.jit(network.apply), image, scale=2, tile=512, halo=measure_extent(graph).halo
     )
 
 Tiles of one size cover the image, so that there is one compilation. Each extends `halo` pixels beyond
@@ -45,8 +45,8 @@ def upscale_tiled(
       image: ``[H, W, C]``.
       scale: the upscaling factor.
       tile: the tiles' height and width, halo included; an image that is smaller is one tile.
-      halo: the input pixels on each side that an output pixel may depend on (`graph.extent`).
-      align: the multiple at which tiles may start (`graph.extent`).
+      halo: the input pixels on each side that an output pixel may depend on (`graph.measure_extent`).
+      align: the multiple at which tiles may start (`graph.measure_extent`).
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:

@@ -18,7 +18,7 @@ import numpy as np
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.resize import imresize
 from sesr_jax.errors import InputError, UnsupportedError
-from sesr_jax.graph import Extent, cost, extent
+from sesr_jax.graph import Extent, count_cost, measure_extent
 from sesr_jax.models.network import Network
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 
@@ -73,8 +73,8 @@ def from_network(network: Network) -> Upscaler:
         scale=network.scale,
         channels=network.channels,
         function=jax.jit(network.apply),
-        extent=extent(graph),
-        macs=cost(graph).macs / _TRACED_SIDE**2,
+        extent=measure_extent(graph),
+        macs=count_cost(graph).macs / _TRACED_SIDE**2,
     )
 
 

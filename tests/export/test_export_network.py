@@ -11,7 +11,7 @@ from sesr_jax.data import embedded
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, read_metadata, trace_collapsed
-from sesr_jax.graph import extent
+from sesr_jax.graph import measure_extent
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES, calibrate, points
@@ -104,7 +104,7 @@ def test_a_tile_that_is_refused_leaves_no_whole_file(made: Network, tmp_path: pa
 
 
 def test_a_tile_that_keeps_nothing_is_refused(made: Network, tmp_path: pathlib.Path) -> None:
-    least = 2 * extent(trace_collapsed(made, (24, 32))).halo + 1
+    least = 2 * measure_extent(trace_collapsed(made, (24, 32))).halo + 1
     options = Options(precision="float32")
     with pytest.raises(InputError, match=f"sides of at least {least}"):
         export_network(

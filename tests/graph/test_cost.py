@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import Extent, Graph, Node, cost, eval_shapes, extent, run, trace
+from sesr_jax.graph import Extent, Graph, Node, count_cost, eval_shapes, measure_extent, run, trace
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.reparam import LinearConv, acnet, collapse
 
@@ -28,7 +28,7 @@ def test_sesr_has_the_published_weights_and_macs(name, suffix, scale):
     f, m = SESR[name]
     height, width = 720 // scale, 1280 // scale
     fresh = network.init(name + suffix, scale=scale, key=jax.random.key(0), expansion=2)
-    got = cost(fresh.graph((1, height, width, 1)))
+    got = count_cost(fresh.graph((1, height, width, 1)))
     weights = 25 * f + 9 * m * f**2 + 25 * f * scale**2
     slopes = 0 if suffix else m * f
     assert got.weights == weights
@@ -37,14 +37,16 @@ def test_sesr_has_the_published_weights_and_macs(name, suffix, scale):
 
 
 def test_sesr_m5_is_the_13520_of_the_paper():
-    got = cost(network.init("sesr_m5", scale=2, key=jax.random.key(0)).graph((1, 360, 640, 1)))
+    got = count_cost(
+        network.init("sesr_m5", scale=2, key=jax.random.key(0)).graph((1, 360, 640, 1))
+    )
     assert got.weights == 13_520
     assert round(got.macs / 1e9, 2) == 3.12  # printed as 3.11 G, cut and not rounded
 
 
 def test_fsrcnn_is_the_12464_of_the_paper():
     fresh = network.init("fsrcnn", scale=2, key=jax.random.key(0))
-    got = cost(fresh.graph((1, 360, 640, 1)))
+    got = count_cost(fresh.graph((1, 360, 640, 1)))
     assert got.weights == 12_464
     assert got.macs == 7_928 * 360 * 640 + 4_536 * 720 * 1280  # the last layer at its output pixels
     assert round(got.macs / 1e9, 1) == 6.0
@@ -62,7 +64,7 @@ def test_fsrcnn_is_the_12464_of_the_paper():
 def test_ecbsr_has_the_published_parameters(name, features, blocks, printed):
     for scale in (2, 4):
         fresh = network.init(name, scale=scale, key=jax.random.key(0), form="dense")
-        got = cost(fresh.graph((1, 16, 16, 1)))
+        got = count_cost(fresh.graph((1, 16, 16, 1)))
         f, m, last = features, blocks, scale**2
         assert got.weights == 9 * (f + m * f**2 + f * last)
         assert got.parameters == got.weights + 2 * f * (m + 1) + last  # biases and slopes
@@ -84,7 +86,7 @@ def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
     options = {} if name == "fsrcnn" else {"expansion": 2}
     fresh = network.init(name, scale=scale, key=jax.random.key(0), **options)
     side = 41
-    radius = extent(fresh.graph((1, side, side, 1))).halo
+    radius = measure_extent(fresh.graph((1, side, side, 1))).halo
     x = jax.random.uniform(jax.random.key(1), (1, side, side, 1))
     centre = scale * (side // 2)
 
@@ -117,7 +119,7 @@ def test_strides_and_uneven_padding_reach_as_far_as_gradients(side, stride, padd
         return ops.depth_to_space(y, block=stride)
 
     length = 6 * stride
-    radius = extent(trace(nn.Sequential([network]), {}, (1, length, length, 1))).halo
+    radius = measure_extent(trace(nn.Sequential([network]), {}, (1, length, length, 1))).halo
     seen = jax.jacobian(network)(jnp.ones((1, length, length, 1)))[0, :, :, 0, 0, :, :, 0]
     y, x, down, right = np.nonzero(np.asarray(seen))
     assert radius == max(np.abs(y - down).max(), np.abs(x - right).max())
@@ -145,7 +147,7 @@ def test_shared_weights_are_parameters_once_and_macs_at_every_use(collapsed):
     variables = collapse(variables) if collapsed else variables
 
     def counted(times):
-        return cost(trace(_Recursive(times=times), variables, (1, 6, 8, 1)))
+        return count_cost(trace(_Recursive(times=times), variables, (1, 6, 8, 1)))
 
     once, thrice = counted(1), counted(3)
     assert once.weights == thrice.weights == 9 * 4 * 4
@@ -161,15 +163,15 @@ def test_equal_weights_of_two_layers_are_parameters_twice():
     def network(x):
         return ops.conv2d(ops.conv2d(x, kernels[0]), kernels[1])
 
-    assert cost(trace(nn.Sequential([network]), {}, (1, 4, 4, 1))).parameters == 2
+    assert count_cost(trace(nn.Sequential([network]), {}, (1, 4, 4, 1))).parameters == 2
 
 
 def test_an_operation_on_the_whole_image_has_no_radius():
     node = Node(name="mean", op="mean", args=("input",), attrs={"axes": (1, 2)}, shape=(1, 1, 1, 1))
     graph = Graph(input="input", input_shape=(1, 8, 8, 1), nodes=(node,), output="mean")
-    assert extent(graph) == Extent(halo=None, whole="mean")
+    assert measure_extent(graph) == Extent(halo=None, whole="mean")
     with pytest.raises(InputError, match="sesr looks at the whole image"):
-        extent(graph).halo_of("sesr")
+        measure_extent(graph).halo_of("sesr")
 
 
 def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():
@@ -182,7 +184,7 @@ def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():
         relu("c", "b", (1, 4, 4, 1)),
     )
     graph = Graph(input="input", input_shape=(1, 4, 4, 1), nodes=nodes, output="c")
-    assert cost(graph).peak_elements == 16 * (2 + 3)
+    assert count_cost(graph).peak_elements == 16 * (2 + 3)
 
 
 def test_every_variant_can_be_counted():
@@ -192,7 +194,7 @@ def test_every_variant_can_be_counted():
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
         x = jnp.zeros((1, 8, 8, fresh.channels))
         graph = fresh.graph(x.shape)
-        assert cost(graph).activations > 0
+        assert count_cost(graph).activations > 0
         assert run(graph, x).shape == (1, 8 * scale, 8 * scale, fresh.channels)
 
     for name, variant in VARIANTS.items():

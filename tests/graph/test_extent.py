@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.graph import Extent, extent, trace
+from sesr_jax.graph import Extent, measure_extent, trace
 from sesr_jax.upscale import upscale_tiled
 
 RNG = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def _traced(function, height=24, width=36):
 @pytest.mark.parametrize("name", LOCAL)
 def test_the_halo_and_the_multiple_of_local_networks(name):
     function, expected = LOCAL[name]
-    found = extent(_traced(function))
+    found = measure_extent(_traced(function))
     assert found.align == expected.align
     assert found == expected
 
@@ -111,7 +111,7 @@ def test_the_halo_and_the_multiple_of_local_networks(name):
 def test_a_pixel_outside_the_halo_changes_nothing_and_one_at_it_does(name):
     """Each input pixel of one period is perturbed: no further output pixel changes, and some at the halo."""
     function, _ = LOCAL[name]
-    found = extent(_traced(function))
+    found = measure_extent(_traced(function))
     side = 12 * found.align if found.align > 1 else 16
     x = np.zeros((1, side, side, 1), np.float32)
     start = side // 2 // found.align * found.align
@@ -131,7 +131,7 @@ def test_a_pixel_outside_the_halo_changes_nothing_and_one_at_it_does(name):
 @pytest.mark.parametrize("name", LOCAL)
 def test_tiles_equal_the_whole_image(name):
     function, _ = LOCAL[name]
-    found = extent(_traced(function))
+    found = measure_extent(_traced(function))
     height, width = 5 * found.align + 12, 7 * found.align + 12
     x = RNG.random((height, width, 1), np.float32)
     whole = np.asarray(function(x[None]))[0]
@@ -172,7 +172,7 @@ def _attention(x):
 def test_what_looks_at_the_whole_image_is_named(function, whole, align, size):
     if align == 2:
         size = tuple(n + n % 2 for n in size)
-    assert extent(_traced(function, *size)) == Extent(halo=None, align=align, whole=whole)
+    assert measure_extent(_traced(function, *size)) == Extent(halo=None, align=align, whole=whole)
 
 
 def test_what_the_output_does_not_read_does_not_count():
@@ -181,12 +181,12 @@ def test_what_the_output_does_not_read_does_not_count():
         conv(9, strides=(3, 3))(x)
         return conv(3)(x)
 
-    assert extent(_traced(function)) == Extent(halo=1)
+    assert measure_extent(_traced(function)) == Extent(halo=1)
 
 
 def test_a_box_within_the_image_depends_on_its_size():
     def function(x):
         return ops.slice(x, begin=(0, 0, 0, 0), size=(-1, 20, -1, -1))
 
-    assert extent(_traced(function)).halo is None
+    assert measure_extent(_traced(function)).halo is None
     assert jax.eval_shape(function, jnp.zeros((1, 24, 36, 1))).shape == (1, 20, 36, 1)

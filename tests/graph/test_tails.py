@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import TAILS, extent, host_blocks, run, trace, with_clip, with_tail
+from sesr_jax.graph import TAILS, list_host_blocks, measure_extent, run, trace, with_clip, with_tail
 from sesr_jax.models import create
 
 
@@ -39,7 +39,7 @@ def test_every_form_computes_the_same_image(tail, scale, channels):
     y = run(written, x)
     if tail == "none":
         assert y.shape == written.shapes[written.output] == (2, 7, 5, channels * scale**2)
-        for block in host_blocks(graph):
+        for block in list_host_blocks(graph):
             y = ops.depth_to_space(y, block=block)
     np.testing.assert_array_equal(y, run(graph, x))
     assert {node.name for node in written.nodes} <= {node.name for node in graph.nodes}
@@ -54,8 +54,8 @@ def test_forms_are_what_they_are_called():
         kernel = node.parameters[0]
         assert set(np.unique(kernel)) == {0, 1}
         assert kernel.sum() == kernel.shape[2]
-    assert host_blocks(graph) == (2, 2)
-    assert extent(with_tail(graph, "none")) == extent(graph)
+    assert list_host_blocks(graph) == (2, 2)
+    assert measure_extent(with_tail(graph, "none")) == measure_extent(graph)
 
 
 def test_a_shuffle_that_others_read_too_is_no_tail():
@@ -64,7 +64,7 @@ def test_a_shuffle_that_others_read_too_is_no_tail():
         return ops.add(y, ops.relu(y))
 
     graph = _lone(network)
-    assert host_blocks(graph) == ()
+    assert list_host_blocks(graph) == ()
     with pytest.raises(InputError, match="'none'"):
         with_tail(graph, "none")
     assert with_tail(graph, "transpose").nodes[0].attrs["form"] == "transpose"

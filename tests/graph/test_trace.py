@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import cost, eval_shapes, run, trace
+from sesr_jax.graph import count_cost, eval_shapes, run, trace
 from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.reparam import LinearConv, collapsible
 from sesr_jax.reparam.linear_conv import Mode
@@ -36,7 +36,7 @@ def test_a_graph_in_shapes_costs_what_it_costs():
 
     def count(*size):
         net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4)
-        return cost(net.graph((1, *size, 1)))
+        return count_cost(net.graph((1, *size, 1)))
 
     assert eval_shapes(lambda: count(1 << 14, 1 << 14)).macs == count(8, 8).macs << 22
 

@@ -7,7 +7,7 @@ import pytest
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import to_tflite
-from sesr_jax.graph import cost, eval_shapes
+from sesr_jax.graph import count_cost, eval_shapes
 from sesr_jax.models import create, network
 from sesr_jax.models.mobile_ai.abpn import ABPN
 from sesr_jax.models.mobile_ai.xlsr import XLSR
@@ -19,7 +19,9 @@ _LR = (1, 360, 640, 3)
 
 def _cost(name, **options):
     key = jax.random.key(0)
-    return eval_shapes(lambda: cost(network.init(name, scale=3, key=key, **options).graph(_LR)))
+    return eval_shapes(
+        lambda: count_cost(network.init(name, scale=3, key=key, **options).graph(_LR))
+    )
 
 
 def _parameters(module):

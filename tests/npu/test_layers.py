@@ -1,13 +1,13 @@
 import numpy as np
 
-from sesr_jax.graph import cost
+from sesr_jax.graph import count_cost
 from sesr_jax.npu import layers_from_graph
 
 
 def test_layers_keep_the_graphs_macs_and_ends(sesr):
     graph = sesr(3, 2, 24, 40)
     layers = layers_from_graph(graph)
-    assert sum(layer.macs for layer in layers) == cost(graph).macs
+    assert sum(layer.macs for layer in layers) == count_cost(graph).macs
     assert layers[0].inputs == (graph.input,)
     assert layers[-1].output == graph.output
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
-from sesr_jax.graph import count_tiles, extent
+from sesr_jax.graph import count_tiles, measure_extent
 from sesr_jax.npu import at_size, best_tiling, estimate, layers_from_graph
 from sesr_jax.targets import find_target
 from sesr_jax.upscale.tiles import _split_axis
@@ -43,7 +43,7 @@ def test_sizes_that_a_network_does_not_have_are_refused(builder):
 
 def test_the_best_tiles_cover_the_frame_and_are_no_slower_than_the_whole(sesr):
     graph = sesr(1, 2, 270, 480)
-    layers, halo = layers_from_graph(graph), extent(graph).halo
+    layers, halo = layers_from_graph(graph), measure_extent(graph).halo
     for target in (TARGET, find_target("ethos-u65-512")):
         best = best_tiling(layers, target, frame=(270, 480), halo=halo)
         assert best.seconds <= best.whole.seconds

@@ -10,7 +10,7 @@ from flax import linen as nn
 from sesr_jax import ops, train
 from sesr_jax.data import ImagePair, PoolFeed, make_pool
 from sesr_jax.export import Options, TFLiteModel, export_network
-from sesr_jax.graph import cost
+from sesr_jax.graph import count_cost
 from sesr_jax.models import network
 from sesr_jax.models.layers import Conv, anchor, to_pixels
 from sesr_jax.models.registry import VARIANTS, Variant
@@ -53,7 +53,7 @@ def test_a_learned_residual_scale_is_trained_saved_loaded_and_exported(tmp_path,
     network.save(trained.collapsed(), tmp_path / "scaled.safetensors")
     loaded = network.load(tmp_path / "scaled.safetensors")
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, trained.variables)
-    assert cost(loaded.graph((1, 8, 8, 1))).parameters == 9 * 4 + 4 + 1
+    assert count_cost(loaded.graph((1, 8, 8, 1))).parameters == 9 * 4 + 4 + 1
 
     options = Options(precision="float32", converter="litert")
     export_network(loaded, tmp_path / "m.tflite", size=(12, 16), options=options)

@@ -11,7 +11,7 @@ from sesr_jax import ops
 from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network, export_onnx, export_tflite
-from sesr_jax.graph import cost, extent, trace
+from sesr_jax.graph import count_cost, measure_extent, trace
 from sesr_jax.models import create, network
 from sesr_jax.upscale import (
     from_network,
@@ -64,8 +64,8 @@ def test_reach_and_macs_of_other_networks(tmp_path, name, scale):
     graph = trace(module, zeros, (1, 12, 12, 1))
     export_onnx(graph, tmp_path / "m.onnx")
     found = from_onnx(tmp_path / "m.onnx")
-    assert (found.scale, found.extent.halo) == (scale, extent(graph).halo)
-    assert found.macs == pytest.approx(cost(graph).macs / 12**2)
+    assert (found.scale, found.extent.halo) == (scale, measure_extent(graph).halo)
+    assert found.macs == pytest.approx(count_cost(graph).macs / 12**2)
 
 
 def test_pixels_that_a_file_leaves_to_the_host_are_moved(files, tmp_path):
@@ -123,7 +123,7 @@ def test_strides_reach_as_far_as_in_the_graph(tmp_path):
     export_tflite(graph, tmp_path / "m.tflite", ranges=None)
     for file in ("m.onnx", "m.tflite"):
         found = load_upscaler(tmp_path / file)
-        assert (found.extent.halo, found.extent.align) == (extent(graph).halo, 2), file
+        assert (found.extent.halo, found.extent.align) == (measure_extent(graph).halo, 2), file
 
 
 def _exported(path, function, channels=1):

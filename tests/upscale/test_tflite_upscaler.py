@@ -10,7 +10,7 @@ from sesr_jax.data import embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, export_tflite
 from sesr_jax.export.flatbuffer import pack, read
-from sesr_jax.graph import extent, trace
+from sesr_jax.graph import measure_extent, trace
 from sesr_jax.models import network
 from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tiled
 
@@ -31,7 +31,7 @@ def test_facts_of_a_file(exported):
     upscaler = from_tflite(folder / "tile.tflite")
     assert (upscaler.name, upscaler.scale, upscaler.channels) == ("tile", 2, 1)
     assert upscaler.tile == (40, 48)
-    assert upscaler.extent.halo == extent(made.graph((1, 40, 48, 1))).halo
+    assert upscaler.extent.halo == measure_extent(made.graph((1, 40, 48, 1))).halo
 
 
 def test_tiles_equal_a_file_of_the_whole_size_code_for_code(exported):

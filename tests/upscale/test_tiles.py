@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.graph import extent, trace
+from sesr_jax.graph import measure_extent, trace
 from sesr_jax.models.network import init
 from sesr_jax.upscale import upscale_tiled
 
@@ -41,7 +41,7 @@ def _network(model, quantum=None):
     """The function and its halo; with every parameter a multiple of `quantum` if there is one."""
     name, scale, options = (MODELS | WIDE)[model]
     network = init(name, scale=scale, key=jax.random.key(1), **options).collapsed()
-    halo = extent(network.graph((1, 64, 64, 1))).halo
+    halo = measure_extent(network.graph((1, 64, 64, 1))).halo
     # A fresh network has no biases, which are what a wrong border shows most.
     keys = iter(jax.random.split(jax.random.key(2), 100))
     variables = jax.tree.map(
@@ -150,7 +150,7 @@ def test_windows_keep_to_the_network_s_grid():
     module = _Folded()
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     graph = trace(module, variables, (1, 240, 240, 1))
-    halo, align = extent(graph).halo, extent(graph).align
+    halo, align = measure_extent(graph).halo, measure_extent(graph).align
     assert align == 2
     function = jax.jit(functools.partial(module.apply, variables))
     image = _image(38, 50, np.float32)

@@ -12,7 +12,7 @@ from sesr_jax.compare import measure
 from sesr_jax.data import ImagePair, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network
-from sesr_jax.graph import extent
+from sesr_jax.graph import measure_extent
 from sesr_jax.metrics import NetworkEvaluator, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.models.registry import Variant
@@ -195,6 +195,6 @@ def test_ranges_are_measured_on_images_at_their_true_size(made):
     net, x = made(), _image(*SIZE)
     seen = calibrate(net.graph((1, 8, 8, 1)), [x[None]])
     y = in_numpy(net, x)
-    assert extent(net.graph((1, 8, 8, 1))).align == 1
-    assert dataclasses.asdict(extent(net.graph((1, *SIZE, 1))))["halo"] is None
+    assert measure_extent(net.graph((1, 8, 8, 1))).align == 1
+    assert dataclasses.asdict(measure_extent(net.graph((1, *SIZE, 1))))["halo"] is None
     assert max(high for _, high in seen.values()) >= y.max() - 1e-5
