@@ -27,7 +27,7 @@ from sesr_jax import train
 from sesr_jax.data import PoolFeed
 from sesr_jax.data.pool import Pool, make_pool
 from sesr_jax.data.sources import ImagePair
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
 from sesr_jax.reparam.cost import photo_like
@@ -78,8 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         if part in results:
             print(table(results[part], args))
     if args.json:
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        write_file(args.json, json.dumps(results, indent=2))
 
 
 def _make_collapse(model: str, form: str) -> Callable[[], Any]:

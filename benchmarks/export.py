@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from benchmarks.timing import measure_in_turns
 from sesr_jax.cli.arguments import parse_size
 from sesr_jax.export import Options, TFLiteModel, to_tflite, trace_collapsed
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import calibrate
@@ -65,9 +65,8 @@ def main(argv: list[str] | None = None) -> None:
     header = [f"{width}×{height}", "frames a second", *(f"against {name}" for name in speeds)]
     print(text_table(rows, header))
     if args.json:
-        with replace_file(args.json) as temporary:
-            content = {"export": seconds, "frame": speeds}
-            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        content = {"export": seconds, "frame": speeds}
+        write_file(args.json, json.dumps(content, indent=2))
 
 
 def _time_export(net: Network, frame: str, converter: str) -> float:

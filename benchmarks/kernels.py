@@ -26,7 +26,7 @@ from sesr_jax import graph as graphs
 from sesr_jax import ops
 from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.export.litert import Kernels
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, Node, trace
 from sesr_jax.models import create
 from sesr_jax.models.registry import VARIANTS
@@ -143,8 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     header = ["", "optimised: largest", "mean", "with XNNPACK: largest", "mean"]
     print(text_table([_format_row(result) for result in results], header))
     if args.json:
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        write_file(args.json, json.dumps(results, indent=2))
 
 
 def measure_differences(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:

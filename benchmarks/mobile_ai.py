@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.npu_networks import build_from_zoo
 from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022, Entry
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.npu import Layer, estimate
 from sesr_jax.report import text_table
 from sesr_jax.targets import Target, find_target
@@ -124,9 +124,8 @@ def main(argv: list[str] | None = None) -> None:
     for name, (held, found) in values.items():
         print(f"{name}: {held:g} in {target.name}, {found:.3g} by the fit")
     if args.json:
-        with replace_file(args.json) as temporary:
-            content = {"rows": rows, "fit": values}
-            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        content = {"rows": rows, "fit": values}
+        write_file(args.json, json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks.npu_networks import build_network
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.npu import Report, estimate
 from sesr_jax.report import text_table
 from sesr_jax.targets import find_target
@@ -258,8 +258,7 @@ def main(argv: list[str] | None = None) -> None:
     results["seconds"] = measure_speed(args.repetitions)
     print(f"\nan estimate of SESR-M5 ×2 at 1080p takes {results['seconds'] * 1e3:.1f} ms")
     if args.json:
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        write_file(args.json, json.dumps(results, indent=2))
 
 
 _ROW_HEADER = ["network", "variant", "input", "saving", "MAC", "vector", "DRAM MB", "ours", "error"]

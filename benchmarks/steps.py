@@ -80,10 +80,9 @@ def main(argv: list[str] | None = None) -> None:
     for table, found in results.items():
         print(f"\n{_TABLES[table](found, args)}")
     if args.json:
-        from sesr_jax.files import replace_file
+        from sesr_jax.files import write_file
 
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        write_file(args.json, json.dumps(results, indent=2))
 
 
 def _config(args: argparse.Namespace) -> Any:

@@ -33,6 +33,8 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
+from sesr_jax.files import write_file
+
 _HERE = pathlib.Path(__file__).parents[1]
 
 _CONFIG = """
@@ -210,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
             found[part] = compare(part, here, there, work)
             print(f"{part}: {'; '.join(found[part]) or 'the same'}", flush=True)
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        write_file(args.json, json.dumps(found, indent=1))
     return int(any(found.values()))
 
 

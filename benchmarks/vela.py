@@ -32,7 +32,7 @@ import jax
 import numpy as np
 
 from sesr_jax.export import export_tflite
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, Node
 from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
@@ -267,8 +267,7 @@ def main(argv: list[str] | None = None) -> None:
     header = ["target", "rows", "", "rank correlation", "median error", "<20%", "worst"]
     print(text_table(table, header, "<<>>>>>"))
     if args.json:
-        with replace_file(args.json) as temporary:
-            temporary.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        write_file(args.json, json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

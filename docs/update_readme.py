@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from sesr_jax.cli.main import main
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.pretrained import read_facts
 from sesr_jax.publish import COLUMNS, recipe, results, results_table
 from sesr_jax.recipes import FAMILIES, RECIPES
@@ -99,9 +99,8 @@ TABLES = {
 
 def write_table(file: str, name: str, table: str) -> None:
     """Writes `table` into `file`."""
-    with replace_file(ROOT / file) as temporary:
-        text = (ROOT / file).read_text("utf-8")
-        temporary.write_text(with_table(text, name, table), "utf-8")
+    text = (ROOT / file).read_text("utf-8")
+    write_file(ROOT / file, with_table(text, name, table))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from sesr_jax import train
 from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_network, prove_collapse
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.npu import Report, estimate, layers_from_graph
 from sesr_jax.report import (
@@ -108,8 +108,7 @@ def run(
         _make_page(folder, difference, (header, rows), report, comparisons), folder / "index.html"
     )
     report_text(f"page: {folder / 'index.html'}\nmodel: {exported}")
-    with replace_file(results) as temporary:
-        temporary.write_text("\n".join(texts), encoding="utf-8")
+    write_file(results, "\n".join(texts))
 
 
 def measure_quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[list[str]]]:

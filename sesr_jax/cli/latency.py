@@ -76,7 +76,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--html", type=pathlib.Path, help="also write this page, with plots")
     args = parser.parse_args(argv)
 
-    from sesr_jax.files import replace_file
+    from sesr_jax.files import write_file
     from sesr_jax.npu import best_tiling, estimate, find_ideas, latency_page
     from sesr_jax.npu.compilers import compile_model
     from sesr_jax.npu.page import SUMMARY, Candidate, summary_row
@@ -128,8 +128,7 @@ def run(argv: Sequence[str]) -> None:
             for target in targets:
                 print(f"\n{compile_model(model, target).to_text()}", end="")
     if args.csv:
-        with replace_file(args.csv) as temporary:
-            temporary.write_text(candidates[0].report.to_csv(), encoding="utf-8")
+        write_file(args.csv, candidates[0].report.to_csv())
     if args.html:
         write_page(latency_page(candidates), args.html)
         print(f"page: {args.html}")

@@ -13,7 +13,7 @@ from sesr_jax.challenges import Challenge
 from sesr_jax.compare.int8 import Row
 from sesr_jax.compare.leaderboard import Ours
 from sesr_jax.compare.page import Measurement
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.metrics import Protocol
 
 
@@ -75,8 +75,7 @@ def write_json(content: Any, path: str | os.PathLike[str]) -> None:
     Raises:
       InputError: `path` cannot be written.
     """
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+    write_file(path, json.dumps(content, indent=2, allow_nan=False))
 
 
 def _without_infinity(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ from PIL import (
 )
 
 from sesr_jax.errors import InputError, MissingError
-from sesr_jax.files import check_writable, replace_file
+from sesr_jax.files import check_writable, write_file
 
 _log = logging.getLogger(__name__)
 
@@ -247,11 +247,16 @@ def write_image(
     pixels = Image.fromarray(image)
     if alpha is not None:
         pixels.putalpha(Image.fromarray(alpha))
-    with replace_file(path) as temporary:
-        try:
-            pixels.save(temporary, kind, **options)
-        except ValueError as error:  # for example, the format cannot hold images of that size
-            raise InputError(f"{path} can't be written as {kind}: {error}") from error
+    # Encoded in memory, since Pillow's encoders of JPEG and BMP ignore what a full disk refuses.
+    file = io.BytesIO()
+    try:
+        pixels.save(file, kind, **options)
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # for example, the format cannot hold images of that size
+        raise InputError(f"{path} can't be written as {kind}: {error}") from error
+    write_file(path, file.getvalue())
 
 
 def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:

@@ -9,6 +9,7 @@ chip can compare its output with these codes. The input is noise with the spectr
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ import numpy as np
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.flatbuffer import Source, read_content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
+from sesr_jax.files import write_file
 from sesr_jax.reparam.cost import photo_like
 
 _KERNELS: Kernels = "XNNPACK"
@@ -58,7 +60,16 @@ def golden_path(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def write_golden(source: Source, path: str | os.PathLike[str]) -> None:
-    """Runs the TFLite file once on the golden input, and writes the pair to `path`.
+    """Writes the golden pair of a TFLite file to `path`, whole or not at all; see `make_golden`.
+
+    Raises:
+      InputError: LiteRT cannot load the file, or the pair cannot be written.
+    """
+    write_file(path, make_golden(source))
+
+
+def make_golden(source: Source) -> bytes:
+    """Runs the TFLite file once on the golden input, and returns the pair as the content of an .npz file.
 
     Raises:
       InputError: LiteRT cannot load the file.
@@ -67,8 +78,9 @@ def write_golden(source: Source, path: str | os.PathLike[str]) -> None:
 
     given, output = _run_golden_input(source)
     about = {"kernels": _KERNELS, "runtime": f"LiteRT {ai_edge_litert.__version__}"}
-    with pathlib.Path(path).open("wb") as file:
-        np.savez_compressed(file, input=given, output=output, about=json.dumps(about))
+    file = io.BytesIO()
+    np.savez_compressed(file, input=given, output=output, about=json.dumps(about))
+    return file.getvalue()
 
 
 def largest_difference(source: Source, other: Source) -> float:

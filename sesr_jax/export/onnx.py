@@ -30,7 +30,7 @@ from sesr_jax import __version__
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.checks import check_graph
 from sesr_jax.export.onnx_operators import CALLS, Call, Computed, Setting
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import INT8, Ranges, Scheme, affine, points, validate
 from sesr_jax.quant.weight_codes import kernel_scale, symmetric_scale
@@ -67,8 +67,7 @@ def export_onnx(
     for key, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
         model.metadata_props.add(key=key, value=text)
-    with replace_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    write_file(path, model.SerializeToString())
 
 
 def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8) -> Any:

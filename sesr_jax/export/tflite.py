@@ -9,7 +9,6 @@ golden pair beside the file.
 Limits: the exported size is the Graph's; one input and one output.
 """
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -21,10 +20,10 @@ from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
 from sesr_jax.export.checks import check_excluded, check_graph, check_integer, check_kernels
 from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_edges
-from sesr_jax.export.golden import golden_path, largest_difference, write_golden
+from sesr_jax.export.golden import golden_path, largest_difference, make_golden
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewrite_graph
-from sesr_jax.files import replace_file
+from sesr_jax.files import replace_files
 from sesr_jax.graph import Graph, list_host_blocks, with_input_shape
 from sesr_jax.quant import Ranges
 from sesr_jax.quant.fake import with_quantised_weights
@@ -72,15 +71,12 @@ def export_tflite(
         where: _convert_and_prove(one, ranges, options, metadata or {}, cross_check)
         for where, one in graphs.items()
     }
-    with contextlib.ExitStack() as pending:
-        for where, model in models.items():
-            golden, temporary = (
-                pending.enter_context(replace_file(file)) for file in (golden_path(where), where)
-            )
-            temporary.write_bytes(model)
+    with replace_files(*models, *map(golden_path, models)) as temporary:
+        for i, model in enumerate(models.values()):
+            temporary[i].write_bytes(model)
             if accept is not None:
-                accept(temporary)
-            write_golden(model, golden)
+                accept(temporary[i])
+            temporary[len(models) + i].write_bytes(make_golden(model))
 
 
 def _convert_and_prove(

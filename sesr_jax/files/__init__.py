@@ -2,7 +2,13 @@
 
 from sesr_jax.files.arrays import read_safetensors
 from sesr_jax.files.folders import lock_folder, make_folder
-from sesr_jax.files.writing import check_distinct, check_writable, replace_file
+from sesr_jax.files.writing import (
+    check_distinct,
+    check_writable,
+    replace_file,
+    replace_files,
+    write_file,
+)
 
 __all__ = [
     "check_distinct",
@@ -11,4 +17,6 @@ __all__ = [
     "make_folder",
     "read_safetensors",
     "replace_file",
+    "replace_files",
+    "write_file",
 ]

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator
 
 from sesr_jax.errors import InputError
-from sesr_jax.files.writing import refuse
+from sesr_jax.files.writing import make_refusal
 
 
 def make_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -18,7 +18,7 @@ def make_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise refuse(folder, error) from error
+        raise make_refusal(folder, error) from error
     return pathlib.Path(folder)
 
 

@@ -25,7 +25,7 @@ from flax import linen as nn
 
 from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
-from sesr_jax.files import read_safetensors, replace_file
+from sesr_jax.files import read_safetensors, write_file
 from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.linear_conv import check_floats
@@ -136,8 +136,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         ),
         **facts,
     }
-    with replace_file(path) as temporary:
-        temporary.write_bytes(_sort_metadata(safetensors.numpy.save(arrays, metadata)))
+    write_file(path, _sort_metadata(safetensors.numpy.save(arrays, metadata)))
 
 
 def _sort_metadata(data: bytes) -> bytes:

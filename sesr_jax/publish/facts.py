@@ -28,7 +28,7 @@ from sesr_jax.compare import Case, export_int8_files, measure
 from sesr_jax.data import source
 from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
-from sesr_jax.files import make_folder, replace_file
+from sesr_jax.files import make_folder, write_file
 from sesr_jax.graph import count_cost, eval_shapes
 from sesr_jax.metrics import RGB8, native_protocol
 from sesr_jax.models import VARIANTS
@@ -121,11 +121,9 @@ def publish(
         },
         "figures": figures,
     }
-    with replace_file(folder / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_file(folder / f"{name}.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     report.write_svg(curve(facts), folder / f"{name}.svg")
-    with replace_file(folder / f"{name}.md") as temporary:
-        temporary.write_text(card(facts), "utf-8")
+    write_file(folder / f"{name}.md", card(facts))
     return facts
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sesr_jax.errors import InputError
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.report.content import (
     Bars,
     Block,
@@ -47,8 +47,7 @@ def write_page(page: Page, path: str | os.PathLike[str]) -> None:
       InputError: as `to_html`, or the file cannot be written.
     """
     text = to_html(page)
-    with replace_file(path) as temporary:
-        temporary.write_text(text, "utf-8")
+    write_file(path, text)
 
 
 def to_html(page: Page) -> str:

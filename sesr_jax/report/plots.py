@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sesr_jax.errors import require_extra
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.report.content import Bars, Dots, Plot, Scatter
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -70,8 +70,7 @@ def write_svg(plot: Plot, path: str | os.PathLike[str]) -> None:
       InputError: Matplotlib is not installed, or the file cannot be written.
     """
     svg = _draw(lambda axes: _draw_lines(axes, plot), 3.1, width=5.6)
-    with replace_file(path) as temporary:
-        temporary.write_text(svg.replace(_INK, "#808890").replace(_RULE, "#80889060"), "utf-8")
+    write_file(path, svg.replace(_INK, "#808890").replace(_RULE, "#80889060"))
 
 
 def _draw(draw: Callable[[Any], None], height: float, *, width: float = _WIDTH) -> str:

@@ -27,7 +27,7 @@ from sesr_jax.data.feed import Feed, plan_feed
 from sesr_jax.data.sources import source
 from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
-from sesr_jax.files import lock_folder, replace_file
+from sesr_jax.files import lock_folder, write_file
 from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import Protocol
 from sesr_jax.models import create, network
@@ -248,8 +248,7 @@ def _select_relevant(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def _write_result(path: pathlib.Path, config: ml_collections.ConfigDict, result: Result) -> None:
     content = {"config": _select_relevant(config), "result": dataclasses.asdict(result)}
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_file(path, json.dumps(content, indent=1))
 
 
 def _read_result(path: pathlib.Path, config: ml_collections.ConfigDict) -> Result | None:

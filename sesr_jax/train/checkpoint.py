@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.models import network
 from sesr_jax.train import processes
 from sesr_jax.train.config import base, fill_in
@@ -152,8 +152,7 @@ def note_hardware(run: str | os.PathLike[str]) -> None:
 
 
 def _write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    write_file(path, json.dumps(content, indent=2))
 
 
 def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from sesr_jax.files import replace_file
+from sesr_jax.files import write_file
 from sesr_jax.train import processes
 
 
@@ -28,10 +28,7 @@ class Log:
         kept = [
             line for line in read_log(run) if line["step"] <= step and line.get("stage", 0) <= stage
         ]
-        with replace_file(path) as temporary:
-            temporary.write_text(
-                "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
-            )
+        write_file(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
         if importlib.util.find_spec("tensorboardX"):
             import tensorboardX
