@@ -31,7 +31,7 @@ from sesr_jax.files import write_file
 from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
 from sesr_jax.reparam.cost import photo_like
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 from sesr_jax.train import make_supervised
 from sesr_jax.train.steps import compile_steps
 
@@ -118,7 +118,7 @@ def _format_collapse(seconds: Mapping[str, float], args: argparse.Namespace) -> 
         for form, value in seconds.items()
         if form != "step"
     ]
-    return text_table(
+    return format_table(
         rows, ["form", f"{args.large}: collapse", f"of a step of {step * 1e3:.0f} ms"]
     )
 
@@ -132,7 +132,7 @@ def _format_modes(modes: Mapping[str, Mapping[str, float]], args: argparse.Names
         ]
         for form, found in modes.items()
     ]
-    return text_table(
+    return format_table(
         rows, ["form", f"{args.small}: collapsed step", "expanded", "expanded / collapsed"]
     )
 

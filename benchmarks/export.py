@@ -31,7 +31,7 @@ from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import calibrate
 from sesr_jax.reparam.cost import photo_like
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 
 _THREADS = 2
 
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, spent in speeds.items()
     ]
     header = [f"{width}×{height}", "frames a second", *(f"against {name}" for name in speeds)]
-    print(text_table(rows, header))
+    print(format_table(rows, header))
     if args.json:
         content = {"export": seconds, "frame": speeds}
         write_file(args.json, json.dumps(content, indent=2))

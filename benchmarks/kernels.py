@@ -35,7 +35,7 @@ from sesr_jax.quant.integer import quantise, run
 from sesr_jax.quant.ranges import IMAGE
 from sesr_jax.reparam import collapse
 from sesr_jax.reparam.cost import photo_like
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 
 _CHANNELS = 8
 _MODELS = ("sesr_m5", "sesr_m5_hw", "ecbsr_m4c16", "fsrcnn")
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{args.repetitions} × {args.size}×{args.size}"
     )
     header = ["", "optimised: largest", "mean", "with XNNPACK: largest", "mean"]
-    print(text_table([_format_row(result) for result in results], header))
+    print(format_table([_format_row(result) for result in results], header))
     if args.json:
         write_file(args.json, json.dumps(results, indent=2))
 

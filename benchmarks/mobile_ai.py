@@ -21,7 +21,7 @@ from benchmarks.npu_networks import build_from_zoo
 from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022, Entry
 from sesr_jax.files import write_file
 from sesr_jax.npu import Layer, estimate
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 from sesr_jax.targets import Target, find_target
 
 _EXACT = ("xlsr", "abpn")
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     fitted = fit(target, layers, times)
     header = ["edition", "entry", "model", "", "ms", "ours", "", ""]
     rows = [_format_row(entry, layers[entry.model], target) for entry in entries]
-    print(text_table(rows, header, "<<<<>>><"))
+    print(format_table(rows, header, "<<<<>>><"))
     values = {
         "dram_bytes_per_cycle": (
             target.memory.dram_bytes_per_cycle,

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.npu_networks import build_network
 from sesr_jax.files import write_file
 from sesr_jax.npu import Report, estimate
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 from sesr_jax.targets import find_target
 
 _REFERENCE = pathlib.Path(__file__).parents[2] / "shared" / "reference" / "npu"
@@ -239,9 +239,9 @@ def main(argv: list[str] | None = None) -> None:
         for what, limit in (("MAC", 5), ("vector", 5), ("DRAM", 15)):
             header += [f"{what} <{limit}%", "median", "worst"]
         table = summarise_errors(found)
-        print(text_table(table, header))
+        print(format_table(table, header))
         if args.rows:
-            print(f"\n{text_table(_network_rows(found), _ROW_HEADER, '<<>>>>>>>')}")
+            print(f"\n{format_table(_network_rows(found), _ROW_HEADER, '<<>>>>>>>')}")
         far = [case for case in found if abs(case.dram) >= 0.15 or abs(case.mac) >= 0.05]
         for case in far:
             print(
@@ -253,7 +253,7 @@ def main(argv: list[str] | None = None) -> None:
         print()
     rows = _figure_rows(FIGURES)
     header = ["source", "target", "network", "input", "ms", "ours", "", "MB", "ours", "", ""]
-    print(text_table(rows, header, "<<<>>>>>>><"))
+    print(format_table(rows, header, "<<<>>>>>>><"))
     results["figures"] = rows
     results["seconds"] = measure_speed(args.repetitions)
     print(f"\nan estimate of SESR-M5 ×2 at 1080p takes {results['seconds'] * 1e3:.1f} ms")

@@ -289,7 +289,7 @@ def _format_milliseconds(seconds: list[float]) -> str:
 
 
 def _format_steps(found: dict[str, Any], args: argparse.Namespace) -> str:
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     flops, traffic = args.flops, args.traffic
     limits = {name: min(times) for name, times in found[_LIMITS]["seconds"].items()}
@@ -314,7 +314,7 @@ def _format_steps(found: dict[str, Any], args: argparse.Namespace) -> str:
     header = ["step", "ms (least)", "of ours", "GFLOP/s", "of peak", "MiB over imports"]
     bound = max(flops / peak, traffic / bandwidth)
     return (
-        f"{text_table(rows, header)}\n\n"
+        f"{format_table(rows, header)}\n\n"
         f"{flops / 1e9:.1f} GFLOP and {traffic / 2**20:.0f} MiB per step; peak {peak / 1e9:.0f} GFLOP/s, "
         f"{bandwidth / 1e9:.0f} GB/s. A roofline of both allows {bound * 1e3:.1f} ms: ours reach "
         f"{bound / medians[_OURS]:.0%} of it."
@@ -346,17 +346,17 @@ def _count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], f
 
 
 def _format_crops(found: dict[str, Any], args: argparse.Namespace) -> str:
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     rows = [
         (name, _format_milliseconds(times), f"{args.batch / statistics.median(times):.0f}")
         for name, times in ((name, value["seconds"]["batch"]) for name, value in found.items())
     ]
-    return text_table(rows, ["crops", "ms per batch (least)", "crops per second"])
+    return format_table(rows, ["crops", "ms per batch (least)", "crops per second"])
 
 
 def _format_parts(found: dict[str, Any], args: argparse.Namespace) -> str:
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     parts = [
         (name, _format_milliseconds(times)) for name, times in found["step"]["seconds"].items()
@@ -367,8 +367,8 @@ def _format_parts(found: dict[str, Any], args: argparse.Namespace) -> str:
         for function in found["ours"]["seconds"]
     ]
     return (
-        f"{text_table(parts, ['part of our step', 'ms (least)'])}\n\n"
-        f"{text_table(rows, ['one convolution, ms (least)', *makers])}"
+        f"{format_table(parts, ['part of our step', 'ms (least)'])}\n\n"
+        f"{format_table(rows, ['one convolution, ms (least)', *makers])}"
     )
 
 

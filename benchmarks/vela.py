@@ -38,8 +38,8 @@ from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.npu.compilers import compile_model
 from sesr_jax.npu.layers import CONVOLUTIONS
-from sesr_jax.quant import points
-from sesr_jax.report import text_table
+from sesr_jax.quant import find_points
+from sesr_jax.report import format_table
 from sesr_jax.targets import find_target
 
 TARGETS = ("ethos-u55-256", "ethos-u65-512", "ethos-u85-512", "ethos-u85-2048")
@@ -159,7 +159,7 @@ def make_graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
 def export_network(name: str, scale: int, size: tuple[int, int], path: pathlib.Path) -> None:
     """Writes the network as a full-INT8 .tflite, with made-up ranges."""
     graph = make_graph(name, scale, size)
-    where = points(graph)
+    where = find_points(graph)
     ranges = {key: where.fixed.get(key, (-1.0, 1.0)) for key in where.group.values()}
     export_tflite(graph, path, ranges=ranges)
 
@@ -261,11 +261,11 @@ def main(argv: list[str] | None = None) -> None:
             ]
             for row in shown
         ]
-        print(f"{target}\n{text_table(cells, [*header, 'error', 'bound', ''], '<<>>><<')}\n")
+        print(f"{target}\n{format_table(cells, [*header, 'error', 'bound', ''], '<<>>><<')}\n")
         results[target] = [dataclasses.asdict(row) for row in found[target]]
     table = [line for target in targets for line in _summarise(target, found[target])]
     header = ["target", "rows", "", "rank correlation", "median error", "<20%", "worst"]
-    print(text_table(table, header, "<<>>>>>"))
+    print(format_table(table, header, "<<>>>>>"))
     if args.json:
         write_file(args.json, json.dumps(results, indent=2))
 

@@ -17,10 +17,10 @@ from typing import Any
 from sesr_jax.cli.main import main
 from sesr_jax.files import write_file
 from sesr_jax.pretrained import read_facts
-from sesr_jax.publish import COLUMNS, recipe, results, results_table
+from sesr_jax.publish import COLUMNS, describe_training, list_figures, make_results_table
 from sesr_jax.recipes import FAMILIES, RECIPES
 from sesr_jax.reparam import FORMS
-from sesr_jax.report import markdown_table
+from sesr_jax.report import format_markdown_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -39,12 +39,12 @@ def list_forms() -> str:
         options = getattr(form, "keywords", {})
         text = (inspect.getdoc(getattr(form, "func", form)) or "").partition("\n")[0]
         rows.append([f"`{name}`", " ".join([text, *(f"`{k}={v}`." for k, v in options.items())])])
-    return f"\n{markdown_table(rows, ['form', 'what it is'])}\n"
+    return f"\n{format_markdown_table(rows, ['form', 'what it is'])}\n"
 
 
 def list_results() -> str:
     """Returns the results of every shipped network."""
-    return _fence(results_table(read_facts()))
+    return _fence(make_results_table(read_facts()))
 
 
 def list_recipes() -> str:
@@ -59,7 +59,7 @@ def list_recipes() -> str:
         rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
     sets = " / ".join(COLUMNS)
     header = ["recipe", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]
-    return f"\n{markdown_table(rows, header)}\n"
+    return f"\n{format_markdown_table(rows, header)}\n"
 
 
 def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
@@ -68,8 +68,8 @@ def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
 
 def _trained(facts: dict[str, Any]) -> list[str]:
     name = facts["name"]
-    cells = [" / ".join(column) for column in zip(*results(facts), strict=True)]
-    return [f"[{name}](../sesr_jax/pretrained/{name}.md): {recipe(facts)}", *cells]
+    cells = [" / ".join(column) for column in zip(*list_figures(facts), strict=True)]
+    return [f"[{name}](../sesr_jax/pretrained/{name}.md): {describe_training(facts)}", *cells]
 
 
 def read_scores(demo: pathlib.Path) -> str:

@@ -24,7 +24,7 @@ from sesr_jax.report import (
     Plot,
     Section,
     Table,
-    text_table,
+    format_table,
     write_page,
 )
 from sesr_jax.targets import find_target
@@ -97,7 +97,7 @@ def run(
     }
     header, rows = measure_quality(upscalers)
     report_text(
-        f"PSNR in dB / SSIM on photos that were not trained on\n{text_table(rows, header)}\n"
+        f"PSNR in dB / SSIM on photos that were not trained on\n{format_table(rows, header)}\n"
     )
 
     report = estimate(layers_from_graph(network.graph((1, *_FRAME, 1))), find_target(_TARGET))

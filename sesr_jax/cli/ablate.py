@@ -25,10 +25,10 @@ def run(argv: Sequence[str]) -> None:
     args, overrides = parser.parse_known_args(argv)
 
     from sesr_jax.recipes import read_config
-    from sesr_jax.report import text_table
-    from sesr_jax.train.ablation import PAGE, ablate, table
+    from sesr_jax.report import format_table
+    from sesr_jax.train.ablation import PAGE, ablate, make_table
 
     config = read_config(args.config, overrides)
     results = ablate(config, args.workdir)
-    print(text_table(*table(results)))
+    print(format_table(*make_table(results)))
     print(f"page: {args.workdir / PAGE}")

@@ -43,10 +43,10 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import list_costs, measure_int8_cost, pair_cases, table, write_json
+    from sesr_jax.compare import list_costs, make_table, measure_int8_cost, pair_cases, write_json
     from sesr_jax.data import source
     from sesr_jax.pretrained import find_network
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
@@ -56,6 +56,6 @@ def run(argv: Sequence[str]) -> None:
         "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
         ".tflite files by LiteRT"
     )
-    print(text_table(*table(rows)))
+    print(format_table(*make_table(rows)))
     print(f"page and files: {args.out}")
     write_json(list_costs(rows), args.out / "scores.json")

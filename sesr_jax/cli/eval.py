@@ -41,22 +41,22 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax import report
-    from sesr_jax.compare import list_quality, measure_all, quality_page, write_json
+    from sesr_jax.compare import list_quality, make_quality_page, measure_all, write_json
     from sesr_jax.compare.page import list_columns
     from sesr_jax.files import check_writable
-    from sesr_jax.metrics import find_protocol, native_protocol
+    from sesr_jax.metrics import choose_protocol, find_protocol
     from sesr_jax.upscale import load_upscaler
 
     chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [load_upscaler(model) for model in args.model]
-    protocol = chosen or native_protocol(max(upscaler.channels for upscaler in upscalers))
+    protocol = chosen or choose_protocol(max(upscaler.channels for upscaler in upscalers))
     for file in filter(None, (args.json, args.html)):
         check_writable(file)
     measured = measure_all(upscalers, args.model, args.data, protocol)
     print(f"PSNR in dB / SSIM, protocol {protocol.name}; MACs for an output of 1280×720")
-    print(report.text_table([one.cells for one in measured], list_columns(measured)))
+    print(report.format_table([one.cells for one in measured], list_columns(measured)))
     if args.json:
         write_json(list_quality(measured, args.model, protocol), args.json)
     if args.html:
-        report.write_page(quality_page(measured, protocol), args.html)
+        report.write_page(make_quality_page(measured, protocol), args.html)
         print(f"page: {args.html}")

@@ -19,14 +19,14 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.export.describe import COLUMNS, describe
-    from sesr_jax.npu import refusals
-    from sesr_jax.report import text_table
-    from sesr_jax.targets import find_target, target_names
+    from sesr_jax.npu import list_refusals
+    from sesr_jax.report import format_table
+    from sesr_jax.targets import find_target, list_targets
 
     description = describe(args.file)
     for name, fact in description.facts.items():
         print(f"{name}: {fact}")
-    print(f"\n{text_table(description.rows, COLUMNS, '<<<<>>')}\n")
-    for name in target_names():
-        reasons = refusals(args.file, find_target(name))
+    print(f"\n{format_table(description.rows, COLUMNS, '<<<<>>')}\n")
+    for name in list_targets():
+        reasons = list_refusals(args.file, find_target(name))
         print(f"{name}: {'refuses ' + '; '.join(reasons) if reasons else 'runs all of it'}")

@@ -77,10 +77,10 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.files import write_file
-    from sesr_jax.npu import best_tiling, estimate, find_ideas, latency_page
+    from sesr_jax.npu import estimate, find_best_tiling, find_ideas, make_latency_page
     from sesr_jax.npu.compilers import compile_model
-    from sesr_jax.npu.page import SUMMARY, Candidate, summary_row
-    from sesr_jax.report import text_table, write_page
+    from sesr_jax.npu.page import SUMMARY, Candidate, make_summary_row
+    from sesr_jax.report import format_table, write_page
     from sesr_jax.targets import find_target
 
     targets = [find_target(name) for name in args.target or [arguments.TARGET]]
@@ -102,7 +102,7 @@ def run(argv: Sequence[str]) -> None:
             report = estimate(layers, target, activation_saving=args.saving)
             tiling = None
             if args.tile:
-                tiling = best_tiling(
+                tiling = find_best_tiling(
                     layers,
                     target,
                     frame=size,
@@ -122,7 +122,7 @@ def run(argv: Sequence[str]) -> None:
         if one.tiling:
             print(f"{one.name}, {one.report.target.name}: {one.tiling.to_text()}")
     if len(candidates) > 1:
-        print(text_table([summary_row(one) for one in candidates], SUMMARY, "<<>>><>>>>>"))
+        print(format_table([make_summary_row(one) for one in candidates], SUMMARY, "<<>>><>>>>>"))
     if args.compile:
         for model in args.model:
             for target in targets:
@@ -130,7 +130,7 @@ def run(argv: Sequence[str]) -> None:
     if args.csv:
         write_file(args.csv, candidates[0].report.to_csv())
     if args.html:
-        write_page(latency_page(candidates), args.html)
+        write_page(make_latency_page(candidates), args.html)
         print(f"page: {args.html}")
 
 

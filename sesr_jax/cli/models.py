@@ -18,10 +18,10 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.models import VARIANTS
-    from sesr_jax.pretrained import shipped_files
-    from sesr_jax.report import text_table
+    from sesr_jax.pretrained import list_shipped_files
+    from sesr_jax.report import format_table
 
-    files = shipped_files()
+    files = list_shipped_files()
     rows = []
     for name, variant in VARIANTS.items():
         for scale in variant.scales:
@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> None:
         "shipped",
     ]
     print("MACs for a 1280×720 output; PSNR in dB on Y as the papers print it")
-    print(text_table(rows, header))
+    print(format_table(rows, header))
 
 
 def _count_cost(name: str, scale: int):  # type: ignore[no-untyped-def]

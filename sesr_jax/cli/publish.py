@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax import pretrained
-    from sesr_jax.publish import publish, results_table
+    from sesr_jax.publish import make_results_table, publish
 
     folder = args.out or pretrained.FOLDER
     facts = publish(
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> None:
         origin=args.origin,
         hardware=args.hardware,
     )
-    print(results_table([facts]))
+    print(make_results_table([facts]))
     print(f"card: {folder / facts['name']}.md")
 
 

@@ -20,14 +20,14 @@ def run(argv: Sequence[str]) -> None:
 
     from sesr_jax.errors import look_up
     from sesr_jax.recipes import COMPARISONS, RECIPES
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     shipped = {**RECIPES, **COMPARISONS}
     if args.name:
         print(look_up("recipe", args.name, shipped).about)
     else:
         print(
-            text_table(
+            format_table(
                 [[n, recipe.title] for n, recipe in shipped.items()], ["recipe", "what it is"], "<<"
             )
         )

@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.models import create
     from sesr_jax.reparam import LinearConv, find_form
     from sesr_jax.reparam.cost import Pass, output_difference, training_cost
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     module: nn.Module
     options = {"form": find_form(args.form)} if args.form else {}
@@ -80,7 +80,7 @@ def run(argv: Sequence[str]) -> None:
         format_row("… by SESR's Algorithm 1", collapsed, collapsed.macs + costs.delta_collapse),
     ]
     print(f"{title}: the forward pass of {args.batch} × {args.patch}×{args.patch} pixels")
-    print(text_table(rows, ["", "weights", "all parameters", "MACs", "expanded / this"]))
+    print(format_table(rows, ["", "weights", "all parameters", "MACs", "expanded / this"]))
     print(
         f"the collapse alone: {costs.collapse / 1e6:.2f} M MACs, "
         f"by Algorithm 1 {costs.delta_collapse / 1e6:.2f} M"

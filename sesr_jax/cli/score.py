@@ -27,8 +27,8 @@ def run(argv: Sequence[str]) -> None:
     args = _make_parser(CHALLENGES).parse_args(argv)
     challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
 
-    from sesr_jax.compare import enter, leaderboard, list_entries, write_json
-    from sesr_jax.report import text_table
+    from sesr_jax.compare import enter, list_entries, make_leaderboard, write_json
+    from sesr_jax.report import format_table
 
     timings, by = _make_timings(args, challenge)
     ours = [
@@ -39,8 +39,8 @@ def run(argv: Sequence[str]) -> None:
         f"{challenge.quality}; ours on {args.data}, the others' on {challenge.data}; "
         f"scores by the formula of {challenge.edition}"
     )
-    rows, header = leaderboard(challenge, ours)
-    print(text_table(rows, header, "<<" + ">" * (len(header) - 2)))
+    rows, header = make_leaderboard(challenge, ours)
+    print(format_table(rows, header, "<<" + ">" * (len(header) - 2)))
     if args.json:
         write_json(list_entries(challenge, ours), args.json)
 

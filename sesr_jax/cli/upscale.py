@@ -79,7 +79,7 @@ def run(argv: Sequence[str]) -> None:
 
 def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[int, int]]:
     """Returns a function that chooses, and prints, the fastest tile for an image's size."""
-    from sesr_jax.npu import best_photo_tiling
+    from sesr_jax.npu import find_best_photo_tiling
     from sesr_jax.pretrained import find_network
     from sesr_jax.targets import find_target
     from sesr_jax.upscale import is_network
@@ -91,7 +91,7 @@ def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[
     network, npu = find_network(model), find_target(target)
 
     def choose(size: tuple[int, int]) -> tuple[int, int]:
-        tiling = best_photo_tiling(network, size, npu)
+        tiling = find_best_photo_tiling(network, size, npu)
         print(tiling.to_text())
         return tiling.tile
 

@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.export import replay_golden
-    from sesr_jax.report import text_table
+    from sesr_jax.report import format_table
 
     results = replay_golden(args.file, args.golden)
     rows = [
@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> None:
         )
         for replay in results
     ]
-    print(text_table(rows, ["kernels", "largest difference", "elements that differ"], "<><"))
+    print(format_table(rows, ["kernels", "largest difference", "elements that differ"], "<><"))
     (golden,) = (replay for replay in results if replay.golden)
     if not golden.holds:
         raise InputError(

@@ -1,15 +1,22 @@
 """Upscalers side by side: their quality on sets of images, and what INT8 costs them."""
 
-from sesr_jax.compare.int8 import Case, Row, export_int8_files, measure_int8_cost, pair_cases, table
+from sesr_jax.compare.int8 import (
+    Case,
+    Row,
+    export_int8_files,
+    make_table,
+    measure_int8_cost,
+    pair_cases,
+)
 from sesr_jax.compare.leaderboard import (
     Ours,
     enter,
     estimated_time,
     known_time,
-    leaderboard,
+    make_leaderboard,
     measured_time,
 )
-from sesr_jax.compare.page import Measurement, measure_all, quality_page
+from sesr_jax.compare.page import Measurement, make_quality_page, measure_all
 from sesr_jax.compare.results import list_costs, list_entries, list_quality, write_json
 from sesr_jax.compare.sets import Score, measure, shorten_names
 
@@ -23,17 +30,17 @@ __all__ = [
     "estimated_time",
     "export_int8_files",
     "known_time",
-    "leaderboard",
     "list_costs",
     "list_entries",
     "list_quality",
+    "make_leaderboard",
+    "make_quality_page",
+    "make_table",
     "measure",
     "measure_all",
     "measure_int8_cost",
     "measured_time",
     "pair_cases",
-    "quality_page",
     "shorten_names",
-    "table",
     "write_json",
 ]

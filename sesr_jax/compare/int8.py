@@ -2,7 +2,7 @@
 
     cases = [Case(network=m5, trained=m5_qat)]
     rows = measure_int8_cost(cases, ["Set5", "Set14"], embedded("train"), "runs/int8")
-    print(text_table(*table(rows)))
+    print(format_table(*make_table(rows)))
 
 Every INT8 figure is that of the .tflite file, run by LiteRT: with ranges that each observer measures after
 training ("PTQ"), and with weights and ranges that were trained for it ("QAT").
@@ -19,7 +19,7 @@ from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
 from sesr_jax.files import make_folder
-from sesr_jax.metrics import drop, native_protocol
+from sesr_jax.metrics import choose_protocol, drop
 from sesr_jax.models.network import Network
 from sesr_jax.quant import OBSERVERS
 from sesr_jax.upscale import Upscaler, from_network, from_tflite
@@ -165,10 +165,10 @@ def export_int8_files(
 
 
 def _measure_scores(upscaler: Upscaler, data: Sequence[str]) -> Iterator[Score]:
-    return measure(upscaler, data, native_protocol(upscaler.channels))
+    return measure(upscaler, data, choose_protocol(upscaler.channels))
 
 
-def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
+def make_table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
     """Returns rows and header: PSNR in dB / SSIM on each set, and the dB lost against float."""
     header = ["model", "form"]
     for score in rows[0].scores:
@@ -185,7 +185,7 @@ def table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
 
 
 def _make_page(rows: Sequence[Row]) -> report.Page:
-    cells, header = table(rows)
+    cells, header = make_table(rows)
     blocks: list[report.Block] = [
         report.Table(
             header,

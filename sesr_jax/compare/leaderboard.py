@@ -2,7 +2,7 @@
 
     timing = estimated_time(MOBILE_AI_2021, find_target("vs680"))
     ours = [enter(MOBILE_AI_2021, "runs/xlsr", "DIV2K_valid", timing=timing, by="estimate, vs680")]
-    print(text_table(*leaderboard(MOBILE_AI_2021, ours)))
+    print(format_table(*make_leaderboard(MOBILE_AI_2021, ours)))
 
 Scores compare where the images do: the published ones are of `Challenge.data`. A time is that of the
 challenge's frame, estimated for an NPU, measured by LiteRT on this CPU, or known.
@@ -26,7 +26,7 @@ from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.graph import Graph, eval_shapes, trace
 from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import points
+from sesr_jax.quant import find_points
 from sesr_jax.targets import Target
 from sesr_jax.upscale import load_upscaler
 
@@ -111,7 +111,7 @@ def measured_time(challenge: Challenge) -> Timing:
     def timing(model: str) -> float:
         if _is_bicubic(challenge, model):
             graph = _trace_resizing(challenge)
-            file = TFLiteModel(to_tflite(graph, ranges=points(graph).fixed))
+            file = TFLiteModel(to_tflite(graph, ranges=find_points(graph).fixed))
         elif model.endswith(".tflite"):
             file = TFLiteModel(model)
         else:
@@ -130,7 +130,9 @@ def measured_time(challenge: Challenge) -> Timing:
     return timing
 
 
-def leaderboard(challenge: Challenge, ours: Sequence[Ours]) -> tuple[list[list[str]], list[str]]:
+def make_leaderboard(
+    challenge: Challenge, ours: Sequence[Ours]
+) -> tuple[list[list[str]], list[str]]:
     """Returns rows and header, with the best score first and entries without one last.
 
     The last column compares with the baseline, where the challenge has one: by its measures on our images

@@ -1,7 +1,7 @@
 """A page about the quality of models: tables, PSNR over work, and where each gains and loses most.
 
     scores = tuple(measure(m5, sets))
-    write_page(quality_page([Measurement(title="m5", upscaler=m5, scores=scores)], Y), "m5.html")
+    write_page(make_quality_page([Measurement(title="m5", upscaler=m5, scores=scores)], Y), "m5.html")
 
 A model's rival is the first one of its scale on the page, and the first one's is bicubic interpolation.
 """
@@ -80,7 +80,7 @@ def list_columns(measured: Sequence[Measurement]) -> list[str]:
     return ["model", "scale", "MACs", *(score.title for score in measured[0].scores)]
 
 
-def quality_page(measured: Sequence[Measurement], protocol: Protocol) -> report.Page:
+def make_quality_page(measured: Sequence[Measurement], protocol: Protocol) -> report.Page:
     """Returns the page; the images that it shows are computed again.
 
     Args:

@@ -23,7 +23,7 @@ from sesr_jax.export.flatbuffer import (
 )
 from sesr_jax.graph import Graph
 from sesr_jax.ops import SPECS
-from sesr_jax.quant import Scheme, points
+from sesr_jax.quant import Scheme, find_points
 
 ALLOWED_OPS = frozenset(
     {
@@ -103,7 +103,7 @@ def check_kernels(graph: Graph, scheme: Scheme) -> None:
         others.
     """
     bits = 16 if scheme.activations == "int16" else 8
-    group = points(graph, scheme).group
+    group = find_points(graph, scheme).group
     for node in graph.nodes:
         spec = SPECS[node.op]
         reason = spec.no_int16 if bits == 16 else spec.no_int8

@@ -4,7 +4,7 @@
 
 One conversion of the whole network would lose the ranges. So each node of the Graph becomes a TF piece of
 its own, mostly by jax2tf from the very operation that JAX runs, and the pieces are joined by
-`fake_quant_with_min_max_vars` seams at the quantisation points (`quant.points`). The converter reads the
+`fake_quant_with_min_max_vars` seams at the quantisation points (`quant.find_points`). The converter reads the
 seams, and the result is integer from end to end with exactly these ranges: weights symmetric per output
 channel from their own maxima, biases integers of the sums' scale. Seams of 16 bits make "16x8" files,
 for which the converter's own way would need a representative dataset and would ignore given ranges.
@@ -21,7 +21,7 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import Ranges, points
+from sesr_jax.quant import Ranges, find_points
 
 Tensor: TypeAlias = Any
 """A `tf.Tensor`; TensorFlow is imported only where it runs."""
@@ -38,7 +38,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
         import tensorflow as tf
         from tensorflow.lite.python.convert_phase import ConverterError
 
-    places = points(graph, options.scheme)
+    places = find_points(graph, options.scheme)
     group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
 
     def seam(name: str, y: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.export.tflite import export_tflite
 from sesr_jax.graph import Graph, list_host_blocks, measure_extent
-from sesr_jax.metrics import native_protocol
+from sesr_jax.metrics import choose_protocol
 from sesr_jax.models.network import Network, save
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import INT8, Range, Ranges, calibrate, points
+from sesr_jax.quant import INT8, Range, Ranges, calibrate, find_points
 from sesr_jax.train.checkpoint import read_config
 
 CALIBRATION_IMAGES = 32
@@ -183,7 +183,7 @@ def _find_ranges(
         return None
     if calibration is not None:
         first = itertools.islice(calibration, CALIBRATION_IMAGES)
-        pair, align = native_protocol(network.channels).pair, measure_extent(graph).align
+        pair, align = choose_protocol(network.channels).pair, measure_extent(graph).align
 
         def to_input(images: ImagePair) -> np.ndarray:
             try:
@@ -198,7 +198,7 @@ def _find_ranges(
             f"{network.name} was trained without ranges, which a file of the precision "
             f"{options.precision} needs; give calibration images, or export float32."
         )
-    return {**network.ranges, **points(graph, options.scheme).fixed}
+    return {**network.ranges, **find_points(graph, options.scheme).fixed}
 
 
 def _crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:

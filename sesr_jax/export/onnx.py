@@ -7,7 +7,7 @@ image in [0, 1], and so is the output. N, H and W are symbolic: a file runs at e
 `graph.run` does. Nodes and tensors are named as in the Graph.
 
 An INT8 file is a float network with a QuantizeLinear and a DequantizeLinear at each quantisation point
-(`quant.points`), which runtimes fuse into integer kernels. There the value before the point is
+(`quant.find_points`), which runtimes fuse into integer kernels. There the value before the point is
 ``name/float``, its codes are ``name/codes``, and what others read is ``name`` (for the input, whose
 float value has its name, ``name/dequantised``). Kernels have symmetric int8 codes with a scale for each
 output channel, biases the int32 codes of their convolution's sums, PReLU slopes symmetric int8 codes
@@ -32,7 +32,7 @@ from sesr_jax.export.checks import check_graph
 from sesr_jax.export.onnx_operators import CALLS, Call, Computed, Setting
 from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import INT8, Ranges, Scheme, affine, points, validate
+from sesr_jax.quant import INT8, Ranges, Scheme, affine, find_points, validate
 from sesr_jax.quant.weight_codes import kernel_scale, symmetric_scale
 
 OPSET = 17
@@ -126,7 +126,7 @@ class _Writer:
         self._affine: dict[str, tuple[float, int]] = {}
         self._absorbed: frozenset[str] = frozenset()
         if scheme is not None:
-            found = points(graph, scheme)
+            found = find_points(graph, scheme)
             self._affine = {name: affine(*ranges[key]) for name, key in found.group.items()}
             self._absorbed = found.absorbed
         # For each tensor of the Graph, the tensor that its readers read in the file.

@@ -2,7 +2,7 @@
 
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, with_clip, with_tail
-from sesr_jax.quant import Range, Ranges, points, validate
+from sesr_jax.quant import Range, Ranges, find_points, validate
 
 
 def rewrite_graph(
@@ -18,6 +18,6 @@ def rewrite_graph(
         return written, None
     validate(graph, ranges, options.scheme)
     # Nodes keep their names, and so do the groups that have no new first tensor.
-    before, after = points(graph, options.scheme), points(written, options.scheme)
+    before, after = find_points(graph, options.scheme), find_points(written, options.scheme)
     kept = {key: ranges[before.group[key]] for key in after.group.values() if key in before.group}
     return written, {**kept, **after.fixed}

@@ -21,7 +21,7 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import list_operators, pack, read, read_enum
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import Range, Ranges, Scheme, points
+from sesr_jax.quant import Range, Ranges, Scheme, find_points
 
 _BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "TRANSPOSE_CONV": 3}
 
@@ -34,7 +34,7 @@ def express_in_16_bits(
     Raises:
       InputError: a constant is an image.
     """
-    group, shapes, found = points(graph, scheme).group, graph.shapes, dict(ranges)
+    group, shapes, found = find_points(graph, scheme).group, graph.shapes, dict(ranges)
     nodes: list[Node] = []
     for node in graph.nodes:
         if not set(node.inputs) <= group.keys() or scheme.excludes(node.name):

@@ -26,7 +26,7 @@ from sesr_jax.errors import require_extra
 from sesr_jax.export.jax2tf import quiet_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import Ranges, affine, points
+from sesr_jax.quant import Ranges, affine, find_points
 from sesr_jax.quant.weight_codes import symmetric_scale
 
 _TFL = "tfl."
@@ -40,7 +40,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
       InputError: litert-converter is not installed.
     """
     scheme = options.scheme
-    places = points(graph, scheme)
+    places = find_points(graph, scheme)
     group, absorbed = places.group, places.absorbed if options.absorbs_clips else ()
 
     def composite(kind: str, name: str, x: jax.Array, result: Any) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax import ops
-from sesr_jax.models.layers import shuffle_blocks
+from sesr_jax.models.layers import list_shuffle_blocks
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Conv, Sequential, Term
 
@@ -37,7 +37,7 @@ def find_pixel_order(scale: int, channels: int = 1) -> np.ndarray:
     """
     shuffled = np.arange(channels * scale**2).reshape(1, channels, scale, scale)
     pixels = jnp.asarray(shuffled.transpose(0, 2, 3, 1))
-    for block in shuffle_blocks(scale):
+    for block in list_shuffle_blocks(scale):
         pixels = ops.space_to_depth(pixels, block=block)
     return np.asarray(pixels).ravel()
 

@@ -15,8 +15,8 @@ from sesr_jax.metrics.protocol import (
     RGB8,
     Protocol,
     Y,
+    choose_protocol,
     find_protocol,
-    native_protocol,
 )
 from sesr_jax.metrics.quality import psnr, ssim
 
@@ -30,11 +30,11 @@ __all__ = [
     "UpscaleFunction",
     "Y",
     "bicubic",
+    "choose_protocol",
     "drop",
     "evaluate",
     "find_protocol",
     "mean",
-    "native_protocol",
     "psnr",
     "ssim",
 ]

@@ -24,7 +24,7 @@ from sesr_jax.data.resize import imresize
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.graph import SAMPLE_SIDE, measure_extent
-from sesr_jax.metrics.protocol import Protocol, native_protocol
+from sesr_jax.metrics.protocol import Protocol, choose_protocol
 from sesr_jax.models.network import Network
 
 _TRACED = 240
@@ -74,7 +74,7 @@ class NetworkEvaluator:
             scheme: what is quantised where the variables have ranges; by default the network's scheme.
         """
         self._images, self._scale = images, network.scale
-        self.protocol = native_protocol(network.channels)
+        self.protocol = choose_protocol(network.channels)
         self._align = measure_extent(
             network.graph((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))
         ).align

@@ -136,7 +136,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI)}
 """The protocols by name."""
 
 
-def native_protocol(channels: int) -> Protocol:
+def choose_protocol(channels: int) -> Protocol:
     """Returns the protocol that compares what a network of `channels` writes: `Y` for luma, `RGB` for RGB."""
     return Y if channels == 1 else RGB
 

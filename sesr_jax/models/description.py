@@ -133,7 +133,7 @@ def _describe_operations(
     operations = {"input": graph.input, "output": graph.output, "nodes": nodes}
     if quant.RANGES not in variables:
         return operations
-    found = quant.points(graph, scheme)
+    found = quant.find_points(graph, scheme)
     ranges = {
         name: {"value": found.fixed[key]} if key in found.fixed else {"array": _RANGES + key}
         for name, key in found.group.items()

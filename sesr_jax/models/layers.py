@@ -227,13 +227,13 @@ def anchor(x: jax.Array, scale: int) -> jax.Array:
     return ops.concat(*[x] * scale**2)
 
 
-def shuffle_blocks(scale: int) -> tuple[int, ...]:
+def list_shuffle_blocks(scale: int) -> tuple[int, ...]:
     """Returns the blocks of the depth-to-spaces in `to_pixels`: ×4 is two of ×2, which small NPUs require."""
     return (2, 2) if scale == 4 else (scale,)
 
 
 def to_pixels(x: jax.Array, scale: int) -> jax.Array:
     """Moves channels to pixels, ``[N, H, W, s²·C] → [N, s·H, s·W, C]``, by depth-to-spaces."""
-    for block in shuffle_blocks(scale):
+    for block in list_shuffle_blocks(scale):
         x = ops.depth_to_space(x, block=block)
     return x

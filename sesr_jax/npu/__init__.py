@@ -1,14 +1,14 @@
 """What a network costs on an NPU: layers, targets, latency estimates, tiles."""
 
-from sesr_jax.npu.accepts import check_accepted, refusals
+from sesr_jax.npu.accepts import check_accepted, list_refusals
 from sesr_jax.npu.advice import Idea, find_ideas
 from sesr_jax.npu.estimate import Report, Row, estimate
-from sesr_jax.npu.layers import Layer, at_size, layers_from_graph
-from sesr_jax.npu.page import Candidate, latency_page
-from sesr_jax.npu.photo_tiling import best_photo_tiling
-from sesr_jax.npu.rules import refusal
+from sesr_jax.npu.layers import Layer, layers_from_graph, with_input_size
+from sesr_jax.npu.page import Candidate, make_latency_page
+from sesr_jax.npu.photo_tiling import find_best_photo_tiling
+from sesr_jax.npu.rules import find_refusal
 from sesr_jax.npu.tflite_layers import layers_from_tflite
-from sesr_jax.npu.tiling import Tiling, best_tiling
+from sesr_jax.npu.tiling import Tiling, find_best_tiling
 
 __all__ = [
     "Candidate",
@@ -17,15 +17,15 @@ __all__ = [
     "Report",
     "Row",
     "Tiling",
-    "at_size",
-    "best_photo_tiling",
-    "best_tiling",
     "check_accepted",
     "estimate",
+    "find_best_photo_tiling",
+    "find_best_tiling",
     "find_ideas",
-    "latency_page",
+    "find_refusal",
     "layers_from_graph",
     "layers_from_tflite",
-    "refusal",
-    "refusals",
+    "list_refusals",
+    "make_latency_page",
+    "with_input_size",
 ]

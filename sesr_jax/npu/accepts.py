@@ -1,6 +1,6 @@
 """Which operators of a TFLite file a target refuses, and why.
 
-for reason in refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops")): print(reason)
+for reason in list_refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops")): print(reason)
 """
 
 import os
@@ -12,7 +12,7 @@ from sesr_jax.npu.tflite_layers import layers_from_tflite
 from sesr_jax.targets import Target
 
 
-def refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
+def list_refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ...]:
     """Returns why `target` does not run the whole file, one reason each; nothing if it does.
 
     An operator is called by its place in the file and its name, such as "3_conv_2d". An activation that is
@@ -43,5 +43,5 @@ def check_accepted(path: str | os.PathLike[str], target: Target) -> None:
       UnsupportedError: it refuses operators; they are named, with the reasons.
       InputError: as `layers_from_tflite`.
     """
-    if reasons := refusals(path, target):
+    if reasons := list_refusals(path, target):
         raise UnsupportedError(f"{target.name} does not run {'; '.join(reasons)}.")

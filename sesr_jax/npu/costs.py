@@ -7,7 +7,7 @@ import numpy as np
 
 from sesr_jax.npu.cascades import Cascade
 from sesr_jax.npu.cuts import Array, Cuts
-from sesr_jax.npu.dram import dram_bytes, tensors_in_bricks, transfer_cycles
+from sesr_jax.npu.dram import dram_bytes, find_tensors_in_bricks, transfer_cycles
 from sesr_jax.npu.engines import mac_cycles
 from sesr_jax.npu.on_chip import sram_bytes
 from sesr_jax.npu.striped_network import Segment, StripedNetwork
@@ -87,7 +87,7 @@ def _pass_costs(
     p = striped.work
     loads = tuple(dict.fromkeys(loads))
     own = (network.inputs & set(loads)) | (network.outputs & {p.output})
-    bricked = tensors_in_bricks(striped, cuts, loads) & own
+    bricked = find_tensors_in_bricks(striped, cuts, loads) & own
     times = time_pass(striped, cuts, loads=loads, stores=stores, plain=own - bricked)
     mac, algorithm = 0, ""
     blocks = find_block_work(striped, cuts, loads, stores=stores)

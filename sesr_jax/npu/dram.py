@@ -54,7 +54,9 @@ def burst_factor(target: Target, run: int, *, plain: bool) -> float:
     return max(1.0, target.memory.burst_bytes / run) if plain else 1.0
 
 
-def tensors_in_bricks(striped: StripedPass, cuts: Cuts, loads: Sequence[str]) -> frozenset[str]:
+def find_tensors_in_bricks(
+    striped: StripedPass, cuts: Cuts, loads: Sequence[str]
+) -> frozenset[str]:
     """Returns the tensors that a pass with this one cut can only transfer in bricks."""
     if not striped.target.memory.converts_input or striped.work.engine == "copy":
         return frozenset()

@@ -19,7 +19,7 @@ from sesr_jax.npu.layers import BIAS_BYTES, CONVOLUTIONS, Layer, find_batches
 from sesr_jax.npu.lowering import lower
 from sesr_jax.npu.passes import Pass
 from sesr_jax.npu.schedule import schedule
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 from sesr_jax.targets import Target
 
 
@@ -183,7 +183,7 @@ class Report:
         shown = [i for i, column in enumerate(_COLUMNS) if column not in _LONG]
         header = [_COLUMNS[i] for i in shown]
         align = "".join("<" if column in _WORDS else ">" for column in header)
-        table = text_table([[row[i] for i in shown] for row in self._cells()], header, align)
+        table = format_table([[row[i] for i in shown] for row in self._cells()], header, align)
         return "\n".join([table, self.summary(), *self.warnings()]) + "\n"
 
     def summary(self) -> str:

@@ -167,7 +167,7 @@ def find_batches(layers: Sequence[Layer]) -> list[str]:
     ]
 
 
-def at_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
+def with_input_size(layers: Sequence[Layer], height: int, width: int) -> tuple[Layer, ...]:
     """Returns the layers of the same network for an input of `height` × `width`.
 
     Raises:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from sesr_jax.npu.engines import Convolution
 from sesr_jax.npu.layers import Layer, as_nhwc
 from sesr_jax.npu.passes import Pass
-from sesr_jax.npu.rules import find_rule, refusal
+from sesr_jax.npu.rules import find_refusal, find_rule
 from sesr_jax.targets import ON_MAC, OpRule, Target
 
 
 def lower_layer(layer: Layer, target: Target) -> tuple[Pass, ...]:
     """Returns the passes in which `target` runs `layer`; one copy with a flag where it does not."""
-    if reason := refusal(layer, target):
+    if reason := find_refusal(layer, target):
         return (_lower_to_copy(layer, flag=reason),)
     rule = find_rule(layer, target)
     assert rule is not None

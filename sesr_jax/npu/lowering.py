@@ -30,7 +30,7 @@ from sesr_jax.npu.engines import ceil_div
 from sesr_jax.npu.layers import Layer, Map4, as_nhwc
 from sesr_jax.npu.lower_layer import lower_layer
 from sesr_jax.npu.passes import Pass
-from sesr_jax.npu.rules import find_rule, refusal
+from sesr_jax.npu.rules import find_refusal, find_rule
 from sesr_jax.targets import Target
 
 
@@ -46,7 +46,7 @@ def lower(layers: Iterable[Layer], target: Target) -> tuple[Pass, ...]:
             shapes.setdefault(name, as_nhwc(shape))
         for part in _split_activation(layer, target):
             rule = find_rule(part, target)
-            free = rule is not None and rule.engine == "none" and not refusal(part, target)
+            free = rule is not None and rule.engine == "none" and not find_refusal(part, target)
             scalar = part.op in ("add", "mul") and _is_scalar(part)
             rescales = scalar and (rule is None or not rule.counts_scalars)
             if part.inputs and (free or rescales):
@@ -104,7 +104,7 @@ def _split_activation(layer: Layer, target: Target) -> list[Layer]:
     if layer.activation is None:
         return [layer]
     rule = target.ops.get(layer.activation, target.ops.get("*"))
-    if rule is not None and rule.fuses and not refusal(layer, target):
+    if rule is not None and rule.fuses and not find_refusal(layer, target):
         return [layer]
     inner = f"{layer.name}/inner"
     return [

@@ -1,6 +1,6 @@
 """A page about latency: totals, what each pass takes and why, the roofline, and what would help.
 
-write_page(latency_page([Candidate(name="sesr_m5_hw", report=report)]), "latency.html")
+write_page(make_latency_page([Candidate(name="sesr_m5_hw", report=report)]), "latency.html")
 """
 
 import dataclasses
@@ -40,10 +40,10 @@ SUMMARY = (
     *("network", "target", "ms", "FPS", "not run", "bound by"),
     *("GMAC", "DRAM MB", "SRAM KiB", "use", "mJ"),
 )
-"""The header of `summary_row`."""
+"""The header of `make_summary_row`."""
 
 
-def summary_row(candidate: Candidate) -> list[str]:
+def make_summary_row(candidate: Candidate) -> list[str]:
     """Returns the totals of one report.
 
     "not run" counts the passes that the target cannot run, and "bound by" is the part that binds the
@@ -72,9 +72,9 @@ def _main_bound(report: Report) -> str:
     return max(cycles, key=cycles.__getitem__, default="")
 
 
-def latency_page(candidates: Sequence[Candidate]) -> Page:
+def make_latency_page(candidates: Sequence[Candidate]) -> Page:
     """Returns a page of one or several reports."""
-    sections = [Section("Totals", [Table(SUMMARY, [summary_row(r) for r in candidates])])]
+    sections = [Section("Totals", [Table(SUMMARY, [make_summary_row(r) for r in candidates])])]
     if len({r.name for r in candidates if r.psnr is not None}) > 1:
         sections.append(Section("Quality and latency", [_pareto(candidates)]))
     sections += [_section(r) for r in candidates]

@@ -1,17 +1,17 @@
 """The tiles in which an NPU upscales a photo fastest.
 
-tiling = best_photo_tiling(find_network("sesr_m5_x2"), (480, 640), find_target("ethos-n78-4tops"))
+tiling = find_best_photo_tiling(find_network("sesr_m5_x2"), (480, 640), find_target("ethos-n78-4tops"))
 upscale_photo(from_network(network), photo, tile=tiling.tile)
 """
 
 from sesr_jax.models.network import Network
 from sesr_jax.npu.layers import layers_from_graph
-from sesr_jax.npu.tiling import Tiling, best_tiling
+from sesr_jax.npu.tiling import Tiling, find_best_tiling
 from sesr_jax.targets import Target
 from sesr_jax.upscale import from_network, photo_halo
 
 
-def best_photo_tiling(network: Network, size: tuple[int, int], target: Target) -> Tiling:
+def find_best_photo_tiling(network: Network, size: tuple[int, int], target: Target) -> Tiling:
     """Returns the tiles in which `target` takes the least time for a photo of `size`, its colours included.
 
     Args:
@@ -20,11 +20,11 @@ def best_photo_tiling(network: Network, size: tuple[int, int], target: Target) -
       target: the NPU.
 
     Raises:
-      InputError: the network looks at the whole image; or as `best_tiling`.
+      InputError: the network looks at the whole image; or as `find_best_tiling`.
     """
     upscaler = from_network(network)
     halo, align = photo_halo(upscaler), upscaler.extent.align
     height, width = (n + -n % align for n in size)
     graph = network.collapsed().graph((1, height, width, network.channels))
     layers = layers_from_graph(graph)
-    return best_tiling(layers, target, frame=(height, width), halo=halo, align=align)
+    return find_best_tiling(layers, target, frame=(height, width), halo=halo, align=align)

@@ -13,7 +13,7 @@ def find_rule(layer: Layer, target: Target) -> OpRule | None:
     return next((target.ops[name] for name in names if name in target.ops), None)
 
 
-def refusal(layer: Layer, target: Target) -> str:
+def find_refusal(layer: Layer, target: Target) -> str:
     """Returns why `target` cannot run `layer`, in a few words; "" if it can."""
     if not layer.inputs:
         return "constant inputs"

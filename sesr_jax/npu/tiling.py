@@ -1,6 +1,6 @@
 """A search for the tiles in which a frame takes the least time on an NPU.
 
-    tiling = best_tiling(layers, target, frame=(1080, 1920), halo=9)
+    tiling = find_best_tiling(layers, target, frame=(1080, 1920), halo=9)
     print(tiling.to_text())
 
 A frame is covered by tiles of one size that overlap by twice the halo, as `upscale.upscale_tiled`
@@ -17,7 +17,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import count_tiles
 from sesr_jax.npu.engines import mac_cycles, vector_cycles
 from sesr_jax.npu.estimate import Report, estimate
-from sesr_jax.npu.layers import Layer, at_size
+from sesr_jax.npu.layers import Layer, with_input_size
 from sesr_jax.npu.lowering import lower
 from sesr_jax.targets import Target
 
@@ -82,7 +82,7 @@ class Tiling:
         return "\n".join(lines)
 
 
-def best_tiling(
+def find_best_tiling(
     layers: Sequence[Layer],
     target: Target,
     *,
@@ -111,14 +111,16 @@ def best_tiling(
             f"A frame of {frame[1]}×{frame[0]} does not fit this network, which takes multiples of {align}; "
             "pad the frame."
         )
-    whole = estimate(at_size(layers, *frame), target, activation_saving=activation_saving)
+    whole = estimate(with_input_size(layers, *frame), target, activation_saving=activation_saving)
 
     def tiling(size: tuple[int, int]) -> Tiling:
         size = (min(size[0], frame[0]), min(size[1], frame[1]))
         counts = [count_tiles(n, s, halo, align) for n, s in zip(frame, size, strict=True)]
         report = whole
         if size != frame:
-            report = estimate(at_size(layers, *size), target, activation_saving=activation_saving)
+            report = estimate(
+                with_input_size(layers, *size), target, activation_saving=activation_saving
+            )
         return Tiling(
             frame=frame,
             tile=size,
@@ -135,7 +137,7 @@ def best_tiling(
     floors = []
     for height, down in rows:
         for width, across in columns:
-            floor = down * across * _lower_bound(at_size(layers, height, width), target)
+            floor = down * across * _lower_bound(with_input_size(layers, height, width), target)
             floors.append((floor, (height, width)))
     for floor, size in sorted(floors)[:_TRIES]:
         if floor >= best.seconds:

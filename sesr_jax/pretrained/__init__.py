@@ -24,7 +24,7 @@ _FORMS = ("_expanded", "_qat")
 """The suffixes of the names of networks that are not collapsed and float."""
 
 
-def shipped_files() -> dict[str, pathlib.Path]:
+def list_shipped_files() -> dict[str, pathlib.Path]:
     """Returns the weight files of the package by name, such as "sesr_m5_x2"."""
     return {file.stem: file for file in sorted(FOLDER.glob("*.safetensors"))}
 
@@ -41,7 +41,7 @@ def find_network(spec: str | os.PathLike[str]) -> network.Network:
     Raises:
       InputError: there is no such network, or its file is damaged.
     """
-    path, files = pathlib.Path(spec), shipped_files()
+    path, files = pathlib.Path(spec), list_shipped_files()
     if str(spec) in files:
         return network.load(files[str(spec)])
     if path.suffix == ".safetensors":

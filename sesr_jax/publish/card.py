@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sesr_jax.data.licences import find_licence
-from sesr_jax.metrics import RGB, RGB8, Protocol, Y, native_protocol
+from sesr_jax.metrics import RGB, RGB8, Protocol, Y, choose_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network
 from sesr_jax.models.published import SETS, Quality
-from sesr_jax.report import Plot, markdown_table, text_table
+from sesr_jax.report import Plot, format_markdown_table, format_table
 
 FLOAT = "float"
 FORMS = {
@@ -51,7 +51,7 @@ Facts = Mapping[str, Any]
 """The dictionary that `publish` returns."""
 
 
-def card(facts: Facts) -> str:
+def make_card(facts: Facts) -> str:
     """Returns the Markdown text of a model card."""
     name, spent = facts["name"], facts["cost"]
     options = [f"{key}={value}" for key, value in facts.get("options", {}).items()]
@@ -77,7 +77,7 @@ def card(facts: Facts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def curve(facts: Facts) -> Plot:
+def plot_curve(facts: Facts) -> Plot:
     """Returns PSNR over the steps, with all stages of this network in a row.
 
     Stages that trained another network, whose weights this one began with, are left out.
@@ -96,7 +96,7 @@ def curve(facts: Facts) -> Plot:
     return Plot(lines, x="steps", y=f"PSNR on {watched}, dB")
 
 
-def results_table(cards: Iterable[Facts]) -> str:
+def make_results_table(cards: Iterable[Facts]) -> str:
     """Returns a table of PSNR in float and in the best INT8, one for networks of luma and one for RGB.
 
     The table of luma also has the differences from the published figures.
@@ -109,15 +109,18 @@ def results_table(cards: Iterable[Facts]) -> str:
         shown = ("INT8", "paper") if protocol == Y else ("INT8",)
         header = ["network", *(name for data in COLUMNS for name in (data, *shown))]
         rows = [
-            [facts["name"], *(cell for cells in results(facts) for cell in cells[: 1 + len(shown)])]
+            [
+                facts["name"],
+                *(cell for cells in list_figures(facts) for cell in cells[: 1 + len(shown)]),
+            ]
             for facts in group
         ]
         if rows:
-            tables.append(f"{_CAPTIONS[protocol]}\n\n{text_table(rows, header)}")
+            tables.append(f"{_CAPTIONS[protocol]}\n\n{format_table(rows, header)}")
     return "\n\n".join(tables)
 
 
-def results(facts: Facts) -> list[tuple[str, str, str]]:
+def list_figures(facts: Facts) -> list[tuple[str, str, str]]:
     """Returns PSNR in float, PSNR in the best INT8 and the gain over the paper, for each of `COLUMNS`."""
     cells = []
     for data in COLUMNS:
@@ -135,7 +138,7 @@ def _describe_files(facts: Facts) -> str:
          f"{size / 1e3:.0f}"]
         for file, size in facts["files"].items()
     ]  # fmt: skip
-    return markdown_table(rows, ["file", "content", "kB"])
+    return format_markdown_table(rows, ["file", "content", "kB"])
 
 
 def _describe_quality(facts: Facts) -> str:
@@ -157,10 +160,10 @@ def _describe_quality(facts: Facts) -> str:
     return "\n\n".join(
         [
             f"{_PROTOCOLS[own]} INT8 figures are measured with the .tflite file, which LiteRT runs.",
-            markdown_table(rows, header),
+            format_markdown_table(rows, header),
             "By protocol `rgb8`, images are reduced and upscaled as 8-bit RGB and compared on luma"
             + ("; the paper prints no such figures." if own == Y else "."),
-            markdown_table(cells, ["form", *sets]),
+            format_markdown_table(cells, ["form", *sets]),
         ]
     )
 
@@ -194,10 +197,10 @@ def _describe_training(facts: Facts) -> str:
     quantised = sum(stage["steps"] for stage in stages if "quantise" in stage["stages"])
     total = sum(stage["steps"] for stage in stages) - quantised
     summary = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
-    return f"{summary}\n\n{markdown_table(rows, header)}"
+    return f"{summary}\n\n{format_markdown_table(rows, header)}"
 
 
-def recipe(facts: Facts) -> str:
+def describe_training(facts: Facts) -> str:
     """Returns one line about the training: steps and their crops, hours and hardware."""
     steps: dict[str, int] = collections.defaultdict(int)
     hours: dict[str, float] = collections.defaultdict(float)
@@ -223,7 +226,7 @@ def _describe_data(facts: Facts) -> str:
         for use, sets in facts["data"].items()
         for data, images in sets.items()
     ]
-    table = markdown_table(rows, ["for", "set", "images", "licence that the source states"])
+    table = format_markdown_table(rows, ["for", "set", "images", "licence that the source states"])
     return (
         f"{table}\n\nThe weight files hold no image. Whether the licence of a data set extends to weights "
         "that were trained on it is not said here."
@@ -234,7 +237,7 @@ def _find_protocol(facts: Facts) -> Protocol:
     """Returns the protocol that measures the network on crops it writes."""
     options = facts.get("options", {})
     network = Network(name=facts["model"], scale=facts["scale"], variables={}, options=options)
-    return native_protocol(network.channels)
+    return choose_protocol(network.channels)
 
 
 def _find_published(facts: Facts) -> Mapping[str, Quality]:

@@ -7,7 +7,7 @@ writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors
 the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the curve of its training).
 
 Every figure is measured here, in float and with the INT8 .tflite files that LiteRT runs. It is measured
-on what the network writes, luma or RGB (`metrics.native_protocol`), and on the luma of 8-bit RGB. The
+on what the network writes, luma or RGB (`metrics.choose_protocol`), and on the luma of 8-bit RGB. The
 files hold no paths of this machine: runs and data sets appear under the names of their folders.
 """
 
@@ -30,11 +30,11 @@ from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import make_folder, write_file
 from sesr_jax.graph import count_cost, eval_shapes
-from sesr_jax.metrics import RGB8, native_protocol
+from sesr_jax.metrics import RGB8, choose_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
-from sesr_jax.publish.card import FILES, FLOAT, card, curve
+from sesr_jax.publish.card import FILES, FLOAT, make_card, plot_curve
 from sesr_jax.train import PastRun, load_network, read_history
 from sesr_jax.train.stages import StagePlan, plan
 from sesr_jax.upscale import from_network, from_tflite
@@ -122,8 +122,8 @@ def publish(
         "figures": figures,
     }
     write_file(folder / f"{name}.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    report.write_svg(curve(facts), folder / f"{name}.svg")
-    write_file(folder / f"{name}.md", card(facts))
+    report.write_svg(plot_curve(facts), folder / f"{name}.svg")
+    write_file(folder / f"{name}.md", make_card(facts))
     return facts
 
 
@@ -259,7 +259,7 @@ def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[di
         forms = {FLOAT: from_network(case.network)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():
-            for protocol in (native_protocol(case.network.channels), RGB8):
+            for protocol in (choose_protocol(case.network.channels), RGB8):
                 figures += [
                     {"form": form, "protocol": protocol.name, "data": score.title}
                     | {key: round(value, 4) for key, value in score.mean.items()}

@@ -3,7 +3,7 @@
 from sesr_jax.quant.calibrate import calibrate
 from sesr_jax.quant.fake import RANGES, apply
 from sesr_jax.quant.observers import OBSERVERS, Observer
-from sesr_jax.quant.ranges import Points, Range, Ranges, points, validate, without_absorbed
+from sesr_jax.quant.ranges import Points, Range, Ranges, find_points, validate, without_absorbed
 from sesr_jax.quant.scheme import INT8, Scheme, affine
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "affine",
     "apply",
     "calibrate",
-    "points",
+    "find_points",
     "validate",
     "without_absorbed",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.graph import Graph, run
 from sesr_jax.quant.observers import OBSERVERS
-from sesr_jax.quant.ranges import Range, points
+from sesr_jax.quant.ranges import Range, find_points
 from sesr_jax.quant.scheme import INT8, Scheme
 
 
@@ -31,13 +31,13 @@ def calibrate(
       observer: a key of `OBSERVERS`. A group of several tensors gets the range that holds those of all.
 
     Returns:
-      A range for each group of `points(graph, scheme)`, those that are fixed included.
+      A range for each group of `find_points(graph, scheme)`, those that are fixed included.
 
     Raises:
       InputError: there is no such observer or no image; or an image has another number of channels, or it
         or a tensor has values that are not finite.
     """
-    wanted = points(graph, scheme)
+    wanted = find_points(graph, scheme)
     chosen = look_up("observer", observer, OBSERVERS)
 
     @jax.jit

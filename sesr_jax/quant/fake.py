@@ -26,7 +26,7 @@ from jax import lax
 from sesr_jax import graph as graphs
 from sesr_jax import ops
 from sesr_jax.graph import Arg, Graph, Node
-from sesr_jax.quant.ranges import look_up_range, points
+from sesr_jax.quant.ranges import find_points, look_up_range
 from sesr_jax.quant.scheme import INT8, NARROWEST, Scheme
 
 Watch = Callable[[str, jax.Array], None]
@@ -80,7 +80,7 @@ def run(
     Raises:
       InputError: a group has no range.
     """
-    wanted = points(graph, scheme)
+    wanted = find_points(graph, scheme)
 
     def round_value(name: str, y: jax.Array) -> jax.Array:
         if name not in wanted.group:

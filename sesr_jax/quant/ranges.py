@@ -13,7 +13,7 @@ operation writes its output, and nowhere else. So a Graph has fewer ranges than 
   last requantising operation *is* the clip. Any other `clip` that a range can perform goes likewise.
 
     ranges = calibrate(graph, images)              # or trained: the same mapping
-    key = points(graph).group.get("tail/conv2d")   # None where the tensor is not quantised
+    key = find_points(graph).group.get("tail/conv2d")   # None where the tensor is not quantised
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Points:
     absorbed: frozenset[str]
 
 
-def points(graph: Graph, scheme: Scheme = INT8) -> Points:
+def find_points(graph: Graph, scheme: Scheme = INT8) -> Points:
     """Finds the quantisation points of `graph`; there are none where activations stay float.
 
     A group with an excluded node in it stays float as a whole, since its tensors share their codes.
@@ -103,7 +103,7 @@ def points(graph: Graph, scheme: Scheme = INT8) -> Points:
 
 def without_absorbed(graph: Graph) -> Graph:
     """Returns `graph` as an INT8 file has it, without the clips that a range performs."""
-    return graph.without_nodes(points(graph).absorbed)
+    return graph.without_nodes(find_points(graph).absorbed)
 
 
 def _shift_range(node: Node, pinned: Ranges) -> Ranges:
@@ -172,8 +172,8 @@ def look_up_range(group: str, ranges: Mapping[str, Any]) -> Any:
     """
     if group not in ranges:
         raise InputError(
-            f"the tensor {group!r} has no range, which each of points(graph).group needs; calibrate this "
-            "graph."
+            f"the tensor {group!r} has no range, which each of find_points(graph).group needs; calibrate "
+            "this graph."
         )
     return ranges[group]
 
@@ -185,7 +185,7 @@ def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
       InputError: a group has no range, or one that is not finite, does not hold 0, has no width or is
         not the fixed one.
     """
-    found = points(graph, scheme)
+    found = find_points(graph, scheme)
     for key in dict.fromkeys(found.group.values()):
         low, high = look_up_range(key, ranges)
         if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high and low < high):
@@ -197,5 +197,5 @@ def validate(graph: Graph, ranges: Ranges, scheme: Scheme = INT8) -> None:
         if not np.allclose((low, high), fixed, rtol=1e-6):
             raise InputError(
                 f"the range [{low:g}, {high:g}] of {key!r} must be [{fixed[0]:g}, {fixed[1]:g}], "
-                "which the image, a clip or a sigmoid fixes; take it from points(graph).fixed."
+                "which the image, a clip or a sigmoid fixes; take it from find_points(graph).fixed."
             )

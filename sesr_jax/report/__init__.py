@@ -15,7 +15,7 @@ from sesr_jax.report.content import (
 )
 from sesr_jax.report.html import to_html, write_page
 from sesr_jax.report.plots import write_svg
-from sesr_jax.report.table import markdown_table, text_table
+from sesr_jax.report.table import format_markdown_table, format_table
 
 __all__ = [
     "Bars",
@@ -29,8 +29,8 @@ __all__ = [
     "Scatter",
     "Section",
     "Table",
-    "markdown_table",
-    "text_table",
+    "format_markdown_table",
+    "format_table",
     "to_html",
     "write_page",
     "write_svg",

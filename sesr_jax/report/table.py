@@ -1,6 +1,6 @@
 """Plain tables for the terminal, and Markdown's.
 
-print(text_table([["sesr_m5", "37.39"]], header=["model", "PSNR"], align="<>"))
+print(format_table([["sesr_m5", "37.39"]], header=["model", "PSNR"], align="<>"))
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sesr_jax.errors import InputError
 
 
-def text_table(
+def format_table(
     rows: Sequence[Sequence[object]], header: Sequence[str], align: str | None = None
 ) -> str:
     """Returns columns two spaces apart under a ruled header; no line ends in blanks.
@@ -39,7 +39,7 @@ def text_table(
     )
 
 
-def markdown_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+def format_markdown_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     """Returns a table of Markdown, in which the bars inside cells are escaped."""
     lines = [list(header), ["---"] * len(header), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(

@@ -27,7 +27,7 @@ from sesr_jax.targets.target import (
 _FOLDER = pathlib.Path(__file__).parent
 
 
-def target_names() -> tuple[str, ...]:
+def list_targets() -> tuple[str, ...]:
     """Returns the names of the targets that ship."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
@@ -41,9 +41,9 @@ def find_target(name: str | os.PathLike[str]) -> Target:
     path = pathlib.Path(name)
     if path.suffix == ".toml":
         return _load(path)
-    if str(name) not in target_names():
+    if str(name) not in list_targets():
         raise InputError(
-            f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(target_names())}, or give a "
+            f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(list_targets())}, or give a "
             ".toml file."
         )
     return _load_shipped(str(name))
@@ -69,7 +69,7 @@ def _read_tables(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[s
     if like is None:
         return table
     before = (*before, path.resolve())
-    others = [name for name in target_names() if (_FOLDER / f"{name}.toml").resolve() not in before]
+    others = [name for name in list_targets() if (_FOLDER / f"{name}.toml").resolve() not in before]
     if like not in others:
         raise InputError(f"{path}: like is {like!r}; it must be one of {', '.join(others)}.")
     return _merge(_read_tables(_FOLDER / f"{like}.toml", before), table)

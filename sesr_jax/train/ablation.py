@@ -1,7 +1,7 @@
 """Ablations: one network trained with several forms and several seeds, all other settings being equal.
 
     results = ablate(config, "runs/forms")
-    print(text_table(*table(results)))
+    print(format_table(*make_table(results)))
 
 A condition is a form of `reparam.FORMS`, such as "ecb", or a form with the network's short residuals,
 such as "ecb+residual". For each seed, every condition sees the same crops in the same order, and all
@@ -155,7 +155,7 @@ def _ablate(
     return results
 
 
-def table(results: Mapping[str, Result]) -> tuple[list[list[str]], list[str]]:
+def make_table(results: Mapping[str, Result]) -> tuple[list[list[str]], list[str]]:
     """Returns the rows of a table of results, the best mean first, and its header."""
     order = sorted(results, key=lambda name: -statistics.fmean(results[name].psnr))
     rows = [
@@ -274,7 +274,7 @@ def _read_result(path: pathlib.Path, config: ml_collections.ConfigDict) -> Resul
 def _make_page(
     config: ml_collections.ConfigDict, results: Mapping[str, Result], protocol: Protocol
 ) -> Page:
-    rows, header = table(results)
+    rows, header = make_table(results)
     model, data = config.model, config.data
     trained = {name: result for name, result in results.items() if result.losses}
     quality: list[Block] = [

@@ -19,7 +19,7 @@ from flax import linen as nn
 
 from sesr_jax import reparam
 from sesr_jax.graph import SAMPLE_SIDE, trace
-from sesr_jax.quant import points
+from sesr_jax.quant import find_points
 from sesr_jax.train.config import stage_settings
 from sesr_jax.train.entries import Entry, Measure, make_entry
 from sesr_jax.train.objective import get_scheme
@@ -101,7 +101,7 @@ def state_shapes(
 
         def blank(variables: Any, stage: StagePlan = stage) -> Mapping[str, jax.Array]:
             graph = trace(module, variables, (1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels))
-            groups = points(graph, get_scheme(stage.config)).group.values()
+            groups = find_points(graph, get_scheme(stage.config)).group.values()
             return {group: jnp.zeros(2) for group in groups}
 
         state = jax.eval_shape(functools.partial(enter, stage, measure=blank), state)

@@ -28,7 +28,7 @@ from sesr_jax.data.sources import ImageSet, source
 from sesr_jax.errors import InputError
 from sesr_jax.graph import trace
 from sesr_jax.metrics.evaluate import NetworkEvaluator
-from sesr_jax.metrics.protocol import native_protocol
+from sesr_jax.metrics.protocol import choose_protocol
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint, processes
 from sesr_jax.train.fit import DivergedError, Evaluate, Stage, fit
@@ -201,7 +201,7 @@ def _check_sizes(images: ImageSet, fresh: network.Network) -> None:
     Raises:
       InputError: one is too small.
     """
-    protocol = native_protocol(fresh.channels)
+    protocol = choose_protocol(fresh.channels)
     for index in range(len(images)):
         protocol.check_size(images.name(index), images.size(index), fresh.scale)
 

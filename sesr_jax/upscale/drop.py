@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
-from sesr_jax.metrics import drop, evaluate, mean, native_protocol
+from sesr_jax.metrics import choose_protocol, drop, evaluate, mean
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
 from sesr_jax.upscale.tflite_upscaler import from_tflite
@@ -18,13 +18,13 @@ def measure_drop(
 ) -> float:
     """Returns the mean PSNR of `network` in float minus that of the TFLite file `path`, in dB.
 
-    Both are measured in the network's own protocol (`metrics.native_protocol`).
+    Both are measured in the network's own protocol (`metrics.choose_protocol`).
 
     Raises:
       InputError: as `from_tflite` and `evaluate`.
     """
     variables = {key: value for key, value in network.variables.items() if key != RANGES}
-    protocol = native_protocol(network.channels)
+    protocol = choose_protocol(network.channels)
 
     def psnr(upscaler: Upscaler) -> float:
         function = in_domain(upscaler, protocol.domain)

@@ -17,7 +17,7 @@ from sesr_jax.challenges import (
     find_challenge,
     score_each,
 )
-from sesr_jax.compare import leaderboard
+from sesr_jax.compare import make_leaderboard
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import RGB
 from sesr_jax.models import VARIANTS
@@ -105,7 +105,7 @@ def test_ranks_over_several_measures_are_a_scoring():
             _aim("MCML-Yonsei", 28.66, 0.070, 1.289, 84.43, 188.74, 798, 68),
         ),
     )
-    rows, header = leaderboard(challenge, [])
+    rows, header = make_leaderboard(challenge, [])
     assert [row[0] for row in rows] == ["NJU_MCG", "HaiYun", "MSRResNet", "MCML-Yonsei"]
     assert rows[-1][-1] == "–"  # below the baseline's PSNR
     assert header[2:] == ["psnr", *_AIM, "score"]

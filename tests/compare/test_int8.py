@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Case, measure, measure_int8_cost, table
+from sesr_jax.compare import Case, make_table, measure, measure_int8_cost
 from sesr_jax.data import write_image
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.quant import OBSERVERS, RANGES, points
+from sesr_jax.quant import OBSERVERS, RANGES, find_points
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.upscale import from_network
 
@@ -30,7 +30,7 @@ def net():
 @pytest.fixture(scope="module")
 def trained(net):
     """The network with made-up ranges in the place of trained ones."""
-    where = points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.graph((1, 8, 8, 1)))
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     return dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
@@ -54,7 +54,7 @@ def test_every_form_is_measured_against_float(net, trained, folder, tmp_path):
         assert row.drops[0] == pytest.approx(anchor.mean["psnr"] - row.scores[0].mean["psnr"])
     assert rows[0].drops == (0,)
     assert len({row.drops[0] for row in rows}) > 2
-    cells, header = table(rows)
+    cells, header = make_table(rows)
     assert header == ["model", "form", "Photos", "lost"]
     assert [len(row) for row in cells] == [4] * len(rows)
     assert len(list((tmp_path / "out").glob("*.tflite"))) == len(OBSERVERS) + 1

@@ -12,7 +12,7 @@ from sesr_jax.data import embedded, write_image
 from sesr_jax.export import export_tflite
 from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
-from sesr_jax.quant import points
+from sesr_jax.quant import find_points
 from sesr_jax.targets import find_target
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     network.save(small, made / "abpn.safetensors")
     for name, size in (("frame", (360, 640)), ("other", (24, 24))):
         graph = small.graph((1, *size, 3))
-        found = points(graph)
+        found = find_points(graph)
         ranges = {key: found.fixed.get(key, (-1.0, 1.0)) for key in found.group.values()}
         export_tflite(graph, made / f"{name}.tflite", ranges=ranges)
     return made

@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax import report
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Measurement, measure, quality_page, shorten_names
+from sesr_jax.compare import Measurement, make_quality_page, measure, shorten_names
 from sesr_jax.data import embedded, write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.rivals import list_rivals
@@ -51,7 +51,7 @@ def test_the_image_and_the_place_where_a_model_loses_are_shown(folder):
         Measurement(title=name, upscaler=u, scores=tuple(measure(u, [folder])))
         for name, u in models.items()
     ]
-    page = quality_page(measured, Y)
+    page = make_quality_page(measured, Y)
     assert [s.title for s in page.sections] == [
         "Quality",
         "Quality and work",
@@ -86,7 +86,7 @@ def test_a_loss_is_never_called_a_gain(folder):
         for u in (better, worse)
     ]
     for one in (measured, measured[::-1]):
-        dots, best, _, worst, _ = quality_page(one, Y).sections[-1].blocks
+        dots, best, _, worst, _ = make_quality_page(one, Y).sections[-1].blocks
         sign = np.sign(dots.values["Set5"])
         word = "gains" if sign[0] > 0 else "loses"
         assert abs(sign.sum()) == len(sign) == 2
@@ -97,7 +97,7 @@ def test_a_loss_is_never_called_a_gain(folder):
 def test_the_first_model_is_compared_with_bicubic_and_rgb_has_no_rivals(folder):
     spoilt = _spoilt(folder)
     one = Measurement(title="m", upscaler=spoilt, scores=tuple(measure(spoilt, [folder], RGB8)))
-    page = quality_page([one], RGB8)
+    page = make_quality_page([one], RGB8)
     assert page.sections[-1].title == "m against bicubic"
     assert not page.sections[1].blocks[0].others
 

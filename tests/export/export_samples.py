@@ -13,7 +13,7 @@ from sesr_jax import ops
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.export import to_tflite
 from sesr_jax.graph import Graph, Node, run, trace
-from sesr_jax.quant import Ranges, affine, points
+from sesr_jax.quant import Ranges, affine, find_points
 
 SHAPE = (1, 60, 80, 1)
 
@@ -42,7 +42,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 def simulate(graph: Graph, ranges: Ranges, x: np.ndarray) -> np.ndarray:
     """The network with rounded parameters and activations, in float: what an INT8 file computes."""
-    group = points(graph).group
+    group = find_points(graph).group
 
     def tap(name: str, y: jax.Array) -> jax.Array:
         if name not in group:

@@ -13,7 +13,7 @@ from sesr_jax.export import Options, export_tflite, read_metadata, to_tflite
 from sesr_jax.export.codes import SIDE, prove_codes
 from sesr_jax.export.flatbuffer import pack, read
 from sesr_jax.graph import Graph, trace
-from sesr_jax.quant import Range, points
+from sesr_jax.quant import Range, find_points
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 4, 4)).astype(np.float32) / 6
 BIAS = np.array([0.1, 0.3, -0.2, 0.5], np.float32)
@@ -27,7 +27,7 @@ def network(x: Any) -> Any:
 
 def with_ranges(function: Any, side: int = 6) -> tuple[Graph, dict[str, Range]]:
     graph = trace(nn.Sequential([function]), {}, (1, side, side, 4))
-    found = points(graph)
+    found = find_points(graph)
     keys = dict.fromkeys(found.group.values())
     ranges = {key: (-0.9 - i / 10, 1.1 + i / 20) for i, key in enumerate(keys)}
     return graph, {**ranges, **found.fixed}

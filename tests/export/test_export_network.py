@@ -14,7 +14,7 @@ from sesr_jax.export import Options, TFLiteModel, export_network, read_metadata,
 from sesr_jax.graph import measure_extent
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
-from sesr_jax.quant import RANGES, calibrate, points
+from sesr_jax.quant import RANGES, calibrate, find_points
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_network_that_runs_expanded_is_deployed_collapsed(
 def test_trained_ranges_are_the_file_s(made: Network, tmp_path: pathlib.Path) -> None:
     graph = trace_collapsed(made, (8, 8))
     ranges = calibrate(graph, [np.ones((1, 8, 8, 1))])
-    trained = {key: ends for key, ends in ranges.items() if key not in points(graph).fixed}
+    trained = {key: ends for key, ends in ranges.items() if key not in find_points(graph).fixed}
     trained = {key: (low - 0.25, high + 0.5) for key, (low, high) in trained.items()}
     variables = {**made.variables, RANGES: {k: np.float32(v) for k, v in trained.items()}}
     quantised = dataclasses.replace(made, variables=variables)

@@ -13,7 +13,7 @@ from sesr_jax.export import Options, TFLiteModel, check_integer, to_tflite
 from sesr_jax.export.flatbuffer import list_operators, read
 from sesr_jax.export.jax2tf import PIECES
 from sesr_jax.graph import run
-from sesr_jax.quant import affine, calibrate, points
+from sesr_jax.quant import affine, calibrate, find_points
 
 NETWORKS = list(itertools.product(["sesr_m3", "sesr_m3_hw", "fsrcnn"], [2, 3, 4]))
 Exported = Callable[[str, int], Export]
@@ -55,7 +55,7 @@ def test_an_int8_file_carries_exactly_the_given_ranges(
     exported: Exported, name: str, scale: int
 ) -> None:
     export = exported(name, scale)
-    group = points(export.graph).group
+    group = find_points(export.graph).group
     expected = [
         affine(*export.ranges[group[node.name]])
         for node in export.graph.nodes
@@ -106,7 +106,7 @@ def test_every_operation_exports_to_float_and_int8(case: str) -> None:
     ranges = calibrate(graph, [x])
     model = to_tflite(graph, ranges=ranges)
     check_integer(model)
-    low, high = ranges[points(graph).group[graph.output]]
+    low, high = ranges[find_points(graph).group[graph.output]]
     actual, expected = TFLiteModel(model)(x), simulate(graph, ranges, x)
     # A code of the output, for kernels that round twice where the simulation rounds once.
     np.testing.assert_allclose(actual, expected, atol=1.01 * affine(low, high)[0])

@@ -22,7 +22,7 @@ from sesr_jax.export import TFLiteModel, export_onnx
 from sesr_jax.export.onnx import CALLS, OPSET, to_onnx
 from sesr_jax.graph import run, trace
 from sesr_jax.models import VARIANTS, create
-from sesr_jax.quant import Scheme, affine, calibrate, points
+from sesr_jax.quant import Scheme, affine, calibrate, find_points
 
 Exported = Callable[[str, int], Export]
 
@@ -65,7 +65,7 @@ def test_every_operation_exports_to_float_and_int8(case: str) -> None:
     np.testing.assert_allclose(execute(model, larger), expected, atol=1e-5)
 
     ranges = calibrate(graph, [x])
-    low, high = ranges[points(graph).group[graph.output]]
+    low, high = ranges[find_points(graph).group[graph.output]]
     actual, expected = execute(to_onnx(graph, ranges=ranges), x), simulate(graph, ranges, x)
     # A code of the output, where constants are rounded and the simulation's are not.
     np.testing.assert_allclose(actual, expected, atol=1.01 * affine(low, high)[0])
@@ -150,7 +150,7 @@ def test_points_lie_where_quant_says_and_nowhere_else(
 ) -> None:
     export = exported(name, scale)
     model = to_onnx(export.graph, ranges=export.ranges)
-    group = points(export.graph).group
+    group = find_points(export.graph).group
     written = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
     assert {n.name.removesuffix("/quantise") for n in written} == group.keys()
     for node in written:
@@ -182,7 +182,7 @@ def test_parameters_are_codes_of_their_channels(exported: Exported) -> None:
         assert codes.dtype == np.int8
         assert codes.shape == tuple(kernel.shape[i] for i in layouts[node.op])
         np.testing.assert_array_equal(np.abs(np.moveaxis(codes, axis, 0)).max((1, 2, 3)), 127)
-        sums, _ = affine(*export.ranges[points(export.graph).group[node.inputs[0]]])
+        sums, _ = affine(*export.ranges[find_points(export.graph).group[node.inputs[0]]])
         codes, scales = (constant(model, f"{node.name}/bias/{k}") for k in ("codes", "scale"))
         assert codes.dtype == np.int32
         np.testing.assert_allclose(scales, largest / 127 * sums, rtol=1e-6)
@@ -211,7 +211,7 @@ def test_schemes(
         if node.op == "conv2d":
             assert (f"{node.name}/kernel/codes" in stored) != scheme.excludes(node.name)
     written = {n.name.removesuffix("/quantise") for n in model.graph.node if "/quantise" in n.name}
-    assert written == points(export.graph, scheme).group.keys()
+    assert written == find_points(export.graph, scheme).group.keys()
     x = jnp.asarray(photo)
     fake, exact = quant.fake.run(export.graph, ranges or {}, x, scheme), run(export.graph, x)
     # Kernels break ties differently, where there are any.

@@ -14,7 +14,7 @@ from sesr_jax.export.options import Converter
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import Node, run
 from sesr_jax.ops import SPECS
-from sesr_jax.quant import affine, calibrate, fake, points
+from sesr_jax.quant import affine, calibrate, fake, find_points
 
 Exported = Callable[[str, int], Export]
 SIXTEEN = Options(precision="int16")
@@ -40,7 +40,7 @@ def test_operations_compute_what_the_scheme_says_or_are_refused(case: str) -> No
     model = to_tflite(graph, ranges=ranges, options=SIXTEEN)
     check_integer(model, activations="int16")
     expected = fake.run(graph, ranges, jnp.asarray(x), SIXTEEN.scheme)
-    low, high = ranges[points(graph, SIXTEEN.scheme).group[graph.output]]
+    low, high = ranges[find_points(graph, SIXTEEN.scheme).group[graph.output]]
     step, _ = affine(low, high, "int16")
     # A PReLU is three operators, each of which rounds.
     np.testing.assert_allclose(TFLiteModel(model)(x), expected, atol=4 * step)
@@ -74,7 +74,7 @@ def test_ranges_are_symmetric_and_biases_wide(exported: Exported, converter: Con
     options = Options(precision="int16", converter=converter)
     model = read(to_tflite(export.graph, ranges=export.ranges, options=options))
     types = read_enum("TensorType")
-    group = points(export.graph, options.scheme).group
+    group = find_points(export.graph, options.scheme).group
     low, high = export.ranges[group["relu_2"]]
     written = [op.outputs[0].quantization for op in list_operators(model)]
     scales = [float(found.scale[0]) for found in written]

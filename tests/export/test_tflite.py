@@ -27,7 +27,7 @@ from sesr_jax.export.options import Converter, Precision
 from sesr_jax.export.tflite import CONVERTERS
 from sesr_jax.graph import TAILS, Graph, Tail, run, trace
 from sesr_jax.ops import SPECS
-from sesr_jax.quant import Ranges, calibrate, fake, points
+from sesr_jax.quant import Ranges, calibrate, fake, find_points
 
 Exported = Callable[[str, int], Export]
 
@@ -128,7 +128,7 @@ def test_excluded_layers_compute_in_float_as_the_simulation_says(
     export = exported("sesr_m3", 2)
     options = Options(exclude=("block_1/*",), converter=converter)
     ranges = {
-        key: export.ranges[key] for key in points(export.graph, options.scheme).group.values()
+        key: export.ranges[key] for key in find_points(export.graph, options.scheme).group.values()
     }
     model = to_tflite(export.graph, ranges=ranges, options=options)
     floats = [

@@ -11,7 +11,7 @@ from sesr_jax.graph import count_cost, eval_shapes
 from sesr_jax.models import create, network
 from sesr_jax.models.mobile_ai.abpn import ABPN
 from sesr_jax.models.mobile_ai.xlsr import XLSR
-from sesr_jax.quant import points
+from sesr_jax.quant import find_points
 from sesr_jax.reparam import collapse
 
 _LR = (1, 360, 640, 3)
@@ -58,7 +58,7 @@ def test_quicksrnets_are_plain_stacks_of_the_published_widths(name, features, bl
 def test_reconstructed_networks_are_as_large_as_published(name, kilobytes):
     """The INT8 file's size, with 7 % for what converters write beside weights."""
     graph = network.init(name, scale=3, key=jax.random.key(0)).collapsed().graph(_LR)
-    found = points(graph)
+    found = find_points(graph)
     ranges = {key: found.fixed.get(key, (-1.0, 1.0)) for key in found.group.values()}
     size = len(to_tflite(graph, ranges=ranges)) / 1e3
     assert 0.93 * kilobytes[0] < size < 1.07 * kilobytes[1]

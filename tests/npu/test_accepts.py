@@ -7,7 +7,7 @@ import pytest
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export import Options, flatbuffer, to_tflite, trace_collapsed
 from sesr_jax.models import network
-from sesr_jax.npu import Layer, check_accepted, layers_from_tflite, refusal, refusals
+from sesr_jax.npu import Layer, check_accepted, find_refusal, layers_from_tflite, list_refusals
 from sesr_jax.quant import calibrate
 from sesr_jax.targets import find_target
 
@@ -31,12 +31,12 @@ def files(tmp_path_factory):
 
 
 def test_a_network_for_the_target_runs_on_it(files):
-    assert refusals(files["sesr_m3_hw"], N78) == ()
+    assert list_refusals(files["sesr_m3_hw"], N78) == ()
     check_accepted(files["sesr_m3_hw"], N78)
 
 
 def test_what_it_lacks_is_named_with_the_reason(files):
-    reasons = refusals(files["sesr_m3"], N78)
+    reasons = list_refusals(files["sesr_m3"], N78)
     prelu = next(reason for reason in reasons if "prelu" in reason)
     assert prelu.startswith("prelu after 2_conv_2d, prelu after 4_conv_2d: ")
     with pytest.raises(
@@ -46,9 +46,9 @@ def test_what_it_lacks_is_named_with_the_reason(files):
 
 
 def test_elements_that_it_does_not_compute_with(files):
-    assert any("elements of 32 bits" in reason for reason in refusals(files["float"], N78))
+    assert any("elements of 32 bits" in reason for reason in list_refusals(files["float"], N78))
     f16 = find_target("bm1684x-f16")
-    assert not any("bits" in reason for reason in refusals(files["float"], f16))
+    assert not any("bits" in reason for reason in list_refusals(files["float"], f16))
 
 
 def test_a_dynamic_shape_is_a_reason_and_a_file_that_is_no_model_an_error(files, tmp_path):
@@ -57,11 +57,11 @@ def test_a_dynamic_shape_is_a_reason_and_a_file_that_is_no_model_an_error(files,
         if len(tensor.shape) == 4 and not _length(model, tensor):
             tensor.shapeSignature = [1, -1, -1, tensor.shape[3]]
     (tmp_path / "free.tflite").write_bytes(flatbuffer.pack(model))
-    (reason,) = refusals(tmp_path / "free.tflite", N78)
+    (reason,) = list_refusals(tmp_path / "free.tflite", N78)
     assert "(1, -1, -1, " in reason
     (tmp_path / "x.tflite").write_bytes(b"no model")
     with pytest.raises(InputError, match=r"x\.tflite") as raised:
-        refusals(tmp_path / "x.tflite", N78)
+        list_refusals(tmp_path / "x.tflite", N78)
     assert not isinstance(raised.value, UnsupportedError)
 
 
@@ -80,10 +80,10 @@ def test_what_the_estimate_refuses_is_refused(files, tmp_path):
             tensor.shape = [4, *tensor.shape[1:]]
     path = tmp_path / "batch.tflite"
     path.write_bytes(flatbuffer.pack(model))
-    assert any("a batch of several images" in reason for reason in refusals(path, N78))
+    assert any("a batch of several images" in reason for reason in list_refusals(path, N78))
     for name in ("ethos-n78-4tops", "ethos-u85-2048", "bm1684x-int8"):
-        assert not refusal(_conv(), find_target(name))
-        assert refusal(_conv(dilations=(9, 9)), find_target(name)) == "dilation (9, 9)"
+        assert not find_refusal(_conv(), find_target(name))
+        assert find_refusal(_conv(dilations=(9, 9)), find_target(name)) == "dilation (9, 9)"
     assert _conv(dilations=(9, 2)).extent == (19, 5)
 
 

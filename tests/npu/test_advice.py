@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sesr_jax.npu import Candidate, estimate, find_ideas, latency_page, layers_from_graph
+from sesr_jax.npu import Candidate, estimate, find_ideas, layers_from_graph, make_latency_page
 from sesr_jax.report import to_html
 from sesr_jax.targets import find_target
 
@@ -54,7 +54,7 @@ def test_a_network_without_anything_to_change_gets_no_ideas(builder):
 def test_the_page_holds_every_pass_idea_and_warning(layers):
     report = estimate(layers, TARGET)
     ideas = find_ideas(layers, TARGET)
-    text = to_html(latency_page([Candidate(name="prelu net", report=report, ideas=ideas)]))
+    text = to_html(make_latency_page([Candidate(name="prelu net", report=report, ideas=ideas)]))
     assert all(row.name in text for row in report.rows)
     assert all(idea.text in text for idea in ideas)
     assert "NOT SUPPORTED" in text

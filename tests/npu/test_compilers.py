@@ -11,7 +11,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import export_tflite
 from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.npu.compilers import COMPILERS, compile_model, tpu_mlir
-from sesr_jax.targets import find_target, target_names
+from sesr_jax.targets import find_target, list_targets
 
 TARGET = find_target("ethos-u85-2048")
 needs_vela = pytest.mark.skipif(
@@ -123,7 +123,7 @@ def test_a_target_without_a_compiler_here_is_refused(model):
         compile_model(model, find_target("bm1684x-int8"))
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_every_compiler_of_a_target_is_known(name):
     compiler = find_target(name).compiler
     if compiler is None:

@@ -13,7 +13,7 @@ from sesr_jax.npu.engines import (
     vector_cycles,
     winograd_cycles,
 )
-from sesr_jax.targets import find_target, target_names
+from sesr_jax.targets import find_target, list_targets
 
 TARGET = find_target("ethos-n78-4tops")
 LARGEST, SMALLEST = (16, 16), (8, 8)
@@ -48,7 +48,7 @@ def test_one_dimensional_kernels_gain_less_from_winograd():
     assert np.isclose(gain, 2 / 3)
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_full_channels_reach_the_peak(name):
     target = find_target(name)
     side, outputs, inputs = 64, 2 * target.mac.outputs, 2 * target.mac.inputs
@@ -58,7 +58,7 @@ def test_full_channels_reach_the_peak(name):
     assert cycles == math.ceil(macs / target.mac.macs_per_cycle / target.mac.efficiency - 1e-9)
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 @given(size=st.tuples(SIZES, SIZES, SIZES), channels=SIZES, side=st.integers(1, 9))
 def test_no_array_does_more_than_its_peak(name, size, channels, side):
     mac = find_target(name).mac

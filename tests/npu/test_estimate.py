@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sesr_jax.errors import InputError
 from sesr_jax.npu import estimate, layers_from_graph
 from sesr_jax.npu.layers import ACTIVATIONS
-from sesr_jax.targets import find_target, target_names
+from sesr_jax.targets import find_target, list_targets
 
 TARGET = find_target("ethos-n78-4tops")
 
@@ -70,7 +70,7 @@ def test_no_pass_is_faster_than_any_of_its_engines(sesr, blocks, height, width, 
         assert row.sram_bytes <= TARGET.memory.sram_bytes
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 @pytest.mark.parametrize(
     "larger", [{"height": 240}, {"width": 320}, {"features": 32}, {"blocks": 6}]
 )
@@ -90,7 +90,7 @@ def test_more_sram_is_never_slower(sesr):
     assert seconds == sorted(seconds, reverse=True)
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_more_bandwidth_is_never_slower(sesr, name):
     layers = layers_from_graph(sesr(3, 2, 90, 160))
     targets = [_with_memory(find_target(name), dram_bytes_per_cycle=2.0**n) for n in range(7)]
@@ -98,7 +98,7 @@ def test_more_bandwidth_is_never_slower(sesr, name):
     assert seconds == sorted(seconds, reverse=True)
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_multiply_accumulates_are_those_of_the_network(fsrcnn, name):
     layers = layers_from_graph(fsrcnn(24, 24))
     assert estimate(layers, find_target(name)).macs == sum(layer.macs for layer in layers)
@@ -192,7 +192,7 @@ def test_a_scalar_constant_is_free_and_a_vector_is_not(builder):
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_no_activation_makes_a_layer_faster(builder, name, activation):
     b = builder(64, 64, 4)
     b.conv(16, 1)
@@ -211,7 +211,7 @@ def test_an_output_that_nothing_reads_may_be_made_before_the_last(builder):
     b.add("mul", last, last, shape=b.shapes[last])
     b.last = last
     b.conv(8, 3)
-    for name in target_names():
+    for name in list_targets():
         assert _estimate(b.graph(), find_target(name)).rows[-1].write_bytes >= 32 * 32 * 8
 
 
@@ -260,7 +260,7 @@ def test_what_is_assumed_of_a_target_is_said(builder):
     assert "Assumed" not in _estimate(_chain(builder)).to_text()
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_every_target_that_ships_estimates_a_network(name, sesr):
     target = find_target(name)
     assert (target.name, bool(target.title)) == (name, True)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sesr_jax.npu import Candidate, Idea, estimate, latency_page, layers_from_graph
+from sesr_jax.npu import Candidate, Idea, estimate, layers_from_graph, make_latency_page
 from sesr_jax.npu.page import _roofline, pareto_front
 from sesr_jax.report import Table, to_html
 from sesr_jax.targets import find_target
@@ -25,7 +25,7 @@ def test_time_and_what_does_not_run_come_first(builder):
     b.add("prelu", b.last, np.full(16, 0.1), shape=b.shapes[b.last])
     report = estimate(layers_from_graph(b.graph()), find_target("ethos-n78-4tops"))
     ideas = [Idea("slower", -1e-3), Idea("the same", 1e-9), Idea("faster", 1e-3)]
-    page = latency_page([Candidate(name="net", report=report, ideas=ideas)])
+    page = make_latency_page([Candidate(name="net", report=report, ideas=ideas)])
     tables = [block for s in page.sections for block in s.blocks if isinstance(block, Table)]
     totals, helps, others, passes, _ = tables
     assert list(totals.header[:6]) == ["network", "target", "ms", "FPS", "not run", "bound by"]

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from sesr_jax.npu import Layer, estimate, layers_from_graph, refusal
+from sesr_jax.npu import Layer, estimate, find_refusal, layers_from_graph
 from sesr_jax.npu.lowering import lower
 from sesr_jax.targets import find_target
 
@@ -171,14 +171,14 @@ SUPPORTED = [
 @pytest.mark.parametrize("layer", UNSUPPORTED, ids=lambda layer: layer.op)
 def test_what_the_npu_lacks_is_a_flagged_copy(layer):
     (p,) = lower([layer], TARGET)
-    assert p.flag == refusal(layer, TARGET) != ""
+    assert p.flag == find_refusal(layer, TARGET) != ""
     assert p.engine == "copy"
 
 
 @pytest.mark.parametrize("layer", SUPPORTED, ids=lambda layer: layer.op)
 def test_what_the_npu_has_ends_in_the_layers_output(layer):
     passes = lower([layer], TARGET)
-    assert not refusal(layer, TARGET)
+    assert not find_refusal(layer, TARGET)
     assert not any(p.flag for p in passes)
     assert (passes[-1].output, passes[-1].output_shape) == ("y", layer.output_shape)
 

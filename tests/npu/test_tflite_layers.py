@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sesr_jax.errors import InputError
 from sesr_jax.export import flatbuffer
-from sesr_jax.npu import estimate, layers_from_graph, layers_from_tflite, refusal
+from sesr_jax.npu import estimate, find_refusal, layers_from_graph, layers_from_tflite
 from sesr_jax.ops import SPECS
-from sesr_jax.targets import OPERATORS, find_target, target_names
+from sesr_jax.targets import OPERATORS, find_target, list_targets
 
 TARGET = find_target("ethos-n78-4tops")
 HEIGHT, WIDTH = 24, 32
@@ -132,10 +132,10 @@ def test_other_peoples_operators_are_layers_with_their_sizes(file):
     assert found["conv2d_transpose"].macs == 9 * 4 * 8 * 32 * 32
     splits = [layer for layer in layers if layer.op == "slice" and layer.output_shape[-1] == 4]
     assert len(splits) == 2
-    for name in target_names():
+    for name in list_targets():
         report = estimate(layers, find_target(name))
         assert {row.op for row in report.flagged} == {
-            layer.op for layer in layers if refusal(layer, find_target(name))
+            layer.op for layer in layers if find_refusal(layer, find_target(name))
         }
         assert all(row.cycles > 0 for row in report.flagged)
 
@@ -181,7 +181,7 @@ def test_constants_that_are_unpacked_are_their_readers(file):
     assert {(layer.weight_bits, layer.bits) for layer in convolutions} == {(16, 32)}
     assert convolutions[1].weight_bytes == 2 * 9 * 16 * 16 + 4 * 16
     f16 = find_target("bm1684x-f16")
-    assert not any(refusal(layer, f16) for layer in layers)
+    assert not any(find_refusal(layer, f16) for layer in layers)
     # Codes of 8 bits, of 16, and floats are the same kernels there.
     for bits in (8, 32):
         others = [

@@ -1,12 +1,12 @@
 import pytest
 
 from sesr_jax.errors import InputError
-from sesr_jax.pretrained import find_network, read_facts, shipped_files
+from sesr_jax.pretrained import find_network, list_shipped_files, read_facts
 
 
 def test_every_shipped_file_is_what_its_facts_say():
     facts_of = {file: facts for facts in read_facts() for file in facts["files"]}
-    assert facts_of.keys() == {f"{name}.safetensors" for name in shipped_files()}
+    assert facts_of.keys() == {f"{name}.safetensors" for name in list_shipped_files()}
     for file, facts in facts_of.items():
         network = find_network(file.removesuffix(".safetensors"))
         assert (network.name, network.scale) == (facts["model"], facts["scale"])

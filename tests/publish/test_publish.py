@@ -20,8 +20,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.metrics import RGB, RGB8, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.pretrained import read_facts
-from sesr_jax.publish import card, curve, facts, results_table
-from sesr_jax.quant import RANGES, points
+from sesr_jax.publish import facts, make_card, make_results_table, plot_curve
+from sesr_jax.quant import RANGES, find_points
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.checkpoint import claim
 from sesr_jax.upscale import from_network
@@ -48,7 +48,7 @@ def shipped(tmp_path_factory):
     _run(root / "qat", init=str(root / "float" / train.EXPANDED), stages=(train.stage("quantise"),))
     dense = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2).collapsed()
     net = dataclasses.replace(dense, options={})
-    where = points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.graph((1, 8, 8, 1)))
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     trained = dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
@@ -123,7 +123,7 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
 
 def test_the_curve_goes_on_from_run_to_run(shipped):
     *_, published = shipped
-    assert curve(published).lines == {
+    assert plot_curve(published).lines == {
         "float": ([10, 20], [40.0, 50.0]),
         "qat": ([30, 40], [40.0, 50.0]),
     }
@@ -139,8 +139,8 @@ def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
     assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")
     assert (second["patch"], second["loss"], second["stages"]) == (48, "l2", ["quantise"])
     alone = {**published, "training": [first, second]}
-    assert curve(alone).lines == {"run": ([10, 20], [40.0, 50.0])}
-    assert "10 steps in float, and 10 for INT8." in card(alone)
+    assert plot_curve(alone).lines == {"run": ([10, 20], [40.0, 50.0])}
+    assert "10 steps in float, and 10 for INT8." in make_card(alone)
 
 
 @pytest.mark.parametrize(("above", "word"), [(0.0, "reached"), (-0.01, "**not reached**")])
@@ -150,16 +150,16 @@ def test_a_figure_is_reached_or_not(shipped, above, word):
     psnr, ssim = VARIANTS["sesr_m3"].published[2]["Set5"]
     for figure in published["figures"]:
         figure.update(psnr=psnr + above, ssim=ssim)
-    rows = re.findall(r"^\| Set5 \|.*\| (\S.*) \| (\S.*) \|$", card(published), re.M)
+    rows = re.findall(r"^\| Set5 \|.*\| (\S.*) \| (\S.*) \|$", make_card(published), re.M)
     assert rows == [(f"{above:+.2f} / +0.0000", word)] * 3
-    assert f"{above:+.2f}" in results_table([published])
+    assert f"{above:+.2f}" in make_results_table([published])
 
 
 def test_what_papers_do_not_print_is_neither(shipped):
     *_, published = shipped
     published = {**published, "model": "sesr_m3_hw"}
-    assert card(published).count("not published") == 3
-    assert "reached" not in card(published)
+    assert make_card(published).count("not published") == 3
+    assert "reached" not in make_card(published)
 
 
 @pytest.fixture(scope="module")
@@ -194,10 +194,10 @@ def test_networks_of_rgb_are_measured_on_rgb(shipped_rgb):
 
 def test_no_paper_stands_beside_figures_on_rgb(shipped_rgb, shipped):
     *_, published = shipped_rgb
-    assert "upscales RGB ×3" in card(published)
-    text = card({**published, "scale": 2})  # at which the paper has figures, of luma
+    assert "upscales RGB ×3" in make_card(published)
+    text = make_card({**published, "scale": 2})  # at which the paper has figures, of luma
     assert not re.search("reached|published", text)
-    luma, rgb = results_table([published, shipped[2]]).split("PSNR in dB on RGB")
+    luma, rgb = make_results_table([published, shipped[2]]).split("PSNR in dB on RGB")
     assert [word in luma for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [True, True, False]
     assert [word in rgb for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [False, False, True]
 
@@ -228,8 +228,8 @@ def test_the_cards_that_ship_are_made_of_their_facts(tmp_path):
     from sesr_jax.pretrained import FOLDER
 
     for published in read_facts():
-        assert (FOLDER / f"{published['name']}.md").read_text("utf-8") == card(published)
-        report.write_svg(curve(published), tmp_path / "curve.svg")
+        assert (FOLDER / f"{published['name']}.md").read_text("utf-8") == make_card(published)
+        report.write_svg(plot_curve(published), tmp_path / "curve.svg")
         assert (FOLDER / f"{published['name']}.svg").read_bytes() == (
             tmp_path / "curve.svg"
         ).read_bytes()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sesr_jax import ops
 from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import Range, points
+from sesr_jax.quant import Range, find_points
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 LARGEST = 3000
@@ -266,7 +266,7 @@ def networks(draw: Draw, last: str) -> tuple[Graph, dict[str, Range], np.ndarray
     if not builder.nodes:
         LAYERS["conv2d"](builder)
     graph = builder.graph()
-    found = points(graph)
+    found = find_points(graph)
     ranges: dict[str, Range] = {}
     for key in found.group.values():
         low, high = -rng.uniform(0.1, 3), rng.uniform(0.1, 3)

@@ -12,7 +12,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph, run, trace
-from sesr_jax.quant import calibrate, points
+from sesr_jax.quant import calibrate, find_points
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.uniform(size=(1, *size, 4)).astype(np.float32) for size in [(8, 12), (5, 7), (8, 12)]]
@@ -42,7 +42,7 @@ def test_a_range_is_the_extremes_of_all_tensors_of_its_group_over_all_images() -
     for image in IMAGES:
         run(net, jnp.asarray(image), tap)
     found = calibrate(net, IMAGES)
-    where = points(net)
+    where = find_points(net)
     assert found.keys() == set(where.group.values())
     for key in found.keys() - where.fixed.keys():
         tensors = [y for name, ys in seen.items() if where.group[name] == key for y in ys]

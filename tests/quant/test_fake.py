@@ -15,7 +15,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.graph import run, trace
 from sesr_jax.models import create
-from sesr_jax.quant import RANGES, Scheme, affine, apply, calibrate, fake, points
+from sesr_jax.quant import RANGES, Scheme, affine, apply, calibrate, fake, find_points
 
 RNG = np.random.default_rng(0)
 ENDS = st.tuples(
@@ -181,7 +181,7 @@ def test_what_is_excluded_stays_float():
     everything = Scheme(activations="float", exclude=("*",))
     np.testing.assert_array_equal(fake.run(graph, {}, x, everything), run(graph, x))
     tail = Scheme(exclude=("tail/*",))
-    assert "tail/conv2d" not in points(graph, tail).group
+    assert "tail/conv2d" not in find_points(graph, tail).group
     kept = fake.with_quantised_weights(graph, tail)
     np.testing.assert_array_equal(kept["tail/conv2d"].args[1], graph["tail/conv2d"].args[1])
     assert np.any(kept["head/conv2d"].args[1] != graph["head/conv2d"].args[1])

@@ -19,7 +19,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
 from sesr_jax.models.registry import VARIANTS
-from sesr_jax.quant import Range, points
+from sesr_jax.quant import Range, find_points
 from sesr_jax.quant.integer import KERNELS, dequantise, quantise, run
 from sesr_jax.quant.ranges import IMAGE
 from sesr_jax.reparam import collapse
@@ -32,7 +32,7 @@ def graph_of(function: Any, shape: tuple[int, ...] = (1, 6, 7, 4)) -> Graph:
 def random_input(graph: Graph) -> tuple[dict[str, Range], np.ndarray]:
     """Ranges for tensors of the order of 1, and input codes."""
     rng = np.random.default_rng(0)
-    found = points(graph)
+    found = find_points(graph)
     ranges = {
         key: found.fixed.get(key, (-rng.uniform(0.5, 2), rng.uniform(0.5, 2)))
         for key in found.group.values()
@@ -171,7 +171,7 @@ def test_extremes_have_the_codes_of_their_files(case: str) -> None:
     graph = graph_of(lambda x: ops.mul(EXTREMES[case](x), 0.7))
     ranges, codes = random_input(graph)
     ranges |= {key: (-150.0, 300.0) for key in ranges if "far" in case and key != graph.input}
-    ranges |= points(graph).fixed
+    ranges |= find_points(graph).fixed
     np.testing.assert_array_equal(
         run(graph, ranges, codes), reference(graph, ranges, codes), strict=True
     )
@@ -196,7 +196,7 @@ def test_a_tap_sees_every_tensor_of_the_file() -> None:
 
     seen: dict[str, jax.Array] = {}
     run(graph, ranges, codes, lambda name, y: seen.setdefault(name, y))
-    assert seen.keys() == points(graph).group.keys()
+    assert seen.keys() == find_points(graph).group.keys()
     for index, (name, found) in zip(written, list(seen.items())[1:], strict=True):
         np.testing.assert_array_equal(found, interpreter.get_tensor(index), err_msg=name)
 

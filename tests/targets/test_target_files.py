@@ -8,7 +8,7 @@ import pytest
 
 import sesr_jax.targets
 from sesr_jax.errors import InputError
-from sesr_jax.targets import OPERATORS, find_target, target_names
+from sesr_jax.targets import OPERATORS, find_target, list_targets
 from sesr_jax.targets.operations import ALIKE
 
 FOLDER = pathlib.Path(sesr_jax.targets.__file__).parent
@@ -19,7 +19,7 @@ def test_ethos_n78_has_the_peak_of_its_name(tops):
     assert find_target(f"ethos-n78-{tops}tops").tops == pytest.approx(tops, rel=0.03)
 
 
-@pytest.mark.parametrize("name", target_names())
+@pytest.mark.parametrize("name", list_targets())
 def test_rules_are_for_operations_that_exist(name):
     # The pass that reorders a strided convolution's input is no operation of a network.
     windowed = {rule.rsplit("_", 1)[0] for rule in find_target(name).ops if rule[-1].isdigit()}
@@ -170,8 +170,8 @@ def test_operators_with_similar_names_are_no_misspellings():
 def test_a_target_is_read_without_the_simulator_and_without_a_reader_of_tflite():
     script = (
         "import sys\n"
-        "from sesr_jax.targets import find_target, target_names\n"
-        "for name in target_names(): find_target(name)\n"
+        "from sesr_jax.targets import find_target, list_targets\n"
+        "for name in list_targets(): find_target(name)\n"
         "print(*sorted(name for name in sys.modules if name.startswith('sesr_jax.')))\n"
         "print(*({'jax', 'flatbuffers', 'ai_edge_litert'} & sys.modules.keys()))\n"
     )

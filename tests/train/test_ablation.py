@@ -20,7 +20,7 @@ from sesr_jax.models import network
 from sesr_jax.recipes import read_config
 from sesr_jax.reparam import FORMS
 from sesr_jax.reparam.cost import photo_like
-from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, table
+from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, make_table
 from sesr_jax.train.optim import optimizer
 from sesr_jax.train.state import init_state, stack_states, unstack_state
 from sesr_jax.train.validation import validate
@@ -121,7 +121,7 @@ def test_a_table_has_the_best_first_and_the_spread():
         "a": Result(parameters=1000, psnr=(30.0, 32.0)),
         "b": Result(parameters=20, psnr=(33.0,)),
     }
-    rows, header = table(results)
+    rows, header = make_table(results)
     assert [row[0] for row in rows] == ["b", "a"]
     assert rows[1][1:] == ["1,000", f"31.000 ± {np.std([30, 32], ddof=1):.3f}", "30.000", "32.000"]
     assert len(header) == len(rows[0])

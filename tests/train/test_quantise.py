@@ -13,7 +13,7 @@ from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
-from sesr_jax.quant import RANGES, Scheme, apply, calibrate, points
+from sesr_jax.quant import RANGES, Scheme, apply, calibrate, find_points
 from sesr_jax.reparam.cost import photo_like
 from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import optimizer
@@ -44,7 +44,7 @@ def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
     image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
     (stage,), net, tx = plan(config), _net(config), optimizer(config)
-    groups = points(net.graph((1, 8, 8, 1))).group.values()
+    groups = find_points(net.graph((1, 8, 8, 1))).group.values()
     started = {group: np.asarray([-0.5, 0.75], np.float32) for group in groups}
     state = enter(stage, init_state(net.variables, tx), lambda _: started)
     steps, history = compile_for_pool(net.module, stage.config, pool), [started]
@@ -58,7 +58,7 @@ def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
 def test_ranges_move_and_then_freeze(ranges, observer):
     history = _history(_config(ranges=ranges, observer=observer))
     net = _net(_config())
-    where = points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.graph((1, 8, 8, 1)))
     free = set(where.group.values()) - set(where.fixed)
     for before, after in ((0, 1), (1, 2)):
         assert all(np.any(history[before][group] != history[after][group]) for group in free)
@@ -90,7 +90,7 @@ def test_a_run_keeps_its_ranges_and_its_scheme_in_checkpoints_and_files(run):
     assert trained.scheme == Scheme(exclude=("tail/*",))
     assert trained.ranges is not None
     assert trained.ranges.keys() == set(
-        points(trained.graph((1, 8, 8, 1)), trained.scheme).group.values()
+        find_points(trained.graph((1, 8, 8, 1)), trained.scheme).group.values()
     )
     for same in (
         train.load_network(folder),

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Compilation:
         ]
         header = ["operator", "op", "ms", "NPU Mcycles", "SRAM", "DRAM", ""]
         lines = [
-            text_table(rows, header, "<<>>>><"),
+            format_table(rows, header, "<<>>>><"),
             f"{self.compiler} for {self.target}: {self.seconds * 1e3:.3f} ms, "
             f"{self.dram_bytes / 1e6:.2f} MB DRAM, {self.sram_bytes / 1024:.0f} KiB SRAM",
         ]

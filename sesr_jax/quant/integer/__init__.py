@@ -43,7 +43,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import Graph
 from sesr_jax.quant.integer import convolutions, moving, pointwise, pooling
 from sesr_jax.quant.integer.tensor import HIGH, LOW, Affine, Kernel, Tensor
-from sesr_jax.quant.ranges import Range, Ranges, points, validate
+from sesr_jax.quant.ranges import Range, Ranges, find_points, validate
 
 KERNELS: dict[str, Kernel] = {
     "add": pointwise.add_signed(1),
@@ -90,7 +90,7 @@ def run(
       ranges: the range of each group of tensors, as for `export.to_tflite`.
       codes: int8 ``[N, H, W, C]``, of any size that the operations take.
       tap: called as ``tap(name, codes)`` for the input and each tensor that has codes, which are those of
-        `points(graph).group`; what it returns stands in the codes' place.
+        `find_points(graph).group`; what it returns stands in the codes' place.
 
     Raises:
       InputError: `ranges` do not suit the graph, `codes` are not int8 ``[N, H, W, C]``, or an operation has
@@ -109,7 +109,7 @@ def run(
             f"the input is {codes.dtype} of shape {codes.shape}: the network takes int8 codes "
             f"[N, H, W, {graph.input_shape[-1]}]; quantise an image."
         )
-    places = points(graph)
+    places = find_points(graph)
     affines = {name: Affine.of(*ranges[key]) for name, key in places.group.items()}
     values = {graph.input: tap(graph.input, codes)}
 
