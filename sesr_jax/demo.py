@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from sesr_jax import train
-from sesr_jax.data import embedded, write_image
+from sesr_jax.data import open_embedded, write_image
 from sesr_jax.export import export_network, prove_collapse
 from sesr_jax.files import write_file
 from sesr_jax.metrics import Y, evaluate, mean
@@ -89,7 +89,7 @@ def run(
     )
 
     exported = folder / f"{network.name}_x{scale}_int8.tflite"
-    export_network(network, exported, size=_TILE, calibration=embedded("train"))
+    export_network(network, exported, size=_TILE, calibration=open_embedded("train"))
     upscalers = {
         "bicubic": bicubic_upscaler(scale),
         "float": from_network(network),
@@ -116,7 +116,7 @@ def measure_quality(upscalers: dict[str, Upscaler]) -> tuple[list[str], list[lis
     rows: list[list[str]] = []
     header: list[str] = []
     for name, upscaler in upscalers.items():
-        scores = list(evaluate(in_domain(upscaler, "y"), embedded("eval"), upscaler.scale, Y))
+        scores = list(evaluate(in_domain(upscaler, "y"), open_embedded("eval"), upscaler.scale, Y))
         scores.append(("mean", mean(scores)))
         header = ["", *(photo for photo, _ in scores)]
         rows.append([name, *(f"{s['psnr']:.2f}/{s['ssim']:.4f}" for _, s in scores)])
@@ -130,8 +130,8 @@ def _compare_images(upscalers: dict[str, Upscaler], folder: pathlib.Path) -> lis
     """
     comparisons, rows = [], []
     scale = upscalers["float"].scale
-    for photo in embedded("eval"):
-        low = photo.low_resolution(scale)
+    for photo in open_embedded("eval"):
+        low = photo.get_low_resolution(scale)
         large = [upscale_photo(upscalers[name], low) for name in ("bicubic", "INT8 (.tflite)")]
         write_image(folder / f"{photo.name}_x{scale}.png", large[1])
         before, after = map(_magnify_middle, large)

@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from sesr_jax.cli.main import main
-from sesr_jax.data import embedded
+from sesr_jax.data import open_embedded
 from sesr_jax.recipes import read_config
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -168,7 +168,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     """A folder with everything that guides name."""
     here = tmp_path_factory.mktemp("guides")
     (here / "sesr_jax").symlink_to(_ROOT / "sesr_jax")
-    photo = Image.fromarray(embedded("eval")[1].hr)
+    photo = Image.fromarray(open_embedded("eval")[1].hr)
     photo.crop((100, 100, 148, 136)).save(here / "photo.jpg")
     for name in ("FOLDER", "Set5", "Set14", "General100", "DIV2K_valid_HR", "holidays"):
         (here / name).mkdir()

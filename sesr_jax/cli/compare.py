@@ -44,14 +44,14 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.compare import list_costs, make_table, measure_int8_cost, pair_cases, write_json
-    from sesr_jax.data import source
+    from sesr_jax.data import open_source
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import format_table
 
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
     )
-    rows = measure_int8_cost(cases, args.data, source(args.calibrate), args.out)
+    rows = measure_int8_cost(cases, args.data, open_source(args.calibrate), args.out)
     print(
         "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
         ".tflite files by LiteRT"

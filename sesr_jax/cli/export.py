@@ -198,7 +198,7 @@ def _refuse_idle(given: Mapping[str, Any], files: Mapping[str, tuple[str, ...]])
 
 def _export(given: Mapping[str, Any], options: Options) -> None:
     """Exports a TFLite or ONNX file, and prints what was checked."""
-    from sesr_jax.data import source
+    from sesr_jax.data import open_source
     from sesr_jax.export import export_network, find_calibration, golden_path, list_proofs
     from sesr_jax.npu import check_accepted
     from sesr_jax.pretrained import find_network
@@ -214,7 +214,7 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
     target = find_target(given["target"]) if "target" in given else None
     images = None
     if "max_drop" in given:
-        images = source(given.get("check_on", _CHECK_ON), network.scale)
+        images = open_source(given.get("check_on", _CHECK_ON), network.scale)
     drops = []
 
     def accept(path: pathlib.Path) -> None:

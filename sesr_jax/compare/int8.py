@@ -1,7 +1,7 @@
 """What INT8 costs a network: its float form beside the files that integer hardware runs.
 
     cases = [Case(network=m5, trained=m5_qat)]
-    rows = measure_int8_cost(cases, ["Set5", "Set14"], embedded("train"), "runs/int8")
+    rows = measure_int8_cost(cases, ["Set5", "Set14"], open_embedded("train"), "runs/int8")
     print(format_table(*make_table(rows)))
 
 Every INT8 figure is that of the .tflite file, run by LiteRT: with ranges that each observer measures after

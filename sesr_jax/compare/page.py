@@ -14,7 +14,7 @@ import numpy as np
 
 from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure, shorten_names
-from sesr_jax.data import source
+from sesr_jax.data import open_source
 from sesr_jax.metrics import Protocol, Y
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.models.rivals import list_rivals
@@ -198,7 +198,7 @@ def _crops(
     one: Measurement, other: Measurement, data: str, name: str, protocol: Protocol, caption: str
 ) -> list[report.Block]:
     """Returns crops of the image `name` where its winner wins most, and maps of the errors."""
-    images = source(data, one.upscaler.scale)
+    images = open_source(data, one.upscaler.scale)
     (i,) = (i for i in range(len(images)) if images.name(i) == name)
     low, reference = protocol.pair(images[i], one.upscaler.scale)
     compared = [reference] + [

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from sesr_jax.data import ImageSet, source
+from sesr_jax.data import ImageSet, open_source
 from sesr_jax.metrics import Protocol, Y, evaluate, mean
 from sesr_jax.upscale import Upscaler, in_domain
 
@@ -60,7 +60,7 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
       InputError: there are no such images, or the upscaler does not suit the protocol.
     """
     function = in_domain(upscaler, protocol.domain)
-    sets = [source(name, upscaler.scale) for name in data]
+    sets = [open_source(name, upscaler.scale) for name in data]
 
     def score(name: str, title: str, images: ImageSet) -> Score:
         doing = f"{upscaler.name} on {name}"

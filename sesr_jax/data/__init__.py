@@ -5,15 +5,23 @@ from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
 from sesr_jax.data.images import (
     Photo,
     check_output,
-    image_size,
     list_images,
     read_image,
+    read_image_size,
     read_photo,
     write_image,
 )
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.resize import contributions, imresize, low_resolution, modcrop
-from sesr_jax.data.sources import ImagePair, ImageSet, Source, embedded, folder, source, tfds
+from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
+from sesr_jax.data.sources import (
+    ImagePair,
+    ImageSet,
+    Source,
+    open_embedded,
+    open_folder,
+    open_source,
+    open_tfds,
+)
 
 __all__ = [
     "Batch",
@@ -27,22 +35,22 @@ __all__ = [
     "StreamFeed",
     "check_output",
     "contributions",
-    "embedded",
-    "folder",
-    "image_size",
     "imresize",
     "list_images",
-    "low_resolution",
+    "make_low_resolution",
     "make_pool",
     "modcrop",
+    "open_embedded",
+    "open_folder",
+    "open_source",
+    "open_tfds",
     "plan_feed",
     "read_image",
+    "read_image_size",
     "read_photo",
     "rgb_to_y",
     "rgb_to_ycbcr",
     "sample",
-    "source",
-    "tfds",
     "write_image",
     "ycbcr_to_rgb",
 ]

@@ -1,6 +1,6 @@
 """Feeds, which give training steps their crops from images on the device or from images in their files.
 
-    read = plan_feed(source("embedded:train"), scale=2, channels=1, patch=64, batch=32)
+    read = plan_feed(open_source("embedded:train"), scale=2, channels=1, patch=64, batch=32)
     feed = read()                                   # a `PoolFeed`, or a `StreamFeed` for what is too large
     for data in feed.calls(range(0, 1000), 100):    # the data of 100 steps, on the host
         batch = feed.draw(data, key, step)          # one step's crops, inside the compiled step

@@ -144,7 +144,7 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     return _to_uint8(image, name)
 
 
-def image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
+def read_image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
     """Returns the height and the width of the array that `read_image` returns, from the header alone.
 
     Raises:

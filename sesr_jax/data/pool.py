@@ -1,6 +1,6 @@
 """A pool: a training set on the device, all images as uint8, which the compiled step crops.
 
-    pool = make_pool(source("embedded:train"), scale=2, patch=64)
+    pool = make_pool(open_source("embedded:train"), scale=2, patch=64)
     lr, hr = sample(pool, key, batch=32)    # float [32, 64, 64, 3], [32, 128, 128, 3] in [0, 1]
 
 The pixels of all images lie end to end, so that no memory goes to padding and a crop is a
@@ -94,7 +94,7 @@ def make_pool(
     lr = np.empty((int(ends[-1]), 3), np.uint8) if with_lr else None
     for image, start, end in zip(layout.images, starts, ends, strict=True):
         if lr is not None:
-            lr[start:end] = grey_to_rgb(image.low_resolution(scale)).reshape(-1, 3)
+            lr[start:end] = grey_to_rgb(image.get_low_resolution(scale)).reshape(-1, 3)
         cropped = grey_to_rgb(modcrop(image.hr, scale))
         hr[start * scale**2 : end * scale**2] = cropped.reshape(-1, 3)
     return Pool(

@@ -103,7 +103,7 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
     return image[:height, :width]
 
 
-def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
+def make_low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
     """Returns the benchmarks' low resolution: crops `hr` by `modcrop` and reduces it by `imresize`.
 
     ``[H, W, ...]`` becomes ``[H // scale, W // scale, ...]``, in the dtypes of `imresize`.

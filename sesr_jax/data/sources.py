@@ -3,8 +3,8 @@
 A source is a `Sequence` of `ImagePair`. It reads an image only when it is indexed, so that a set larger
 than memory can be iterated several times.
 
-    for image in source("Set5", scale=2):
-        train_on(image.hr, image.low_resolution(2))
+    for image in open_source("Set5", scale=2):
+        train_on(image.hr, image.get_low_resolution(2))
 
 A grey file stays ``[H, W]``; its user decides whether its values are luma or R = G = B (see
 `sesr_jax.metrics.protocol`).
@@ -21,7 +21,7 @@ from typing import Literal, overload
 import numpy as np
 
 from sesr_jax.data import resize
-from sesr_jax.data.images import image_size, list_images, read_image
+from sesr_jax.data.images import list_images, read_image, read_image_size
 from sesr_jax.errors import InputError, MissingError, look_up
 
 # No scene is in both splits: the right view of the motorcycle, for example, is left out.
@@ -54,14 +54,14 @@ class ImagePair:
     hr: np.ndarray
     lr: np.ndarray | None = None
 
-    def low_resolution(self, scale: int) -> np.ndarray:
+    def get_low_resolution(self, scale: int) -> np.ndarray:
         """Returns `lr`, or the bicubic low resolution where that is None: uint8 ``[H // s, W // s, ...]``.
 
         Raises:
             InputError: `lr` has another size, or `hr` is smaller than `scale`.
         """
         if self.lr is None:
-            return resize.low_resolution(self.hr, scale)
+            return resize.make_low_resolution(self.hr, scale)
         if self.lr.shape[:2] != tuple(n // scale for n in self.hr.shape[:2]):
             raise InputError(
                 f"{self.name} has a low resolution of {self.lr.shape[:2]}: it must be 1/{scale} of "
@@ -91,9 +91,9 @@ class Source(Sequence[ImagePair]):
         """Returns the height and the width of an image, from the header of its file.
 
         Raises:
-            InputError: see `image_size`.
+            InputError: see `read_image_size`.
         """
-        return image_size(self.files[index][1])
+        return read_image_size(self.files[index][1])
 
     @overload
     def __getitem__(self, index: int) -> ImagePair: ...
@@ -140,7 +140,7 @@ class TfdsSource(Sequence[ImagePair]):
 
     def size(self, index: int) -> tuple[int, int]:
         """Returns height and width of an image, from the header of its file."""
-        return image_size(_get_hr(self.examples[self.indices[index]]))
+        return read_image_size(_get_hr(self.examples[self.indices[index]]))
 
 
 def _get_hr(example: dict[str, bytes]) -> bytes:
@@ -148,10 +148,10 @@ def _get_hr(example: dict[str, bytes]) -> bytes:
 
 
 ImageSet = Source | TfdsSource
-"""The sources that `source` returns."""
+"""The sources that `open_source` returns."""
 
 
-def tfds(spec: str) -> TfdsSource:
+def open_tfds(spec: str) -> TfdsSource:
     """Returns a split of a data set of TensorFlow Datasets, such as ``div2k/bicubic_x2:train``.
 
     Its images are the features "hr" (or "image") and "lr"; "lr" is optional and must be of the scale that
@@ -190,7 +190,7 @@ def tfds(spec: str) -> TfdsSource:
     return TfdsSource(spec, examples, range(len(examples)))
 
 
-def folder(
+def open_folder(
     path: str | os.PathLike[str],
     lr: str | os.PathLike[str] | None = None,
     scale: int | None = None,
@@ -252,7 +252,7 @@ def folder(
     )
 
 
-def embedded(split: Literal["train", "eval"]) -> Source:
+def open_embedded(split: Literal["train", "eval"]) -> Source:
     """Returns the photos that scikit-image ships in its package: 8 for training, 3 others for evaluation.
 
     Nothing is downloaded. The demo and the tests use them; no figure on them has been published.
@@ -271,17 +271,17 @@ def embedded(split: Literal["train", "eval"]) -> Source:
     return Source(tuple((pathlib.Path(file).stem, data / file, None) for file in files))
 
 
-def source(spec: str, scale: int | None = None) -> ImageSet:
+def open_source(spec: str, scale: int | None = None) -> ImageSet:
     """Returns the source that `spec` names on a command line or in a config.
 
     ``embedded:train``, ``embedded:eval``, ``tfds:div2k/bicubic_x2`` (``…:validation``), or a folder.
 
     Raises:
-        InputError: see `embedded`, `tfds` and `folder`.
+        InputError: see `open_embedded`, `open_tfds` and `open_folder`.
     """
     kind, _, split = spec.partition(":")
     if kind == "embedded":
-        return embedded(split)  # type: ignore[arg-type]  # it refuses other names
+        return open_embedded(split)  # type: ignore[arg-type]  # it refuses other names
     if kind == "tfds":
-        return tfds(split)
-    return folder(spec, scale=scale)
+        return open_tfds(split)
+    return open_folder(spec, scale=scale)

@@ -1,6 +1,6 @@
 """A stream: a training set that stays in its files, whose crops the host reads ahead of the steps.
 
-    stream = make_stream(source("DIV2K"), scale=2, patch=64)
+    stream = make_stream(open_source("DIV2K"), scale=2, patch=64)
     for crops in stream.calls(seed=0, batch=32, steps=range(0, 480_000), per_call=100):
         ...                             # uint8; `unpack` turns and scales them on the device
 
@@ -109,10 +109,10 @@ class Stream:
         if not self.with_lr:
             return None, crop
         if image.lr is not None:
-            return grey_to_rgb(image.low_resolution(s))[y : y + p, x : x + p], crop
+            return grey_to_rgb(image.get_low_resolution(s))[y : y + p, x : x + p], crop
         top, left = max(y - _MARGIN, 0), max(x - _MARGIN, 0)
         part = hr[s * top : s * (y + p + _MARGIN), s * left : s * (x + p + _MARGIN)]
-        low = resize.low_resolution(part, s)
+        low = resize.make_low_resolution(part, s)
         return low[y - top : y - top + p, x - left : x - left + p], crop
 
     def sample(

@@ -83,7 +83,7 @@ def make_golden(source: Source) -> bytes:
     return file.getvalue()
 
 
-def largest_difference(source: Source, other: Source) -> float:
+def measure_difference(source: Source, other: Source) -> float:
     """Returns the largest difference between the outputs of two files for the golden input.
 
     It is in codes, or in values of float files.

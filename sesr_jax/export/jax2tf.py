@@ -33,7 +33,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
     Raises:
       InputError: the converter fails.
     """
-    quiet_tensorflow()
+    silence_tensorflow()
     with require_extra("export", "the converter jax2tf"):
         import tensorflow as tf
         from tensorflow.lite.python.convert_phase import ConverterError
@@ -86,7 +86,7 @@ def convert(graph: Graph, ranges: Ranges, options: Options) -> bytes:
         ) from error
 
 
-def quiet_tensorflow() -> None:
+def silence_tensorflow() -> None:
     """Silences TensorFlow, which logs at every conversion what nobody can act on; failures are exceptions."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # what importing jax leaves there
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

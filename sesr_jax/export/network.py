@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax import __version__
-from sesr_jax.data import ImagePair, source
+from sesr_jax.data import ImagePair, open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import export_onnx
 from sesr_jax.export.options import Options
@@ -102,7 +102,7 @@ def export_network(
 
 
 def find_calibration(network: Network, name: str | None = None) -> Sequence[ImagePair] | None:
-    """Returns the calibration images called `name` (see `data.source`), or the default ones.
+    """Returns the calibration images called `name` (see `data.open_source`), or the default ones.
 
     By default a network that was trained with ranges gets none, and any other network "embedded:train".
 
@@ -111,7 +111,7 @@ def find_calibration(network: Network, name: str | None = None) -> Sequence[Imag
     """
     if name is None and network.ranges is not None:
         return None
-    return source(name or "embedded:train")
+    return open_source(name or "embedded:train")
 
 
 def export_weights(

@@ -23,7 +23,7 @@ from jax import export
 
 from sesr_jax import ops
 from sesr_jax.errors import require_extra
-from sesr_jax.export.jax2tf import quiet_tensorflow
+from sesr_jax.export.jax2tf import silence_tensorflow
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, Node
 from sesr_jax.quant import Ranges, affine, find_points
@@ -226,7 +226,7 @@ _OPERATORS: dict[str, Callable[..., jax.Array]] = {
 
 def _convert_module(module: str) -> bytes:
     """Converts a StableHLO module in text to a TFLite model."""
-    quiet_tensorflow()  # the package contains parts of it
+    silence_tensorflow()  # the package contains parts of it
     with require_extra("export", "the converter litert"):
         from litert_converter.mlir import ir, passmanager
         from litert_converter.mlir._mlir_libs import converter_api_ext as api

@@ -20,7 +20,7 @@ from sesr_jax.export import jax2tf, sixteen, stablehlo, weights
 from sesr_jax.export.checks import check_excluded, check_graph, check_integer, check_kernels
 from sesr_jax.export.codes import prove_codes
 from sesr_jax.export.flatbuffer import pack, read, with_metadata, with_unsigned_edges
-from sesr_jax.export.golden import golden_path, largest_difference, make_golden
+from sesr_jax.export.golden import golden_path, make_golden, measure_difference
 from sesr_jax.export.options import Options
 from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.files import replace_files
@@ -168,7 +168,7 @@ def _cross_check(
         ranges=ranges,
         options=dataclasses.replace(options, converter=other),  # type: ignore[arg-type]
     )
-    return {"converter": other, "largest_difference": largest_difference(model, second)}
+    return {"converter": other, "largest_difference": measure_difference(model, second)}
 
 
 def _collect_facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:

@@ -4,9 +4,9 @@ An upscaler is any callable from float32 ``[h, w, C]`` to ``[scale Â· h, scale Â
 where C is that of the protocol's domain: 1 for luma, 3 for RGB. The protocol `Y` measures a luma network
 directly; for an RGB protocol, wrap the network so that it takes and returns RGB.
 
-    scores = list(evaluate(bicubic(2), source("Set5", scale=2), 2, Y))
+    scores = list(evaluate(bicubic(2), open_source("Set5", scale=2), 2, Y))
     mean(scores)["psnr"]
-    NetworkEvaluator(network, source("Set5", scale=2))(network.variables)["psnr"]
+    NetworkEvaluator(network, open_source("Set5", scale=2))(network.variables)["psnr"]
 
 Training, ablations, the command line and pages all measure with `evaluate`.
 """

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.data.colour import grey_to_rgb, rgb_to_y
-from sesr_jax.data.resize import low_resolution, modcrop
+from sesr_jax.data.resize import make_low_resolution, modcrop
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.metrics.quality import WINDOW, psnr, ssim
@@ -73,13 +73,13 @@ class Protocol:
         """
         hr = modcrop(image.hr, scale)
         if self.domain == "rgb":
-            lr = grey_to_rgb(image.low_resolution(scale)) / np.float32(255)
+            lr = grey_to_rgb(image.get_low_resolution(scale)) / np.float32(255)
             return lr, grey_to_rgb(hr) / 255
         if hr.ndim == 2 and self.grey == "luma":
             reference = hr[..., None] / 255
         else:
             reference = _round(rgb_to_y(grey_to_rgb(hr) / 255))
-        return low_resolution(reference, scale).astype(np.float32), reference
+        return make_low_resolution(reference, scale).astype(np.float32), reference
 
     def check_size(self, name: str, size: Sequence[int], scale: int) -> None:
         """Checks that an image `name` of `size` (height, width) is large enough to be scored.

@@ -25,7 +25,7 @@ import ml_collections
 
 from sesr_jax import __version__, report
 from sesr_jax.compare import Case, export_int8_files, measure
-from sesr_jax.data import source
+from sesr_jax.data import open_source
 from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import make_folder, write_file
@@ -86,7 +86,7 @@ def publish(
     folder = make_folder(folder)
     # Wrong data sets are refused before the long measurement, which ends before any file is written.
     for images in (*data, calibrate):
-        source(images, network.scale)
+        open_source(images, network.scale)
     if len({_get_set_name(images) for images in data}) < len(data):
         raise InputError(
             f"the data sets {', '.join(data)} must have different names, which the card prints."
@@ -240,7 +240,7 @@ def _count_images(
     counts: dict[str, int | None] = collections.defaultdict(int)
     for spec in specs:
         try:
-            images = source(spec)[:most]
+            images = open_source(spec)[:most]
         except MissingError:
             counts[_get_set_name(spec)] = None
             continue
@@ -255,7 +255,7 @@ def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[di
     """Measures PSNR and SSIM of every form, by protocol and data set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
-        files = export_int8_files(case, source(calibrate), pathlib.Path(scratch), [_OBSERVER])
+        files = export_int8_files(case, open_source(calibrate), pathlib.Path(scratch), [_OBSERVER])
         forms = {FLOAT: from_network(case.network)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():

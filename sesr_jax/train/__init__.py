@@ -2,10 +2,10 @@
 
     net = network.init("sesr_m5", scale=2, key=jax.random.key(0))
     config = base()                                         # the settings of trainer and feed
-    images = source("embedded:train", scale=2)
+    images = open_source("embedded:train", scale=2)
     read_feed = plan_feed(images, scale=2, channels=1, patch=32, batch=16)
     trainer = make_supervised(net.module, config)           # or any other `Trainer`
-    evaluate = NetworkEvaluator(net, source("embedded:eval", scale=2))
+    evaluate = NetworkEvaluator(net, open_source("embedded:eval", scale=2))
     stage = Stage(trainer=trainer, read_feed=read_feed, steps=2_000, steps_per_call=100,
                   eval_every=500, evaluate=evaluate)
     state = fit([stage], lambda: trainer.init(net.variables), report=print)

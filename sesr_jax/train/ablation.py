@@ -24,7 +24,7 @@ import ml_collections
 import numpy as np
 
 from sesr_jax.data.feed import Feed, plan_feed
-from sesr_jax.data.sources import source
+from sesr_jax.data.sources import open_source
 from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
 from sesr_jax.files import lock_folder, write_file
@@ -117,8 +117,8 @@ def _ablate(
 ) -> dict[str, Result]:
     done = {name: _read_result(folder / f"{name}.json", config) for name in options}
     scale, data = config.model.scale, config.data
-    evaluated = source(data.eval, scale=scale)
-    images = source(data.train, scale=scale)
+    evaluated = open_source(data.eval, scale=scale)
+    images = open_source(data.train, scale=scale)
     if (size := pool_bytes(images, scale, 1, (0, 1))) > data.device_bytes:
         raise InputError(
             f"{data.train} takes {size:,} bytes as pixels, more than config.data.device_bytes = "

@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 
 from sesr_jax import quant, reparam
 from sesr_jax.data.feed import Feed, plan_feed
-from sesr_jax.data.sources import ImageSet, source
+from sesr_jax.data.sources import ImageSet, open_source
 from sesr_jax.errors import InputError
 from sesr_jax.graph import trace
 from sesr_jax.metrics.evaluate import NetworkEvaluator
@@ -88,7 +88,7 @@ def train(
     )
     plans = plan(config)
     shapes = state_shapes(fresh.module, plans, fresh.variables)
-    images = source(config.data.eval, scale=fresh.scale)
+    images = open_source(config.data.eval, scale=fresh.scale)
     stages = [_make_stage(fresh, p, s, images) for p, s in zip(plans, shapes, strict=True)]
     _check_sizes(images, fresh)
 
@@ -130,7 +130,7 @@ def _make_stage(
     trainer = make_supervised(fresh.module, config)
     data = config.data
     read_feed = plan_feed(
-        source(data.train, scale=fresh.scale),
+        open_source(data.train, scale=fresh.scale),
         scale=fresh.scale,
         channels=fresh.channels,
         patch=data.patch,

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from tqdm import tqdm
 
-from sesr_jax.data import image_size, read_photo
+from sesr_jax.data import read_image_size, read_photo
 from sesr_jax.errors import InputError
 from sesr_jax.upscale.assumed import measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
@@ -72,7 +72,7 @@ def upscale_file(
         with tqdm(desc=label, unit="frame", leave=False, disable=None) as bar:
             return upscale_video(upscaler, source, target, tile=tile, progress=_move(bar))
     if callable(tile):
-        tile = tile(image_size(source))
+        tile = tile(read_image_size(source))
     error = None
     if halo is not None:
         error = measure_tiling_error(upscaler, read_photo(source).pixels, halo, tile=tile)

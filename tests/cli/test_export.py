@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from sesr_jax.cli.main import main
-from sesr_jax.data import embedded, read_image, write_image
+from sesr_jax.data import open_embedded, read_image, write_image
 from sesr_jax.export import TFLiteModel, read_metadata
 from sesr_jax.models import network
 
@@ -35,7 +35,7 @@ def photos(tmp_path_factory):
     """A folder of crops of a real photo."""
     folder = tmp_path_factory.mktemp("photos")
     for name, top in (("a", 60), ("b", 120)):
-        write_image(folder / f"{name}.png", embedded("eval")[1].hr[top : top + 80, 100:196])
+        write_image(folder / f"{name}.png", open_embedded("eval")[1].hr[top : top + 80, 100:196])
     return folder
 
 

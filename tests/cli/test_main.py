@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
-from sesr_jax.data import embedded, imresize, read_image, write_image
+from sesr_jax.data import imresize, open_embedded, read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import read_enum
 from sesr_jax.models import network
@@ -36,7 +36,7 @@ def weights(tmp_path_factory) -> pathlib.Path:
 def photo(tmp_path_factory) -> pathlib.Path:
     """A crop of a real photo."""
     path = tmp_path_factory.mktemp("photo") / "chelsea.png"
-    write_image(path, embedded("eval")[1].hr[60:160, 100:240])
+    write_image(path, open_embedded("eval")[1].hr[60:160, 100:240])
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022
 from sesr_jax.cli.main import main
-from sesr_jax.data import embedded, write_image
+from sesr_jax.data import open_embedded, write_image
 from sesr_jax.export import export_tflite
 from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
@@ -20,7 +20,7 @@ from sesr_jax.targets import find_target
 def folder(tmp_path_factory):
     """An image, and the smallest ABPN: its weights, and its INT8 file for the challenge's frame."""
     made = tmp_path_factory.mktemp("score")
-    write_image(made / "data" / "a.png", embedded("eval")[0].hr[:66, :60])
+    write_image(made / "data" / "a.png", open_embedded("eval")[0].hr[:66, :60])
     small = network.init("abpn", scale=3, key=jax.random.key(0), features=4, blocks=0).collapsed()
     network.save(small, made / "abpn.safetensors")
     for name, size in (("frame", (360, 640)), ("other", (24, 24))):

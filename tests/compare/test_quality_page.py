@@ -9,7 +9,7 @@ import pytest
 from sesr_jax import report
 from sesr_jax.cli.main import main
 from sesr_jax.compare import Measurement, make_quality_page, measure, shorten_names
-from sesr_jax.data import embedded, write_image
+from sesr_jax.data import open_embedded, write_image
 from sesr_jax.metrics import RGB8, Y
 from sesr_jax.models.rivals import list_rivals
 from sesr_jax.upscale import bicubic_upscaler
@@ -20,7 +20,7 @@ _SPOILT = (slice(60, 68), slice(100, 110))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("page") / "Set5"
-    hr = embedded("eval")[1].hr
+    hr = open_embedded("eval")[1].hr
     for name, left in (("a", 0), ("b", 150)):
         write_image(root / f"{name}.png", hr[40:160, left : left + 140])
     return str(root)
@@ -40,9 +40,9 @@ def _spoilt(folder):
 
 
 def _second(folder):
-    from sesr_jax.data import source
+    from sesr_jax.data import open_source
 
-    return Y.pair(source(folder, 2)[1], 2)[0]
+    return Y.pair(open_source(folder, 2)[1], 2)[0]
 
 
 def test_the_image_and_the_place_where_a_model_loses_are_shown(folder):
@@ -130,7 +130,7 @@ def test_rivals_are_those_of_the_papers():
 def test_sets_of_one_name_and_exact_copies(tmp_path):
     """A set of one colour is upscaled exactly: its PSNR has no number, in JSON and on the page."""
     folders = [tmp_path / name / "HR" for name in ("a", "b")]
-    photo = embedded("eval")[1].hr[40:80, :60]
+    photo = open_embedded("eval")[1].hr[40:80, :60]
     for side, (folder, image) in enumerate(
         zip(folders, (photo, np.full_like(photo, 99)), strict=True)
     ):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from sesr_jax.data import PoolFeed, StreamFeed, folder, plan_feed, write_image
+from sesr_jax.data import PoolFeed, StreamFeed, open_folder, plan_feed, write_image
 from sesr_jax.data.colour import rgb_to_y
 
 
@@ -15,7 +15,7 @@ def photos(tmp_path_factory):
     path = tmp_path_factory.mktemp("photos")
     write_image(path / "a.png", data.astronaut()[:61, :90])
     write_image(path / "b.png", data.coffee()[:80, :54])
-    return folder(path)
+    return open_folder(path)
 
 
 def _plan(photos, **options):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from sesr_jax.data.images import FORMATS, image_size, list_images, read_image, write_image
+from sesr_jax.data.images import FORMATS, list_images, read_image, read_image_size, write_image
 from sesr_jax.errors import InputError
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff", ".webp"]
@@ -243,7 +243,7 @@ def test_the_size_from_the_header_is_that_of_the_image(tmp_path, suffix, orienta
         exif[ExifTags.Base.Orientation] = orientation
     options = {"exif": exif} if suffix != ".bmp" else {}
     Image.fromarray(picture(4, 6, 3)).save(path, **options)
-    assert image_size(path) == image_size(path.read_bytes()) == read_image(path).shape[:2]
+    assert read_image_size(path) == read_image_size(path.read_bytes()) == read_image(path).shape[:2]
 
 
 def test_metadata_behind_the_pixels_of_a_png_count_and_pixels_are_not_decoded(tmp_path):
@@ -254,7 +254,7 @@ def test_metadata_behind_the_pixels_of_a_png_count_and_pixels_are_not_decoded(tm
     chunk = struct.pack(">I", len(body)) + b"eXIf" + body
     turned = data[:-12] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[-12:]
     (tmp_path / "b.png").write_bytes(turned)
-    assert image_size(tmp_path / "b.png") == read_image(tmp_path / "b.png").shape[:2] == (6, 4)
+    assert read_image_size(tmp_path / "b.png") == read_image(tmp_path / "b.png").shape[:2] == (6, 4)
     start = data.index(b"IDAT") + 4
     (tmp_path / "c.png").write_bytes(data[:start] + bytes(len(data) - start))
-    assert image_size(tmp_path / "c.png") == (4, 6)
+    assert read_image_size(tmp_path / "c.png") == (4, 6)

@@ -25,7 +25,7 @@ def test_every_position_gives_the_crop_that_slicing_gives(scale):
     pool = make_pool(_SET, scale=scale, patch=patch)
     want = []
     for picture in _SET:
-        low = picture.low_resolution(scale)
+        low = picture.get_low_resolution(scale)
         high = picture.hr
         if low.ndim == 2:
             low, high = (np.repeat(x[..., None], 3, -1) for x in (low, high))

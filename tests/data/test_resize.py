@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sesr_jax.data.images import read_image
-from sesr_jax.data.resize import contributions, imresize, low_resolution, modcrop
-from sesr_jax.data.sources import folder
+from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
+from sesr_jax.data.sources import open_folder
 from sesr_jax.errors import InputError
 
 SCALES = [Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), 0.37, Fraction(2, 3), 1, 1.5, 2, 3, 4]
@@ -23,16 +23,18 @@ def noise(*shape, seed=0):
 @pytest.mark.parametrize(("name", "count"), [("Set5", 5), ("Set14", 14)])
 def test_equals_the_images_that_matlab_made(shared, name, count, scale):
     root = shared / "data" / "eval" / name
-    pictures = folder(root, scale=scale)
+    pictures = open_folder(root, scale=scale)
     assert len(pictures) == count
     for picture in pictures:
-        np.testing.assert_array_equal(low_resolution(picture.hr, scale), picture.lr, picture.name)
+        np.testing.assert_array_equal(
+            make_low_resolution(picture.hr, scale), picture.lr, picture.name
+        )
 
 
 def test_the_benchmark_pairs_need_the_crop(shared):
     # Baby is 512 wide: without the crop MATLAB's ceil gives 171 pixels where the set has 170.
     baby = read_image(shared / "data" / "eval" / "Set5" / "HR" / "baby.png")
-    assert imresize(baby, Fraction(1, 3)).shape != low_resolution(baby, 3).shape
+    assert imresize(baby, Fraction(1, 3)).shape != make_low_resolution(baby, 3).shape
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -169,7 +171,7 @@ def test_modcrop_keeps_the_top_left():
         (lambda: modcrop(np.zeros((4, 4)), 0), "scale is 0:"),
         (lambda: modcrop(np.zeros((4, 4)), 1.5), r"scale is 1\.5:"),
         (lambda: modcrop(np.zeros((4, 2)), 3), r"\(4, 2\).* 3 "),
-        (lambda: low_resolution(np.zeros((2, 9), np.uint8), 4), r"\(2, 9\).* 4 "),
+        (lambda: make_low_resolution(np.zeros((2, 9), np.uint8), 4), r"\(2, 9\).* 4 "),
     ],
 )
 def test_bad_input(call, named):

@@ -55,7 +55,7 @@ def test_pictures_are_those_of_the_data_set_by_split(miniature, photos):
         (f"tfds:{miniature}", "train"),
         (f"tfds:{miniature}:validation", "validation"),
     ):
-        found = sources.source(spec, scale=2)
+        found = sources.open_source(spec, scale=2)
         assert len(found) == len(photos[split])
         for got, want in zip(_ordered(found), photos[split], strict=True):
             np.testing.assert_array_equal(got.hr, want["hr"])
@@ -66,7 +66,7 @@ def test_pictures_are_those_of_the_data_set_by_split(miniature, photos):
 
 
 def test_they_train_from_the_device_and_from_their_files(miniature):
-    found = sources.source(f"tfds:{miniature}", scale=2)
+    found = sources.open_source(f"tfds:{miniature}", scale=2)
     pool = make_pool(found, scale=2, patch=8, shards=2)
     stream = make_stream(found, scale=2, patch=8, shards=2)
     np.testing.assert_array_equal(stream.positions, pool.positions)
@@ -77,9 +77,9 @@ def test_they_train_from_the_device_and_from_their_files(miniature):
 
 def test_what_tfds_lacks_is_told(miniature, monkeypatch):
     with pytest.raises(InputError, match="'no_such_photos'"):
-        sources.tfds("no_such_photos")
+        sources.open_tfds("no_such_photos")
     with pytest.raises(InputError, match=f"'{miniature}:test'"):
-        sources.tfds(f"{miniature}:test")
+        sources.open_tfds(f"{miniature}:test")
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
     with pytest.raises(InputError, match=r"sesr_jax\[tfds\]"):
-        sources.tfds(miniature)
+        sources.open_tfds(miniature)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from sesr_jax.data import embedded
+from sesr_jax.data import open_embedded
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, read_metadata, trace_collapsed
@@ -27,7 +27,7 @@ def test_the_file_says_what_it_is_and_proves_the_collapse(
 ) -> None:
     path = tmp_path / "m3.tflite"
     written = export_network(
-        made, path, size=(24, 32), tile=(24, 24), calibration=embedded("train")[:2]
+        made, path, size=(24, 32), tile=(24, 24), calibration=open_embedded("train")[:2]
     )
     assert written == [path, tmp_path / "m3_24x24.tflite"]
     assert {p.suffix for p in tmp_path.iterdir()} == {".tflite", ".npz"}

@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.data.sources import ImagePair, source
+from sesr_jax.data.sources import ImagePair, open_source
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
 from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Y
@@ -32,7 +32,7 @@ PUBLISHED = {
     ("name", "protocol"), PUBLISHED, ids=[f"{name}-{protocol.name}" for name, protocol in PUBLISHED]
 )
 def test_bicubic_gives_the_published_figures(shared, name, protocol, scale):
-    pictures = source(str(shared / "data" / "eval" / name), scale)
+    pictures = open_source(str(shared / "data" / "eval" / name), scale)
     figure = PUBLISHED[name, protocol][scale - 2]
     assert mean(evaluate(bicubic(scale), pictures, scale, protocol))["psnr"] == pytest.approx(
         figure, abs=0.01
@@ -40,7 +40,7 @@ def test_bicubic_gives_the_published_figures(shared, name, protocol, scale):
 
 
 def test_luma_differs_between_the_protocols_by_the_grey_picture(shared):
-    pictures = source(str(shared / "data" / "eval" / "Set14"), 2)
+    pictures = open_source(str(shared / "data" / "eval" / "Set14"), 2)
     y, rgb8 = (dict(evaluate(bicubic(2), pictures, 2, protocol)) for protocol in (Y, RGB8))
     gain = {name: rgb8[name]["psnr"] - y[name]["psnr"] for name in y}
     assert max(gain, key=gain.__getitem__) == "bridge"
@@ -52,7 +52,7 @@ def test_bicubic_beats_nearest_in_every_protocol(protocol):
     def nearest(image):
         return jnp.repeat(jnp.repeat(image, 2, axis=0), 2, axis=1)
 
-    pictures = source("embedded:eval")
+    pictures = open_source("embedded:eval")
     smooth, blocky = (list(evaluate(up, pictures, 2, protocol)) for up in (bicubic(2), nearest))
     assert [name for name, _ in smooth] == [picture.name for picture in pictures]
     for (_, good), (_, bad) in zip(smooth, blocky, strict=True):

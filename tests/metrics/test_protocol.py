@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sesr_jax.data.colour import rgb_to_y
-from sesr_jax.data.resize import imresize, low_resolution
+from sesr_jax.data.resize import imresize, make_low_resolution
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y
@@ -48,7 +48,7 @@ def test_y_is_luma_first_without_rounding_afterwards():
 def test_the_rgb_protocols_are_8_bit_down():
     for protocol in (RGB8, RGB):
         low, reference = protocol.pair(COLOUR, 2)
-        np.testing.assert_allclose(low * 255, low_resolution(COLOUR.hr, 2), atol=1e-5)
+        np.testing.assert_allclose(low * 255, make_low_resolution(COLOUR.hr, 2), atol=1e-5)
         np.testing.assert_allclose(reference * 255, COLOUR.hr[:, :40], atol=1e-12)
 
 

@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from sesr_jax.data.sources import embedded
+from sesr_jax.data.sources import open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.quality import psnr, ssim
 
 
 @pytest.fixture(scope="module")
 def photo():
-    return embedded("eval")[1].hr[:120, :150] / 255
+    return open_embedded("eval")[1].hr[:120, :150] / 255
 
 
 def noisy(image, sigma):

@@ -12,7 +12,7 @@ from pool_steps import compile_for_pool
 from sesr_jax import train
 from sesr_jax.cli.main import main
 from sesr_jax.data.pool import make_pool
-from sesr_jax.data.sources import ImagePair, source
+from sesr_jax.data.sources import ImagePair, open_source
 from sesr_jax.errors import InputError
 from sesr_jax.files import lock_folder
 from sesr_jax.metrics import Y, evaluate, mean
@@ -99,7 +99,7 @@ def test_an_ablation_compares_resumes_and_refuses_to_mix(photos, tmp_path, capsy
     assert results["acnet+residual"].parameters > results["dense"].parameters
 
     best = network.load(tmp_path / "dense.safetensors")
-    pictures = source(str(photos), scale=2)
+    pictures = open_source(str(photos), scale=2)
     scores = mean(evaluate(lambda x: best.apply(x[None])[0], pictures, 2, Y))
     assert scores["psnr"] == pytest.approx(max(results["dense"].psnr), abs=1e-3)
 

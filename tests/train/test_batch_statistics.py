@@ -13,7 +13,7 @@ from sesr_jax import ops, train
 from sesr_jax.data import write_image
 from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.pool import make_pool, sample
-from sesr_jax.data.sources import source
+from sesr_jax.data.sources import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.reparam import Conv, LinearConv, conv_bn, is_term, statistics
@@ -51,7 +51,7 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
     config.optim.options.weight_decay = 0.5  # must not touch the averages
     module = _Tiny()
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-    pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
+    pool = make_pool(open_source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
     steps, state = compile_for_pool(module, config, pool), init_state(variables, tx)
 
@@ -79,7 +79,7 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
 def test_a_later_stage_freezes_by_its_own_steps(config):
     """Its first step, the run's fifth, is before the half of its own four."""
     fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
-    pool = make_pool(source(config.data.train, scale=2), scale=2, patch=8)
+    pool = make_pool(open_source(config.data.train, scale=2), scale=2, patch=8)
     tx = optimizer(config)
     state = init_state(fresh.variables, tx).replace(step=jnp.asarray(4))
     before = jax.device_get(statistics(state.variables["params"]))

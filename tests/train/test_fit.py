@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax import struct
 
 from sesr_jax import train
-from sesr_jax.data import ImagePair, PoolFeed, make_pool, plan_feed, source
+from sesr_jax.data import ImagePair, PoolFeed, make_pool, open_source, plan_feed
 from sesr_jax.metrics import NetworkEvaluator
 from sesr_jax.models import network
 from sesr_jax.reparam.cost import photo_like
@@ -225,7 +225,7 @@ def test_a_metric_that_is_not_finite_is_named_with_its_step(net, feed):
 def test_the_documented_notebook_trains(photos):
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), blocks=1, expansion=8)
     config = train.base()
-    images = source(str(photos), scale=2)
+    images = open_source(str(photos), scale=2)
     read_feed = plan_feed(images, scale=2, channels=1, patch=8, batch=4)
     trainer = make_supervised(net.module, config)
     evaluate = NetworkEvaluator(net, images)

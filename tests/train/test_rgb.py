@@ -5,7 +5,7 @@ import pytest
 
 from sesr_jax import train
 from sesr_jax.cli.main import main
-from sesr_jax.data import embedded, imresize, read_image, source, write_image
+from sesr_jax.data import imresize, open_embedded, open_source, read_image, write_image
 from sesr_jax.metrics import RGB, evaluate, mean, psnr
 from sesr_jax.upscale import from_network, in_domain
 
@@ -14,7 +14,7 @@ from sesr_jax.upscale import from_network, in_domain
 def run(tmp_path_factory):
     """TinySRNet, whose sides must be even, on pictures whose low resolution has odd ones."""
     folder = tmp_path_factory.mktemp("rgb")
-    photo = embedded("eval")[0].hr
+    photo = open_embedded("eval")[0].hr
     for i in range(2):
         write_image(folder / "data" / f"{i}.png", photo[50 * i : 50 * i + 99, 40:187])
     config = train.base()
@@ -34,7 +34,7 @@ def test_it_learns_and_is_measured_on_rgb(run):
     scores = [line["psnr"] for line in lines if "psnr" in line]
     assert scores[-1] > scores[0]
     upscaler = in_domain(from_network(train.load_network(folder / "run")), "rgb")
-    found = mean(evaluate(upscaler, source(str(folder / "data"), 3), 3, RGB))["psnr"]
+    found = mean(evaluate(upscaler, open_source(str(folder / "data"), 3), 3, RGB))["psnr"]
     assert found == pytest.approx(scores[-1], abs=0.02)
 
 

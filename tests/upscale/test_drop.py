@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sesr_jax.data import ImagePair, embedded
+from sesr_jax.data import ImagePair, open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_network
 from sesr_jax.metrics import Y, drop, evaluate, mean
@@ -21,7 +21,8 @@ def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("drop") / "m3.tflite"
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
     images = [
-        ImagePair(name=p.name, hr=p.hr[:96, :128]) for p in (embedded("eval")[i] for i in (0, 1))
+        ImagePair(name=p.name, hr=p.hr[:96, :128])
+        for p in (open_embedded("eval")[i] for i in (0, 1))
     ]
     export_network(net, path, size=(48, 64), calibration=images)
     return net, path, images

@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.data import embedded
+from sesr_jax.data import open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network, export_onnx, export_tflite
 from sesr_jax.graph import count_cost, measure_extent, trace
@@ -30,7 +30,7 @@ _Y = np.random.default_rng(0).random((41, 57, 1)).astype(np.float32)
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapsed()
-    images = embedded("train")[:2]
+    images = open_embedded("train")[:2]
     export_network(made, folder / "float.onnx", options=Options(precision="float32"), size=_SIZE)
     export_network(made, folder / "int8.onnx", size=_SIZE, calibration=images)
     export_network(made, folder / "int8.tflite", size=_SIZE, calibration=images)
@@ -89,7 +89,7 @@ def test_a_file_of_one_size_is_run_in_tiles(files, tmp_path):
     assert fixed.tile == _SIZE
     ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (fixed, free))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    photo = embedded("eval")[1].hr[:60, :70]
+    photo = open_embedded("eval")[1].hr[:60, :70]
     assert upscale_photo(fixed, photo).shape == (120, 140, 3)
 
 

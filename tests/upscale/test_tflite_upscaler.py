@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.data import embedded
+from sesr_jax.data import open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, export_tflite
 from sesr_jax.export.flatbuffer import pack, read
@@ -21,7 +21,7 @@ def exported(tmp_path_factory):
     made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapsed()
     for name, size in (("tile", (40, 48)), ("whole", (75, 90))):
         export_network(
-            made, folder / f"{name}.tflite", size=size, calibration=embedded("train")[:2]
+            made, folder / f"{name}.tflite", size=size, calibration=open_embedded("train")[:2]
         )
     return folder, made
 
@@ -48,9 +48,9 @@ def test_tiles_equal_a_file_of_the_whole_size_code_for_code(exported):
 def test_other_tails_give_the_same_photo(exported, tail):
     folder, made = exported
     path = folder / f"{tail}.tflite"
-    images = embedded("train")[:2]
+    images = open_embedded("train")[:2]
     export_network(made, path, size=(40, 48), calibration=images, options=Options(tail=tail))
-    photo = embedded("eval")[1].hr[:75, :90]
+    photo = open_embedded("eval")[1].hr[:75, :90]
     upscaler, plain = from_tflite(path), from_tflite(folder / "tile.tflite")
     assert (upscaler.scale, upscaler.tile) == (2, (40, 48))
     assert upscaler.extent.halo >= plain.extent.halo
@@ -62,7 +62,7 @@ def test_other_tails_give_the_same_photo(exported, tail):
 
 def test_photos_smaller_than_the_file_s_size(exported):
     folder, _ = exported
-    photo = embedded("eval")[0].hr[:30, :100]
+    photo = open_embedded("eval")[0].hr[:30, :100]
     assert upscale_photo(from_tflite(folder / "tile.tflite"), photo).shape == (60, 200, 3)
 
 

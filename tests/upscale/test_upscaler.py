@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from sesr_jax.data import embedded, imresize, rgb_to_y, write_image
+from sesr_jax.data import imresize, open_embedded, rgb_to_y, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Extent
 from sesr_jax.metrics import psnr
@@ -22,7 +22,7 @@ from sesr_jax.upscale import (
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    return embedded("eval")[0].hr[100:170, 150:260]
+    return open_embedded("eval")[0].hr[100:170, 150:260]
 
 
 @pytest.fixture(scope="module")
