@@ -30,7 +30,7 @@ from sesr_jax.data.sources import ImagePair
 from sesr_jax.files import write_file
 from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, collapse
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.report import format_table
 from sesr_jax.train import make_supervised
 from sesr_jax.train.steps import compile_steps
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)
 
-    image = (photo_like((1, 256, 256, 3))[0] * 255).astype("uint8")
+    image = (make_photo_noise((1, 256, 256, 3))[0] * 255).astype("uint8")
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=args.patch)
     forms = args.form or list(FORMS)
     results: dict[str, Any] = {}

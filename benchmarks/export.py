@@ -30,7 +30,7 @@ from sesr_jax.files import write_file
 from sesr_jax.models import network
 from sesr_jax.models.network import Network
 from sesr_jax.quant import calibrate
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.report import format_table
 
 _THREADS = 2
@@ -88,13 +88,13 @@ def _time_export(net: Network, frame: str, converter: str) -> float:
 def _make_forms(net: Network, shape: tuple[int, int]) -> dict[str, Callable[[], object]]:
     """Returns what computes a frame by each form."""
     graph = trace_collapsed(net, shape)
-    image = photo_like(graph.input_shape)
+    image = make_photo_noise(graph.input_shape)
     int8 = TFLiteModel(to_tflite(graph, ranges=calibrate(graph, [image])), num_threads=_THREADS)
     floats = TFLiteModel(
         to_tflite(graph, ranges=None, options=Options(precision="float32")), num_threads=_THREADS
     )
     codes = image if int8.input is None else int8.input.quantise(image)
-    jitted, x = jax.jit(net.collapsed().apply), jnp.asarray(image)
+    jitted, x = jax.jit(net.collapse().apply), jnp.asarray(image)
     return {
         "INT8 file": lambda: int8.run(codes),
         "float file": lambda: floats.run(image),

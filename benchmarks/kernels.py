@@ -34,7 +34,7 @@ from sesr_jax.quant import calibrate
 from sesr_jax.quant.integer import quantise, run
 from sesr_jax.quant.ranges import IMAGE
 from sesr_jax.reparam import collapse
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.report import format_table
 
 _CHANNELS = 8
@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> None:
         for name in args.case or names:
             graph = trace(nn.Sequential([functions[name]]), {}, noise.shape)
             found.setdefault(name, []).append(measure_differences(graph, noise))
-        image = photo_like((1, args.size, args.size, 1), seed)
+        image = make_photo_noise((1, args.size, args.size, 1), seed)
         for name in args.model or _MODELS:
             found.setdefault(name, []).append(
                 measure_differences(_make_network(name, image, seed), image)

@@ -102,7 +102,7 @@ def build_from_zoo(name: str, height: int, width: int) -> list[Layer]:
 
     def trace() -> list[Layer]:
         fresh = init(name, scale=3, key=jax.random.key(0))
-        return list(layers_from_graph(fresh.graph((1, height, width, fresh.channels))))
+        return list(layers_from_graph(fresh.trace((1, height, width, fresh.channels))))
 
     found = eval_shapes(trace)
     b = Chain(height, width, 3)

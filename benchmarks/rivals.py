@@ -20,9 +20,9 @@ def list_distinct_layers(args: argparse.Namespace) -> dict[str, tuple[int, int, 
 
 def make_image() -> Any:
     """Returns an image uint8 [512, 512, 3] with the statistics of a photo."""
-    from sesr_jax.reparam.cost import photo_like
+    from sesr_jax.reparam.cost import make_photo_noise
 
-    return (photo_like((1, 512, 512, 3))[0] * 255).astype("uint8")
+    return (make_photo_noise((1, 512, 512, 3))[0] * 255).astype("uint8")
 
 
 def torch_network(terms: list[Any], slopes: list[Any], *, channels_last: bool = False) -> Any:

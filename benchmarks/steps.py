@@ -111,7 +111,7 @@ def _ours(
     from sesr_jax import graph, quant
     from sesr_jax.data import PoolFeed
     from sesr_jax.models import create
-    from sesr_jax.reparam.cost import photo_like
+    from sesr_jax.reparam.cost import make_photo_noise
     from sesr_jax.train import make_supervised
     from sesr_jax.train.steps import compile_steps
 
@@ -120,7 +120,7 @@ def _ours(
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
     if quantised:
         shape = (1, args.patch, args.patch, 1)
-        ranges = quant.calibrate(graph.trace(module, variables, shape), [photo_like(shape)])
+        ranges = quant.calibrate(graph.trace(module, variables, shape), [make_photo_noise(shape)])
         variables = {
             **variables,
             quant.RANGES: {group: jnp.asarray(ends) for group, ends in ranges.items()},
@@ -172,10 +172,10 @@ def _our_parts(args: argparse.Namespace) -> Functions:
     from sesr_jax.reparam import collapse
     from sesr_jax.train.cpu import make_gradient, with_fast_convolutions
     from sesr_jax.train.objective import Phase, make_objective
-    from sesr_jax.train.optim import optimizer
+    from sesr_jax.train.optim import make_optimizer
 
     config = _config(args)
-    module, tx = create(args.model, scale=2), optimizer(config)
+    module, tx = create(args.model, scale=2), make_optimizer(config)
     objective, phase = make_objective(module, config), Phase(by_batch=False, moving=False)
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
     state = tx.init(variables)

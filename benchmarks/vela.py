@@ -141,8 +141,8 @@ def make_graph(name: str, scale: int, size: tuple[int, int]) -> Graph:
         inputs, width, depth, k = map(int, fields)
         inner = [(3, width, width)] * depth
         return _make_chain(size, [(k, inputs, width), *inner, (k, width, 4 * inputs)])
-    fresh = network.init(name, scale=scale, key=jax.random.key(0)).collapsed()
-    found = fresh.graph((1, *size, fresh.channels))
+    fresh = network.init(name, scale=scale, key=jax.random.key(0)).collapse()
+    found = fresh.trace((1, *size, fresh.channels))
     # Slopes are equal before training, which compilers turn into one look-up table.
     nodes = [
         dataclasses.replace(

@@ -100,7 +100,7 @@ def run(
         f"PSNR in dB / SSIM on photos that were not trained on\n{format_table(rows, header)}\n"
     )
 
-    report = estimate(layers_from_graph(network.graph((1, *_FRAME, 1))), find_target(_TARGET))
+    report = estimate(layers_from_graph(network.trace((1, *_FRAME, 1))), find_target(_TARGET))
     report_text(f"{_FRAME[1]}×{_FRAME[0]} pixels on {_TARGET}\n{report.to_text()}")
 
     comparisons = _compare_images(upscalers, folder)

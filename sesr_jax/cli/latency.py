@@ -178,7 +178,7 @@ def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool)
         geometry = (0, 1)
         if with_halo:
             looks = from_tflite(model).extent
-            geometry = (looks.halo_of(model), looks.align)
+            geometry = (looks.get_halo(model), looks.align)
         return layers_from_tflite(model), *geometry
 
     import jax
@@ -188,8 +188,8 @@ def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool)
 
     def trace():  # type: ignore[no-untyped-def]
         fresh = network.init(model, scale=scale, key=jax.random.key(0))
-        graph = fresh.graph((1, *size, fresh.channels))
+        graph = fresh.trace((1, *size, fresh.channels))
         looks = measure_extent(graph)
-        return layers_from_graph(graph), looks.halo_of(model) if with_halo else 0, looks.align
+        return layers_from_graph(graph), looks.get_halo(model) if with_halo else 0, looks.align
 
     return eval_shapes(trace)

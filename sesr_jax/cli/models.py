@@ -68,6 +68,6 @@ def _count_cost(name: str, scale: int):  # type: ignore[no-untyped-def]
 
     def count():  # type: ignore[no-untyped-def]
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
-        return count_cost(fresh.graph((1, *(n // scale for n in OUTPUT), fresh.channels)))
+        return count_cost(fresh.trace((1, *(n // scale for n in OUTPUT), fresh.channels)))
 
     return eval_shapes(count)

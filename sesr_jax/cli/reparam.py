@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> None:
 
     from sesr_jax.models import create
     from sesr_jax.reparam import LinearConv, find_form
-    from sesr_jax.reparam.cost import Pass, output_difference, training_cost
+    from sesr_jax.reparam.cost import Pass, count_training_cost, measure_output_difference
     from sesr_jax.report import format_table
 
     module: nn.Module
@@ -65,8 +65,8 @@ def run(argv: Sequence[str]) -> None:
         title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
     small = (1, args.patch, args.patch, channels)
     variables = jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
-    costs = training_cost(module, variables, (args.batch, *small[1:]))
-    difference, largest = output_difference(module, variables, small)
+    costs = count_training_cost(module, variables, (args.batch, *small[1:]))
+    difference, largest = measure_output_difference(module, variables, small)
 
     def format_row(name: str, counts: Pass, macs: int) -> list[str]:
         sizes = f"{counts.weights:,}", f"{counts.parameters:,}"

@@ -176,7 +176,7 @@ def _make_layers(challenge: Challenge, model: str) -> Sequence[Layer]:
         return layers_from_tflite(model)
     network = find_network(model)
     shape = (1, *challenge.frame, network.channels)
-    return eval_shapes(lambda: layers_from_graph(network.collapsed().graph(shape)))
+    return eval_shapes(lambda: layers_from_graph(network.collapse().trace(shape)))
 
 
 def _check_frame(challenge: Challenge, model: str, shape: tuple[int, ...]) -> None:

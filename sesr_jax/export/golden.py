@@ -23,7 +23,7 @@ from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export.flatbuffer import Source, read_content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
 from sesr_jax.files import write_file
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 
 _KERNELS: Kernels = "XNNPACK"
 _FLOAT_TOLERANCE = 1e-5  # instruction sets sum in different orders
@@ -94,7 +94,7 @@ def measure_difference(source: Source, other: Source) -> float:
 
 def _run_golden_input(source: Source) -> tuple[np.ndarray, np.ndarray]:
     model = TFLiteModel(source, kernels=_KERNELS)
-    image = photo_like(model.input_shape)
+    image = make_photo_noise(model.input_shape)
     given = model.input.quantise(image) if model.input else image
     return given, model.run(given)
 

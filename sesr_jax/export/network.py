@@ -74,7 +74,7 @@ def export_network(
     beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
         looks = measure_extent(graph)
-        _check_tile(tile, size, 2 * looks.halo_of(network.name) + looks.align)
+        _check_tile(tile, size, 2 * looks.get_halo(network.name) + looks.align)
         beside[path.with_stem(f"{path.stem}_{tile[1]}x{tile[0]}")] = trace_collapsed(network, tile)
     metadata = {
         "model": network.name,
@@ -131,7 +131,7 @@ def export_weights(
     """
     network = find_network(model)
     facts = {"training": read_config(model).to_json()} if pathlib.Path(model).is_dir() else {}
-    save(network if expanded else network.collapsed(), path, **facts)
+    save(network if expanded else network.collapse(), path, **facts)
     return network
 
 
@@ -146,7 +146,7 @@ def _check_tile(tile: tuple[int, int], size: tuple[int, int], least: int) -> Non
 
 def trace_collapsed(network: Network, size: tuple[int, int]) -> Graph:
     """Returns the Graph of the collapsed network for one image of `size` (height, width)."""
-    return network.collapsed().graph((1, *size, network.channels))
+    return network.collapse().trace((1, *size, network.channels))
 
 
 def _export_onnx(

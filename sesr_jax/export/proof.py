@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from sesr_jax.errors import InputError
 from sesr_jax.models.network import Network
 from sesr_jax.quant import RANGES
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.reparam.terms import Conv, is_term
 
 SIDE = 96
@@ -51,8 +51,8 @@ def prove_collapse(network: Network) -> Proof:
     """
     variables = {key: value for key, value in network.variables.items() if key != RANGES}
     written = dataclasses.replace(network, variables=variables)
-    x = jnp.asarray(photo_like((1, SIDE, SIDE, network.channels)))
-    collapsed = written.collapsed()
+    x = jnp.asarray(make_photo_noise((1, SIDE, SIDE, network.channels)))
+    collapsed = written.collapse()
     result = jax.jit(collapsed.apply)(x)
     if not jnp.isfinite(result).all():
         raise InputError(

@@ -38,7 +38,7 @@ class Extent:
     align: int = 1
     whole: str | None = None
 
-    def halo_of(self, what: str) -> int:
+    def get_halo(self, what: str) -> int:
         """Returns the halo where there is one.
 
         Args:

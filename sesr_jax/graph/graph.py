@@ -75,13 +75,13 @@ class Graph:
         """
         return look_up("node", name, self._by_name)
 
-    def readers(self, name: str) -> tuple[Node, ...]:
+    def find_readers(self, name: str) -> tuple[Node, ...]:
         """Returns the nodes that read the tensor `name`, in order."""
         return tuple(self.nodes[i] for i in self._readers.get(name, ()))
 
-    def sole_reader(self, name: str) -> Node | None:
+    def find_sole_reader(self, name: str) -> Node | None:
         """Returns the node that alone reads the tensor `name`; None where that is also the output."""
-        readers = self.readers(name)
+        readers = self.find_readers(name)
         return readers[0] if len(readers) == 1 and name != self.output else None
 
     def map_nodes(self, change: Callable[[Node], Node]) -> "Graph":

@@ -112,7 +112,7 @@ def _find_last_shuffles(graph: Graph) -> list[Node]:
     shuffles = {node.name: node for node in _find_shuffles(graph)}
     found: list[Node] = []
     name = graph.output
-    while name in shuffles and len(graph.readers(name)) == min(len(found), 1):
+    while name in shuffles and len(graph.find_readers(name)) == min(len(found), 1):
         found.insert(0, shuffles[name])
         name = shuffles[name].inputs[0]
     return found

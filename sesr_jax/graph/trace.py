@@ -73,7 +73,7 @@ def trace(
 def eval_shapes(work: Callable[[], T]) -> T:
     """Returns the result of `work` without computing any array; costs, for example, need shapes alone.
 
-        spent = eval_shapes(lambda: count_cost(init("sesr_xl", scale=2, key=key).graph((1, 1080, 1920, 1))))
+        spent = eval_shapes(lambda: count_cost(init("sesr_xl", scale=2, key=key).trace((1, 1080, 1920, 1))))
 
     Arrays in the result have a shape and no values.
     """

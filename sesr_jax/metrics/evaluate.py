@@ -76,7 +76,7 @@ class NetworkEvaluator:
         self._images, self._scale = images, network.scale
         self.protocol = choose_protocol(network.channels)
         self._align = measure_extent(
-            network.graph((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))
+            network.trace((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))
         ).align
         module, chosen = network.module, scheme or network.scheme
 

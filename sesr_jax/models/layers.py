@@ -18,8 +18,8 @@ from sesr_jax.reparam import (
     LinearConv,
     Term,
     dense,
-    new_batch_norm,
-    statistics,
+    find_statistics,
+    make_batch_norm,
     with_batch_statistics,
 )
 from sesr_jax.reparam.linear_conv import Mode
@@ -161,9 +161,9 @@ class BatchNormLayer(nn.Module):
         if self.has_variable("params", "term"):  # perhaps collapsed, which has other shapes
             term: Term = self.get_variable("params", "term")
         else:
-            term = self.param("term", lambda _: new_batch_norm(x.shape[-1]))
+            term = self.param("term", lambda _: make_batch_norm(x.shape[-1]))
         follows = self.is_mutable_collection("statistics") and not self.is_initializing()
-        if follows and statistics(term):
+        if follows and find_statistics(term):
             term = with_batch_statistics(term, x.astype(jnp.promote_types(jnp.float32, x.dtype)))
             self.put_variable("statistics", "term", term)
         conv = term.collapse()  # a 1×1 of a diagonal matrix, and a bias

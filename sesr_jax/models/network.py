@@ -1,7 +1,7 @@
 """Networks: a module with its variables, and their files, safetensors that describe themselves.
 
     network = Network(name="sesr_m5", scale=2, variables=variables)
-    save(network.collapsed(), "sesr_m5_x2.safetensors")
+    save(network.collapse(), "sesr_m5_x2.safetensors")
     y = load("sesr_m5_x2.safetensors").apply(x)
 
 The file holds every array under its path in the tree, as in "params/head/term/kernel". Its metadata hold
@@ -78,14 +78,14 @@ class Network:
         check_floats(x)
         return quant.apply(self.module, self.variables, x, self.scheme)
 
-    def collapsed(self) -> "Network":
+    def collapse(self) -> "Network":
         """Returns a network with collapsed parameters that computes the same function."""
         options = {key: value for key, value in self.options.items() if key != "mode"}
         return dataclasses.replace(
             self, variables=reparam.collapse(self.variables), options=options
         )
 
-    def graph(self, input_shape: Sequence[int]) -> graph.Graph:
+    def trace(self, input_shape: Sequence[int]) -> graph.Graph:
         """Traces the network's operations for images of that shape."""
         return graph.trace(self.module, self.variables, input_shape)
 

@@ -25,6 +25,6 @@ def find_best_photo_tiling(network: Network, size: tuple[int, int], target: Targ
     upscaler = from_network(network)
     halo, align = photo_halo(upscaler), upscaler.extent.align
     height, width = (n + -n % align for n in size)
-    graph = network.collapsed().graph((1, height, width, network.channels))
+    graph = network.collapse().trace((1, height, width, network.channels))
     layers = layers_from_graph(graph)
     return find_best_tiling(layers, target, frame=(height, width), halo=halo, align=align)

@@ -93,7 +93,7 @@ def publish(
         )
     figures = _measure_figures(case, data, calibrate)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
-    spent = eval_shapes(lambda: count_cost(network.collapsed().graph(shape)))
+    spent = eval_shapes(lambda: count_cost(network.collapse().trace(shape)))
     facts: dict[str, Any] = {
         "name": name,
         "model": network.name,
@@ -129,12 +129,12 @@ def publish(
 
 def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
     """Writes the weights, removes older forms that no longer ship, and returns {file name: bytes}."""
-    forms = {"": case.network.collapsed()}
+    forms = {"": case.network.collapse()}
     expands = _count_parameters(case.network) != _count_parameters(forms[""])
     if expands and _count_bytes(case.network) < _LARGEST_EXPANDED:
         forms["_expanded"] = case.network
     if case.trained is not None:
-        forms["_qat"] = case.trained.collapsed()
+        forms["_qat"] = case.trained.collapse()
     sizes = {}
     for form in FILES:
         file = folder / f"{name}{form}.safetensors"

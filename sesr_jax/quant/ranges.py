@@ -146,7 +146,7 @@ def _bypasses(graph: Graph, group: Mapping[str, str], clip: Node) -> bool:
 
 
 def _read_outside(graph: Graph, tensors: Iterable[str], members: set[str]) -> bool:
-    return any(r.name not in members for name in tensors for r in graph.readers(name))
+    return any(r.name not in members for name in tensors for r in graph.find_readers(name))
 
 
 def _list_value_inputs(node: Node) -> tuple[str, ...]:
@@ -161,7 +161,9 @@ def _shares_range(node: Node) -> bool:
 def _fuses(graph: Graph, relu: Node) -> bool:
     (source,) = relu.inputs
     is_node = source != graph.input
-    return is_node and SPECS[graph[source].op].before_relu and graph.sole_reader(source) is relu
+    return (
+        is_node and SPECS[graph[source].op].before_relu and graph.find_sole_reader(source) is relu
+    )
 
 
 def look_up_range(group: str, ranges: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ import ml_collections
 
 from sesr_jax import train
 from sesr_jax.errors import InputError
-from sesr_jax.recipes.recipe import Recipe, config_for
+from sesr_jax.recipes.recipe import Recipe, make_config
 from sesr_jax.reparam import FORMS
 from sesr_jax.train.ablation import base_ablation
 
@@ -73,7 +73,7 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
             "mobile_ai_equal trains one network of several: its variant must name it, as in "
             "mobile_ai_equal:xlsr."
         )
-    config = config_for(model, 3)
+    config = make_config(model, 3)
     if model.startswith("sesr"):
         config.model.options.update(channels=3, activation="relu")
     if residual:

@@ -13,7 +13,7 @@ from typing import Any
 import ml_collections
 
 from sesr_jax import train
-from sesr_jax.recipes.recipe import config_for, recipes
+from sesr_jax.recipes.recipe import make_config, make_recipes
 
 
 def abpn_x3() -> ml_collections.ConfigDict:
@@ -32,7 +32,7 @@ def z6_x3() -> ml_collections.ConfigDict:
 
 
 def _make_abpn_config(model: str) -> ml_collections.ConfigDict:
-    config = config_for(model, 3)
+    config = make_config(model, 3)
     config.data.update(patch=64, batch=16)
     config.optim.update(name="adam", lr=1e-3, schedule="halving", period=200_000)
     config.steps = 1_000_000
@@ -48,7 +48,7 @@ def along_x3() -> ml_collections.ConfigDict:
     16) nor the parts' lengths (here 600 000, 200 000 and 100 000 steps; the later ones begin where the first
     ends, at 2.5e-5).
     """
-    config = config_for("along", 3)
+    config = make_config("along", 3)
     config.data.update(patch=128, batch=16)
     config.optim.update(name="adam", lr=2e-4, schedule="halving", period=200_000)
     config.steps = 600_000
@@ -67,7 +67,7 @@ def embededai_x3() -> ml_collections.ConfigDict:
     L1, Adam from 5e-4, halved every 200 of 600 epochs, batch 32 of 64×64; an epoch is here 1600 steps, as in
     ECBSR's recipe, whose first author entered it. Its PSNR in the challenge is not known here.
     """
-    config = config_for("embededai", 3)
+    config = make_config("embededai", 3)
     config.optim.update(name="adam", schedule="halving", period=320_000)
     config.steps = 960_000
     return config
@@ -80,7 +80,7 @@ def mju_gogogo_x3() -> ml_collections.ConfigDict:
     epoch's length: here those of `abpn_x3`, 1000 steps at 16 of 64×64, at a learning rate of 5e-4, and a
     tenth of it for the second part. Its PSNR in the challenge is not known here.
     """
-    config = config_for("mju_gogogo", 3)
+    config = make_config("mju_gogogo", 3)
     config.data.update(patch=64, batch=16)
     config.optim.name = "adam"
     config.steps = 750_000
@@ -96,7 +96,7 @@ def tinysrnet_x3() -> ml_collections.ConfigDict:
     batch (here 16 of 64×64), nor the shape of a cycle (a cosine), nor the length of the quantised part (one
     cycle, from 5e-5).
     """
-    config = config_for("tinysrnet", 3)
+    config = make_config("tinysrnet", 3)
     config.data.update(patch=64, batch=16)
     config.optim.update(name="adam", lr=5e-4, schedule="cyclic", period=200_000, final=0.002)
     config.steps = 1_000_000
@@ -111,7 +111,7 @@ def xlsr_x3() -> ml_collections.ConfigDict:
     Charbonnier loss, Adam, crops of 32×32; the learning rate climbs from 5e-5 to 25e-4 in 50 epochs of 100
     steps and falls to 1e-4 until the 5000th. Crops are darkened at random, to 0.7 or 0.5 of their intensity.
     """
-    config = config_for("xlsr", 3)
+    config = make_config("xlsr", 3)
     config.data.update(patch=32, batch=16, intensities=(1.0, 0.7, 0.5))
     config.optim.update(name="adam", lr=25e-4, schedule="linear", warmup=5_000)
     config.optim.update(start=0.02, final=0.04)
@@ -119,5 +119,5 @@ def xlsr_x3() -> ml_collections.ConfigDict:
     return config
 
 
-RECIPES = recipes(abpn_x3, along_x3, embededai_x3, mju_gogogo_x3, tinysrnet_x3, xlsr_x3, z6_x3)
+RECIPES = make_recipes(abpn_x3, along_x3, embededai_x3, mju_gogogo_x3, tinysrnet_x3, xlsr_x3, z6_x3)
 """The recipes by name."""

@@ -29,7 +29,7 @@ class Recipe:
         return self.about.partition("\n")[0]
 
 
-def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = None) -> Recipe:
+def make_recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = None) -> Recipe:
     """Returns a recipe with the config that `make` returns and the variants of `train.apply_variant`.
 
     Args:
@@ -43,12 +43,12 @@ def recipe(make: Callable[[], ml_collections.ConfigDict], about: str | None = No
     return Recipe(about=about or inspect.getdoc(make) or "", get_config=get_config)
 
 
-def recipes(*makers: Callable[[], ml_collections.ConfigDict]) -> dict[str, Recipe]:
+def make_recipes(*makers: Callable[[], ml_collections.ConfigDict]) -> dict[str, Recipe]:
     """Returns the recipes with the configs that the functions return, by the functions' names."""
-    return {make.__name__: recipe(make) for make in makers}
+    return {make.__name__: make_recipe(make) for make in makers}
 
 
-def config_for(model: str, scale: int, **options: Any) -> ml_collections.ConfigDict:
+def make_config(model: str, scale: int, **options: Any) -> ml_collections.ConfigDict:
     """Returns the config `train.base` for a network of the zoo with `options`."""
     config = train.base()
     config.model.update(name=model, scale=scale, options=options)

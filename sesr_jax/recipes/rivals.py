@@ -4,7 +4,7 @@ import functools
 
 import ml_collections
 
-from sesr_jax.recipes.recipe import Recipe, config_for, recipe, recipes
+from sesr_jax.recipes.recipe import Recipe, make_config, make_recipe, make_recipes
 
 
 def fsrcnn_x2() -> ml_collections.ConfigDict:
@@ -12,19 +12,19 @@ def fsrcnn_x2() -> ml_collections.ConfigDict:
 
     SESR's authors report 32.47 dB on Set14 in their setup, FSRCNN's 32.62 dB.
     """
-    return config_for("fsrcnn", 2)
+    return make_config("fsrcnn", 2)
 
 
 def _make_quicksrnet(size: str) -> Recipe:
-    return recipe(
-        functools.partial(config_for, f"quicksrnet_{size}", 3),
+    return make_recipe(
+        functools.partial(make_config, f"quicksrnet_{size}", 3),
         f"QuickSRNet-{size.title()} ×3 (Berger et al., CVPR Workshops 2023) by SESR's recipe, to compare "
         "like with like.\n\nThe paper has figures of ×2 on luma alone.",
     )
 
 
 RECIPES = {
-    **recipes(fsrcnn_x2),
+    **make_recipes(fsrcnn_x2),
     **{f"quicksrnet_{size}_x3": _make_quicksrnet(size) for size in ("small", "medium", "large")},
 }
 """The recipes by name."""

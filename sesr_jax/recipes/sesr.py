@@ -13,20 +13,20 @@ import ml_collections
 
 from sesr_jax import train
 from sesr_jax.models import VARIANTS
-from sesr_jax.recipes.recipe import Recipe, config_for, recipe, recipes
+from sesr_jax.recipes.recipe import Recipe, make_config, make_recipe, make_recipes
 
 
 def _make_published(model: str) -> Recipe:
-    return recipe(
-        functools.partial(config_for, model, 2),
+    return make_recipe(
+        functools.partial(make_config, model, 2),
         f"{_format_title(model)} ×2 as published (Bhardwaj et al., MLSys 2022): L1, AMSGrad at 5e-4, 300 "
         f"epochs of 1600 steps.\n\nThe paper reports {_format_set14(model, 2)} dB on Set14.",
     )
 
 
 def _make_hardware(model: str) -> Recipe:
-    return recipe(
-        functools.partial(config_for, f"{model}_hw", 2),
+    return make_recipe(
+        functools.partial(make_config, f"{model}_hw", 2),
         f"{_format_title(model)} ×2 in its hardware form, ReLU and no input residual, by the published "
         "recipe.\n\nThe paper prints no figure for it, but says that quality does not suffer.",
     )
@@ -43,11 +43,11 @@ def _format_set14(model: str, scale: int) -> str:
 
 def sesr_m5_x3() -> ml_collections.ConfigDict:
     """SESR-M5 ×3 by the recipe of ×2; the paper has no ×3."""
-    return config_for("sesr_m5", 3)
+    return make_config("sesr_m5", 3)
 
 
 def _make_times_4() -> ml_collections.ConfigDict:
-    config = config_for("sesr_m5", 4)
+    config = make_config("sesr_m5", 4)
     config.data.patch = 50
     return config
 
@@ -63,7 +63,7 @@ def sesr_m5_rgb_x3() -> ml_collections.ConfigDict:
 
     The paper has no RGB and no ×3; the input residual is then ABPN's anchor.
     """
-    return config_for("sesr_m5", 3, channels=3, activation="relu")
+    return make_config("sesr_m5", 3, channels=3, activation="relu")
 
 
 def sesr_m5_form_x2() -> ml_collections.ConfigDict:
@@ -73,7 +73,7 @@ def sesr_m5_form_x2() -> ml_collections.ConfigDict:
     residuals are SESR's own and left out; --config.model.options.short_residual=True brings them back. There
     is no published figure: sesr_m5_x2 is what to compare with.
     """
-    return config_for("sesr_m5", 2, form="ecb", short_residual=False)
+    return make_config("sesr_m5", 2, form="ecb", short_residual=False)
 
 
 def sesr_m5_acnet_x2() -> ml_collections.ConfigDict:
@@ -84,7 +84,7 @@ def sesr_m5_acnet_x2() -> ml_collections.ConfigDict:
     a learning rate of 1e-6). The images must hold HR crops of 256. There is no published figure for SESR:
     sesr_m5_x2 is what to compare with. `stages.html` in the run's folder shows what each stage brought.
     """
-    config = config_for("sesr_m5", 2, form="acnet")
+    config = make_config("sesr_m5", 2, form="acnet")
     fine = {"loss": "l2", "optim": {"lr": 1e-5}, "data": {"patch": 128, "batch": 16}}
     config.stages = (train.stage(), train.stage("collapse", steps=80_000, **fine))
     return config
@@ -100,7 +100,7 @@ def sesr_m5_basis_x2() -> ml_collections.ConfigDict:
     weights become equal instead, and the function jumps: --config.stages[1].preserve=False
     --config.stages[2].preserve=False. `stages.html` in the run's folder shows what each stage brought.
     """
-    config = config_for("sesr_m5", 2, form="kernel_basis")
+    config = make_config("sesr_m5", 2, form="kernel_basis")
     config.steps = 160_000
     # A new kernel's moments begin at zero beside the old ones' count: its first steps are large.
     grown = {"added": 2, "preserve": True, "optim": {"warmup": 1_000}}
@@ -114,7 +114,7 @@ RECIPES = {
         for m in ("sesr_m3", "sesr_m5", "sesr_m7", "sesr_m11", "sesr_xl")
     },
     **{f"{m}_hw_x2": _make_hardware(m) for m in ("sesr_m3", "sesr_m5", "sesr_m11")},
-    "sesr_m5_x4": recipe(_make_times_4, _TIMES_4),
-    **recipes(sesr_m5_x3, sesr_m5_rgb_x3, sesr_m5_form_x2, sesr_m5_acnet_x2, sesr_m5_basis_x2),
+    "sesr_m5_x4": make_recipe(_make_times_4, _TIMES_4),
+    **make_recipes(sesr_m5_x3, sesr_m5_rgb_x3, sesr_m5_form_x2, sesr_m5_acnet_x2, sesr_m5_basis_x2),
 }
 """The recipes by name."""

@@ -42,13 +42,13 @@ from sesr_jax.reparam.forms import (
     repvgg,
     with_residual,
 )
-from sesr_jax.reparam.growth import basis_sizes, grow_basis, pad_basis
+from sesr_jax.reparam.growth import grow_basis, list_basis_sizes, pad_basis
 from sesr_jax.reparam.linear_conv import LinearConv
 from sesr_jax.reparam.norm import (
     BatchNorm,
     Statistics,
-    new_batch_norm,
-    statistics,
+    find_statistics,
+    make_batch_norm,
     with_batch_statistics,
     with_statistics,
 )
@@ -89,7 +89,6 @@ __all__ = [
     "Sum",
     "Term",
     "acnet",
-    "basis_sizes",
     "collapse",
     "collapsible",
     "conv3xc",
@@ -101,14 +100,16 @@ __all__ = [
     "expandnet_ck",
     "expandnet_cl",
     "find_form",
+    "find_statistics",
     "frequency_prior",
     "grow_basis",
     "is_term",
     "kernel_basis",
     "laplacian",
+    "list_basis_sizes",
+    "make_batch_norm",
     "mobileone",
     "nearest",
-    "new_batch_norm",
     "orepa",
     "pad_basis",
     "quicksrnet",
@@ -116,7 +117,6 @@ __all__ = [
     "repvgg",
     "sobel_x",
     "sobel_y",
-    "statistics",
     "with_batch_statistics",
     "with_residual",
     "with_statistics",

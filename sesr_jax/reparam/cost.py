@@ -1,6 +1,6 @@
 """The cost of training an expression: multiply-accumulates of the expanded and of the collapsed pass.
 
-    spent = training_cost(module, variables, (32, 64, 64, 1))
+    spent = count_training_cost(module, variables, (32, 64, 64, 1))
     spent.expanded.macs / spent.collapsed.macs
 
 Everything is counted on the jaxprs of what runs, at no other cost than tracing: matrix products and
@@ -56,7 +56,9 @@ class TrainingCost:
     delta_collapse: int
 
 
-def training_cost(module: nn.Module, variables: Any, input_shape: Sequence[int]) -> TrainingCost:
+def count_training_cost(
+    module: nn.Module, variables: Any, input_shape: Sequence[int]
+) -> TrainingCost:
     """Counts both passes of `module`, which has a field `mode` (see `LinearConv`).
 
     Args:
@@ -96,7 +98,7 @@ def pulse_response(term: Term) -> jax.Array:
     return term.apply_valid(jnp.pad(jnp.eye(size)[:, None, None, :], pads))
 
 
-def output_difference(
+def measure_output_difference(
     module: nn.Module, variables: Any, input_shape: Sequence[int]
 ) -> tuple[float, float]:
     """Returns the largest difference between the expanded and the collapsed pass, and the largest output.
@@ -117,11 +119,11 @@ def output_difference(
         expanded = module.clone(mode="expanded").apply(variables, x)
         return expanded, module.clone(mode="collapsed").apply(collapse(variables), x)  # type: ignore[return-value]
 
-    expanded, collapsed = both(variables, jnp.asarray(photo_like(input_shape)))
+    expanded, collapsed = both(variables, jnp.asarray(make_photo_noise(input_shape)))
     return float(jnp.abs(expanded - collapsed).max()), float(jnp.abs(expanded).max())
 
 
-def photo_like(shape: Sequence[int], seed: int = 0) -> np.ndarray:
+def make_photo_noise(shape: Sequence[int], seed: int = 0) -> np.ndarray:
     """Returns noise whose amplitude falls as 1/f, as photos' does (Field 1987): float32 `shape` in [0, 1]."""
     _, height, width, _ = shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
@@ -161,10 +163,10 @@ def _count_equation(equation: Any) -> int:
         return taps * math.prod(equation.outvars[0].aval.shape)
     if name == "while":
         raise InputError("a while loop has no known number of rounds: count what it repeats.")
-    return params.get("length", 1) * sum(map(_count, inner_jaxprs(params)))
+    return params.get("length", 1) * sum(map(_count, find_inner_jaxprs(params)))
 
 
-def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+def find_inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
     """Yields the jaxprs that an equation with these parameters runs; of a `cond`, all branches."""
     for value in params.values():
         for item in value if isinstance(value, tuple) else (value,):

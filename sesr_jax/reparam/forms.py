@@ -36,7 +36,7 @@ from sesr_jax.reparam.filters import (
     sobel_x,
     sobel_y,
 )
-from sesr_jax.reparam.norm import new_batch_norm
+from sesr_jax.reparam.norm import make_batch_norm
 from sesr_jax.reparam.terms import Basis, Conv, Identity, Scale, Term
 
 Form: TypeAlias = Callable[[jax.Array, int, int], Term]
@@ -67,7 +67,7 @@ def conv_bn(kernel_size: KernelSize, *, conv: Factory = dense) -> Form:
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         inner = conv(kernel_size)(key, in_features, out_features)
-        return Sequential((inner, new_batch_norm(out_features)))
+        return Sequential((inner, make_batch_norm(out_features)))
 
     return form
 
@@ -142,7 +142,7 @@ def repvgg(kernel_size: KernelSize, *, batch_norm: bool = False, conv: Factory =
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         terms = _branches(key, (unit(kernel_size), unit(1)), in_features, out_features)
         if in_features == out_features:
-            terms += (new_batch_norm(in_features) if batch_norm else Identity(in_features),)
+            terms += (make_batch_norm(in_features) if batch_norm else Identity(in_features),)
         return Sum(terms)
 
     return form
@@ -158,7 +158,7 @@ def mobileone(kernel_size: KernelSize, *, branches: int = 4, conv: Factory = den
             forms.append(unit(1))
         terms = _branches(key, forms, in_features, out_features)
         if in_features == out_features:
-            terms += (new_batch_norm(in_features),)
+            terms += (make_batch_norm(in_features),)
         return Sum(terms)
 
     return form
@@ -178,12 +178,12 @@ def dbb(kernel_size: KernelSize, *, conv: Factory = dense) -> Form:
             (
                 unit(kernel_size)(keys[0], in_features, out_features),
                 unit(1)(keys[1], in_features, out_features),
-                Sequential((near, new_batch_norm(in_features), deep)),
+                Sequential((near, make_batch_norm(in_features), deep)),
                 Sequential(
                     (
                         unit(1)(keys[3], in_features, out_features),
                         pool,
-                        new_batch_norm(out_features),
+                        make_batch_norm(out_features),
                     )
                 ),
             )
@@ -261,7 +261,7 @@ def orepa(kernel_size: KernelSize, *, expansion: int = 8, conv: Factory = dense)
             (0.5, (each, point(last, expansion * in_features, out_features))),
         )
         scaled = (Sequential((*t, Scale(jnp.full(out_features, v)))) for v, t in branches)
-        return Sequential((Sum(tuple(scaled)), new_batch_norm(out_features)))
+        return Sequential((Sum(tuple(scaled)), make_batch_norm(out_features)))
 
     return form
 

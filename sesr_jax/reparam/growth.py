@@ -41,7 +41,7 @@ def grow_basis(tree: Any, key: jax.Array, added: int, *, preserve: bool = True) 
     """
     if added < 1:
         raise InputError(f"a basis cannot grow by {added} kernels: add 1 or more.")
-    count = len(basis_sizes(tree))
+    count = len(list_basis_sizes(tree))
     if not count:
         raise InputError(
             "grow_basis found no Basis term: only kernel-basis networks can grow; "
@@ -72,7 +72,7 @@ def pad_basis(tree: Any, added: int) -> Any:
     return _map_bases(lambda basis: _pad_basis(basis, added), tree)
 
 
-def basis_sizes(tree: Any) -> list[int]:
+def list_basis_sizes(tree: Any) -> list[int]:
     """Returns the number of kernels of every `Basis` in `tree`."""
     leaves = jax.tree.leaves(tree, is_leaf=_is_basis)
     return [len(leaf.kernels) for leaf in leaves if _is_basis(leaf)]

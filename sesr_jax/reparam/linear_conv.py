@@ -9,7 +9,7 @@ from flax import linen as nn
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.reparam.forms import Form
-from sesr_jax.reparam.norm import statistics, with_batch_statistics
+from sesr_jax.reparam.norm import find_statistics, with_batch_statistics
 from sesr_jax.reparam.terms import Conv, Term
 
 Mode = Literal["collapsed", "expanded"]
@@ -61,7 +61,7 @@ class LinearConv(nn.Module):
             )
         wide = jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, x.dtype)), term)
         batch = self.is_mutable_collection("statistics") and not self.is_initializing()
-        if batch and statistics(term):
+        if batch and find_statistics(term):
             wide = with_batch_statistics(wide, x.astype(jnp.promote_types(jnp.float32, x.dtype)))
             self.put_variable("statistics", "term", wide)
         if self.mode == "expanded":

@@ -7,7 +7,7 @@ that *its* collapse is what a batch norm in training mode computes:
 
     settled = with_batch_statistics(term, x)             # runs the term, layer by layer
     y = settled.collapse().apply(x)                      # equals settled.apply(x)
-    kept = optax.incremental_update(statistics(settled), statistics(term), 0.1)
+    kept = optax.incremental_update(find_statistics(settled), find_statistics(term), 0.1)
     term = with_statistics(term, kept)                   # the running averages
 
 Statistics are taken over the image's own positions, not over what a border adds to an inner map.
@@ -80,7 +80,7 @@ class BatchNorm(Term):
         return moments if self.batch else lax.stop_gradient(moments)
 
 
-def new_batch_norm(features: int) -> BatchNorm:
+def make_batch_norm(features: int) -> BatchNorm:
     """Returns the identity, but for eps, which is what every form starts with."""
     # These are four buffers, since a step cannot donate one of them twice.
     ones, zeros = (functools.partial(make, features) for make in (jnp.ones, jnp.zeros))
@@ -95,7 +95,7 @@ def with_batch_statistics(term: Term, x: jax.Array) -> Term:
     return term.settle(extend(x, term.reach), Reach())
 
 
-def statistics(tree: Any) -> Statistics:
+def find_statistics(tree: Any) -> Statistics:
     """Returns what the batch norms in `tree` hold; empty where there are none."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_norm)
     return {_path_name(path): (leaf.mean, leaf.var) for path, leaf in leaves if _is_norm(leaf)}

@@ -9,7 +9,7 @@
     stage = Stage(trainer=trainer, read_feed=read_feed, steps=2_000, steps_per_call=100,
                   eval_every=500, evaluate=evaluate)
     state = fit([stage], lambda: trainer.init(net.variables), report=print)
-    trained = dataclasses.replace(net, variables=trainer.get_deployed(state)).collapsed()
+    trained = dataclasses.replace(net, variables=trainer.get_deployed(state)).collapse()
 
 A feed gives a step its crops (`data.feed`), a loss measures what a network made of them (`train.losses`), a
 trainer turns them into new state (`train.trainer`), a stage has an entry that transforms the state

@@ -26,7 +26,7 @@ from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.distill import fingerprint
 from sesr_jax.train.hardware import describe_hardware
 from sesr_jax.train.objective import get_scheme
-from sesr_jax.train.stages import plan, stage_at, state_shapes
+from sesr_jax.train.stages import eval_state_shapes, find_stage, plan
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -220,12 +220,12 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
     model = dict(name=config.model.name, scale=config.model.scale, **config.model.options)
     fresh = network.init(key=jax.random.key(0), **model)
     stages = plan(config)
-    shapes = state_shapes(fresh.module, stages, fresh.variables)
+    shapes = eval_state_shapes(fresh.module, stages, fresh.variables)
     with open_manager(run) as steps:
         step = steps.latest_step()
         if step is None:
             raise InputError(f"{run} has no checkpoint yet: `sesr train` must reach its first one.")
-        stage = stage_at(stages, step)
+        stage = find_stage(stages, step)
         state = restore(steps, shapes[stage.index])
     return dataclasses.replace(fresh, variables=state.ema, scheme=get_scheme(stage.config))
 

@@ -22,7 +22,7 @@ from typing import Any
 import ml_collections
 
 from sesr_jax.errors import InputError
-from sesr_jax.train.entries import ENTRIES, entry_settings
+from sesr_jax.train.entries import ENTRIES, list_entry_settings
 
 
 def base() -> ml_collections.ConfigDict:
@@ -115,14 +115,14 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
         quant and data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve`
         (default True).
     """
-    settings = entry_settings(entry) if entry in ENTRIES else {}
+    settings = list_entry_settings(entry) if entry in ENTRIES else {}
     return ml_collections.ConfigDict({"entry": entry, **settings, **changes})
 
 
 _CHANGEABLE = ("steps", "loss", "epsilon", "ema", "optim", "data", "quant")
 
 
-def stage_settings(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:
+def list_stage_settings(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:
     """Returns the settings of each stage: the run's, with the stage's changes; without stages, the run's.
 
     Raises:
@@ -140,7 +140,7 @@ def _apply_changes(
     entry = stage.get("entry")
     if entry not in ENTRIES:
         raise InputError(f"{where}.entry is {entry!r}: it must be one of {', '.join(ENTRIES)}.")
-    own = entry_settings(entry)
+    own = list_entry_settings(entry)
     changes = {key: stage[key] for key in stage if key not in ("entry", *own)}
     settings = ml_collections.ConfigDict(config.to_dict()).lock()
     settings.optim.options.unlock()

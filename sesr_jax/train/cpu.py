@@ -11,7 +11,7 @@
   order than those of a whole batch. A step that measures its batch (statistics, ranges) takes it whole.
 - **The host loops over steps** where a convolution would be slow in a loop on the device
   (`is_fast_in_loops`).
-- **Several seeds run one after another** (`runs_together`).
+- **Several seeds run one after another** (`can_run_together`).
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ from jax.extend import core as jax_core
 
 from sesr_jax.data.feed import Batch
 from sesr_jax.quant import RANGES
-from sesr_jax.reparam import collapse, statistics
-from sesr_jax.reparam.cost import inner_jaxprs
+from sesr_jax.reparam import collapse, find_statistics
+from sesr_jax.reparam.cost import find_inner_jaxprs
 from sesr_jax.reparam.linear_conv import is_expanded
 from sesr_jax.train import convolution
 from sesr_jax.train.objective import Objective, Phase, Seen
@@ -56,7 +56,7 @@ def make_gradient(objective: Objective, module: nn.Module, dtype: Any) -> Gradie
         return jax.value_and_grad(loss, has_aux=True)(variables, batch)
 
     def compute(variables: Any, batch: Batch, phase: Phase) -> tuple[tuple[jax.Array, Seen], Any]:
-        if RANGES in variables or statistics(variables["params"]):
+        if RANGES in variables or find_statistics(variables["params"]):
             return compute_whole(variables, batch, phase)
 
         def deploy(variables: Any) -> Any:
@@ -169,13 +169,13 @@ def _all_fast(jaxpr: Any) -> bool:
         or equation.primitive.name == "custom_vjp_call"
         or (
             equation.primitive.name != "conv_general_dilated"
-            and all(map(_all_fast, inner_jaxprs(equation.params)))
+            and all(map(_all_fast, find_inner_jaxprs(equation.params)))
         )
         for equation in jaxpr.eqns
     )
 
 
-def runs_together() -> bool:
+def can_run_together() -> bool:
     """Returns whether several seeds run fastest as one batch of networks.
 
     On a CPU, convolutions with one kernel per run are slower together than one after another.

@@ -40,7 +40,7 @@ def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
     wanted = config.distill
     if not wanted.weight:
         return lambda lr, hr: hr
-    teacher = network.load(wanted.teacher).collapsed()
+    teacher = network.load(wanted.teacher).collapse()
     its, ours = (teacher.scale, teacher.channels), (config.model.scale, channels)
     if its != ours:
         raise InputError(

@@ -104,7 +104,7 @@ ENTRIES: dict[str, type[Entry]] = {
 """By the name in a config; their fields are keys of a stage."""
 
 
-def entry_settings(name: str) -> dict[str, Any]:
+def list_entry_settings(name: str) -> dict[str, Any]:
     """Returns the keys that a stage of that entry has beside, with their defaults."""
     return {field.name: field.default for field in dataclasses.fields(ENTRIES[name])}
 
@@ -117,7 +117,7 @@ def make_entry(stage: Mapping[str, Any]) -> Entry:
     """
     if (name := stage.get("entry", Entry.name)) not in ENTRIES:
         raise InputError(f"unknown entry {name!r}: it must be one of {', '.join(ENTRIES)}.")
-    return ENTRIES[name](**{key: stage[key] for key in entry_settings(name) if key in stage})
+    return ENTRIES[name](**{key: stage[key] for key in list_entry_settings(name) if key in stage})
 
 
 def _with_schedule_of(fresh: Any, old: Any) -> Any:

@@ -22,7 +22,7 @@ from jax import lax
 from sesr_jax import quant
 from sesr_jax.data.feed import Batch
 from sesr_jax.quant import RANGES
-from sesr_jax.reparam import Statistics, statistics, with_statistics
+from sesr_jax.reparam import Statistics, find_statistics, with_statistics
 from sesr_jax.train.losses import make_loss
 from sesr_jax.train.trainer import Loss
 
@@ -101,14 +101,14 @@ def make_objective(
         return sr, ranges | optax.incremental_update(new, old, config.quant.momentum)
 
     def objective(variables: Any, batch: Batch, phase: Phase) -> tuple[jax.Array, Seen]:
-        x, kept = batch.lr.astype(config.dtype), statistics(variables["params"])
+        x, kept = batch.lr.astype(config.dtype), find_statistics(variables["params"])
         sr: Any
         ranges: Any = {}
         if RANGES in variables:
             sr, ranges = apply_quantised(variables, x, config.quant.ranges if phase.moving else "")
         elif phase.by_batch:
             sr, seen = module.apply(variables, x, mutable=["statistics"])
-            kept = optax.incremental_update(statistics(seen["statistics"]), kept, _MOMENTUM)
+            kept = optax.incremental_update(find_statistics(seen["statistics"]), kept, _MOMENTUM)
         else:
             sr = module.apply(variables, x)
         value, metrics = measure_loss(sr.astype(jnp.float32), batch)

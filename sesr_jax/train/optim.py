@@ -11,7 +11,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.train.amsgrad import keras_amsgrad
 
 
-def schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
+def make_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
     """Returns the learning rate by step."""
     optim = config.optim
     after = SCHEDULES[optim.schedule](optim, max(1, config.steps - optim.warmup))
@@ -44,7 +44,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 """The optimisers that optax lacks, by the name that a config gives; every other name is one of optax."""
 
 
-def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """Returns the optimiser that the config names.
 
     Raises:
@@ -58,7 +58,7 @@ def optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation
             "such as adam."
         )
     try:
-        update = make(schedule(config), **optim.options)
+        update = make(make_schedule(config), **optim.options)
     except TypeError as error:
         raise InputError(
             f"config.optim.options {dict(optim.options)} do not fit {optim.name}: {error}; "

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import jax
 
 from sesr_jax import report
-from sesr_jax.reparam import basis_sizes
+from sesr_jax.reparam import list_basis_sizes
 from sesr_jax.train.log import read_log
 from sesr_jax.train.stages import StagePlan
 from sesr_jax.train.state import TrainState
@@ -104,7 +104,7 @@ def _training_metrics(lines: _Lines) -> dict[str, tuple[list[float], list[float]
 
 
 def _make_row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
-    bases = sorted(set(basis_sizes(state.variables)))
+    bases = sorted(set(list_basis_sizes(state.variables)))
     return [
         stage.index,
         stage.entry.name,

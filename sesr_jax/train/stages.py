@@ -20,10 +20,10 @@ from flax import linen as nn
 from sesr_jax import reparam
 from sesr_jax.graph import SAMPLE_SIDE, trace
 from sesr_jax.quant import find_points
-from sesr_jax.train.config import stage_settings
+from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.entries import Entry, Measure, make_entry
 from sesr_jax.train.objective import get_scheme
-from sesr_jax.train.optim import optimizer
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.state import TrainState, init_state
 
 
@@ -55,11 +55,11 @@ def plan(config: ml_collections.ConfigDict) -> tuple[StagePlan, ...]:
     """Returns the stages of a run, one where the config has none.
 
     Raises:
-      InputError: as `config.stage_settings`.
+      InputError: as `config.list_stage_settings`.
     """
     stages: list[StagePlan] = []
     listed: Sequence[Mapping[str, Any]] = config.get("stages") or ({},)
-    for changes, settings in zip(listed, stage_settings(config), strict=True):
+    for changes, settings in zip(listed, list_stage_settings(config), strict=True):
         start = stages[-1].end if stages else 0
         stages.append(
             StagePlan(
@@ -82,12 +82,12 @@ def enter(stage: StagePlan, state: TrainState, measure: Measure) -> TrainState:
     # Counted down from the last, since the steps' keys are counted up from 0.
     key = jax.random.fold_in(jax.random.key(stage.config.seed), 2**32 - 1 - stage.index)
     variables = stage.entry.transform(state.ema, key, measure)
-    fresh = init_state(variables, optimizer(stage.config))
+    fresh = init_state(variables, make_optimizer(stage.config))
     opt_state = stage.entry.carry(state.opt_state, fresh.opt_state)
     return dataclasses.replace(fresh, step=state.step, opt_state=opt_state)
 
 
-def state_shapes(
+def eval_state_shapes(
     module: nn.Module, stages: Sequence[StagePlan], variables: Any
 ) -> list[TrainState]:
     """Returns the state of every stage as shapes, from the fresh variables: what its checkpoints hold.
@@ -95,7 +95,7 @@ def state_shapes(
     Raises:
       InputError: as `enter`, or the scheme does not suit the network; before any work is done.
     """
-    state = jax.eval_shape(lambda v: init_state(v, optimizer(stages[0].config)), variables)
+    state = jax.eval_shape(lambda v: init_state(v, make_optimizer(stages[0].config)), variables)
     shapes = []
     for stage in stages:
 
@@ -109,12 +109,12 @@ def state_shapes(
     return shapes
 
 
-def stage_at(stages: Sequence[StagePlan], step: int) -> StagePlan:
+def find_stage(stages: Sequence[StagePlan], step: int) -> StagePlan:
     """Returns the stage that does the step which ends with `step` done; the last one for all beyond."""
     return next((stage for stage in stages if step <= stage.end), stages[-1])
 
 
-def largest_change(before: Any, after: Any) -> float:
+def measure_largest_change(before: Any, after: Any) -> float:
     """Returns the largest difference of a collapsed parameter between two sets of a network's variables."""
     differences = jax.tree.map(
         lambda a, b: jnp.max(jnp.abs(a - b)),

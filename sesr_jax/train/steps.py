@@ -19,7 +19,7 @@ from jax import lax
 
 from sesr_jax.data.feed import Feed
 from sesr_jax.errors import InputError
-from sesr_jax.train.cpu import is_fast_in_loops, runs_together
+from sesr_jax.train.cpu import can_run_together, is_fast_in_loops
 from sesr_jax.train.state import run_axes, stack_states, unstack_state
 from sesr_jax.train.trainer import AXIS, Metrics, Trainer
 
@@ -57,7 +57,7 @@ def compile_steps(
     """
     check_batch(feed.batch)
     several = not isinstance(seed, int)
-    together = several and runs_together()
+    together = several and can_run_together()
     seeds = np.asarray(seed).astype(np.uint32)
 
     def step(

@@ -19,11 +19,11 @@ from typing_extensions import override
 
 from sesr_jax.data.feed import Batch
 from sesr_jax.quant import RANGES
-from sesr_jax.reparam import statistics
+from sesr_jax.reparam import find_statistics
 from sesr_jax.train.cpu import Gradient, make_gradient
 from sesr_jax.train.distill import Target, make_target
 from sesr_jax.train.objective import Objective, Phase, keep_seen, make_objective
-from sesr_jax.train.optim import optimizer
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.state import TrainState, init_state
 from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
 
@@ -56,7 +56,7 @@ class Supervised(Trainer[TrainState]):
 
     @override
     def get_phase(self, state: TrainState, done: int) -> Phase:
-        has_norms = bool(statistics(state.variables["params"]))
+        has_norms = bool(find_statistics(state.variables["params"]))
         return Phase(
             by_batch=done < self.by_batch and has_norms,
             moving=done < self.moving and RANGES in state.variables,
@@ -95,14 +95,14 @@ def make_supervised(
       loss: in the place of ``config.loss``.
 
     Raises:
-      InputError: as `distill.make_target` and `optim.optimizer`.
+      InputError: as `distill.make_target` and `optim.make_optimizer`.
     """
     objective = make_objective(module, config, loss)
     return Supervised(
         objective=objective,
         gradient=make_gradient(objective, module, jnp.dtype(config.dtype)),
         target=make_target(config, module.channels),
-        optimizer=optimizer(config),
+        optimizer=make_optimizer(config),
         decay=config.ema,
         by_batch=config.batch_statistics * config.steps,
         moving=config.quant.moving * config.steps,

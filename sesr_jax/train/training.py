@@ -33,10 +33,10 @@ from sesr_jax.models import network
 from sesr_jax.train import checkpoint, processes
 from sesr_jax.train.fit import DivergedError, Evaluate, Stage, fit
 from sesr_jax.train.objective import get_scheme
-from sesr_jax.train.optim import optimizer, schedule
+from sesr_jax.train.optim import make_optimizer, make_schedule
 from sesr_jax.train.run import open_run
 from sesr_jax.train.stage_page import write_page
-from sesr_jax.train.stages import StagePlan, enter, largest_change, plan, state_shapes
+from sesr_jax.train.stages import StagePlan, enter, eval_state_shapes, measure_largest_change, plan
 from sesr_jax.train.state import TrainState, init_state
 from sesr_jax.train.steps import check_batch
 from sesr_jax.train.supervised import make_supervised
@@ -87,13 +87,13 @@ def train(
         **config.model.options,
     )
     plans = plan(config)
-    shapes = state_shapes(fresh.module, plans, fresh.variables)
+    shapes = eval_state_shapes(fresh.module, plans, fresh.variables)
     images = open_source(config.data.eval, scale=fresh.scale)
     stages = [_make_stage(fresh, p, s, images) for p, s in zip(plans, shapes, strict=True)]
     _check_sizes(images, fresh)
 
     def start() -> TrainState:
-        return init_state(_initial_variables(config, fresh), optimizer(plans[0].config))
+        return init_state(_initial_variables(config, fresh), make_optimizer(plans[0].config))
 
     claim = functools.partial(checkpoint.claim, run, config)
     with open_run(run, keep=config.keep, claim=claim) as opened:
@@ -113,7 +113,7 @@ def train(
         def finish() -> None:
             step = str(int(state.step))
             network.save(trained, run / EXPANDED, step=step)
-            network.save(trained.collapsed(), run / WEIGHTS, step=step)
+            network.save(trained.collapse(), run / WEIGHTS, step=step)
             if config.stages:
                 write_page(plans, shapes, run)
 
@@ -155,7 +155,7 @@ def _make_stage(
         evaluate=evaluate,
         enter=functools.partial(_enter, fresh.module, planned, evaluate),
         shapes=shapes,
-        schedules={"learning_rate": schedule(config)},
+        schedules={"learning_rate": make_schedule(config)},
         label=planned.label,
     )
 
@@ -167,7 +167,7 @@ def _enter(
     entered = enter(planned, state, functools.partial(_measure_ranges, module, planned, feed))
     if planned.entry.name == "none":
         return entered, {}
-    change = largest_change(state.ema, entered.ema)
+    change = measure_largest_change(state.ema, entered.ema)
     before, after = (evaluate(variables)["psnr"] for variables in (state.ema, entered.ema))
     _log.info(
         "stage %d enters by %s: the collapsed parameters change by up to %.3g, PSNR from %.2f to %.2f dB",

@@ -4,7 +4,7 @@ import ml_collections
 
 from sesr_jax.errors import InputError
 from sesr_jax.quant import OBSERVERS
-from sesr_jax.train.config import stage_settings
+from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.losses import LOSSES
 from sesr_jax.train.optim import SCHEDULES
 
@@ -39,7 +39,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "config.init is empty where the first stage quantises: it must name trained weights, as in "
             "--config.init=RUN/expanded.safetensors, since random weights have no useful ranges."
         )
-    for i, settings in enumerate(stage_settings(config)):
+    for i, settings in enumerate(list_stage_settings(config)):
         _validate_settings(settings, f"config.stages[{i}]")
 
 

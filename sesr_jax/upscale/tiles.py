@@ -1,6 +1,6 @@
 """Upscaling in tiles: large images in little memory, with the result of the whole image.
 
-    graph = network.graph((1, 240, 240, 1))
+    graph = network.trace((1, 240, 240, 1))
     y = upscale_tiled(
         jax.jit(network.apply), image, scale=2, tile=512, halo=measure_extent(graph).halo
     )

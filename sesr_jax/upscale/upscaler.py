@@ -61,13 +61,13 @@ def photo_halo(upscaler: Upscaler) -> int:
     Raises:
       InputError: that is the whole image.
     """
-    return max(upscaler.extent.halo_of(upscaler.name), _CUBIC_HALO)
+    return max(upscaler.extent.get_halo(upscaler.name), _CUBIC_HALO)
 
 
 def from_network(network: Network) -> Upscaler:
     """Returns the network's deployable form, compiled once for each size that it meets."""
-    network = network.collapsed()
-    graph = network.graph((1, _TRACED_SIDE, _TRACED_SIDE, network.channels))
+    network = network.collapse()
+    graph = network.trace((1, _TRACED_SIDE, _TRACED_SIDE, network.channels))
     return Upscaler(
         name=network.name,
         scale=network.scale,

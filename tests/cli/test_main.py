@@ -311,7 +311,7 @@ def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, m
         assert json.loads(facts["training"])["optim"]["lr"] == 0.125
         assert ("graph" in facts) == (kind == "collapsed")
         expected = network.load(weights)
-        expected = expected if flags else expected.collapsed()
+        expected = expected if flags else expected.collapse()
         found = network.load(out)
         jax.tree.map(np.testing.assert_array_equal, found.variables, expected.variables)
     assert "--expanded" in _refused(capsys, *command, tmp_path / "m.onnx", "--expanded")

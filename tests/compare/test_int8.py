@@ -15,22 +15,22 @@ from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.quant import OBSERVERS, RANGES, find_points
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.upscale import from_network
 
-_PHOTO = (photo_like((1, 40, 48, 3))[0] * 255).astype(np.uint8)
+_PHOTO = (make_photo_noise((1, 40, 48, 3))[0] * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def net():
     options = {"blocks": 1, "features": 4, "expansion": 8}
-    return network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), **options).collapsed()
+    return network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), **options).collapse()
 
 
 @pytest.fixture(scope="module")
 def trained(net):
     """The network with made-up ranges in the place of trained ones."""
-    where = find_points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.trace((1, 8, 8, 1)))
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     return dataclasses.replace(net, variables={**net.variables, RANGES: ranges})

@@ -21,10 +21,10 @@ def folder(tmp_path_factory):
     """An image, and the smallest ABPN: its weights, and its INT8 file for the challenge's frame."""
     made = tmp_path_factory.mktemp("score")
     write_image(made / "data" / "a.png", open_embedded("eval")[0].hr[:66, :60])
-    small = network.init("abpn", scale=3, key=jax.random.key(0), features=4, blocks=0).collapsed()
+    small = network.init("abpn", scale=3, key=jax.random.key(0), features=4, blocks=0).collapse()
     network.save(small, made / "abpn.safetensors")
     for name, size in (("frame", (360, 640)), ("other", (24, 24))):
-        graph = small.graph((1, *size, 3))
+        graph = small.trace((1, *size, 3))
         found = find_points(graph)
         ranges = {key: found.fixed.get(key, (-1.0, 1.0)) for key in found.group.values()}
         export_tflite(graph, made / f"{name}.tflite", ranges=ranges)

@@ -33,25 +33,25 @@ def test_other_forms_are_proved_too() -> None:
 
 
 def test_what_was_collapsed_before_has_nothing_to_compare_with(expanded: Network) -> None:
-    assert prove_collapse(expanded.collapsed()).difference is None
+    assert prove_collapse(expanded.collapse()).difference is None
 
 
 def test_the_proof_is_of_the_float_network(expanded: Network) -> None:
-    graph = expanded.graph((1, 8, 8, 1))
+    graph = expanded.trace((1, 8, 8, 1))
     ranges = {node.name: jnp.asarray([-1.0, 1.0]) for node in graph.nodes}
     quantised = dataclasses.replace(expanded, variables={**expanded.variables, RANGES: ranges})
     assert prove_collapse(quantised) == prove_collapse(expanded)
 
 
 def test_a_wrong_collapse_is_refused(expanded: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    collapsed = Network.collapsed
+    collapsed = Network.collapse
 
     def wrong(self: Network) -> Network:
         made = collapsed(self)
         variables: Any = jax.tree.map(lambda p: p * 1.01, made.variables)
         return dataclasses.replace(made, variables=variables)
 
-    monkeypatch.setattr(Network, "collapsed", wrong)
+    monkeypatch.setattr(Network, "collapse", wrong)
     with pytest.raises(InputError, match=r"collapsed sesr_m3 differs .* by .*, where rounding"):
         prove_collapse(expanded)
 

@@ -28,7 +28,7 @@ def test_sesr_has_the_published_weights_and_macs(name, suffix, scale):
     f, m = SESR[name]
     height, width = 720 // scale, 1280 // scale
     fresh = network.init(name + suffix, scale=scale, key=jax.random.key(0), expansion=2)
-    got = count_cost(fresh.graph((1, height, width, 1)))
+    got = count_cost(fresh.trace((1, height, width, 1)))
     weights = 25 * f + 9 * m * f**2 + 25 * f * scale**2
     slopes = 0 if suffix else m * f
     assert got.weights == weights
@@ -38,7 +38,7 @@ def test_sesr_has_the_published_weights_and_macs(name, suffix, scale):
 
 def test_sesr_m5_is_the_13520_of_the_paper():
     got = count_cost(
-        network.init("sesr_m5", scale=2, key=jax.random.key(0)).graph((1, 360, 640, 1))
+        network.init("sesr_m5", scale=2, key=jax.random.key(0)).trace((1, 360, 640, 1))
     )
     assert got.weights == 13_520
     assert round(got.macs / 1e9, 2) == 3.12  # printed as 3.11 G, cut and not rounded
@@ -46,7 +46,7 @@ def test_sesr_m5_is_the_13520_of_the_paper():
 
 def test_fsrcnn_is_the_12464_of_the_paper():
     fresh = network.init("fsrcnn", scale=2, key=jax.random.key(0))
-    got = count_cost(fresh.graph((1, 360, 640, 1)))
+    got = count_cost(fresh.trace((1, 360, 640, 1)))
     assert got.weights == 12_464
     assert got.macs == 7_928 * 360 * 640 + 4_536 * 720 * 1280  # the last layer at its output pixels
     assert round(got.macs / 1e9, 1) == 6.0
@@ -64,7 +64,7 @@ def test_fsrcnn_is_the_12464_of_the_paper():
 def test_ecbsr_has_the_published_parameters(name, features, blocks, printed):
     for scale in (2, 4):
         fresh = network.init(name, scale=scale, key=jax.random.key(0), form="dense")
-        got = count_cost(fresh.graph((1, 16, 16, 1)))
+        got = count_cost(fresh.trace((1, 16, 16, 1)))
         f, m, last = features, blocks, scale**2
         assert got.weights == 9 * (f + m * f**2 + f * last)
         assert got.parameters == got.weights + 2 * f * (m + 1) + last  # biases and slopes
@@ -86,7 +86,7 @@ def test_the_receptive_radius_is_no_smaller_than_what_changes(name, scale):
     options = {} if name == "fsrcnn" else {"expansion": 2}
     fresh = network.init(name, scale=scale, key=jax.random.key(0), **options)
     side = 41
-    radius = measure_extent(fresh.graph((1, side, side, 1))).halo
+    radius = measure_extent(fresh.trace((1, side, side, 1))).halo
     x = jax.random.uniform(jax.random.key(1), (1, side, side, 1))
     centre = scale * (side // 2)
 
@@ -171,7 +171,7 @@ def test_an_operation_on_the_whole_image_has_no_radius():
     graph = Graph(input="input", input_shape=(1, 8, 8, 1), nodes=(node,), output="mean")
     assert measure_extent(graph) == Extent(halo=None, whole="mean")
     with pytest.raises(InputError, match="sesr looks at the whole image"):
-        measure_extent(graph).halo_of("sesr")
+        measure_extent(graph).get_halo("sesr")
 
 
 def test_peak_memory_of_a_chain_is_its_two_largest_neighbours():
@@ -193,7 +193,7 @@ def test_every_variant_can_be_counted():
     def count(name, scale):
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
         x = jnp.zeros((1, 8, 8, fresh.channels))
-        graph = fresh.graph(x.shape)
+        graph = fresh.trace(x.shape)
         assert count_cost(graph).activations > 0
         assert run(graph, x).shape == (1, 8 * scale, 8 * scale, fresh.channels)
 

@@ -23,17 +23,17 @@ GRAPH = trace(nn.Sequential([_network]), {}, X.shape)
 
 
 def test_readers_come_in_order_and_each_once():
-    assert [node.name for node in GRAPH.readers("relu")] == ["tanh", "add"]
-    assert [node.name for node in GRAPH.readers("add")] == ["mul"]
-    assert GRAPH.readers(GRAPH.output) == ()
+    assert [node.name for node in GRAPH.find_readers("relu")] == ["tanh", "add"]
+    assert [node.name for node in GRAPH.find_readers("add")] == ["mul"]
+    assert GRAPH.find_readers(GRAPH.output) == ()
     assert find_readers([("a", "b"), ("a", "a")]) == {"a": [0, 1], "b": [0]}
 
 
 def test_a_sole_reader_is_alone_with_a_tensor_that_is_not_the_output():
-    assert GRAPH.sole_reader("input") is GRAPH["relu"]
-    assert GRAPH.sole_reader("add") is GRAPH["mul"]
-    assert GRAPH.sole_reader("relu") is None
-    assert dataclasses.replace(GRAPH, output="mul").sole_reader("mul") is None
+    assert GRAPH.find_sole_reader("input") is GRAPH["relu"]
+    assert GRAPH.find_sole_reader("add") is GRAPH["mul"]
+    assert GRAPH.find_sole_reader("relu") is None
+    assert dataclasses.replace(GRAPH, output="mul").find_sole_reader("mul") is None
 
 
 def test_a_node_that_is_taken_out_hands_its_first_input_on():

@@ -36,7 +36,7 @@ def test_a_graph_in_shapes_costs_what_it_costs():
 
     def count(*size):
         net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4)
-        return count_cost(net.graph((1, *size, 1)))
+        return count_cost(net.trace((1, *size, 1)))
 
     assert eval_shapes(lambda: count(1 << 14, 1 << 14)).macs == count(8, 8).macs << 22
 

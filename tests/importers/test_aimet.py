@@ -67,7 +67,7 @@ def test_the_imported_network_computes_what_the_original_does(tmp_path, scale, c
     assert network.channels == channels
     assert network.options["expansion"] == _P
     assert_close(network.apply(x), want)
-    assert_close(network.collapsed().apply(x), want)
+    assert_close(network.collapse().apply(x), want)
     deployed = _import(tmp_path, _collapsed(arrays), scale)
     assert_close(deployed.apply(x), want)
 

@@ -74,7 +74,7 @@ def test_each_kind_of_block_is_computed_in_its_reading(tmp_path, kind, reading, 
     network = _import(tmp_path, arrays, scale, reading=reading)
     want = _forward(arrays, x, scale, kind)
     assert_close(network.apply(x), want)
-    assert_close(network.collapsed().apply(x), want)
+    assert_close(network.collapse().apply(x), want)
     assert dict(network.options) == {"expansion": _P, "centre": 0.5}
 
 

@@ -88,7 +88,7 @@ def test_the_imported_network_computes_what_the_original_does(tmp_path, scale, r
     imported = _import(tmp_path, arrays, scale, residual=residual)
     want = _forward(arrays, x, scale, residual)
     assert_close(imported.apply(x), want)
-    assert_close(imported.collapsed().apply(x), want)
+    assert_close(imported.collapse().apply(x), want)
 
 
 def test_an_imported_network_has_the_parameters_of_a_new_one(tmp_path):

@@ -54,7 +54,7 @@ def test_the_imported_network_computes_what_the_original_does(tmp_path, scale):
     network = import_weights("sesr-jax", tmp_path / "w.safetensors", model="sesr_m3", scale=scale)
     want = _forward(params, x, scale)
     assert_close(network.apply(x), want)
-    assert_close(network.collapsed().apply(x), want)
+    assert_close(network.collapse().apply(x), want)
 
 
 def test_the_file_as_their_training_leaves_it_is_refused(tmp_path):

@@ -139,7 +139,7 @@ def test_a_reader_rebuilds_a_network_that_was_trained_to_be_quantised(
 ) -> None:
     exact = drawn("sesr_m3_hw", 2, expansion=4)
     x = np.random.default_rng(1).uniform(size=(1, 9, 7, 1)).astype(np.float32)
-    ranges = quant.calibrate(exact.graph(x.shape), [x])
+    ranges = quant.calibrate(exact.trace(x.shape), [x])
     # Some that no observer gives, lest the text be right by chance.
     ranges["relu"] = (0.0, 0.5 * ranges["relu"][1])
     ends = {key: np.asarray(value, "f") for key, value in ranges.items()}

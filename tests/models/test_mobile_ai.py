@@ -20,7 +20,7 @@ _LR = (1, 360, 640, 3)
 def _cost(name, **options):
     key = jax.random.key(0)
     return eval_shapes(
-        lambda: count_cost(network.init(name, scale=3, key=key, **options).graph(_LR))
+        lambda: count_cost(network.init(name, scale=3, key=key, **options).trace(_LR))
     )
 
 
@@ -57,7 +57,7 @@ def test_quicksrnets_are_plain_stacks_of_the_published_widths(name, features, bl
 )
 def test_reconstructed_networks_are_as_large_as_published(name, kilobytes):
     """The INT8 file's size, with 7 % for what converters write beside weights."""
-    graph = network.init(name, scale=3, key=jax.random.key(0)).collapsed().graph(_LR)
+    graph = network.init(name, scale=3, key=jax.random.key(0)).collapse().trace(_LR)
     found = find_points(graph)
     ranges = {key: found.fixed.get(key, (-1.0, 1.0)) for key in found.group.values()}
     size = len(to_tflite(graph, ranges=ranges)) / 1e3

@@ -20,7 +20,7 @@ from sesr_jax.models.layers import (
     to_pixels,
 )
 from sesr_jax.quant import calibrate
-from sesr_jax.reparam import collapse, statistics
+from sesr_jax.reparam import collapse, find_statistics
 
 
 def _integers(seed: int, *shape: int) -> jax.Array:
@@ -155,6 +155,6 @@ def test_a_batch_norm_uses_its_averages_or_the_batch_s_statistics():
     y, seen = layer.apply(variables, x, mutable=["statistics"])
     moments = x.mean((0, 1, 2)), x.var((0, 1, 2))
     np.testing.assert_allclose(y, _normalise(x, *affine, *moments), rtol=1e-4, atol=1e-4)
-    ((mean, var),) = statistics(seen["statistics"]).values()
+    ((mean, var),) = find_statistics(seen["statistics"]).values()
     np.testing.assert_allclose(mean, moments[0], rtol=1e-5)
     np.testing.assert_allclose(var, moments[1], rtol=1e-5)

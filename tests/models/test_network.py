@@ -24,7 +24,7 @@ def _network(name: str = "sesr_m3", scale: int = 2) -> network.Network:
 @pytest.mark.parametrize("collapsed", [False, True])
 @pytest.mark.parametrize("name", ["sesr_m3", "sesr_m5_hw", "fsrcnn"])
 def test_a_file_gives_back_the_network(tmp_path, name, collapsed):
-    saved = _network(name).collapsed() if collapsed else _network(name)
+    saved = _network(name).collapse() if collapsed else _network(name)
     network.save(saved, tmp_path / "w.safetensors", note="x")
     loaded = network.load(tmp_path / "w.safetensors")
     assert (loaded.name, loaded.scale, dict(loaded.options)) == (
@@ -47,9 +47,9 @@ def test_equal_networks_are_equal_files(tmp_path):
 def test_collapsing_keeps_the_function_and_shrinks_the_file(tmp_path):
     expanded = network.init("sesr_m3", scale=2, key=jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 1))
-    np.testing.assert_array_equal(expanded.collapsed().apply(x), expanded.apply(x))
+    np.testing.assert_array_equal(expanded.collapse().apply(x), expanded.apply(x))
     network.save(expanded, tmp_path / "e.safetensors")
-    network.save(expanded.collapsed(), tmp_path / "c.safetensors")
+    network.save(expanded.collapse(), tmp_path / "c.safetensors")
     assert (tmp_path / "e.safetensors").stat().st_size > 20 * (
         tmp_path / "c.safetensors"
     ).stat().st_size
@@ -75,7 +75,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_the_file_names_its_arrays_as_the_tree_does(tmp_path):
-    network.save(_network().collapsed(), tmp_path / "w.safetensors")
+    network.save(_network().collapse(), tmp_path / "w.safetensors")
     names = load_file(tmp_path / "w.safetensors")
     assert "params/block_0/term/kernel" in names
     assert "params/prelu_0/slope" in names
@@ -162,8 +162,8 @@ def test_the_activation_behind_the_head_and_the_centring_are_options():
 def test_a_network_that_runs_expanded_runs_collapsed_once_it_is(tmp_path):
     options = {**_SMALL, "mode": "expanded"}
     large = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
-    small = large.collapsed()
-    assert small.graph((1, 8, 8, 1)).nodes
+    small = large.collapse()
+    assert small.trace((1, 8, 8, 1)).nodes
     network.save(small, tmp_path / "w.safetensors")
     x = jax.random.uniform(jax.random.key(1), (1, 8, 8, 1))
     np.testing.assert_allclose(small.apply(x), large.apply(x), atol=1e-5)

@@ -22,11 +22,11 @@ from sesr_jax.models import VARIANTS, network
 from sesr_jax.pretrained import read_facts
 from sesr_jax.publish import facts, make_card, make_results_table, plot_curve
 from sesr_jax.quant import RANGES, find_points
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train.checkpoint import claim
 from sesr_jax.upscale import from_network
 
-_PHOTO = (photo_like((1, 40, 48, 3))[0] * 255).astype(np.uint8)
+_PHOTO = (make_photo_noise((1, 40, 48, 3))[0] * 255).astype(np.uint8)
 
 
 def _run(folder, scale=2, options=None, **settings):
@@ -46,9 +46,9 @@ def shipped(tmp_path_factory):
     write_image(root / "sets" / "CID22" / "two.png", _PHOTO)
     _run(root / "float", data={**train.base().data, "train": str(root / "sets")})
     _run(root / "qat", init=str(root / "float" / train.EXPANDED), stages=(train.stage("quantise"),))
-    dense = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2).collapsed()
+    dense = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2).collapse()
     net = dataclasses.replace(dense, options={})
-    where = find_points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.trace((1, 8, 8, 1)))
     ranges = {group: jnp.asarray([-1.0, 1.0]) for group in where.group.values()}
     ranges |= {group: jnp.asarray(ends) for group, ends in where.fixed.items()}
     trained = dataclasses.replace(net, variables={**net.variables, RANGES: ranges})
@@ -170,7 +170,7 @@ def shipped_rgb(tmp_path_factory):
     options = {"channels": 3, "activation": "relu"}
     _run(root / "run", scale=3, options=options)
     net = network.init("sesr_m3", scale=3, key=jax.random.key(0), expansion=2, **options)
-    net = dataclasses.replace(net.collapsed(), options=options)
+    net = dataclasses.replace(net.collapse(), options=options)
     settings = {"data": [str(root / "Set5")], "calibrate": str(root / "Set5")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(facts, "load_network", lambda run: net)

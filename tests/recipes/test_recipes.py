@@ -114,10 +114,10 @@ def test_a_file_holds_one_config_or_several_by_name(tmp_path):
         "def get_config(variant='paper'): return train.apply_variant(train.base(), variant)\n"
     )
     several.write_text(
-        "from sesr_jax.recipes.recipe import config_for, recipes\n"
-        "def wide(): return config_for('sesr_m3', 4, features=24)\n"
-        "def narrow(): return config_for('sesr_m3', 4, features=8)\n"
-        "RECIPES = recipes(wide, narrow)\n"
+        "from sesr_jax.recipes.recipe import make_config, make_recipes\n"
+        "def wide(): return make_config('sesr_m3', 4, features=24)\n"
+        "def narrow(): return make_config('sesr_m3', 4, features=8)\n"
+        "RECIPES = make_recipes(wide, narrow)\n"
     )
     assert (
         read_config(f"{one}:smoke").to_dict()

@@ -35,13 +35,13 @@ from sesr_jax.reparam import (
     expandnet_ck,
     expandnet_cl,
     find_form,
+    find_statistics,
     kernel_basis,
     mobileone,
     orepa,
     quicksrnet,
     repsr,
     repvgg,
-    statistics,
     terms,
     with_batch_statistics,
     with_residual,
@@ -105,7 +105,7 @@ TABLE = {
 forms = pytest.mark.parametrize("form", TABLE.values(), ids=TABLE.keys())
 _SHAPE = 2, 6, 5, 4
 _NORMALISED = {
-    name: form for name, form in TABLE.items() if statistics(form(jax.random.key(0), 4, 4))
+    name: form for name, form in TABLE.items() if find_statistics(form(jax.random.key(0), 4, 4))
 }
 
 
@@ -342,7 +342,7 @@ def test_the_collapsed_kernel_quantises_to_half_a_step(form):
 def test_law_holds_for_the_statistics_of_a_batch(form):
     term, x = _floats(form), jax.random.normal(jax.random.key(1), (2, 8, 8, 4))
     settled = with_batch_statistics(term, x)
-    assert statistics(settled).keys() == statistics(term).keys()
+    assert find_statistics(settled).keys() == find_statistics(term).keys()
     want = np.asarray(settled.apply(x))
     np.testing.assert_allclose(
         settled.collapse().apply(x), want, rtol=0, atol=1e-5 * np.abs(want).max()

@@ -14,10 +14,10 @@ from sesr_jax.reparam import (
     Identity,
     Sequential,
     Sum,
-    basis_sizes,
     collapse,
     grow_basis,
     kernel_basis,
+    list_basis_sizes,
     pad_basis,
 )
 
@@ -38,7 +38,7 @@ def _basis(seed: int, size: int, features_in: int = 2, features_out: int = 2) ->
 def test_the_merged_kernel_is_kept_exactly(seed, size, added):
     basis = _basis(seed, size)
     grown = grow_basis(basis, jax.random.key(seed % 1000), added)
-    assert basis_sizes(grown) == [size + added]
+    assert list_basis_sizes(grown) == [size + added]
     np.testing.assert_array_equal(grown.collapse().kernel, basis.collapse().kernel)
     np.testing.assert_array_equal(grown.collapse().bias, basis.bias)
     np.testing.assert_array_equal(grown.kernels[:size], basis.kernels)
@@ -81,8 +81,8 @@ def test_every_basis_of_a_tree_grows_with_kernels_of_its_own_and_the_rest_stays(
     block = Sum((Sequential((_basis(1, 2), Conv(jnp.ones((1, 1, 2, 2))))), Identity(2)))
     tree = {"a": {"term": _basis(0, 2)}, "b": {"term": block}, "slope": jnp.ones(2)}
     grown = grow_basis(tree, jax.random.key(0), 2)
-    assert basis_sizes(tree) == [2, 2]
-    assert basis_sizes(grown) == [4, 4]
+    assert list_basis_sizes(tree) == [2, 2]
+    assert list_basis_sizes(grown) == [4, 4]
     inner = grown["b"]["term"].terms[0].terms[0]
     assert not np.array_equal(inner.kernels[2:], grown["a"]["term"].kernels[2:])
     assert grown["slope"] is tree["slope"]

@@ -18,8 +18,8 @@ from sesr_jax.reparam import (
     Sequential,
     Sum,
     conv_bn,
+    find_statistics,
     repvgg,
-    statistics,
     with_batch_statistics,
     with_statistics,
 )
@@ -46,7 +46,7 @@ def test_both_modes_are_those_of_flax(train):
     settled = with_batch_statistics(term, _X) if train else term
     np.testing.assert_allclose(settled.collapse().apply(_X), want, atol=2e-5)
     if train:
-        moved = optax.incremental_update(statistics(settled), statistics(term), 0.1)
+        moved = optax.incremental_update(find_statistics(settled), find_statistics(term), 0.1)
         ((mean, var),) = moved.values()
         np.testing.assert_allclose(mean, after["batch_stats"]["mean"], rtol=1e-5)
         np.testing.assert_allclose(var, after["batch_stats"]["var"], rtol=1e-5)
@@ -82,7 +82,7 @@ def test_statistics_leave_out_what_lies_beyond_the_border():
     """A 1×1's bias in the extended margin of the next 3×3 would count as image, and does not."""
     first = Conv(jax.random.normal(_KEY, (1, 1, 3, 2)), 10 * jnp.ones(2), strides=(2, 1))
     term = Sequential((first, _norm(2), Conv(jax.random.normal(_KEY, (3, 3, 2, 2)))))
-    ((mean, var),) = statistics(with_batch_statistics(term, _X)).values()
+    ((mean, var),) = find_statistics(with_batch_statistics(term, _X)).values()
     np.testing.assert_allclose(mean, first.apply(_X).mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(var, first.apply(_X).var((0, 1, 2)), rtol=1e-4)
 
@@ -97,20 +97,20 @@ def test_every_composition_carries_what_reaches_its_norms():
         "grouped": Grouped((Identity(1), Sequential((Scale(jnp.array([2.0, 3.0])), _norm(2))))),
     }
     for name, term in norms.items():
-        ((mean, _),) = statistics(with_batch_statistics(term, _X)).values()
+        ((mean, _),) = find_statistics(with_batch_statistics(term, _X)).values()
         want = (_X * jnp.arange(1.0, 4.0)).mean((0, 1, 2))
         np.testing.assert_allclose(mean, want[1:] if name == "grouped" else want, rtol=1e-5)
 
 
 def test_statistics_are_taken_from_and_put_into_trees():
     tree = {"a": {"term": repvgg(3, batch_norm=True)(_KEY, 2, 2)}, "slope": jnp.ones(2)}
-    held = statistics(tree)
+    held = find_statistics(tree)
     assert len(held) == 3
     moved = with_statistics(tree, jax.tree.map(lambda p: p + 1, held))
-    for name, (mean, _) in statistics(moved).items():
+    for name, (mean, _) in find_statistics(moved).items():
         np.testing.assert_array_equal(mean, held[name][0] + 1)
     assert moved["slope"] is tree["slope"]
-    assert statistics({"slope": jnp.ones(2)}) == {}
+    assert find_statistics({"slope": jnp.ones(2)}) == {}
 
 
 @pytest.mark.parametrize("mode", ["collapsed", "expanded"])

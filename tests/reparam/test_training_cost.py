@@ -8,7 +8,13 @@ import pytest
 from sesr_jax.errors import InputError
 from sesr_jax.models import create
 from sesr_jax.reparam import FORMS, Conv, LinearConv, collapse
-from sesr_jax.reparam.cost import macs, output_difference, photo_like, pulse_response, training_cost
+from sesr_jax.reparam.cost import (
+    count_training_cost,
+    macs,
+    make_photo_noise,
+    measure_output_difference,
+    pulse_response,
+)
 
 _forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 _PIXELS = 32 * 64 * 64
@@ -39,7 +45,7 @@ def test_sesr_costs_what_its_formulas_say(name, scale):
     # Kernel times kernel, and the bias through the 1×1.
     composed = sum(k * k * i * p * o + p * o for k, i, o in blocks)
 
-    spent = training_cost(*_shapes(name, scale), (32, 64, 64, 1))
+    spent = count_training_cost(*_shapes(name, scale), (32, 64, 64, 1))
     assert (spent.expanded.weights, spent.expanded.macs) == (expanded, expanded * _PIXELS)
     assert (spent.collapsed.weights, spent.collapsed.macs) == (collapsed, collapsed * _PIXELS)
     assert (spent.delta_collapse, spent.collapse) == (delta, composed)
@@ -47,7 +53,7 @@ def test_sesr_costs_what_its_formulas_say(name, scale):
 
 def test_sesr_m5_trains_at_the_published_cost():
     """The README of the paper's code: 41.77 billion against 1.84 billion a forward pass."""
-    spent = training_cost(*_shapes("sesr_m5", 2), (32, 64, 64, 1))
+    spent = count_training_cost(*_shapes("sesr_m5", 2), (32, 64, 64, 1))
     assert int(spent.expanded.macs / 1e7) / 100 == 41.77
     assert round((spent.collapsed.macs + spent.delta_collapse) / 1e9, 2) == 1.84
 
@@ -56,7 +62,7 @@ def test_sesr_m5_trains_at_the_published_cost():
 def test_the_collapsed_training_pass_is_the_convolution_and_the_collapse(form):
     module = LinearConv(8, form(3))
     variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8, 8, 8)))
-    spent = training_cost(module, variables, (2, 8, 8, 8))
+    spent = count_training_cost(module, variables, (2, 8, 8, 8))
     whole = macs(module.apply, variables, jnp.zeros((2, 8, 8, 8)))
     assert whole == spent.collapsed.macs + spent.collapse
     assert spent.collapsed.macs == spent.collapsed.weights * 2 * 8 * 8
@@ -80,7 +86,7 @@ def test_the_pulse_response_is_the_kernel_turned(form):
 def test_outputs_differ_by_rounding_alone(form):
     module = LinearConv(4, FORMS[form](3))
     variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 4)))
-    difference, largest = output_difference(module, variables, (1, 16, 16, 4))
+    difference, largest = measure_output_difference(module, variables, (1, 16, 16, 4))
     assert difference < 1e-5 * largest
 
 
@@ -95,7 +101,7 @@ def test_a_lost_bias_shows_in_the_difference(monkeypatch):
         )
 
     monkeypatch.setattr("sesr_jax.reparam.cost.collapse", wrong)
-    assert output_difference(module, variables, (1, 16, 16, 4))[0] > 1e-2
+    assert measure_output_difference(module, variables, (1, 16, 16, 4))[0] > 1e-2
 
 
 def test_macs_of_products_convolutions_and_what_repeats_them():
@@ -119,7 +125,7 @@ def test_macs_of_products_convolutions_and_what_repeats_them():
 
 
 def test_photo_like_images_have_a_photos_spectrum():
-    image = photo_like((1, 128, 128, 1))[0, :, :, 0]
+    image = make_photo_noise((1, 128, 128, 1))[0, :, :, 0]
     assert image.dtype == np.float32
     assert (image.min(), image.max()) == (0, 1)
     power = np.abs(np.fft.rfft(image - image.mean(), axis=1)).mean(0)

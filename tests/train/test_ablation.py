@@ -19,9 +19,9 @@ from sesr_jax.metrics import Y, evaluate, mean
 from sesr_jax.models import network
 from sesr_jax.recipes import read_config
 from sesr_jax.reparam import FORMS
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train.ablation import PAGE, Result, ablate, base_ablation, make_table
-from sesr_jax.train.optim import optimizer
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.state import init_state, stack_states, unstack_state
 from sesr_jax.train.validation import validate
 
@@ -48,13 +48,13 @@ def test_seeds_together_are_the_runs_alone(form, backend, monkeypatch, tmp_path)
     config.optim.update(name="sgd", lr=0.05)
     # Batch norms freeze after the first of the two steps.
     config.update(steps=2, steps_per_call=2, batch_statistics=0.5)
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
     options = {"form": form, "blocks": 1, "features": 4}
     nets = [network.init("sesr_m3", scale=2, key=jax.random.key(s), **options) for s in _SEEDS]
     network.save(nets[0], tmp_path / "teacher.safetensors")
     config.distill.update(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5)
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     starts = [init_state(net.variables, tx) for net in nets]
     # The accelerators' way, a scan over vmapped steps, is as right on a CPU, though slow.
     monkeypatch.setattr(jax, "default_backend", lambda: backend)

@@ -14,7 +14,7 @@ from sesr_jax.graph import count_cost
 from sesr_jax.models import network
 from sesr_jax.models.layers import Conv, anchor, to_pixels
 from sesr_jax.models.registry import VARIANTS, Variant
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train import Stage, fit, make_supervised
 
 
@@ -37,7 +37,7 @@ def test_a_learned_residual_scale_is_trained_saved_loaded_and_exported(tmp_path,
     variant = Variant(build=_Scaled, scales=(2,), paper="a test")
     monkeypatch.setitem(VARIANTS, "scaled", variant)
     net = network.init("scaled", scale=2, key=jax.random.key(0))
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=8)
     config = train.base()
     config.update(steps=2)
@@ -50,10 +50,10 @@ def test_a_learned_residual_scale_is_trained_saved_loaded_and_exported(tmp_path,
     assert learned.shape == ()
     assert learned != net.variables["params"]["residual_scale"]
 
-    network.save(trained.collapsed(), tmp_path / "scaled.safetensors")
+    network.save(trained.collapse(), tmp_path / "scaled.safetensors")
     loaded = network.load(tmp_path / "scaled.safetensors")
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, trained.variables)
-    assert count_cost(loaded.graph((1, 8, 8, 1))).parameters == 9 * 4 + 4 + 1
+    assert count_cost(loaded.trace((1, 8, 8, 1))).parameters == 9 * 4 + 4 + 1
 
     options = Options(precision="float32", converter="litert")
     export_network(loaded, tmp_path / "m.tflite", size=(12, 16), options=options)

@@ -16,8 +16,8 @@ from sesr_jax.data.pool import make_pool, sample
 from sesr_jax.data.sources import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.reparam import Conv, LinearConv, conv_bn, is_term, statistics
-from sesr_jax.train.optim import optimizer
+from sesr_jax.reparam import Conv, LinearConv, conv_bn, find_statistics, is_term
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.state import init_state
 
 
@@ -52,21 +52,23 @@ def test_batch_norms_follow_the_batches_and_then_freeze(config):
     module = _Tiny()
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     pool = make_pool(open_source(config.data.train, scale=2), scale=2, patch=8)
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     steps, state = compile_for_pool(module, config, pool), init_state(variables, tx)
 
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     lr, _ = sample(pool, key, config.data.batch)
     _, seen = module.apply(variables, rgb_to_y(lr), mutable=["statistics"])
     first = optax.incremental_update(
-        statistics(seen["statistics"]), statistics(state.variables["params"]), step_size=0.1
+        find_statistics(seen["statistics"]),
+        find_statistics(state.variables["params"]),
+        step_size=0.1,
     )
 
     history = [jax.device_get(state.variables["params"])]
     for done in range(config.steps):
         state, _ = steps(state, pool, done)
         history.append(jax.device_get(state.variables["params"]))
-    held = [statistics(params) for params in history]
+    held = [find_statistics(params) for params in history]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), held[1], first)
     for before, after in ((0, 1), (1, 2)):
         assert all(np.any(held[before][name][0] != held[after][name][0]) for name in held[0])
@@ -80,11 +82,11 @@ def test_a_later_stage_freezes_by_its_own_steps(config):
     """Its first step, the run's fifth, is before the half of its own four."""
     fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), **config.model.options)
     pool = make_pool(open_source(config.data.train, scale=2), scale=2, patch=8)
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     state = init_state(fresh.variables, tx).replace(step=jnp.asarray(4))
-    before = jax.device_get(statistics(state.variables["params"]))
+    before = jax.device_get(find_statistics(state.variables["params"]))
     state, _ = compile_for_pool(fresh.module, config, pool)(state, pool, 0)
-    after = statistics(state.variables["params"])
+    after = find_statistics(state.variables["params"])
     assert all(np.any(before[name][0] != after[name][0]) for name in before)
 
 
@@ -98,10 +100,10 @@ def test_a_named_form_trains_to_a_network_of_plain_convolutions(config, tmp_path
     x = jax.random.uniform(jax.random.key(0), (1, 9, 8, 1))
     np.testing.assert_allclose(deployed.apply(x), trained.apply(x), atol=1e-5)
     shape = 1, 9, 8, 1
-    ops_of = [[node.op for node in net.graph(shape).nodes] for net in (trained, deployed)]
+    ops_of = [[node.op for node in net.trace(shape).nodes] for net in (trained, deployed)]
     assert ops_of[0] == ops_of[1]
     again = network.load(tmp_path / "run" / train.EXPANDED)
-    assert statistics(again.variables).keys() == statistics(trained.variables).keys()
+    assert find_statistics(again.variables).keys() == find_statistics(trained.variables).keys()
     np.testing.assert_array_equal(again.apply(x), trained.apply(x))
 
 

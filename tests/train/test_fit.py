@@ -16,7 +16,7 @@ from sesr_jax import train
 from sesr_jax.data import ImagePair, PoolFeed, make_pool, open_source, plan_feed
 from sesr_jax.metrics import NetworkEvaluator
 from sesr_jax.models import network
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train import DivergedError, Stage, fit, make_supervised, mean_over_devices, open_run
 
 
@@ -107,7 +107,7 @@ def _split(x):
 
 @pytest.fixture(scope="module")
 def feed() -> PoolFeed:
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     images = [ImagePair(name="generated", hr=image)]
     return PoolFeed(pool=make_pool(images, scale=2, patch=8, with_lr=False), batch=2)
 
@@ -243,14 +243,14 @@ def test_the_documented_notebook_trains(photos):
         lambda: trainer.init(net.variables),
         report=lambda step, values: lines.append(json.dumps({"step": step, **values})),
     )
-    trained = dataclasses.replace(net, variables=trainer.get_deployed(state)).collapsed()
+    trained = dataclasses.replace(net, variables=trainer.get_deployed(state)).collapse()
     assert evaluate(trained.variables) == pytest.approx(evaluate(state.ema))
     assert len(lines) == 3
 
 
 def test_a_loss_of_ones_own_adds_its_metrics(net):
     """A supervised trainer with a loss that is no function of the error alone."""
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=8)
 
     def loss(sr, batch):

@@ -14,10 +14,10 @@ from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
 from sesr_jax.quant import RANGES, Scheme, apply, calibrate, find_points
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train.objective import Phase, make_objective
-from sesr_jax.train.optim import optimizer
-from sesr_jax.train.stages import enter, plan, state_shapes
+from sesr_jax.train.optim import make_optimizer
+from sesr_jax.train.stages import enter, eval_state_shapes, plan
 from sesr_jax.train.state import init_state
 
 
@@ -41,10 +41,10 @@ def _net(config: ml_collections.ConfigDict) -> network.Network:
 
 def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
     """The ranges before the first step and after each."""
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
-    (stage,), net, tx = plan(config), _net(config), optimizer(config)
-    groups = find_points(net.graph((1, 8, 8, 1))).group.values()
+    (stage,), net, tx = plan(config), _net(config), make_optimizer(config)
+    groups = find_points(net.trace((1, 8, 8, 1))).group.values()
     started = {group: np.asarray([-0.5, 0.75], np.float32) for group in groups}
     state = enter(stage, init_state(net.variables, tx), lambda _: started)
     steps, history = compile_for_pool(net.module, stage.config, pool), [started]
@@ -58,7 +58,7 @@ def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
 def test_ranges_move_and_then_freeze(ranges, observer):
     history = _history(_config(ranges=ranges, observer=observer))
     net = _net(_config())
-    where = find_points(net.graph((1, 8, 8, 1)))
+    where = find_points(net.trace((1, 8, 8, 1)))
     free = set(where.group.values()) - set(where.fixed)
     for before, after in ((0, 1), (1, 2)):
         assert all(np.any(history[before][group] != history[after][group]) for group in free)
@@ -90,7 +90,7 @@ def test_a_run_keeps_its_ranges_and_its_scheme_in_checkpoints_and_files(run):
     assert trained.scheme == Scheme(exclude=("tail/*",))
     assert trained.ranges is not None
     assert trained.ranges.keys() == set(
-        find_points(trained.graph((1, 8, 8, 1)), trained.scheme).group.values()
+        find_points(trained.trace((1, 8, 8, 1)), trained.scheme).group.values()
     )
     for same in (
         train.load_network(folder),
@@ -103,7 +103,7 @@ def test_a_run_keeps_its_ranges_and_its_scheme_in_checkpoints_and_files(run):
 
 def test_a_trained_network_runs_on_its_codes_until_its_ranges_are_taken_away(run):
     _, _, trained = run
-    x = photo_like((1, 16, 16, 1))
+    x = make_photo_noise((1, 16, 16, 1))
     floating = trained.module.apply({"params": trained.variables["params"]}, x)
     assert 0 < np.abs(trained.apply(x) - floating).mean() < 0.03
 
@@ -119,7 +119,7 @@ def test_activations_of_16_bits_train_quantised():
     """What is added to a tensor does not widen it, as centring would."""
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4)
     x = jnp.full((1, 8, 8, 1), 0.5, jnp.bfloat16)
-    ranges = calibrate(net.graph((1, 8, 8, 1)), [np.full((1, 8, 8, 1), 0.5)])
+    ranges = calibrate(net.trace((1, 8, 8, 1)), [np.full((1, 8, 8, 1), 0.5)])
     variables = {**net.variables, RANGES: {k: np.float32(v) for k, v in ranges.items()}}
     assert apply(net.module, variables, x).dtype == jnp.bfloat16
 
@@ -149,7 +149,7 @@ def test_every_model_trains_quantised(name):
     channels = module.channels
     lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 8 * scale, 8 * scale, channels))
     variables = jax.eval_shape(module.init, jax.random.key(0), lr)
-    (state,) = state_shapes(module, plan(config), variables)
+    (state,) = eval_state_shapes(module, plan(config), variables)
     gradient = jax.grad(make_objective(module, config), has_aux=True)
     phase = Phase(by_batch=False, moving=True)
     found, _ = jax.eval_shape(lambda v: gradient(v, Batch(lr=lr, hr=hr), phase), state.variables)

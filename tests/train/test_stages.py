@@ -15,10 +15,10 @@ from sesr_jax import reparam, train
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train import checkpoint
-from sesr_jax.train.config import stage_settings
-from sesr_jax.train.optim import optimizer
+from sesr_jax.train.config import list_stage_settings
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.stage_page import PAGE
-from sesr_jax.train.stages import enter, plan, stage_at, state_shapes
+from sesr_jax.train.stages import enter, eval_state_shapes, find_stage, plan
 from sesr_jax.train.state import TrainState, init_state
 from sesr_jax.train.validation import validate
 
@@ -143,8 +143,8 @@ def test_a_run_killed_anywhere_ends_as_an_uninterrupted_one(config, run, tmp_pat
 
 def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -> TrainState:
     stages = plan(config)
-    shapes = state_shapes(_net(config).module, stages, _variables(config))[
-        stage_at(stages, step).index
+    shapes = eval_state_shapes(_net(config).module, stages, _variables(config))[
+        find_stage(stages, step).index
     ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
@@ -154,7 +154,8 @@ def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -
 
 def test_checkpoints_hold_the_tree_of_their_stage(config, run):
     sizes = {
-        step: set(reparam.basis_sizes(_restored(run, config, step).variables)) for step in (4, 6)
+        step: set(reparam.list_basis_sizes(_restored(run, config, step).variables))
+        for step in (4, 6)
     }
     assert sizes == {4: {3}, 6: {5}}
     last = _restored(run, config, 10)
@@ -202,7 +203,7 @@ def test_entering_by_collapse_keeps_the_function_and_forgets_the_moments(config,
     config.model.options = ml_collections.ConfigDict({"form": form, "blocks": 1})
     config.stages = (train.stage(), train.stage("collapse"))
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=form, blocks=1)
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     old = _used(init_state(net.variables, tx), tx)
     state = enter(plan(config)[1], old, _unmeasured)
     x = jax.random.uniform(jax.random.key(1), (1, 12, 12, 1))
@@ -214,7 +215,7 @@ def test_entering_by_collapse_keeps_the_function_and_forgets_the_moments(config,
 
 
 def test_an_entry_of_none_restarts_from_the_average(config):
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     old = _used(init_state(_variables(config), tx), tx)
     old = old.replace(ema=_variables(config, seed=1))
     state = enter(plan(config)[0], old, _unmeasured)
@@ -229,7 +230,7 @@ def test_growing_keeps_the_moments_of_old_kernels_and_the_count_but_not_the_sche
 ):
     config = _copy(config)
     config.stages = (train.stage(), train.stage("grow_basis", added=2, preserve=preserve))
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     old = _used(init_state(_variables(config), tx), tx)
     state = enter(plan(config)[1], old, _unmeasured)
     (before, _), (after, schedule) = old.opt_state, state.opt_state
@@ -257,16 +258,16 @@ def test_growing_keeps_the_moments_of_old_kernels_and_the_count_but_not_the_sche
 def test_another_optimiser_starts_afresh_even_where_bases_grow(config):
     config = _copy(config)
     config.stages = (train.stage(), train.stage("grow_basis", optim={"name": "adam"}))
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     stage = plan(config)[1]
     state = enter(stage, _used(init_state(_variables(config), tx), tx), _unmeasured)
-    _same(state.opt_state, optimizer(stage.config).init(state.variables))
+    _same(state.opt_state, make_optimizer(stage.config).init(state.variables))
 
 
 def test_stages_grow_by_kernels_of_their_own(config):
     config = _copy(config)
     config.stages = (train.stage(), train.stage("grow_basis"), train.stage("grow_basis"))
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     state = init_state(_variables(config), tx)
     for stage in plan(config):
         state = enter(stage, state, _unmeasured)
@@ -281,7 +282,7 @@ def test_a_run_without_stages_is_one_and_its_log_has_none(config):
     (stage,) = plan(config)
     assert (stage.start, stage.end, stage.entry.name) == (0, 4, "none")
     assert stage.label == {}
-    assert stage_settings(config) == (config,)
+    assert list_stage_settings(config) == (config,)
 
 
 def test_the_config_of_a_run_of_earlier_versions_has_one_stage(config):
@@ -304,7 +305,7 @@ def test_a_longer_last_stage_is_the_same_run_and_a_longer_earlier_one_is_not(con
 
 
 def test_settings_hold_in_their_stage_alone(config):
-    first, second, third = stage_settings(config)
+    first, second, third = list_stage_settings(config)
     assert [s.steps for s in (first, second, third)] == [4, 4, 2]
     assert [s.loss for s in (first, second, third)] == ["l1", "l1", "l2"]
     assert [s.optim.lr for s in (first, second, third)] == [5e-4, 5e-4, 1e-5]
@@ -362,4 +363,4 @@ def test_options_of_the_optimiser_can_differ(config):
     config = _copy(config)
     config.stages = (train.stage(optim={"options": {"b1": 0.8}}),)
     validate(config)
-    assert stage_settings(config)[0].optim.options.b1 == 0.8
+    assert list_stage_settings(config)[0].optim.options.b1 == 0.8

@@ -14,9 +14,9 @@ from sesr_jax.data.colour import to_channels
 from sesr_jax.data.pool import Pool, make_pool, sample, scale_intensities
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.models import network
-from sesr_jax.reparam.cost import photo_like
+from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train.objective import Phase, make_objective
-from sesr_jax.train.optim import optimizer
+from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.state import init_state
 
 _SMALL = {"form": "dense", "blocks": 1, "features": 4}
@@ -33,7 +33,7 @@ def config() -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    image = (photo_like((1, 64, 64, 3))[0] * 255).astype(np.uint8)
+    image = (make_photo_noise((1, 64, 64, 3))[0] * 255).astype(np.uint8)
     return make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=12)
 
 
@@ -44,7 +44,7 @@ def net() -> network.Network:
 
 def _loss(config, net, pool) -> float:
     """Of a run's first step."""
-    tx = optimizer(config)
+    tx = make_optimizer(config)
     state = init_state(net.variables, tx)
     return float(compile_for_pool(net.module, config, pool)(state, pool, 0)[1]["loss"][0])
 
@@ -102,7 +102,7 @@ def test_a_call_of_three_steps_is_three_calls(config, pool, monkeypatch, form, m
     """On a CPU the device loops over the steps only where that is fast."""
     options = _SMALL | {"form": form, "features": 8}  # of which each is a group in ECB
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), **options)
-    module, tx = net.module.clone(mode=mode), optimizer(config)
+    module, tx = net.module.clone(mode=mode), make_optimizer(config)
 
     def losses(per_call):
         config.steps_per_call = per_call

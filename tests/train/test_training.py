@@ -19,7 +19,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.data import write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.train.optim import schedule
+from sesr_jax.train.optim import make_schedule
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
 
 def test_starting_from_collapsed_weights_is_refused_where_larger_ones_train(config, tmp_path):
     options = {"scale": 2, "key": jax.random.key(0), **config.model.options}
-    network.save(network.init("sesr_m3", **options).collapsed(), tmp_path / "w.safetensors")
+    network.save(network.init("sesr_m3", **options).collapse(), tmp_path / "w.safetensors")
     config.init = str(tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"w\.safetensors .*\(head, block_0"):
         train.train(config, tmp_path / "run", progress=False)
@@ -326,7 +326,7 @@ def test_other_losses_and_dtypes_train(config, tmp_path, loss, dtype):
 def test_the_rate_warms_up_and_falls(config):
     config.optim.update(lr=1.0, schedule="cosine", warmup=4, final=0.1)
     config.steps = 20
-    rate = schedule(config)
+    rate = make_schedule(config)
     values = [float(rate(step)) for step in range(21)]
     assert values[:5] == [0, 0.25, 0.5, 0.75, 1]
     assert values[4:] == sorted(values[4:], reverse=True)
@@ -337,7 +337,7 @@ def test_rates_of_the_challenge_recipes(config):
     def rates(steps, **optim):
         config.optim.update(lr=1.0, **optim)
         config.steps = steps
-        rate = schedule(config)
+        rate = make_schedule(config)
         return [float(rate(step)) for step in range(steps + 1)]
 
     triangle = rates(12, schedule="linear", warmup=4, start=0.2, final=0.5)

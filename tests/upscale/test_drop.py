@@ -50,6 +50,6 @@ def test_exact_copies_lose_nothing():
 
 def test_a_quantised_network_is_measured_in_float(exported):
     net, path, images = exported
-    coarse = {node.name: jnp.asarray([0.0, 1e-3]) for node in net.graph((1, 8, 8, 1)).nodes}
+    coarse = {node.name: jnp.asarray([0.0, 1e-3]) for node in net.trace((1, 8, 8, 1)).nodes}
     quantised = dataclasses.replace(net, variables={**net.variables, RANGES: coarse})
     assert measure_drop(quantised, path, images) == measure_drop(net, path, images)

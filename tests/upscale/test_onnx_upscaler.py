@@ -29,7 +29,7 @@ _Y = np.random.default_rng(0).random((41, 57, 1)).astype(np.float32)
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
-    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapsed()
+    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapse()
     images = open_embedded("train")[:2]
     export_network(made, folder / "float.onnx", options=Options(precision="float32"), size=_SIZE)
     export_network(made, folder / "int8.onnx", size=_SIZE, calibration=images)

@@ -18,7 +18,7 @@ from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tile
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tflite")
-    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapsed()
+    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapse()
     for name, size in (("tile", (40, 48)), ("whole", (75, 90))):
         export_network(
             made, folder / f"{name}.tflite", size=size, calibration=open_embedded("train")[:2]
@@ -31,7 +31,7 @@ def test_facts_of_a_file(exported):
     upscaler = from_tflite(folder / "tile.tflite")
     assert (upscaler.name, upscaler.scale, upscaler.channels) == ("tile", 2, 1)
     assert upscaler.tile == (40, 48)
-    assert upscaler.extent.halo == measure_extent(made.graph((1, 40, 48, 1))).halo
+    assert upscaler.extent.halo == measure_extent(made.trace((1, 40, 48, 1))).halo
 
 
 def test_tiles_equal_a_file_of_the_whole_size_code_for_code(exported):

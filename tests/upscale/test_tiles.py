@@ -40,8 +40,8 @@ WIDE = {"sesr_xl_x2": ("sesr_xl", 2, _SMALL)}
 def _network(model, quantum=None):
     """The function and its halo; with every parameter a multiple of `quantum` if there is one."""
     name, scale, options = (MODELS | WIDE)[model]
-    network = init(name, scale=scale, key=jax.random.key(1), **options).collapsed()
-    halo = measure_extent(network.graph((1, 64, 64, 1))).halo
+    network = init(name, scale=scale, key=jax.random.key(1), **options).collapse()
+    halo = measure_extent(network.trace((1, 64, 64, 1))).halo
     # A fresh network has no biases, which are what a wrong border shows most.
     keys = iter(jax.random.split(jax.random.key(2), 100))
     variables = jax.tree.map(

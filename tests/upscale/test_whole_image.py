@@ -193,8 +193,8 @@ def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):
 
 def test_ranges_are_measured_on_images_at_their_true_size(made):
     net, x = made(), _image(*SIZE)
-    seen = calibrate(net.graph((1, 8, 8, 1)), [x[None]])
+    seen = calibrate(net.trace((1, 8, 8, 1)), [x[None]])
     y = in_numpy(net, x)
-    assert measure_extent(net.graph((1, 8, 8, 1))).align == 1
-    assert dataclasses.asdict(measure_extent(net.graph((1, *SIZE, 1))))["halo"] is None
+    assert measure_extent(net.trace((1, 8, 8, 1))).align == 1
+    assert dataclasses.asdict(measure_extent(net.trace((1, *SIZE, 1))))["halo"] is None
     assert max(high for _, high in seen.values()) >= y.max() - 1e-5
