@@ -77,7 +77,7 @@ setup(
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.20",
-        "pillow>=11",
+        "pillow>=11.3",
         "safetensors>=0.5",
         "tqdm>=4.66",
         "typing_extensions>=4.4",

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import keyword
 import logging
 import os
@@ -38,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Where the reader of the output has ended, as `head` does, the verb ends in silence.
     """
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # as a name that the terminal cannot show ends no work
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run_verb(argv)
         sys.stdout.flush()

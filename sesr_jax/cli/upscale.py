@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ _EXAMPLE = """  sesr upscale photo.jpg large.png
   sesr upscale clip.mp4 large.mp4
   sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops"""
 
-_MAX_PIXELS = 2**31
-
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, upscales, and says what was written."""
@@ -27,7 +26,7 @@ def run(argv: Sequence[str]) -> None:
         "upscale", "Upscale an image, a folder of images or a video, tile by tile.", _EXAMPLE
     )
     parser.add_argument(
-        "input", help="PNG, JPEG, WebP, BMP or TIFF, a folder with such files, or a video"
+        "input", help="PNG, JPEG, WebP, AVIF, BMP or TIFF, a folder with such files, or a video"
     )
     parser.add_argument(
         "output",
@@ -60,8 +59,7 @@ def run(argv: Sequence[str]) -> None:
         raise InputError(
             f"--target {args.target} is for --tile auto alone; give both, or leave it out."
         )
-    # Pillow's limit is against strangers' files; these are the user's own.
-    Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
+    Image.MAX_IMAGE_PIXELS = None  # The bound is the machine's memory, which is checked.
     upscaler = load_upscaler(args.model)
     if args.tile and upscaler.tile:
         height, width = upscaler.tile
@@ -74,7 +72,13 @@ def run(argv: Sequence[str]) -> None:
             upscale_folder(upscaler, args.input, args.output, tile=tile, halo=args.halo)
         )
     else:
-        print(upscale_file(upscaler, args.input, args.output, tile=tile, halo=args.halo))
+        upscaled = upscale_file(upscaler, args.input, args.output, tile=tile, halo=args.halo)
+        print(upscaled)
+        if upscaled.damaged_frames:
+            raise InputError(
+                f"{upscaled.damaged_frames} frames of {args.input} are damaged or lost: those that could not "
+                "be decoded show the frame before them."
+            )
 
 
 def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[int, int]]:
@@ -102,7 +106,7 @@ def _print_outcomes(outcomes: Iterable[Outcome]) -> None:
     """Prints what becomes of each image of a folder.
 
     Raises:
-      InputError: at the end, if an image could not be upscaled.
+      InputError: at the end, if an image could not be upscaled or was left out.
     """
     from tqdm import tqdm
 
@@ -113,11 +117,20 @@ def _print_outcomes(outcomes: Iterable[Outcome]) -> None:
             tqdm.write(str(outcome.upscaled))
         elif outcome.failure:
             tqdm.write(f"sesr upscale: {outcome.failure}", file=sys.stderr)
-    failed = [outcome.source for outcome in done if outcome.failure]
+        elif outcome.left_out:
+            tqdm.write(f"sesr upscale: {outcome.source} is left out", file=sys.stderr)
+    failures = [outcome.failure for outcome in done if outcome.failure]
+    left_out = sorted(outcome.source.suffix for outcome in done if outcome.left_out)
     upscaled = sum(outcome.upscaled is not None for outcome in done)
-    print(f"{upscaled} upscaled, {len(done) - upscaled - len(failed)} were there already")
-    if failed:
+    missing = len(failures) + len(left_out)
+    print(f"{upscaled} upscaled, {len(done) - upscaled - missing} were there already")
+    reasons = []
+    if left_out:
+        formats = ", ".join(f"{count} {suffix}" for suffix, count in Counter(left_out).items())
+        reasons.append(f"{len(left_out)} of other formats ({formats}) were left out")
+    if failures:
+        reasons.append(f"{len(failures)} failed, such as: {failures[0].rstrip('.')}")
+    if missing:
         raise InputError(
-            f"{len(failed)} of {len(done)} images were not upscaled, such as {failed[0]}: the lines above "
-            "say why; mend or remove them, and the same command does the rest."
+            f"{missing} of {len(done)} images were not upscaled: {'; '.join(reasons)}."
         )

@@ -2,15 +2,8 @@
 
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
-from sesr_jax.data.images import (
-    Photo,
-    check_output,
-    list_images,
-    read_image,
-    read_image_size,
-    read_photo,
-    write_image,
-)
+from sesr_jax.data.image_files import list_images, read_image_size, search_folder
+from sesr_jax.data.images import Photo, check_output, read_image, read_photo, write_image
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
 from sesr_jax.data.sources import (
@@ -51,6 +44,7 @@ __all__ = [
     "rgb_to_y",
     "rgb_to_ycbcr",
     "sample",
+    "search_folder",
     "write_image",
     "ycbcr_to_rgb",
 ]

@@ -7,57 +7,40 @@ is applied and palettes are resolved. Colour profiles are not applied.
     photo = read_photo("in.png")                    # with alpha, colour profile and EXIF
 """
 
-import contextlib
 import dataclasses
 import io
 import logging
 import os
 import pathlib
-import struct
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from PIL import (
-    ExifTags,
-    Image,
-    ImageOps,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-)
+from PIL import ExifTags, Image, ImageOps
 
-from sesr_jax.errors import InputError, MissingError
+from sesr_jax.data.image_files import FORMATS, check_memory, open_image
+from sesr_jax.errors import InputError
 from sesr_jax.files import check_writable, write_file
 
 _log = logging.getLogger(__name__)
 
-FORMATS = {
-    ".bmp": "BMP",
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
-"""The format that each file suffix (in lower case) stands for."""
-
-_TIFF_SIDES = (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH)
-
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"quality": 95, "subsampling": 0},
     "TIFF": {"compression": "tiff_deflate"},
     "WEBP": {"lossless": True},
 }
 
 
-_ALPHA = ("PNG", "TIFF", "WEBP")
+_ALPHA = ("AVIF", "PNG", "TIFF", "WEBP")
 _BOTH = ("icc_profile", "exif")
-_METADATA = {"JPEG": _BOTH, "PNG": _BOTH, "TIFF": ("icc_profile",), "WEBP": _BOTH}
+_METADATA = {
+    **dict.fromkeys(("AVIF", "JPEG", "PNG", "WEBP"), _BOTH),
+    "TIFF": ("icc_profile",),
+}
 """The metadata that each format gets; Pillow cannot write EXIF to a compressed TIFF file."""
 
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_LONGEST = {"AVIF": 65_536, "JPEG": 65_500, "WEBP": 16_383}
 """The largest side in pixels, for formats whose limit images can reach."""
 
 _SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
@@ -87,7 +70,7 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
     Raises:
         InputError: see `read_image`.
     """
-    with _open(path) as (file, name):
+    with open_image(path) as (file, name):
         if (frames := getattr(file, "n_frames", 1)) > 1:
             _log.warning("%s has %d frames, of which the first one is read.", name, frames)
         if file.format != "BMP" and _is_deep(file):  # 16 bits are those of a whole pixel in a BMP
@@ -124,7 +107,7 @@ def _drop_size(exif: bytes) -> bytes:
 
 
 def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
-    """Reads a PNG, JPEG, WebP, BMP or TIFF file, whose content tells the format; `path` may be its bytes.
+    """Reads a PNG, JPEG, WebP, AVIF, BMP or TIFF file, known by its content; `path` may be its bytes.
 
     Alpha is dropped with a logged warning; the colours under it are kept. Samples of 16 bits
     keep their high byte; float samples must lie in [0, 1] and are rounded to codes of 255. CMYK
@@ -136,70 +119,12 @@ def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     Raises:
         InputError: the file is missing, damaged, truncated or of another format.
     """
-    with _open(path) as (file, name):
+    with open_image(path) as (file, name):
         image = ImageOps.exif_transpose(file)
         image.load()
     if image.has_transparency_data:
         _log.warning("%s has an alpha channel, which is dropped.", name)
     return _to_uint8(image, name)
-
-
-def read_image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
-    """Returns the height and the width of the array that `read_image` returns, from the header alone.
-
-    Raises:
-        InputError: see `read_image`; damage behind the header is not found.
-    """
-    with _open(path) as (file, _):
-        height, width = file.height, file.width
-        if isinstance(file, TiffImagePlugin.TiffImageFile):
-            # Later releases of Pillow give the sides of the upright image.
-            height, width = (file.tag_v2[tag] for tag in _TIFF_SIDES)
-        on_its_side = _read_exif(file, path).get(ExifTags.Base.Orientation, 1) >= 5
-    return (width, height) if on_its_side else (height, width)
-
-
-def _read_exif(file: Image.Image, path: str | os.PathLike[str] | bytes) -> Image.Exif:
-    """Returns `file.getexif()`, which would decode every PNG that has no EXIF before its pixels."""
-    if isinstance(file, PngImagePlugin.PngImageFile):
-        with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as raw:
-            if not _has_metadata_after_pixels(raw):
-                return Image.Image.getexif(file)
-    return file.getexif()
-
-
-def _has_metadata_after_pixels(raw: BinaryIO) -> bool:
-    """Returns whether a PNG file has metadata behind its first pixels (PNG specification, 5.3)."""
-    raw.seek(8)
-    pixels = False
-    while len(header := raw.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        pixels |= kind == b"IDAT"
-        if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-            return True
-        raw.seek(length + 4, io.SEEK_CUR)
-    return False
-
-
-@contextlib.contextmanager
-def _open(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
-    """Yields the opened file, and its name for messages."""
-    name = f"an image of {len(path)} bytes" if isinstance(path, bytes) else os.fspath(path)
-    if not isinstance(path, bytes) and not pathlib.Path(path).is_file():
-        raise InputError(f"{name} is not a file.")
-    content = io.BytesIO(path) if isinstance(path, bytes) else path
-    try:
-        with Image.open(content, formats=sorted(set(FORMATS.values()))) as file:
-            yield file, name
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        kinds = ", ".join(sorted(set(FORMATS.values())))
-        raise InputError(
-            f"{name} can't be read as an image: it must be an undamaged file of {kinds}."
-        ) from error
-    except Exception as error:  # on damaged bytes the decoders raise nearly anything
-        raise InputError(f"{name} can't be read as an image: {error}") from error
 
 
 def write_image(
@@ -212,8 +137,8 @@ def write_image(
     """Writes uint8 ``[H, W]`` or ``[H, W, 3]`` in the format of the path's suffix.
 
     The file is written whole or not at all, and missing folders are made. PNG, BMP, TIFF and WebP are
-    written without loss (WebP has no grey: it reads back as RGB), JPEG at quality 95 without chroma
-    subsampling.
+    written without loss (WebP has no grey: it reads back as RGB), JPEG and AVIF at quality 95
+    without chroma subsampling.
 
     Args:
         path: the file to write.
@@ -265,8 +190,8 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
     Missing folders are made.
 
     Raises:
-      InputError: the suffix is none of `FORMATS`, the format holds no images of that size, or the file
-        system refuses.
+      InputError: the suffix is none of `FORMATS`, the format or the machine's memory holds no images of
+        that size, or the file system refuses.
     """
     longest = _LONGEST.get(_find_format(path))
     if longest and max(size) > longest:
@@ -274,6 +199,7 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
             f"{path} would have {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
             ".png and .tif have no such limit."
         )
+    check_memory(os.fspath(path), size)
     check_writable(path)
 
 
@@ -287,33 +213,6 @@ def _find_format(path: str | os.PathLike[str]) -> str:
     if suffix not in FORMATS:
         raise InputError(f"{path} must end in one of {', '.join(FORMATS)}.")
     return FORMATS[suffix]
-
-
-def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[pathlib.Path]:
-    """Returns the files of a folder with a suffix of `FORMATS`, sorted; hidden files are left out.
-
-    Args:
-        folder: the folder.
-        recursive: whether the folders inside are searched as well, except hidden ones.
-
-    Raises:
-        MissingError: the folder is missing or holds no image.
-    """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise MissingError(f"{folder} is not a folder.")
-    paths = sorted(
-        path
-        for path in (folder.rglob("*") if recursive else folder.iterdir())
-        if path.suffix.lower() in FORMATS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise MissingError(
-            f"{folder} holds no image: it must hold files that end in one of {', '.join(FORMATS)}."
-        )
-    return paths
 
 
 def _to_uint8(image: Image.Image, path: str) -> np.ndarray:

@@ -21,7 +21,8 @@ from typing import Literal, overload
 import numpy as np
 
 from sesr_jax.data import resize
-from sesr_jax.data.images import list_images, read_image, read_image_size
+from sesr_jax.data.image_files import list_images, read_image_size
+from sesr_jax.data.images import read_image
 from sesr_jax.errors import InputError, MissingError, look_up
 
 # No scene is in both splits: the right view of the motorcycle, for example, is left out.

@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 from tqdm import tqdm
 
-from sesr_jax.data import read_image_size, read_photo
-from sesr_jax.errors import InputError
+from sesr_jax.data import read_image_size, read_photo, search_folder
+from sesr_jax.errors import InputError, Stopped
 from sesr_jax.upscale.assumed import measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.upscaled_file import UpscaledFile
@@ -35,11 +35,13 @@ class Outcome:
       source: the image.
       upscaled: the file that was written, if it was.
       failure: why the image could not be upscaled, if it could not.
+      left_out: whether it is a video, or an image of a format that is not read.
     """
 
     source: pathlib.Path
     upscaled: UpscaledFile | None = None
     failure: str = ""
+    left_out: bool = False
 
 
 def upscale_file(
@@ -92,7 +94,8 @@ def upscale_folder(
 ) -> Iterator[Outcome]:
     """Upscales each image of the folder `source`, and of those inside it, that is not yet in `target`.
 
-    An image that cannot be upscaled does not keep the others from it: its outcome says why.
+    An image that cannot be upscaled does not keep the others from it: its outcome says why. So do, at the
+    end, the outcomes of videos and of images of other formats, which are left out.
 
     Args:
       upscaler: what upscales.
@@ -113,10 +116,22 @@ def upscale_folder(
             continue
         try:
             upscaled = upscale_file(upscaler, path, place, tile=tile, halo=halo)
-        except InputError as error:
-            yield Outcome(source=path, failure=str(error))
+        except Stopped:
+            raise
+        except Exception as error:  # of a codec, of the compiler, or of memory that is used up
+            yield Outcome(source=path, failure=_explain(path, error))
         else:
             yield Outcome(source=path, upscaled=upscaled)
+    for path in search_folder(source, recursive=True)[1]:
+        yield Outcome(source=path, left_out=True)
+
+
+def _explain(path: pathlib.Path, error: Exception) -> str:
+    """Returns the sentence of an `InputError`, or one that names the file and what was raised."""
+    if isinstance(error, InputError):
+        return str(error)
+    reason = next(iter(str(error).splitlines()), "")[:200]
+    return f"{path} can't be upscaled: {type(error).__name__}{': ' * bool(reason)}{reason}."
 
 
 def _move(bar: tqdm) -> Callable[[int, int], None]:

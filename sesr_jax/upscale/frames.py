@@ -29,7 +29,7 @@ BITS = {**dict.fromkeys(_SAMPLING, 8), **{f"{name}10le": 10 for name in _SAMPLIN
 _EVEN_SIDES = ("libx264",)
 """Codecs in which the sides of subsampled frames must be even."""
 
-_FULL, _LIMITED, _BT601 = 2, 1, 6
+_FULL, _LIMITED, _UNSPECIFIED, _BT470BG, _BT601 = 2, 1, 2, 5, 6
 """AVColorRange and AVColorSpace of FFmpeg's pixfmt.h; the latter's codes are those of ISO/IEC 23091-2."""
 
 
@@ -58,6 +58,27 @@ def find_matrix_and_range(frame: Any) -> tuple[int, int]:
     if frame.format.is_rgb or frame.format.has_palette:
         return _BT601, _LIMITED
     return frame.colorspace, _FULL if frame.format.name.startswith("yuvj") else frame.color_range
+
+
+def complete_colour_tags(
+    tags: tuple[int, int, int], sizes: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[int, int, int]:
+    """Returns the tags of a larger video: what players assume of an untagged one depends on its size.
+
+    Up to 576 rows and below 1280 columns they assume the colours of BT.601, and BT.709 beyond.
+
+    Args:
+      tags: matrix, primaries and transfer of the video, in the codes of ISO/IEC 23091-2.
+      sizes: height and width of the video, and of the larger one.
+    """
+    before, after = (height <= 576 and width < 1280 for height, width in sizes)
+    if not before or after:
+        return tags
+    assumed = (_BT470BG, _BT470BG, _BT601) if sizes[0][0] in (288, 576) else (_BT601,) * 3
+    matrix, primaries, transfer = (
+        guess if tag == _UNSPECIFIED else tag for tag, guess in zip(tags, assumed, strict=True)
+    )
+    return matrix, primaries, transfer
 
 
 def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: Tile) -> Any:

@@ -26,7 +26,7 @@ def upscale_image(
 
     Args:
       upscaler: what upscales.
-      source: PNG, JPEG, WebP, BMP or TIFF.
+      source: PNG, JPEG, WebP, AVIF, BMP or TIFF.
       target: whose suffix decides the format; missing folders are made.
       tile: as of `upscale_photo`.
       progress: called as ``progress(done, total)`` after each tile.

@@ -12,13 +12,29 @@ import logging
 import os
 import pathlib
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, require_extra
+from sesr_jax.errors import InputError
 from sesr_jax.files import check_distinct, replace_file
-from sesr_jax.upscale.frames import BITS, choose_pixel_format, find_matrix_and_range, upscale_frame
+from sesr_jax.upscale.decoding import (
+    FrameReader,
+    file_name,
+    frame_duration,
+    frame_rate,
+    import_av,
+    open_video,
+    survey_video,
+)
+from sesr_jax.upscale.frames import (
+    BITS,
+    choose_pixel_format,
+    complete_colour_tags,
+    find_matrix_and_range,
+    upscale_frame,
+)
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
@@ -36,9 +52,14 @@ _OPTIONS = {
 
 _ENCODING_FACTS = (
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"),
-    *("number_of_bytes", "number_of_frames", "_statistics"),
+    *("number_of_bytes", "number_of_frames", "_statistics", "alpha_mode"),
 )
 """What the keys of metadata about one encoding begin with, in lower case."""
+
+_LIGHT = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+
+_LATE = 1_000_000
+"""From how many microseconds on the start of a recording is the clock of its sender, and is subtracted."""
 
 
 def upscale_video(
@@ -52,9 +73,11 @@ def upscale_video(
     """Upscales the first video stream of a file, and copies its other streams.
 
     The file is read twice. The first time its packets alone are read, so that a file that was cut short is
-    refused before the long work. Memory holds a few frames, and those that the encoder looks ahead.
+    refused before the long work. Memory holds a few frames, and those that the encoder looks ahead. A frame
+    that cannot be decoded is replaced by the one before it, and counted.
 
-    The new file keeps each frame's time, the average rate, the shape of pixels, rotation, the range, matrix,
+    The new file keeps each frame's time (counted from the start, where that is later than a second), the
+    average rate, the shape of pixels, rotation, the range, matrix,
     primaries and transfer of colours, chroma subsampling, chapters and metadata, and 10 bits where codec
     and network have them. Sound, subtitles and further streams are copied packet by packet. What the new
     container does not take is left out with a logged warning, as alpha is. H.264 takes odd sides only without
@@ -70,48 +93,57 @@ def upscale_video(
         of which a few codecs have more than frames.
 
     Raises:
-      InputError: PyAV is not installed; the source is missing, no video, damaged, or changes its size; the
+      InputError: PyAV is not installed; the source is missing, no video, cut short, or changes its size; the
         target's suffix is not known, its codec takes no such frames, it can't be written or is the source;
         the tile is too small for the network's halo; the network's output is not finite.
     """
     codec = find_video_codec(target_path)
     check_distinct(source_path, target_path)
-    av = _import_av()
-    first, total = _survey(av, source_path)
-    size = (first.height, first.width)
+    av = import_av()
+    survey = survey_video(av, source_path)
+    size = (survey.first.height, survey.first.width)
     frames, pts = 0, 0
+    large: Any = None  # the last frame, upscaled
     with (
-        _open_video(av, source_path) as (source, stream),
+        open_video(av, source_path) as (source, stream),
         replace_file(target_path) as temporary,
         _explain_refusals(av, target_path),
         av.open(os.path.abspath(temporary), "w") as target,
     ):
-        video, copies = _prepare(av, target, codec, upscaler, source, stream, first)
-        for item in _read(av, source, stream):
+        video, copies = _prepare(av, target, codec, upscaler, source, stream, survey.first)
+        reader = FrameReader(av, source, stream)
+        start = source.start_time if (source.start_time or 0) > _LATE else 0
+        late = round(Fraction(start, av.time_base) / stream.time_base)
+        for item in reader:
             if isinstance(item, av.Packet):
                 if item.stream.index in copies:
+                    _start_earlier(item, Fraction(start, av.time_base))
                     item.stream = copies[item.stream.index]
                     target.mux(item)
                 continue
-            if (item.height, item.width) != size:
+            image = item.image
+            if (image.height, image.width) != size:
                 raise InputError(
-                    f"{_file_name(stream)} changes from {size[1]}×{size[0]} to {item.width}×{item.height} "
+                    f"{file_name(stream)} changes from {size[1]}×{size[0]} to {image.width}×{image.height} "
                     f"after {frames} frames, and a video has one size; cut it there."
                 )
             if item.pts is not None:
-                pts = item.pts
+                pts = item.pts - late
             elif frames:  # a bare stream, whose frames have no times
-                pts += _frame_duration(stream)
-            try:
-                large = upscale_frame(av, upscaler, item, video.codec_context.pix_fmt, tile=tile)
-            except InputError as error:
-                raise InputError(f"{_file_name(stream)}, frame {frames}: {error}") from error
+                pts += frame_duration(stream)
+            if not item.is_repeated:
+                try:
+                    large = upscale_frame(
+                        av, upscaler, image, video.codec_context.pix_fmt, tile=tile
+                    )
+                except InputError as error:
+                    raise InputError(f"{file_name(stream)}, frame {frames}: {error}") from error
             large.pts, large.time_base = pts, stream.time_base
-            large.duration = item.duration or _frame_duration(stream)
+            large.duration = image.duration or frame_duration(stream)
             target.mux(video.encode(large))
             frames += 1
             if progress:
-                progress(frames, max(frames, total))
+                progress(frames, max(frames, survey.packets))
         target.mux(video.encode(None))
     return UpscaledFile(
         source=source_path,
@@ -119,7 +151,16 @@ def upscale_video(
         input_size=size,
         output_size=(upscaler.scale * size[0], upscaler.scale * size[1]),
         frames=frames,
+        damaged_frames=reader.damaged + survey.missing,
     )
+
+
+def _start_earlier(packet: Any, seconds: Fraction) -> None:
+    ticks = round(seconds / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= ticks
+    if packet.dts is not None:
+        packet.dts -= ticks
 
 
 def find_video_codec(path: str | os.PathLike[str]) -> str:
@@ -132,112 +173,6 @@ def find_video_codec(path: str | os.PathLike[str]) -> str:
     if suffix not in VIDEO_FORMATS:
         raise InputError(f"{os.fspath(path)} must end in one of {', '.join(VIDEO_FORMATS)}.")
     return VIDEO_FORMATS[suffix]
-
-
-def _import_av() -> Any:
-    with require_extra("video", "reading and writing videos"):
-        import av
-    return av
-
-
-@contextlib.contextmanager
-def _open_video(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
-    """Opens a file, and gives it and its first stream of moving images to the block."""
-    name = os.fspath(path)
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{name} is not a file.")
-    try:
-        # An absolute path is never taken for an address, as "clip:1.mp4" would be.
-        container = av.open(os.path.abspath(path), "r", metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise InputError(
-            f"{name} can't be read as a video ({error.strerror}); replace or convert it."
-        ) from error
-    with container:
-        cover = av.stream.Disposition.attached_pic
-        moving = [s for s in container.streams.video if not s.disposition & cover]
-        if not moving or moving[0].codec_context is None:
-            raise InputError(f"{name} holds no video that can be decoded; replace or convert it.")
-        yield container, moving[0]
-
-
-def _survey(av: Any, path: str | os.PathLike[str]) -> tuple[Any, int]:
-    """Reads the packets of a file once, and returns its first frame and the number of the video's packets.
-
-    Raises:
-      InputError: as `_open_video`; no frame can be decoded, or the file ends before its stated duration.
-    """
-    first, total, end = None, 0, 0.0
-    with _open_video(av, path) as (container, stream):
-        try:
-            for packet in container.demux():
-                if packet.stream.index == stream.index:
-                    total += packet.size > 0
-                    if first is None:
-                        with contextlib.suppress(av.FFmpegError):
-                            first = next(iter(packet.decode()), None)
-                if packet.pts is not None:
-                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        except av.FFmpegError as error:
-            raise _damage_error(stream, total, error.strerror) from error
-        if first is None:
-            raise InputError(f"{os.fspath(path)} holds no frame that can be decoded; replace it.")
-        # A Matroska file that was cut ends without an error, and its last packets may have no duration.
-        duration = (container.duration or 0) / av.time_base
-        slack = min(1.0, duration / 4) + float(_frame_duration(stream) * stream.time_base)
-        if 0 < end < duration - slack:
-            raise _damage_error(stream, total, f"it ends at {end:.1f} s of {duration:.1f} s")
-    return first, total
-
-
-def _read(av: Any, source: Any, stream: Any) -> Iterator[Any]:
-    """Yields the decoded frames of `stream` and the packets of all others, in the order of the file.
-
-    It passes over what stands before the first whole frame, as players do.
-    """
-    frames, warned = 0, False
-    try:
-        for packet in source.demux():
-            if packet.stream.index != stream.index:  # the last, empty packets have no stream_index
-                if packet.size:
-                    yield packet
-                continue
-            try:
-                decoded = packet.decode()
-            except av.FFmpegError:
-                if frames:
-                    raise
-                continue
-            for frame in decoded:
-                if frame.is_corrupt and not warned:
-                    warned = True
-                    _log.warning(
-                        "%s is damaged in frame %d, and perhaps behind.", _file_name(stream), frames
-                    )
-                frames += 1
-                yield frame
-    except av.FFmpegError as error:
-        raise _damage_error(stream, frames, error.strerror) from error
-
-
-def _damage_error(stream: Any, frames: int, reason: str) -> InputError:
-    return InputError(
-        f"{_file_name(stream)} is damaged or cut short after {frames} frames ({reason}); fetch it again or "
-        "repair it."
-    )
-
-
-def _file_name(stream: Any) -> str:
-    return pathlib.Path(stream.container.name).name
-
-
-def _frame_duration(stream: Any) -> int:
-    """Returns how long a frame lasts at the stream's average rate, in its time base."""
-    return max(1, round(1 / (_frame_rate(stream) * stream.time_base)))
-
-
-def _frame_rate(stream: Any) -> Any:
-    return stream.average_rate or stream.guessed_rate or 25
 
 
 @contextlib.contextmanager
@@ -281,7 +216,7 @@ def _add_video(
 ) -> Any:
     """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it."""
     height, width = size = (upscaler.scale * first.height, upscaler.scale * first.width)
-    video = target.add_stream(codec, rate=_frame_rate(stream), options=_OPTIONS.get(codec, {}))
+    video = target.add_stream(codec, rate=frame_rate(stream), options=_OPTIONS.get(codec, {}))
     context = video.codec_context
     context.width, context.height = width, height
     context.pix_fmt = choose_pixel_format(av, context.codec, upscaler, first.format.name, size)
@@ -289,8 +224,10 @@ def _add_video(
     context.flags |= av.codec.context.Flags.frame_duration
     if stream.sample_aspect_ratio:
         context.sample_aspect_ratio = stream.sample_aspect_ratio
-    context.colorspace, context.color_range = find_matrix_and_range(first)
-    context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
+    matrix, context.color_range = find_matrix_and_range(first)
+    context.colorspace, context.color_primaries, context.color_trc = complete_colour_tags(
+        (matrix, first.color_primaries, first.color_trc), ((first.height, first.width), size)
+    )
     if "DISPLAYMATRIX" in first.side_data:
         video.set_display_matrix(np.frombuffer(first.side_data["DISPLAYMATRIX"], np.int32))
     video.metadata.update(_without_encoding_facts(stream.metadata))
@@ -300,7 +237,7 @@ def _add_video(
         context.open()
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
-            f"{_file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
+            f"{file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
             f"({error}); choose a smaller scale, or another format."
         ) from error
     return video
@@ -312,7 +249,14 @@ def _warn(stream: Any, first: Any, written: Any) -> None:
     chroma = [(f.chroma_height(2), f.chroma_width(2)) for f in (first.format, written)]
     for is_so, loss in (
         (first.interlaced_frame, "is interlaced, and upscaled as if it were not"),
-        (any(c.is_alpha for c in first.format.components), "has alpha, which is dropped"),
+        (
+            any(c.is_alpha for c in first.format.components) or _has_alpha_beside(stream),
+            "has alpha, which is dropped",
+        ),
+        (
+            any(data.type.name in _LIGHT for data in first.side_data),
+            "has the light levels of HDR, which are dropped",
+        ),
         (had > has, f"has {had} bits a sample, of which {has} are kept"),
         (
             chroma[0] != chroma[1] and len(first.format.components) > 1,
@@ -320,7 +264,7 @@ def _warn(stream: Any, first: Any, written: Any) -> None:
         ),
     ):
         if is_so:
-            _log.warning("%s %s.", _file_name(stream), loss)
+            _log.warning("%s %s.", file_name(stream), loss)
 
 
 def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
@@ -333,7 +277,7 @@ def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
     except (av.FFmpegError, ValueError) as error:
         _log.warning(
             "%s: stream %d (%s) is left out (%s).",
-            _file_name(stream),
+            file_name(stream),
             stream.index,
             stream.type,
             error,
@@ -348,3 +292,10 @@ def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
 def _without_encoding_facts(metadata: dict[str, str]) -> dict[str, str]:
     """Returns the metadata that are as true of the upscaled video."""
     return {k: v for k, v in metadata.items() if not k.lower().startswith(_ENCODING_FACTS)}
+
+
+def _has_alpha_beside(stream: Any) -> bool:
+    """Returns whether a WebM stream has its alpha in a second stream of codes, which is not decoded."""
+    return any(
+        key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()
+    )

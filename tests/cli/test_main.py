@@ -1,6 +1,7 @@
 """The verbs, through the real `main`: what they write, what they say, and how they refuse."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -217,13 +218,35 @@ def test_upscale_of_a_folder_goes_past_what_is_damaged_and_on_another_time(photo
     printed = capsys.readouterr()
     assert "2 upscaled, 0 were there already" in printed.out
     assert "b.png" in printed.err
-    assert f"1 of 3 images were not upscaled, such as {source / 'b.png'}" in printed.err
+    assert f"1 of 3 images were not upscaled: 1 failed, such as: {source / 'b.png'}" in printed.err
     before = (target / "a.png").stat().st_mtime_ns
     write_image(source / "b.png", read_image(photo))
     assert main(command) == 0
     assert "1 upscaled, 2 were there already" in capsys.readouterr().out
     assert (target / "a.png").stat().st_mtime_ns == before
     assert all(read_image(target / f"{name}.png").shape == (200, 280, 3) for name in "abc")
+
+
+def test_names_that_the_terminal_cannot_show_and_images_that_are_left_out(tmp_path):
+    folder = tmp_path / "from"
+    write_image(folder / "bär.png", np.zeros((4, 4, 3), np.uint8))
+    os.rename(folder / "bär.png", os.fsencode(folder) + b"/b\xe4r.png")
+    (folder / "c.heic").touch()
+    script = "import sys; from sesr_jax.cli.main import main; sys.exit(main())"
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "upscale", folder, tmp_path / "to", "--model", "bicubic_x2"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 2
+    assert "1 upscaled" in ran.stdout
+    assert ran.stderr.splitlines()[-1].endswith(
+        "1 of 2 images were not upscaled: 1 of other formats (1 .heic) were left out."
+    )
+    assert (os.fsencode(tmp_path) + b"/to/b\xe4r.png") in [
+        os.fsencode(p) for p in (tmp_path / "to").iterdir()
+    ]
 
 
 def test_upscale_of_a_video(photo, tmp_path, capsys):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from sesr_jax.data.images import FORMATS, list_images, read_image, read_image_size, write_image
+from sesr_jax.data import image_files
+from sesr_jax.data.image_files import FORMATS, list_images, read_image_size
+from sesr_jax.data.images import check_output, read_image, read_photo, write_image
 from sesr_jax.errors import InputError
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff", ".webp"]
@@ -116,6 +118,46 @@ def test_corrupt_or_another_kind_of_file(tmp_path):
     Image.fromarray(picture(4, 4)).save(path, "GIF")
     with pytest.raises(InputError, match=r"a\.png .*PNG"):
         read_image(path)
+
+
+def _say_another_size(content, width, height):
+    """The bytes of a JPEG or PNG file whose header has another size."""
+    if content.startswith(b"\x89PNG"):
+        header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
+        return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    start = content.index(b"\xff\xc0") + 5
+    return content[:start] + struct.pack(">HH", height, width) + content[start + 4 :]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("read", [read_image, read_photo, read_image_size])
+def test_a_header_that_promises_more_than_the_file_holds(tmp_path, suffix, read):
+    write_image(tmp_path / f"a{suffix}", smooth(8, 8, 3))
+    content = (tmp_path / f"a{suffix}").read_bytes()
+    (tmp_path / f"a{suffix}").write_bytes(_say_another_size(content, 8000, 9000))
+    with pytest.raises(InputError, match=rf"a\{suffix} has {len(content)} bytes.* 8000×9000"):
+        read(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
+def test_an_image_of_one_colour_takes_few_bytes_and_is_no_lie(tmp_path, suffix, mode):
+    if suffix == ".jpg":
+        mode = mode.rstrip("A").replace("1", "L")
+    for options in ({"optimize": True}, {"progressive": True, "quality": 1}):
+        Image.new(mode, (1999, 500)).save(tmp_path / f"a{suffix}", **options)
+        assert read_photo(tmp_path / f"a{suffix}").pixels.shape[:2] == (500, 1999)
+
+
+def test_more_pixels_than_memory_are_refused_before_it_is_taken(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", picture(40, 50, 3))
+    monkeypatch.setattr(image_files, "_count_memory", lambda: 4 * 40 * 50)
+    read_image(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"b\.png .* 51×40 "):
+        check_output(tmp_path / "b.png", (40, 51))
+    monkeypatch.setattr(image_files, "_count_memory", lambda: 4 * 40 * 50 - 1)
+    with pytest.raises(InputError, match=r"a\.png .* 50×40 "):
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -1,5 +1,7 @@
 """Files and folders, upscaled from a notebook."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,43 @@ def test_each_image_of_a_folder_has_an_outcome(tmp_path):
     assert "b.png" in broken.failure
     assert broken.upscaled is None
     assert upscaled.upscaled.output_size == (36, 48)
+
+
+def test_whatever_one_image_raises_the_others_are_upscaled(tmp_path):
+    def function(x):
+        if x.shape[1] == 9:
+            raise MemoryError
+        if x.shape[1] == 7:
+            raise RuntimeError("a kernel failed\nand more")
+        return bicubic_upscaler(2).function(x)
+
+    for name, height in (("a", 9), ("b", 7), ("c", 12)):
+        _write_photo(tmp_path / "from" / f"{name}.png", height)
+    upscaler = dataclasses.replace(bicubic_upscaler(2), function=function)
+    a, b, c = upscale_folder(upscaler, tmp_path / "from", tmp_path / "to")
+    assert "a.png" in a.failure
+    assert "MemoryError" in a.failure
+    assert "RuntimeError: a kernel failed." in b.failure
+    assert c.upscaled.output_size == (24, 32)
+
+
+def test_links_are_followed_once_and_other_images_are_named(tmp_path):
+    _write_photo(tmp_path / "from" / "in" / "a.png")
+    _write_photo(tmp_path / "elsewhere" / "b.JFIF")
+    (tmp_path / "from" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "from" / "in" / "loop").symlink_to(tmp_path / "from")
+    for name in ("c.heic", "d.GIF", "e.mp4", "notes.txt", ".f.gif"):
+        (tmp_path / "from" / name).write_text("x")
+    *done, c, d, e = upscale_folder(bicubic_upscaler(2), tmp_path / "from", tmp_path / "to")
+    assert [one.upscaled.target.relative_to(tmp_path / "to").as_posix() for one in done] == [
+        "in/a.png",
+        "linked/b.JFIF",
+    ]
+    assert [(one.source.name, one.left_out) for one in (c, d, e)] == [
+        ("c.heic", True),
+        ("d.GIF", True),
+        ("e.mp4", True),
+    ]
 
 
 @pytest.mark.parametrize("how", [{"halo": 4}, {"tile": lambda size: size}])

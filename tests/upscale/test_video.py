@@ -415,6 +415,64 @@ def test_bare_streams_get_the_times_of_their_rate(tmp_path):
     assert times == [0, step, 2 * step]
 
 
+def test_the_clock_of_a_broadcast_is_set_back_for_all_streams(tmp_path):
+    _film(tmp_path / "a.mkv", times=range(0, 500, 100), sound="aac")
+    late = {"output_ts_offset": "43200"}
+    with (
+        av.open(str(tmp_path / "a.mkv")) as source,
+        av.open(str(tmp_path / "a.ts"), "w", options=late) as target,
+    ):
+        streams = [target.add_stream_from_template(s) for s in source.streams]
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.ts", tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "a.ts")) as before, av.open(str(tmp_path / "b.mp4")) as after:
+        assert before.start_time > 43e9
+        assert after.duration < 1e6
+        lags = [
+            [float(s.start_time * s.time_base) for s in (c.streams.video[0], c.streams.audio[0])]
+            for c in (before, after)
+        ]
+        assert abs(np.subtract(*lags[0]) - np.subtract(*lags[1])) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("size", "tags"),
+    [
+        ((480, 720), (6, 6, 6)),
+        ((576, 720), (5, 5, 6)),
+        ((240, 320), (2, 2, 2)),
+        ((720, 1280), (2, 2, 2)),
+    ],
+)
+def test_colours_without_tags_stay_those_that_players_assumed(tmp_path, size, tags):
+    _film(tmp_path / "a.mp4", size=size, times=[0])
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.mp4")
+    first = _read(tmp_path / "b.mp4")[2]
+    assert (first.colorspace, first.color_primaries, first.color_trc) == tags
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("alpha.webm", "alpha"), ("hdr.mp4", "light"), ("sd.mp4", None)]
+)
+def test_what_a_foreign_video_loses_is_said(shared, tmp_path, caplog, name, said):
+    source = shared / "data" / "cases" / name
+    if not source.is_file():
+        pytest.skip(f"needs {name}")
+    upscale_video(bicubic_upscaler(2), source, tmp_path / "b.webm")
+    assert (said or "") in caplog.text
+    assert bool(said) == bool(caplog.records)
+    with av.open(str(tmp_path / "b.webm")) as target:
+        assert not {key.lower() for key in target.streams.video[0].metadata} & {"alpha_mode"}
+
+
+def test_an_image_is_no_video(tmp_path):
+    write_image(tmp_path / "a.webp", np.zeros((8, 8, 3), np.uint8))
+    _refused(tmp_path / "a.webp", tmp_path / "b.mp4", r"a\.webp is an image")
+
+
 def test_a_video_that_changes_its_size(tmp_path):
     _film(tmp_path / "a.h264", times=[0, 100])
     _film(tmp_path / "b.h264", times=[0, 100], size=(64, 64))
@@ -444,11 +502,75 @@ def test_damaged_videos(tmp_path):
     whole = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     _refused(tmp_path / "cut.mp4", tmp_path / "out.mp4", r"cut\.mp4")
-    hurt = bytearray(whole)
-    middle = slice(len(whole) * 4 // 10, len(whole) * 6 // 10)
-    hurt[middle] = b"\xaa" * len(hurt[middle])
+
+
+def _damage(source, target, numbers, fill=b"\xaa"):
+    """Copies a video with the packets of those numbers, in the order of the file, filled with nonsense."""
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        for number in numbers:
+            where = packets[number].pos
+            content[where : where + packets[number].size] = (fill * packets[number].size)[
+                : packets[number].size
+            ]
+    target.write_bytes(content)
+
+
+@pytest.mark.parametrize("lost", [[3], [2, 3, 7], [9], [0]])
+def test_a_damaged_packet_costs_a_frame(tmp_path, lossless, lost):
+    """The frame before it stands in its place; at the start there is none."""
+    times = [0, 100, 150, 300, 400, 500, 600, 700, 800, 900]
+    _film(tmp_path / "a.mp4", times=times, sound="aac", max_b_frames=0, gop_size=1)
+    _damage(tmp_path / "a.mp4", tmp_path / "hurt.mp4", lost)
+    done = [
+        upscale_video(bicubic_upscaler(2), tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv")
+        for name in ("a", "hurt")
+    ]
+    kept = [n for n in range(10) if n not in lost]
+    shown = [max([k for k in kept if k <= n], default=None) for n in range(10)]
+    shown = [n for n in shown if n is not None]
+    assert [one.damaged_frames for one in done] == [0, len(lost)]
+    assert [one.frames for one in done] == [10, len(shown)]
+    times, whole, _ = _read(tmp_path / "a.mkv")
+    found, hurt, _ = _read(tmp_path / "hurt.mkv")
+    assert found == times[-len(shown) :]
+    for planes, number in zip(hurt, shown, strict=True):
+        for plane, want in zip(planes, whole[number], strict=True):
+            np.testing.assert_array_equal(plane, want)
+    assert _packets(tmp_path / "hurt.mkv", "audio") == _packets(tmp_path / "a.mkv", "audio")
+
+
+def test_frames_that_the_decoder_mends_or_passes_over_are_counted(tmp_path, lossless):
+    _film(tmp_path / "a.mp4", "mpeg4", times=range(0, 1000, 100))
+    _damage(tmp_path / "a.mp4", tmp_path / "mended.mp4", [4], fill=b"\x00\x00\x01\xb6\x55")
+    done = upscale_video(bicubic_upscaler(2), tmp_path / "mended.mp4", tmp_path / "b.mkv")
+    assert done.damaged_frames >= 1
+    assert f"{done.damaged_frames} damaged" in str(done)
+
+
+def test_frames_that_the_header_counts_and_the_file_lacks_are_counted(tmp_path):
+    _film(tmp_path / "a.mp4", times=range(0, 2000, 100))
+    content = (tmp_path / "a.mp4").read_bytes()
+    where = content.index(b"stsz") + 12
+    assert int.from_bytes(content[where : where + 4], "big") == 20
+    hurt = content[:where] + (17).to_bytes(4, "big") + content[where + 4 :]
     (tmp_path / "hurt.mp4").write_bytes(hurt)
-    _refused(tmp_path / "hurt.mp4", tmp_path / "out.mp4", r"hurt\.mp4 is damaged.*after [1-9] fr")
+    done = upscale_video(bicubic_upscaler(2), tmp_path / "hurt.mp4", tmp_path / "b.mp4")
+    assert (done.frames, done.damaged_frames) == (17, 3)
+
+
+def test_a_recording_that_begins_between_key_frames_is_whole(tmp_path):
+    options = {"x264-params": "scenecut=0:keyint=4:min-keyint=4:bframes=0"}
+    _film(tmp_path / "a.ts", times=range(0, 1000, 100), options=options)
+    with av.open(str(tmp_path / "a.ts")) as source, av.open(str(tmp_path / "b.ts"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size and number > 1:
+                packet.stream = stream
+                target.mux(packet)
+    done = upscale_video(bicubic_upscaler(2), tmp_path / "b.ts", tmp_path / "c.mp4")
+    assert (done.frames, done.damaged_frames) == (6, 0)
 
 
 def test_files_that_are_no_video(tmp_path):
