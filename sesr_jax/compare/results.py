@@ -34,7 +34,7 @@ def list_quality(
             "macs": one.macs,
             "data": score.data,
             "mean": _without_infinity(score.mean),
-            "pictures": {name: _without_infinity(of_it) for name, of_it in score.images.items()},
+            "images": {name: _without_infinity(of_it) for name, of_it in score.images.items()},
         }
         for model, one in zip(models, measured, strict=True)
         for score in one.scores

@@ -101,7 +101,7 @@ def _render_block(block: Block) -> str:
             return _render_figure(to_svg(block), block.caption, "plot")
 
 
-def _render_figure(content: str, caption: str, kind: str = "picture") -> str:
+def _render_figure(content: str, caption: str, kind: str = "image") -> str:
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure class="{kind}">{content}{words}</figure>'
 

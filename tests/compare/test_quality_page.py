@@ -111,7 +111,7 @@ def test_the_command_writes_page_and_figures(folder, tmp_path, capsys):
     assert "bicubic_x3" in out.read_text("utf-8")
     found = json.loads(scores.read_text("utf-8"))
     assert [r["scale"] for r in found["results"]] == [2, 3]
-    mean = np.mean([p["psnr"] for p in found["results"][0]["pictures"].values()])
+    mean = np.mean([p["psnr"] for p in found["results"][0]["images"].values()])
     assert found["results"][0]["mean"]["psnr"] == pytest.approx(mean)
     assert found["results"][0]["macs"] is None
 
