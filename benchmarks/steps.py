@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         print("PyTorch is not installed, so that nothing of it is measured: pip install torch.")
     if args.arm is None:
         print("Arm's steps are not measured: give a copy of its code by --arm.")
-    args.layers, args.flops, args.traffic = _count_work(args)
+    args.layers, args.flops, args.traffic = count_work(args)
     results = {}
     for table in tables:
         names = [
@@ -321,7 +321,7 @@ def _format_steps(found: dict[str, Any], args: argparse.Namespace) -> str:
     )
 
 
-def _count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], float, float]:
+def count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], float, float]:
     """Returns (kernel size, in, out) of the convolutions, and a step's operations and bytes.
 
     Each convolution reads an image and writes one: forward, to its input and to its kernel; what lies
@@ -334,7 +334,7 @@ def _count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], f
     from sesr_jax.graph.cost import macs
     from sesr_jax.models import create
 
-    module = create(args.model, scale=2)
+    module = create(args.model, scale=2, **getattr(args, "options", {}))
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
     nodes = graph.trace(module, variables, (args.batch, args.patch, args.patch, 1)).nodes
     convolutions = [node for node in nodes if node.op == "conv2d"]

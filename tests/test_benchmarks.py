@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from sesr_jax.data import write_image
+from sesr_jax.errors import InputError
 from sesr_jax.models import create
 from sesr_jax.reparam import Conv
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
+    "amsgrad": "--steps 30",
     "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
+    "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --patch 16 --repetitions 1",
     "unchanged": ". --only scanned",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
@@ -44,6 +48,32 @@ def _run(name, tmp_path, *options):
         [*command, "--json", str(results)], cwd=_ROOT, check=True, capture_output=True, text=True
     )
     return json.loads(results.read_text("utf-8")), ran.stdout
+
+
+def test_amsgrad_is_that_of_keras_and_pytorch_and_not_that_of_optax(tmp_path):
+    results, printed = _run("amsgrad", tmp_path)
+    assert len(results) == 4
+    for scenario, others in results.items():
+        for name in {"Keras", "PyTorch, both without epsilon"} & others.keys():
+            assert others[name]["difference"] < 1e-4, scenario
+        assert others["optax"]["difference"] > 0.02, scenario
+    assert "last steps" in printed
+
+
+def test_the_trainings_of_recipes_go_on_where_they_ended(tmp_path, capsys):
+    from benchmarks import recipes
+
+    waves = np.uint8(127.5 + 127.5 * np.sin(np.arange(80)[:, None] * np.arange(96) / 200))
+    write_image(tmp_path / "images" / "waves.png", waves)
+    images = "--train", str(tmp_path / "images"), "--data", str(tmp_path / "images")
+    command = [str(tmp_path / "runs"), *_SMOKE["recipes"].split(), *images]
+    recipes.main(command)
+    first = capsys.readouterr().out.splitlines()
+    assert first[0].startswith("constant, seed 0")
+    recipes.main(command)
+    assert capsys.readouterr().out.splitlines() == first[1:]
+    with pytest.raises(InputError, match="--steps 2, not 4"):
+        recipes.main([*command, "--steps", "4"])
 
 
 def test_the_collapse_is_timed(tmp_path):

@@ -17,7 +17,7 @@ from sesr_jax.ops.spec import (
     Spec,
     at_its_own_pixel,
     at_the_whole_image,
-    get_pixels_before,
+    befores,
     window,
 )
 
@@ -29,10 +29,7 @@ def _window(call: Call) -> tuple[int, int]:
 
 def _windows(call: Call) -> Looks:
     down, right = map(
-        window,
-        call.attrs["window"],
-        call.attrs["strides"],
-        get_pixels_before(call.attrs["padding"]),
+        window, call.attrs["window"], call.attrs["strides"], befores(call.attrs["padding"])
     )
     return down, right
 
@@ -50,7 +47,7 @@ def average_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """Returns the mean of each window's pixels; padded ones do not count (``count_include_pad=False``)."""
+    """The mean of each window's pixels, without those that "SAME" pads (``count_include_pad=False``)."""
 
     def total(values: jax.Array) -> jax.Array:
         return lax.reduce_window(values, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
@@ -66,13 +63,13 @@ def max_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """Returns the largest value in each window."""
+    """The largest value in each window."""
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
 
 
 @operation(Spec(kind="statistics", look=_along_axes))
 def mean(x: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
-    """Returns the mean over `axes`, which stay as dimensions of length 1."""
+    """The mean over `axes`, which stay as dimensions of length 1."""
     return jnp.mean(x, axis=axes, keepdims=True)
 
 

@@ -1,7 +1,8 @@
 """SESR's recipes: the published one in all sizes, and SESR-M5 in other forms and stages.
 
-The published recipe is L1 and AMSGrad at 5e-4, for 300 epochs of 1600 steps at 32 crops of 64×64
-(Bhardwaj et al., MLSys 2022); `train.base` holds it. Training for INT8 continues from float weights:
+The published recipe is L1 and AMSGrad (by the rule of Keras, `train.amsgrad`) at 5e-4, for 300 epochs of 1600
+steps at 32 crops of 64×64 (Bhardwaj et al., MLSys 2022); `train.base` holds it. Training for INT8 continues
+from float weights:
 
     sesr train --config sesr_m5_x2:qat --workdir runs/sesr_m5_x2_qat \
         --config.init=runs/sesr_m5_x2/expanded.safetensors --config.data.train=FOLDER

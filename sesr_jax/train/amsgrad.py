@@ -6,7 +6,8 @@ Reddi et al. (On the Convergence of Adam and Beyond, ICLR 2018) divide by the la
 far. Keras and PyTorch take the maximum of the raw moment ``v`` and correct its bias afterwards; optax
 takes the maximum of the corrected one, ``v / (1 - b2^t)``. At the first step the correction is a factor of
 1,000, so that optax never forgets the first gradients, and takes small steps ever after. Papers that were
-trained with Keras or PyTorch, SESR among them, mean the rule of this module.
+trained with Keras or PyTorch, SESR among them, mean the rule of this module, and recipes name it.
+``python -m benchmarks.amsgrad`` steps all four over the same gradients.
 """
 
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ def scale_by_keras_amsgrad(
       b1: the decay of the first moment.
       b2: the decay of the second moment.
       eps: is added to the denominator, behind the root. PyTorch adds its 1e-8 to the corrected root; the two
-        differ only where gradients are as small as that.
+        differ only where gradients are about as small.
     """
 
     def init(params: Any) -> KerasAmsgradState:

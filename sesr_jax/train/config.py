@@ -47,7 +47,7 @@ def base() -> ml_collections.ConfigDict:
                 "device_bytes": 4 * 2**30,
             },
             "optim": {
-                "name": "amsgrad",  # an optimiser of optax
+                "name": "keras_amsgrad",  # the rule of the papers; or any optimiser of optax
                 "lr": 5e-4,
                 "options": ml_collections.ConfigDict(),  # its other arguments
                 # Or, to lr · final over the run, "cosine" or "linear" (triangular, behind a warm-up);

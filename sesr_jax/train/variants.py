@@ -63,7 +63,7 @@ def _take_small_crops(config: ml_collections.ConfigDict) -> None:
 
 
 def _use_adam(config: ml_collections.ConfigDict) -> None:
-    # AMSGrad never forgets the large gradients of the first steps, and its steps become very small.
+    # It forgets the large gradients of the first steps, which shorten all of AMSGrad's.
     config.optim.name = "adam"
 
 

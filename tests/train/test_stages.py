@@ -327,7 +327,7 @@ def test_settings_hold_in_their_stage_alone(config):
         (train.stage(optim={"speed": 1}), r"stages\[1\] .*speed"),
         (train.stage(optim={"lr": "fast"}), r"stages\[1\] .*(fast|lr|str)"),
         (train.stage(optim={"name": "adamant"}), "'adamant'"),
-        (train.stage(optim={"options": {"b3": 1.0}}), "do not fit amsgrad"),
+        (train.stage(optim={"options": {"b3": 1.0}}), "do not fit keras_amsgrad"),
         (train.stage("grow_basis", added=0), "grow by 0 kernels"),
         (
             train.stage(data={"patch": 64}),
