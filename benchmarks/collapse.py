@@ -1,4 +1,4 @@
-"""What the collapse costs, and what it saves: every form of `reparam.FORMS`, on this machine.
+"""Measures what the collapse costs and what it saves, for every form of `reparam.FORMS`, on this machine.
 
     python -m benchmarks.collapse
     python -m benchmarks.collapse --form collapsible --form ecb --repetitions 9 --json collapse.json
@@ -46,13 +46,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--small", default="sesr_m5", help="whose two modes; default %(default)s")
     parser.add_argument("--only", choices=("collapse", "modes"), help="one of the two tables")
     parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
-    parser.add_argument("--patch", type=int, default=64, help="default %(default)s")
+    parser.add_argument("--crop", type=int, default=64, help="default %(default)s")
     parser.add_argument("--repetitions", type=int, default=5, help="default %(default)s")
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)
 
     image = (make_photo_noise((1, 256, 256, 3))[0] * 255).astype("uint8")
-    pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=args.patch)
+    pool = make_pool([ImagePair(name="generated", hr=image)], scale=2, patch=args.crop)
     forms = args.form or list(FORMS)
     results: dict[str, Any] = {}
     if args.only != "modes":
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     device = jax.devices()[0]
     print(
         f"{device.device_kind or platform.processor()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.patch}×{args.patch}; "
+        f"{os.getloadavg()[0]:.1f}, jax {jax.__version__}; batch {args.batch} of {args.crop}×{args.crop}; "
         f"medians over {args.repetitions} turns"
     )
     for part, table in (("collapse", _format_collapse), ("modes", _format_modes)):

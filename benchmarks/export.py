@@ -1,10 +1,10 @@
-"""How long an export takes, and what the file gains: on this machine.
+"""Measures how long an export takes and what the file gains, on this machine.
 
     python -m benchmarks.export
     python -m benchmarks.export --model sesr_m5_hw --frame 640x360 --size 480x270 --repetitions 9
 
 Seconds are those of the whole command ``sesr export`` for a frame of 1920×1080, in a fresh interpreter:
-imports, TensorFlow among them, calibration, conversion, checks and the golden pair. Frames a second are of
+imports, TensorFlow among them, calibration, conversion, checks and the golden pair. Frames per second are of
 a smaller size, medians of runs in turns (A B A B …) with two threads each: the INT8 file, the float file
 and the jitted network.
 """
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         (name, f"{1 / spent:.1f}", *(f"{speeds[other] / spent:.2f}×" for other in speeds))
         for name, spent in speeds.items()
     ]
-    header = [f"{width}×{height}", "frames a second", *(f"against {name}" for name in speeds)]
+    header = [f"{width}×{height}", "frames per second", *(f"against {name}" for name in speeds)]
     print(format_table(rows, header))
     if args.json:
         content = {"export": seconds, "frame": speeds}

@@ -1,4 +1,4 @@
-"""How far other integer kernels are from the reference: by operation, and through whole networks.
+"""Measures how far other integer kernels are from the reference, by operation and through whole networks.
 
     python -m benchmarks.kernels
     python -m benchmarks.kernels --case conv2d --model sesr_m5 --repetitions 9 --json kernels.json
@@ -44,7 +44,7 @@ Function: TypeAlias = Callable[[jax.Array], jax.Array]
 
 
 def make_cases(seed: int) -> dict[str, Function]:
-    """Returns a network for each operation, of it alone where that is possible.
+    """Returns one network per operation, which consists of that alone where this is possible.
 
     Their parameters are drawn from `seed`. Outputs lie mostly in [0, 1], where an image saturates.
     """

@@ -1,4 +1,4 @@
-"""How the VS680's target was fitted to the Mobile AI challenges' times, and what is left over.
+"""Fits the VS680's target to the times of the Mobile AI challenges, and prints what is left over.
 
     python -m benchmarks.mobile_ai
 

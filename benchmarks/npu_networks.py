@@ -1,4 +1,4 @@
-"""The networks whose latency is compared with vendors' figures, as layers."""
+"""Builds the networks whose latency is compared with vendors' figures, as layers."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A race of contestants, each in a process of its own, whose peak memory is read; they take turns.
+"""Runs contestants in turns, each in a process of its own, whose peak memory is read.
 
 found = race({"a": make_a, "b": make_b}, args)
 found["a"]["seconds"]["step"], found["a"]["peak_bytes"]

@@ -1,4 +1,4 @@
-"""The rivals of `benchmarks.steps`: the same step, crops and convolutions in PyTorch, and Arm's own code."""
+"""Makes the rivals of `benchmarks.steps`: step, crops and convolutions in PyTorch, and Arm's own step."""
 
 import argparse
 import sys
@@ -83,7 +83,7 @@ def torch_step(
     torch.manual_seed(SEED)
     network, parameters = torch_network(*_torch_parameters(args), channels_last=channels_last)
     optimizer = torch.optim.Adam(parameters, lr=5e-4, amsgrad=True)
-    lr, hr = (torch.rand(args.batch, 1, s * args.patch, s * args.patch) for s in (1, 2))
+    lr, hr = (torch.rand(args.batch, 1, s * args.crop, s * args.crop) for s in (1, 2))
 
     def loss(lr: Any, hr: Any) -> Any:
         return (network(lr) - hr).abs().mean()
@@ -119,7 +119,7 @@ def torch_crops(args: argparse.Namespace) -> Functions:
     from torch.utils.data import DataLoader, Dataset
 
     hr = torch.from_numpy(make_image()).permute(2, 0, 1).contiguous()
-    lr, patch = hr[:, ::2, ::2].contiguous(), args.patch
+    lr, patch = hr[:, ::2, ::2].contiguous(), args.crop
 
     class Crops(Dataset):  # type: ignore[misc, type-arg]
         def __len__(self) -> int:
@@ -150,7 +150,7 @@ def torch_convolutions(args: argparse.Namespace) -> Functions:
 
     functions: Functions = {}
     for name, (size, inputs, features) in list_distinct_layers(args).items():
-        x, y = (torch.rand(args.batch, c, args.patch, args.patch) for c in (inputs, features))
+        x, y = (torch.rand(args.batch, c, args.crop, args.crop) for c in (inputs, features))
         kernel, sides = torch.rand(features, inputs, size, size), [size // 2] * 2
 
         def backward(x: Any, y: Any, kernel: Any, sides: Any, wanted: list[bool]) -> Any:
@@ -191,7 +191,7 @@ def arm_step(args: argparse.Namespace, *, block: str = "LinearBlock_c") -> Funct
     )
     optimizer = tf.keras.optimizers.Adam(learning_rate=2e-4, amsgrad=True)
     network.compile(optimizer=optimizer, loss="mae")
-    lr, hr = (tf.random.uniform((args.batch, s * args.patch, s * args.patch, 1)) for s in (1, 2))
+    lr, hr = (tf.random.uniform((args.batch, s * args.crop, s * args.crop, 1)) for s in (1, 2))
     return {"step": lambda: network.train_on_batch(lr, hr)}
 
 

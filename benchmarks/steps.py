@@ -1,4 +1,4 @@
-"""A training step of SESR beside the same step elsewhere, on this machine.
+"""Measures a training step of SESR beside the same step elsewhere, on this machine.
 
     python -m benchmarks.steps
     python -m benchmarks.steps --arm ../sesr --repetitions 15 --json steps.json
@@ -7,7 +7,7 @@
 - **steps**: forward, backward and AMSGrad. Ours draw their crops too; the others are handed one batch.
   PyTorch's network was written for this, in the way that its users write it: kernels collapsed in every
   step. ``--arm`` is a copy of Arm's SESR code, which runs unchanged under TensorFlow.
-- **crops** a second: random crops with their flips and turns, by our pool and by a DataLoader.
+- **crops** per second: random crops with their flips and turns, by our pool and by a DataLoader.
 - **parts** of our step, and its convolutions one by one, by ours, by XLA's own and by PyTorch.
 
 Every contestant is a process of its own, whose peak memory is read, and they take turns (A B A B …), so
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", default="sesr_m5", help="of ours and PyTorch; %(default)s")
     parser.add_argument("--batch", type=int, default=32, help="default %(default)s")
-    parser.add_argument("--patch", type=int, default=64, help="default %(default)s")
+    parser.add_argument("--crop", type=int, default=64, help="default %(default)s")
     parser.add_argument("--dtype", default="float32", help="of our activations; or bfloat16")
     parser.add_argument("--arm", type=pathlib.Path, help="a copy of github.com/ARM-software/sesr")
     parser.add_argument("--only", choices=("steps", "crops", "parts"), help="one of the tables")
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
 
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}; {args.model}, batch {args.batch} of {args.patch}×{args.patch}, "
+        f"{os.getloadavg()[0]:.1f}; {args.model}, batch {args.batch} of {args.crop}×{args.crop}, "
         f"{args.dtype}; {args.repetitions} turns"
     )
     for table, found in results.items():
@@ -97,9 +97,9 @@ def _pool(args: argparse.Namespace) -> Any:
     from sesr_jax.data.pool import make_pool
     from sesr_jax.data.sources import ImagePair
 
-    side = max(512, 2 * args.patch)
+    side = max(512, 2 * args.crop)
     image = ImagePair(name="generated", hr=make_image()[:side, :side])
-    return make_pool([image], scale=2, patch=args.patch)
+    return make_pool([image], scale=2, patch=args.crop)
 
 
 def _ours(
@@ -119,7 +119,7 @@ def _ours(
     module = create(args.model, scale=2, mode=mode)
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
     if quantised:
-        shape = (1, args.patch, args.patch, 1)
+        shape = (1, args.crop, args.crop, 1)
         ranges = quant.calibrate(graph.trace(module, variables, shape), [make_photo_noise(shape)])
         variables = {
             **variables,
@@ -180,7 +180,7 @@ def _our_parts(args: argparse.Namespace) -> Functions:
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
     state = tx.init(variables)
     lr, hr = (
-        jax.random.uniform(jax.random.key(s), (args.batch, s * args.patch, s * args.patch, 1))
+        jax.random.uniform(jax.random.key(s), (args.batch, s * args.crop, s * args.crop, 1))
         for s in (1, 2)
     )
     batch = Batch(lr=lr, hr=hr)
@@ -222,7 +222,7 @@ def _convolutions(args: argparse.Namespace, *, ours: bool = True) -> Functions:
     functions: Functions = {}
     for name, (size, inputs, features) in list_distinct_layers(args).items():
         x, y = (
-            jax.random.normal(jax.random.key(SEED), (args.batch, args.patch, args.patch, c))
+            jax.random.normal(jax.random.key(SEED), (args.batch, args.crop, args.crop, c))
             for c in (inputs, features)
         )
         kernel = jnp.ones((size, size, inputs, features))
@@ -336,10 +336,10 @@ def count_work(args: argparse.Namespace) -> tuple[list[tuple[int, int, int]], fl
 
     module = create(args.model, scale=2, **getattr(args, "options", {}))
     variables = module.init(jax.random.key(SEED), jnp.zeros((1, 8, 8, 1)))
-    nodes = graph.trace(module, variables, (args.batch, args.patch, args.patch, 1)).nodes
+    nodes = graph.trace(module, variables, (args.batch, args.crop, args.crop, 1)).nodes
     convolutions = [node for node in nodes if node.op == "conv2d"]
     layers = [node.parameters[0].shape[1:] for node in convolutions]
-    pixels = args.batch * args.patch**2
+    pixels = args.batch * args.crop**2
     products = [macs(node) for node in convolutions]
     values = [pixels * (inputs + outputs) for _, inputs, outputs in layers]
     return layers, 2.0 * (3 * sum(products) - products[0]), 4.0 * (3 * sum(values) - values[0])

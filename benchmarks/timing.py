@@ -1,4 +1,4 @@
-"""Timing on a machine that does other work too: contestants take turns.
+"""Measures time on a machine that does other work too: contestants take turns.
 
 medians = measure_in_turns({"a": step_a, "b": step_b}, repetitions=9)
 """

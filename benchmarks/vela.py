@@ -1,4 +1,4 @@
-"""How close the estimates for Arm's Ethos-U are to Vela, run here on exported models, layer by layer.
+"""Measures how close the estimates for Arm's Ethos-U are to Vela, run here on exported models, by layer.
 
     python -m benchmarks.vela
     python -m benchmarks.vela --target ethos-u85-2048 --rows --json vela.json

@@ -20,13 +20,13 @@ from sesr_jax.reparam import Conv
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "amsgrad": "--steps 30",
-    "collapse": "--form dense --batch 2 --patch 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
+    "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
     "recipes": "--row constant --seeds 1 --steps 2",
-    "steps": "--model sesr_m3 --batch 2 --patch 16 --repetitions 1",
+    "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
 }

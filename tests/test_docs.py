@@ -53,7 +53,7 @@ _MORE: dict[str, list[str]] = {
     "ablate": [*_TINY, "--config.seeds=1", "--config.conditions=('dense',)"],
     "export": ["--size", "32x24"],
     "publish": ["--name", "tiny"],
-    "reparam": ["--batch", "1", "--patch", "8"],
+    "reparam": ["--batch", "1", "--crop", "8"],
     "train": [*_TINY, "--quiet"],
 }
 _LEFT_OUT = [f"--config.{key}" for key in ("steps", "data.train", "optim.lr", "conditions")]

@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> None:
         "--qat",
         action="append",
         default=[],
-        help="the same network, trained for INT8; repeatable, each goes with the model of its name",
+        help="one of the networks, trained for INT8; repeatable",
     )
     parser.add_argument(
         "--data", action="append", required=True, help="a folder of images; repeatable"

@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--model", required=True, help="the model of the zoo that they belong to, such as sesr_m5"
     )
-    parser.add_argument("--scale", type=int, required=True, help="the upscaling factor")
+    parser.add_argument("--scale", type=int, required=True, help="the scale factor")
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the .safetensors file to write"
     )

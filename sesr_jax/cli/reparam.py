@@ -34,10 +34,10 @@ def run(argv: Sequence[str]) -> None:
         help="the channels of a form that is shown alone; default %(default)s",
     )
     parser.add_argument(
-        "--batch", type=int, default=32, help="the number of images; default %(default)s"
+        "--batch", type=int, default=32, help="the number of crops; default %(default)s"
     )
     parser.add_argument(
-        "--patch", type=int, default=64, help="the side of an image in pixels; default %(default)s"
+        "--crop", type=int, default=64, help="the side of a crop in pixels; default %(default)s"
     )
     args = parser.parse_args(argv)
     if args.model is None and args.form is None:
@@ -63,7 +63,7 @@ def run(argv: Sequence[str]) -> None:
         module = create(args.model, scale=args.scale, **options)
         channels = module.channels
         title = f"{args.model} ×{args.scale}" + (f" of {args.form}" if args.form else "")
-    small = (1, args.patch, args.patch, channels)
+    small = (1, args.crop, args.crop, channels)
     variables = jax.jit(module.init)(jax.random.key(0), jax.numpy.zeros((1, 8, 8, channels)))
     costs = count_training_cost(module, variables, (args.batch, *small[1:]))
     difference, largest = measure_output_difference(module, variables, small)
@@ -79,7 +79,7 @@ def run(argv: Sequence[str]) -> None:
         format_row("collapsed, with the collapse", collapsed, collapsed.macs + costs.collapse),
         format_row("… by SESR's Algorithm 1", collapsed, collapsed.macs + costs.delta_collapse),
     ]
-    print(f"{title}: the forward pass of {args.batch} × {args.patch}×{args.patch} pixels")
+    print(f"{title}: the forward pass of {args.batch} × {args.crop}×{args.crop} pixels")
     print(format_table(rows, ["", "weights", "all parameters", "MACs", "expanded / this"]))
     print(
         f"the collapse alone: {costs.collapse / 1e6:.2f} M MACs, "

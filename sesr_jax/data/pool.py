@@ -67,7 +67,7 @@ def make_pool(
 
     Args:
       images: the training set; an image without a low resolution gets the bicubic one.
-      scale: the upscaling factor.
+      scale: the scale factor.
       patch: the side of an LR crop, in pixels.
       small: what to do about images that are smaller than a crop.
       shards: the number of shards that the set is dealt out in.

@@ -43,7 +43,7 @@ def upscale_tiled(
     Args:
       function: ``[1, h, w, C]`` to ``[1, scale·h, scale·w, D]``; all tiles have one shape.
       image: ``[H, W, C]``.
-      scale: the upscaling factor.
+      scale: the scale factor.
       tile: the tiles' height and width, halo included; an image that is smaller is one tile.
       halo: the input pixels on each side that an output pixel may depend on (`graph.measure_extent`).
       align: the multiple at which tiles may start (`graph.measure_extent`).

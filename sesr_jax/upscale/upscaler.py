@@ -38,7 +38,7 @@ class Upscaler:
 
     Attributes:
       name: what tables and titles call it.
-      scale: the upscaling factor.
+      scale: the scale factor.
       channels: 1 for Y in studio range, 3 for RGB.
       function: ``[1, h, w, channels]`` float32 in [0, 1] to ``[1, scale·h, scale·w, channels]``.
       extent: how far it looks, and the multiple that `h` and `w` must be.

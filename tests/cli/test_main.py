@@ -150,14 +150,14 @@ def test_latency_cuts_a_frame_into_tiles(capsys):
 
 
 def test_reparam_of_a_model_and_of_a_form(capsys):
-    assert main(["reparam", "sesr_m5", "--patch", "64"]) == 0
+    assert main(["reparam", "sesr_m5", "--crop", "64"]) == 0
     out = capsys.readouterr().out
     expanded, _, _, published = (line.split() for line in out.splitlines()[3:7])
     assert expanded[1:4] == ["318,720", "320,692", "41.775"]
     assert published[-3:-1] == ["1.843", "G"]
-    assert main(["reparam", "--form", "acnet", "--features", "4", "--patch", "8"]) == 0
+    assert main(["reparam", "--form", "acnet", "--features", "4", "--crop", "8"]) == 0
     assert "acnet, 3×3, 4 channels: the forward pass of 32 × 8×8 pixels" in capsys.readouterr().out
-    assert main(["reparam", "sesr_m3", "--form", "dense", "--scale", "4", "--patch", "8"]) == 0
+    assert main(["reparam", "sesr_m3", "--form", "dense", "--scale", "4", "--crop", "8"]) == 0
     assert "sesr_m3 ×4 of dense" in capsys.readouterr().out
 
 
