@@ -1,4 +1,4 @@
-"""AMSGrad by four libraries, stepped over the same gradients: which of them compute the same rule.
+"""Steps the AMSGrad of four libraries over the same gradients, and says which compute the same rule.
 
     python -m benchmarks.amsgrad
     python -m benchmarks.amsgrad --steps 1000 --json amsgrad.json

@@ -1,4 +1,4 @@
-"""What each ingredient of a training recipe brings: short trainings of SESR-M5 ×2 beside each other.
+"""Measures what each ingredient of a training recipe brings, in short trainings of SESR-M5 ×2.
 
     python -m benchmarks.recipes runs/recipes
     python -m benchmarks.recipes runs/recipes --train FOLDER --data Set5 --row constant --row anneal

@@ -199,7 +199,7 @@ def _crops(
 ) -> list[report.Block]:
     """Returns crops of the image `name` where its winner wins most, and maps of the errors."""
     images = open_source(data, one.upscaler.scale)
-    (i,) = (i for i in range(len(images)) if images.name(i) == name)
+    (i,) = (i for i in range(len(images)) if images.get_name(i) == name)
     low, reference = protocol.pair(images[i], one.upscaler.scale)
     compared = [reference] + [
         np.clip(in_domain(m.upscaler, protocol.domain)(low), 0, 1) for m in (other, one)

@@ -84,11 +84,11 @@ class Source(Sequence[ImagePair]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def name(self, index: int) -> str:
+    def get_name(self, index: int) -> str:
         """Returns an image's name, without reading it."""
         return self.files[index][0]
 
-    def size(self, index: int) -> tuple[int, int]:
+    def read_size(self, index: int) -> tuple[int, int]:
         """Returns the height and the width of an image, from the header of its file.
 
         Raises:
@@ -133,13 +133,13 @@ class TfdsSource(Sequence[ImagePair]):
             return dataclasses.replace(self, indices=self.indices[index])
         example = self.examples[self.indices[index]]
         lr = read_image(example["lr"]) if "lr" in example else None
-        return ImagePair(name=self.name(index), hr=read_image(_get_hr(example)), lr=lr)
+        return ImagePair(name=self.get_name(index), hr=read_image(_get_hr(example)), lr=lr)
 
-    def name(self, index: int) -> str:
+    def get_name(self, index: int) -> str:
         """Returns a name made of the data set and the example's index."""
         return f"{self.spec}[{self.indices[index]}]"
 
-    def size(self, index: int) -> tuple[int, int]:
+    def read_size(self, index: int) -> tuple[int, int]:
         """Returns height and width of an image, from the header of its file."""
         return read_image_size(_get_hr(self.examples[self.indices[index]]))
 

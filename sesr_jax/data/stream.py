@@ -98,7 +98,7 @@ class Stream:
         ranks = ((words[:, 0] << np.uint64(32)) + words[:, 1]) % spans
         return ranks.astype(np.int64) + self.edges[shard], (words[:, 2] % 8).astype(np.int32)
 
-    def crop(self, rank: int) -> tuple[np.ndarray | None, np.ndarray]:
+    def read_crop(self, rank: int) -> tuple[np.ndarray | None, np.ndarray]:
         """Reads the LR crop (None without `with_lr`) and the HR crop at position `rank`, uint8."""
         index = int(np.searchsorted(self.positions, rank, side="right"))
         rank = int(rank) - (int(self.positions[index - 1]) if index else 0)
@@ -121,7 +121,7 @@ class Stream:
         """Draws crops as `pool.sample` does, and reads their images at once."""
         size = batch // share[1]
         ranks, turns = (x[share[0] * size :][:size] for x in self.draw(key, batch))
-        lr, hr = zip(*map(self.crop, ranks), strict=True)
+        lr, hr = zip(*map(self.read_crop, ranks), strict=True)
         stacked = np.stack(lr) if self.with_lr else None, np.stack(hr)
         lr, hr = jax.tree.map(lambda x: apply_symmetries(x, jnp.asarray(turns)), stacked)
         return lr, hr
@@ -172,7 +172,7 @@ def make_stream(
     """Finds from the images' headers where crops can lie; `make_pool` and `lay_out` explain the arguments."""
     layout = lay_out(
         deal(range(len(images)), shards, part),
-        lambda index: (images.name(index), images.size(index)),
+        lambda index: (images.get_name(index), images.read_size(index)),
         scale=scale,
         patch=patch,
         small=small,
@@ -196,7 +196,7 @@ def pool_bytes(
 ) -> int:
     """Returns the size in bytes of a pool of one part of the images, from their headers."""
     indices = [index for shard in deal(range(len(images)), shards, part) for index in shard]
-    lr = sum((n // scale) * (m // scale) for n, m in map(images.size, indices))
+    lr = sum((n // scale) * (m // scale) for n, m in map(images.read_size, indices))
     return 3 * lr * (with_lr + scale**2)
 
 
@@ -216,7 +216,7 @@ class _Reader:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         step, place = divmod(index, self._size)
         ranks, turns = self._draw_cached(step)
-        lr, hr = self._stream.crop(ranks[self._offset + place])
+        lr, hr = self._stream.read_crop(ranks[self._offset + place])
         pair = {"hr": hr} if lr is None else {"lr": lr, "hr": hr}
         return {**pair, "turns": turns[self._offset + place]}
 

@@ -184,9 +184,9 @@ class Report:
         header = [_COLUMNS[i] for i in shown]
         align = "".join("<" if column in _WORDS else ">" for column in header)
         table = format_table([[row[i] for i in shown] for row in self._cells()], header, align)
-        return "\n".join([table, self.summary(), *self.warnings()]) + "\n"
+        return "\n".join([table, self.summarise(), *self.list_warnings()]) + "\n"
 
-    def summary(self) -> str:
+    def summarise(self) -> str:
         """Returns the totals, in one line."""
         energy = "" if self.joules is None else f", {self.joules * 1e3:.1f} mJ"
         return (
@@ -196,7 +196,7 @@ class Report:
             f"{self.peak_sram_bytes / 1024:.0f} KiB SRAM, utilisation {self.utilisation:.1%}{energy}"
         )
 
-    def warnings(self) -> tuple[str, ...]:
+    def list_warnings(self) -> tuple[str, ...]:
         """Returns a sentence per pass that the target cannot run, and one about uncertain figures."""
         refused = [
             f"NOT SUPPORTED: {row.name} ({row.op}): {row.flag}; only its memory traffic is counted."

@@ -95,8 +95,8 @@ def _section(candidate: Candidate) -> Section:
         for i, row in enumerate(report.rows)
     }
     blocks: list[Block] = [
-        Paragraph(report.summary()),
-        *map(Paragraph, report.warnings()),
+        Paragraph(report.summarise()),
+        *map(Paragraph, report.list_warnings()),
         Bars(
             milliseconds,
             x="ms",

@@ -244,7 +244,7 @@ def _count_images(
         except MissingError:
             counts[_get_set_name(spec)] = None
             continue
-        for name in map(images.name, range(len(images))):
+        for name in map(images.get_name, range(len(images))):
             inner, apart, _ = name.rpartition("/")
             owner = inner.split("/")[0] if apart else _get_set_name(spec)
             counts[owner] = (counts[owner] or 0) + 1

@@ -203,7 +203,7 @@ def _check_sizes(images: ImageSet, fresh: network.Network) -> None:
     """
     protocol = choose_protocol(fresh.channels)
     for index in range(len(images)):
-        protocol.check_size(images.name(index), images.size(index), fresh.scale)
+        protocol.check_size(images.get_name(index), images.read_size(index), fresh.scale)
 
 
 def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network) -> Any:

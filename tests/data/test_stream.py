@@ -34,7 +34,7 @@ def test_every_position_gives_the_pools_crop(photos, scale):
     ranks = np.unique([*range(0, total, 37), *stream.positions - 1, *stream.positions[:-1]])
     lows, highs = jax.vmap(lambda rank: _crop(pool, rank))(ranks)
     for i, rank in enumerate(ranks):
-        lr, hr = stream.crop(rank)
+        lr, hr = stream.read_crop(rank)
         np.testing.assert_array_equal(lr, lows[i])
         np.testing.assert_array_equal(hr, highs[i])
 
@@ -43,7 +43,7 @@ def test_low_resolutions_that_ship_are_taken(photos, tmp_path):
     write_image(tmp_path / "lr" / "a.png", np.full((30, 45, 3), 7, np.uint8))
     write_image(tmp_path / "hr" / "a.png", data.astronaut()[:61, :90])
     stream = make_stream(open_folder(tmp_path / "hr", tmp_path / "lr", 2), scale=2, patch=8)
-    assert (stream.crop(100)[0] == 7).all()
+    assert (stream.read_crop(100)[0] == 7).all()
 
 
 @pytest.mark.parametrize("shards", [1, 2])

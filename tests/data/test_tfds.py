@@ -60,8 +60,8 @@ def test_pictures_are_those_of_the_data_set_by_split(miniature, photos):
         for got, want in zip(_ordered(found), photos[split], strict=True):
             np.testing.assert_array_equal(got.hr, want["hr"])
             np.testing.assert_array_equal(got.lr, want["lr"])
-        assert [found.size(i) for i in range(len(found))] == [p.hr.shape[:2] for p in found]
-        assert found.name(0) == f"{spec.removeprefix('tfds:')}[0]"
+        assert [found.read_size(i) for i in range(len(found))] == [p.hr.shape[:2] for p in found]
+        assert found.get_name(0) == f"{spec.removeprefix('tfds:')}[0]"
         assert [p.name for p in found[1:]] == [p.name for p in list(found)[1:]]
 
 
@@ -70,7 +70,7 @@ def test_they_train_from_the_device_and_from_their_files(miniature):
     pool = make_pool(found, scale=2, patch=8, shards=2)
     stream = make_stream(found, scale=2, patch=8, shards=2)
     np.testing.assert_array_equal(stream.positions, pool.positions)
-    lr, hr = stream.crop(0)
+    lr, hr = stream.read_crop(0)
     np.testing.assert_array_equal(lr, found[0].lr[:8, :8])
     np.testing.assert_array_equal(hr, found[0].hr[:16, :16])
 

@@ -144,8 +144,8 @@ def test_compression_saves_intermediate_tensors_and_no_others(sesr):
 def test_a_target_that_does_not_compress_says_so(sesr):
     report = _estimate(sesr(2, 2, 32, 32), find_target("vs680"), activation_saving=0.5)
     assert report.activation_saving == 0
-    assert "activation saving 0:" in report.summary()
-    assert "KiB SRAM" in report.summary()
+    assert "activation saving 0:" in report.summarise()
+    assert "KiB SRAM" in report.summarise()
     assert "sram_kib" in report.to_csv().splitlines()[0].split(",")
 
 
