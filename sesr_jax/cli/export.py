@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.export import ai_benchmark_options, ai_benchmark_path, export_weights
     from sesr_jax.export.options import Options
 
-    parser, files = _parser()
+    parser, files = _make_parser()
     given = vars(parser.parse_args(argv))
     choices = {f.name: given[f.name] for f in dataclasses.fields(Options) if f.name in given}
     if "exclude" in choices:
@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> None:
         _export(given, make_options(**choices))
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
+def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]:
     """Returns the parser, and the suffixes of the files that an option is for, if not for all."""
     from sesr_jax.export import CALIBRATION_IMAGES, DEFAULT_SIZE, export_network
     from sesr_jax.export.options import Codes, Converter, Options, Precision

@@ -96,16 +96,16 @@ def make_quality_page(measured: Sequence[Measurement], protocol: Protocol) -> re
         "PSNR in dB / SSIM; MACs for an output of 1280×720.",
     )
     sections = [report.Section("Quality", [table])]
-    if plots := list(_plots(measured, protocol)):
+    if plots := list(_make_plots(measured, protocol)):
         sections.append(report.Section("Quality and work", plots))
-    for one, other in _pairs(measured, protocol):
-        sections.append(_section(one, other, protocol))
+    for one, other in _pair_rivals(measured, protocol):
+        sections.append(_make_section(one, other, protocol))
     names = ", ".join(one.title for one in measured)
     lead = f"Measured by the protocol {protocol.name}."
     return report.Page(f"Quality of {names}", sections, lead=lead)
 
 
-def _plots(measured: Sequence[Measurement], protocol: Protocol) -> Iterator[report.Scatter]:
+def _make_plots(measured: Sequence[Measurement], protocol: Protocol) -> Iterator[report.Scatter]:
     """Yields PSNR over MACs for each set and scale factor, beside published figures."""
     for scale in dict.fromkeys(one.upscaler.scale for one in measured):
         ours = [one for one in measured if one.upscaler.scale == scale and one.macs]
@@ -131,7 +131,7 @@ def _plots(measured: Sequence[Measurement], protocol: Protocol) -> Iterator[repo
             )
 
 
-def _pairs(
+def _pair_rivals(
     measured: Sequence[Measurement], protocol: Protocol
 ) -> Iterator[tuple[Measurement, Measurement]]:
     """Yields each model and its rival."""
@@ -148,7 +148,7 @@ def _pairs(
             yield one, Measurement(title="bicubic", upscaler=bicubic_upscaler(scale), scores=scores)
 
 
-def _section(one: Measurement, other: Measurement, protocol: Protocol) -> report.Section:
+def _make_section(one: Measurement, other: Measurement, protocol: Protocol) -> report.Section:
     """Returns how `one` compares with `other`, image by image."""
     gains = {
         score.title: {
@@ -179,7 +179,7 @@ def _section(one: Measurement, other: Measurement, protocol: Protocol) -> report
         gain, data, name = ranked[place]
         word = _describe(gain, best=place == -1)
         caption = f"{one.title} {word}, {gain:+.2f} dB, on {name}"
-        blocks += _crops(one, other, data, name, protocol, caption)
+        blocks += _make_crops(one, other, data, name, protocol, caption)
         if len(ranked) == 1:
             break
     return report.Section(f"{one.title} against {other.title}", blocks)
@@ -194,7 +194,7 @@ def _describe(gain: float, *, best: bool) -> str:
     return "gains most" if best else "gains least"
 
 
-def _crops(
+def _make_crops(
     one: Measurement, other: Measurement, data: str, name: str, protocol: Protocol, caption: str
 ) -> list[report.Block]:
     """Returns crops of the image `name` where its winner wins most, and maps of the errors."""

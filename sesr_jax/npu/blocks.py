@@ -96,7 +96,7 @@ def choose_block(target: Target, conv: Convolution, rows: int) -> tuple[Map, Map
     phase = _phase_kernel(conv)
     group = tap_group(mac, math.prod(phase), conv.channels // conv.groups)
     in_depth = mac.inputs // group
-    h, w, d = _candidates(micro_block(spec.micro, shape), shape, spec.largest)
+    h, w, d = _list_candidates(micro_block(spec.micro, shape), shape, spec.largest)
     # The buffer's units hold as many pixels as the array takes, or fewer of more channels.
     finer = math.isqrt(max(mac.tap_groups) // group)
     in_h, in_w = (
@@ -117,7 +117,7 @@ def choose_block(target: Target, conv: Convolution, rows: int) -> tuple[Map, Map
     return (int(h[i]), int(w[i]), int(d[i])), (int(in_h[i]), int(in_w[i]), in_depth)
 
 
-def _candidates(micro: Map, shape: Map, largest: int) -> tuple[np.ndarray, ...]:
+def _list_candidates(micro: Map, shape: Map, largest: int) -> tuple[np.ndarray, ...]:
     """Returns heights, widths and channels of all blocks, in an order that decides among equals."""
     limits = (largest, largest, shape[2])
     steps = [

@@ -81,7 +81,9 @@ def measure_load(
     n_h, n_w, _ = striped.counts(cuts)
     _, h, w, c = striped.input_shape(name)
     rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
-    saving, pieces = _layout(striped, rows, columns, np.full_like(rows, c), (h, w, c), plain=plain)
+    saving, pieces = _find_layout(
+        striped, rows, columns, np.full_like(rows, c), (h, w, c), plain=plain
+    )
     height = h + striped.border(n_h, n_w) * (n_h - 1)
     whole = dram_bytes(target, saving, height, w, c, plain=plain)
     overlaps = striped.work.overlaps & ((n_h > 1) | (n_w > 1))
@@ -102,13 +104,13 @@ def measure_store(striped: StripedPass, cuts: Cuts, *, plain: bool) -> tuple[Arr
     _, h, w, c = striped.work.output_shape
     rows, columns = striped.output_stripe(cuts)
     channels = np.minimum(cuts.channels, c)
-    saving, pieces = _layout(striped, rows, columns, channels, (h, w, c), plain=plain)
+    saving, pieces = _find_layout(striped, rows, columns, channels, (h, w, c), plain=plain)
     whole = dram_bytes(target, saving, np.full_like(rows, h), w, c, plain=plain)
     last = dram_bytes(target, saving, rows, columns, channels, plain=plain)
     return whole, np.where(cuts.out_slots >= 2, np.minimum(last, whole), whole), pieces
 
 
-def _layout(
+def _find_layout(
     striped: StripedPass,
     rows: Array,
     columns: Array,

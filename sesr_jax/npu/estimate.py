@@ -267,7 +267,8 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
     costs = schedule(passes, target, saving=saving)
     together = Counter(cost.cascade for cost in costs if not cost.conversion)
     rows = tuple(
-        _row(passes[cost.index], cost, target, fused=together[cost.cascade] > 1) for cost in costs
+        _make_row(passes[cost.index], cost, target, fused=together[cost.cascade] > 1)
+        for cost in costs
     )
     return Report(target=target, activation_saving=saving, rows=rows)
 
@@ -284,7 +285,7 @@ def _with_wider_constants(layer: Layer, bits: int) -> Layer:
     )
 
 
-def _row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
+def _make_row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
     macs = 0 if cost.conversion else p.macs
     flag = "" if cost.conversion else p.flag
     run = 0 if flag else macs

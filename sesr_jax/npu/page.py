@@ -76,10 +76,10 @@ def make_latency_page(candidates: Sequence[Candidate]) -> Page:
     """Returns a page of one or several reports."""
     sections = [Section("Totals", [Table(SUMMARY, [make_summary_row(r) for r in candidates])])]
     if len({r.name for r in candidates if r.psnr is not None}) > 1:
-        sections.append(Section("Quality and latency", [_pareto(candidates)]))
-    sections += [_section(r) for r in candidates]
+        sections.append(Section("Quality and latency", [_make_pareto_plots(candidates)]))
+    sections += [_make_section(r) for r in candidates]
     sections += [
-        Section(f"Where the figures of {target.name} come from", [_sources(target)])
+        Section(f"Where the figures of {target.name} come from", [_make_source_table(target)])
         for target in dict.fromkeys(r.report.target for r in candidates)
     ]
     names = ", ".join(dict.fromkeys(r.name for r in candidates))
@@ -87,7 +87,7 @@ def make_latency_page(candidates: Sequence[Candidate]) -> Page:
     return Page(f"Latency of {names}", sections, lead=f"Estimated, not measured, for {targets}.")
 
 
-def _section(candidate: Candidate) -> Section:
+def _make_section(candidate: Candidate) -> Section:
     report = candidate.report
     clock = report.target.clock_hz
     milliseconds = {
@@ -110,13 +110,13 @@ def _section(candidate: Candidate) -> Section:
             x="DRAM, MB",
             caption="Traffic per pass; a tensor that a cascade keeps on chip causes none.",
         ),
-        _roofline(report),
+        _make_roofline(report),
     ]
     if candidate.tiling is not None:
         blocks += [Paragraph(line.strip()) for line in candidate.tiling.to_text().splitlines()]
     blocks += _idea_tables(candidate)
     header = [name for name in _HEADER if name != "not run" or report.flagged]
-    rows = [dict(zip(_HEADER, _cells(row, clock), strict=True)) for row in report.rows]
+    rows = [dict(zip(_HEADER, _format_cells(row, clock), strict=True)) for row in report.rows]
     blocks.append(Table(header, [[row[name] for name in header] for row in rows]))
     return Section(f"{candidate.name} on {report.target.name}", blocks)
 
@@ -148,7 +148,7 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def _pareto(candidates: Sequence[Candidate]) -> Scatter:
+def _make_pareto_plots(candidates: Sequence[Candidate]) -> Scatter:
     """Returns networks by latency and PSNR, with the front of each target."""
     points: dict[str, tuple[float, float]] = {}
     groups: dict[str, str] = {}
@@ -176,7 +176,7 @@ def _pareto(candidates: Sequence[Candidate]) -> Scatter:
     )
 
 
-def _sources(target: Target) -> Table:
+def _make_source_table(target: Target) -> Table:
     return Table(["figure", "source"], list(target.sources.items()))
 
 
@@ -186,7 +186,7 @@ _HEADER = (
 )
 
 
-def _cells(row: Row, clock: float) -> list[str]:
+def _format_cells(row: Row, clock: float) -> list[str]:
     return [
         row.name,
         f"{row.cycles / clock * 1e3:.3f}",
@@ -202,7 +202,7 @@ def _cells(row: Row, clock: float) -> list[str]:
     ]
 
 
-def _roofline(report: Report) -> Scatter:
+def _make_roofline(report: Report) -> Scatter:
     """Returns the rate of each pass that computes over its MACs per byte, under the target's roof."""
     target = report.target
     places: dict[tuple[float, float], list[str]] = {}

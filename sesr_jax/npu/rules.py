@@ -29,7 +29,7 @@ def find_refusal(layer: Layer, target: Target) -> str:
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)
     channels = [shape[3] for shape in (*shapes, output)]
-    scales = _scales(layer)
+    scales = _find_scales(layer)
     groups = 1 if layer.groups == 1 else -1 if layer.groups == channels[0] == channels[-1] else 0
     checks = (
         (rule.kernels and not set(layer.kernel) <= set(rule.kernels), f"a {layer.kernel} kernel"),
@@ -56,7 +56,7 @@ def _allows_strides(layer: Layer, rule: OpRule) -> bool:
     return layer.strides[0] == layer.strides[1] and layer.strides[0] in rule.strides
 
 
-def _scales(layer: Layer) -> tuple[float, float]:
+def _find_scales(layer: Layer) -> tuple[float, float]:
     """Returns the factors by which height and width grow, or by which they shrink in a space_to_depth."""
     before, after = as_nhwc(layer.input_shapes[0])[1:3], as_nhwc(layer.output_shape)[1:3]
     if layer.op == "space_to_depth":

@@ -44,7 +44,7 @@ def schedule(passes: Sequence[Pass], target: Target, *, saving: float) -> list[C
     cycles = [math.inf] * n + [0.0]
     chosen: dict[int, Segment] = {}
     for first in reversed(range(n)):
-        segments = [fixed[first]] if first in fixed else _segments(network, first, fixed)
+        segments = [fixed[first]] if first in fixed else _list_segments(network, first, fixed)
         for segment in segments:
             total = segment.cycles + cycles[segment.last + 1]
             if total < cycles[first]:
@@ -64,7 +64,7 @@ def _follow(chosen: dict[int, Segment], n: int) -> Iterator[Segment]:
         first = chosen[first].last + 1
 
 
-def _segments(network: StripedNetwork, first: int, fixed: dict[int, Segment]) -> list[Segment]:
+def _list_segments(network: StripedNetwork, first: int, fixed: dict[int, Segment]) -> list[Segment]:
     """Returns the pass `first` by itself, and the best cascade of every length that starts with it."""
     cycles, cuts = _fastest_cut(network.kinds[first])
     found = [Segment(first, first, cycles, cuts)]

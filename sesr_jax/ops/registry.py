@@ -31,14 +31,14 @@ def operation(spec: Spec) -> Callable[[Operation], Operation]:
     """Returns a decorator that registers a function as the operation of its name, with its `spec`."""
 
     def register(function: Operation) -> Operation:
-        OPS[function.__name__] = _named(function)
+        OPS[function.__name__] = _jit_by_name(function)
         SPECS[function.__name__] = spec
         return OPS[function.__name__]
 
     return register
 
 
-def _named(function: Operation) -> Operation:
+def _jit_by_name(function: Operation) -> Operation:
     """Jits `function` under a name that carries its static arguments."""
     op = function.__name__
     keywords = {
@@ -66,13 +66,13 @@ def _named(function: Operation) -> Operation:
             raise TypeError(
                 f"ops.{op} takes the keywords {sorted(static)}; wrong or absent: {sorted(unknown)}"
             )
-        given = {name: _plain(value) for name, value in attributes.items()}
+        given = {name: _simplify(value) for name, value in attributes.items()}
         return compiled(**dict(sorted((static | given).items())))(*arrays)
 
     return call
 
 
-def _plain(value: Any) -> Any:
+def _simplify(value: Any) -> Any:
     """Returns `value` in tuples and numbers of Python's own, whose `repr` can be read back.
 
     A value that no keyword can have becomes a text, which the check of its type then refuses.
@@ -80,8 +80,8 @@ def _plain(value: Any) -> Any:
     if type(value) in (int, float, str):
         return value
     if isinstance(value, list | tuple):
-        return tuple(map(_plain, value))
-    return _plain(value.tolist()) if isinstance(value, np.generic | np.ndarray) else repr(value)
+        return tuple(map(_simplify, value))
+    return _simplify(value.tolist()) if isinstance(value, np.generic | np.ndarray) else repr(value)
 
 
 def _check_type(what: str, value: Any, kind: Any) -> None:

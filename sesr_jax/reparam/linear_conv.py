@@ -67,7 +67,9 @@ class LinearConv(nn.Module):
         if self.mode == "expanded":
             return jax.tree.map(lambda p: p.astype(x.dtype), wide).apply(x)
         conv = jax.tree.map(lambda p: p.astype(x.dtype), wide.collapse())
-        return ops.conv2d(x, conv.kernel, conv.bias, strides=conv.strides, padding=_padding(conv))
+        return ops.conv2d(
+            x, conv.kernel, conv.bias, strides=conv.strides, padding=_choose_padding(conv)
+        )
 
 
 def is_expanded(module: nn.Module) -> bool:
@@ -84,7 +86,7 @@ def check_floats(x: jax.Array) -> None:
         )
 
 
-def _padding(conv: Conv) -> ops.Padding:
+def _choose_padding(conv: Conv) -> ops.Padding:
     """Returns "SAME" where the reach allows it, since deployed runtimes know it best."""
     top, bottom, left, right = conv.reach
     # With strides, "SAME" depends on the size of the image.

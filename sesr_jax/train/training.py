@@ -228,7 +228,7 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
     kept = {
         name: given[name]
         for name, part in params.items()
-        if name in given and _shapes(given[name]) == _shapes(part)
+        if name in given and _list_shapes(given[name]) == _list_shapes(part)
     }
     if not kept:
         raise InputError(
@@ -247,7 +247,7 @@ def _is_collapsed(part: Any) -> bool:
     return bool(terms) and all(isinstance(term, reparam.Conv) for term in terms)
 
 
-def _shapes(tree: Any) -> tuple[Any, Any]:
+def _list_shapes(tree: Any) -> tuple[Any, Any]:
     return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 

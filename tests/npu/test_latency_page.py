@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesr_jax.npu import Candidate, Idea, estimate, layers_from_graph, make_latency_page
-from sesr_jax.npu.page import _roofline, pareto_front
+from sesr_jax.npu.page import _make_roofline, pareto_front
 from sesr_jax.report import Table, to_html
 from sesr_jax.targets import find_target
 
@@ -42,4 +42,4 @@ def test_the_roofline_has_no_point_for_what_does_not_run(builder):
     b.conv(16, 3)
     b.conv(16, 4)  # a kernel that Ethos-N lacks
     report = estimate(layers_from_graph(b.graph()), find_target("ethos-n78-4tops"))
-    assert list(_roofline(report).points) == ["0"]
+    assert list(_make_roofline(report).points) == ["0"]
