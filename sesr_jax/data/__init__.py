@@ -3,7 +3,15 @@
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
 from sesr_jax.data.image_files import list_images, read_image_size, search_folder
-from sesr_jax.data.images import Photo, check_output, read_image, read_photo, write_image
+from sesr_jax.data.images import read_image
+from sesr_jax.data.photos import (
+    Photo,
+    check_output,
+    read_photo,
+    to_8_bits,
+    write_image,
+    write_photo,
+)
 from sesr_jax.data.pool import Pool, make_pool, sample
 from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
 from sesr_jax.data.sources import (
@@ -15,6 +23,7 @@ from sesr_jax.data.sources import (
     open_source,
     open_tfds,
 )
+from sesr_jax.data.transparency import spread_colours
 
 __all__ = [
     "Batch",
@@ -45,6 +54,9 @@ __all__ = [
     "rgb_to_ycbcr",
     "sample",
     "search_folder",
+    "spread_colours",
+    "to_8_bits",
     "write_image",
+    "write_photo",
     "ycbcr_to_rgb",
 ]

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sesr_jax.errors import InputError, MissingError
 
@@ -106,7 +106,9 @@ def _is_visual(path: pathlib.Path) -> bool:
 
 
 @contextlib.contextmanager
-def open_image(path: str | os.PathLike[str] | bytes) -> Iterator[tuple[Image.Image, str]]:
+def open_image(
+    path: str | os.PathLike[str] | bytes,
+) -> Iterator[tuple[ImageFile.ImageFile, str]]:
     """Yields the opened file, of which no pixel is decoded yet, and its name for messages.
 
     Whatever is raised while the block decodes it becomes an `InputError`.

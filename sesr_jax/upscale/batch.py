@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from tqdm import tqdm
 
-from sesr_jax.data import read_image_size, read_photo, search_folder
+from sesr_jax.data import read_image_size, read_photo, search_folder, to_8_bits
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.upscale.assumed import measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
@@ -77,7 +77,9 @@ def upscale_file(
         tile = tile(read_image_size(source))
     error = None
     if halo is not None:
-        error = measure_tiling_error(upscaler, read_photo(source).pixels, halo, tile=tile)
+        error = measure_tiling_error(
+            upscaler, to_8_bits(read_photo(source).pixels), halo, tile=tile
+        )
         upscaler = with_assumed_halo(upscaler, halo)
     with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
         upscaled = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))

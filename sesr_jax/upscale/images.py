@@ -1,4 +1,4 @@
-"""Upscaling image files, with their alpha, colour profile and EXIF.
+"""Upscaling image files, with their alpha, their metadata and 16 bits.
 
 upscale_image(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
 """
@@ -6,7 +6,14 @@ upscale_image(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
 import os
 import pathlib
 
-from sesr_jax.data import check_output, list_images, read_photo, write_image
+from sesr_jax.data import (
+    Photo,
+    check_output,
+    list_images,
+    read_photo,
+    spread_colours,
+    write_photo,
+)
 from sesr_jax.errors import InputError
 from sesr_jax.files import check_distinct
 from sesr_jax.upscale.tiles import Progress
@@ -24,6 +31,9 @@ def upscale_image(
 ) -> UpscaledFile:
     """Upscales the image file `source` to the file `target`; alpha is upscaled bicubically.
 
+    Pixels that are wholly transparent take the colours of their visible neighbours. What of the metadata the
+    target's format does not hold is dropped with a logged warning (`write_photo`).
+
     Args:
       upscaler: what upscales.
       source: PNG, JPEG, WebP, AVIF, BMP or TIFF.
@@ -40,14 +50,15 @@ def upscale_image(
     height, width = photo.pixels.shape[:2]
     large_size = (upscaler.scale * height, upscaler.scale * width)
     check_output(target, large_size)
+    colours, alpha = photo.pixels, photo.alpha
+    if alpha is not None:
+        colours = spread_colours(colours, alpha)
+        alpha = upscale_photo(bicubic_upscaler(upscaler.scale), alpha)
     try:
-        large = upscale_photo(upscaler, photo.pixels, tile=tile, progress=progress)
+        large = upscale_photo(upscaler, colours, tile=tile, progress=progress)
     except InputError as error:
         raise InputError(f"{os.fspath(source)}: {error}") from error
-    alpha = None
-    if photo.alpha is not None:
-        alpha = upscale_photo(bicubic_upscaler(upscaler.scale), photo.alpha)
-    write_image(target, large, alpha=alpha, metadata=photo.metadata)
+    write_photo(target, Photo(pixels=large, alpha=alpha, metadata=photo.metadata))
     return UpscaledFile(
         source=source, target=target, input_size=(height, width), output_size=large_size
     )

@@ -103,20 +103,25 @@ def upscale_photo(
 
     Args:
       upscaler: what upscales.
-      photo: uint8, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB).
+      photo: uint8 or uint16, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), with codes up to 255 or 65535.
       tile: see `Tile`. An upscaler of one fixed size has its own.
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:
-      uint8, ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``.
+      ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``, of the same dtype.
 
     Raises:
       InputError: the photo is no such array, the tile is too small for the network's halo, the network
         looks at the whole image and is given less, or its output is not finite.
     """
-    if photo.dtype != np.uint8 or photo.shape[2:] not in ((), (3,)) or not photo.size:
+    if (
+        photo.dtype not in (np.uint8, np.uint16)
+        or photo.shape[2:] not in ((), (3,))
+        or not photo.size
+    ):
         raise InputError(
-            f"an array {photo.dtype}{list(photo.shape)} is no photo, which is uint8 [H, W] or [H, W, 3]."
+            f"an array {photo.dtype}{list(photo.shape)} is no photo, which is uint8 or uint16, [H, W] or "
+            "[H, W, 3]."
         )
     colour = photo.ndim == 3
     pixels = photo if colour else photo[..., None]
@@ -253,8 +258,9 @@ def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
-    """Upscales uint8 ``[1, h, w, 1 or 3]`` to uint8."""
-    rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / np.float32(255)
+    """Upscales uint8 or uint16 ``[1, h, w, 1 or 3]`` to the same dtype."""
+    peak = np.float32(np.iinfo(codes.dtype).max)
+    rgb = np.broadcast_to(codes, (*codes.shape[:3], 3)) / peak
     if codes.shape[-1] == 1:
         takes_y = upscaler.channels == 1
         y = _run(upscaler, rgb_to_y(rgb)) if takes_y else rgb_to_y(_run(upscaler, rgb))
@@ -266,7 +272,7 @@ def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
         large = ycbcr_to_rgb(np.concatenate([y, chroma], axis=-1))
     else:
         large = _run(upscaler, rgb)
-    return np.floor(np.clip(large, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.floor(np.clip(large, 0, 1) * peak + np.float32(0.5)).astype(codes.dtype)
 
 
 def _run(upscaler: Upscaler, x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from PIL import ExifTags, Image
 
 from sesr_jax.data import image_files
 from sesr_jax.data.image_files import FORMATS, list_images, read_image_size
-from sesr_jax.data.images import check_output, read_image, read_photo, write_image
+from sesr_jax.data.images import read_image
+from sesr_jax.data.photos import check_output, read_photo, write_image
 from sesr_jax.errors import InputError
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff", ".webp"]

@@ -5,8 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from sesr_jax.data import sources
-from sesr_jax.data.images import write_image
+from sesr_jax.data import sources, write_image
 from sesr_jax.data.resize import make_low_resolution
 from sesr_jax.data.sources import ImagePair, open_embedded, open_folder, open_source
 from sesr_jax.errors import InputError
