@@ -1,5 +1,6 @@
 """Images: files, colour, MATLAB's resizing, sources of images, and feeds that give them to training."""
 
+from sesr_jax.data.canvas import Canvas
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
 from sesr_jax.data.image_files import list_images, read_image_size, search_folder
@@ -9,6 +10,7 @@ from sesr_jax.data.photos import (
     check_output,
     read_photo,
     to_8_bits,
+    write_canvas,
     write_image,
     write_photo,
 )
@@ -27,6 +29,7 @@ from sesr_jax.data.transparency import spread_colours
 
 __all__ = [
     "Batch",
+    "Canvas",
     "Feed",
     "ImagePair",
     "ImageSet",
@@ -56,6 +59,7 @@ __all__ = [
     "search_folder",
     "spread_colours",
     "to_8_bits",
+    "write_canvas",
     "write_image",
     "write_photo",
     "ycbcr_to_rgb",

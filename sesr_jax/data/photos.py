@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from sesr_jax.data.canvas import Canvas
 from sesr_jax.data.image_files import FORMATS, check_memory, open_image
 from sesr_jax.data.images import to_uint8
 from sesr_jax.data.metadata import find_save_options, read_metadata
@@ -167,8 +168,7 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
         InputError: the suffix is none of `FORMATS`, the arrays are no such photo, or the file can't be
             written.
     """
-    path, kind = pathlib.Path(path), _find_format(path)
-    image, alpha = photo.pixels, photo.alpha
+    image = photo.pixels
     if (
         image.dtype not in (np.uint8, np.uint16)
         or image.shape[2:] not in ((), (3,))
@@ -179,30 +179,59 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
             f"an image to write is {image.dtype}{list(image.shape)}: it must be uint8 or uint16, [H, W] or "
             "[H, W, 3]."
         )
+    _write(path, image, photo.alpha, photo.metadata)
+
+
+def write_canvas(
+    path: str | os.PathLike[str],
+    canvas: Canvas,
+    *,
+    alpha: np.ndarray | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a canvas as `write_photo` does a photo; where there is alpha, the canvas gets it.
+
+    Raises:
+        InputError: the suffix is none of `FORMATS`, or the file can't be written.
+    """
+    _write(path, canvas.image, alpha, metadata or {})
+
+
+def _write(
+    path: str | os.PathLike[str],
+    image: np.ndarray | Image.Image,
+    alpha: np.ndarray | None,
+    metadata: Mapping[str, Any],
+) -> None:
+    path, kind = pathlib.Path(path), _find_format(path)
+    if isinstance(image, Image.Image):
+        is_grey, is_deep = image.mode == "L", False
+    else:
+        is_grey, is_deep = image.ndim == 2, image.dtype == np.uint16
     lost = []
     if alpha is not None and kind not in _ALPHA:
         lost.append("alpha")
         alpha = None
-    is_deep = image.dtype == np.uint16
-    if is_deep and kind != "PNG" and not (kind == "TIFF" and image.ndim == 2 and alpha is None):
+    held_deep = kind == "PNG" or (kind == "TIFF" and is_grey and alpha is None)
+    if is_deep and not held_deep and isinstance(image, np.ndarray):
         lost.append("8 of 16 bits")
         image, alpha = to_8_bits(image), None if alpha is None else to_8_bits(alpha)
-        is_deep = False
-    options, lost_metadata = find_save_options(kind, photo.metadata, is_grey=image.ndim == 2)
+    options, lost_metadata = find_save_options(kind, metadata, is_grey=is_grey)
     if lost := lost + lost_metadata:
         listed = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
         verb = "are" if len(lost) > 1 else "is"
         _log.warning("%s: %s %s dropped, which %s does not hold.", path, listed, verb, kind)
-    if is_deep and kind == "PNG":
-        write_file(path, encode_png(image, alpha, photo.metadata))
-        return
-    pixels = Image.fromarray(image)
+    if isinstance(image, np.ndarray):
+        if is_deep and kind == "PNG":
+            write_file(path, encode_png(image, alpha, metadata))
+            return
+        image = Image.fromarray(image)
     if alpha is not None:
-        pixels.putalpha(Image.fromarray(alpha))
+        image.putalpha(Image.fromarray(alpha))
     # Encoded in memory, since Pillow's encoders of JPEG and BMP ignore what a full disk refuses.
     file = io.BytesIO()
     try:
-        pixels.save(file, kind, **{**_SAVE_OPTIONS.get(kind, {}), **options})
+        image.save(file, kind, **{**_SAVE_OPTIONS.get(kind, {}), **options})
     except (OSError, ValueError) as error:  # for example, the format holds no images of that size
         raise InputError(f"{path} can't be written as {kind}: {error}") from error
     write_file(path, file.getvalue())

@@ -6,12 +6,16 @@ upscale_image(load_upscaler("sesr_m5_x2"), "photo.jpg", "large.png")
 import os
 import pathlib
 
+import numpy as np
+
 from sesr_jax.data import (
+    Canvas,
     Photo,
     check_output,
     list_images,
     read_photo,
     spread_colours,
+    write_canvas,
     write_photo,
 )
 from sesr_jax.errors import InputError
@@ -54,11 +58,17 @@ def upscale_image(
     if alpha is not None:
         colours = spread_colours(colours, alpha)
         alpha = upscale_photo(bicubic_upscaler(upscaler.scale), alpha)
+    make = Canvas if colours.dtype == np.uint8 else np.empty
     try:
-        large = upscale_photo(upscaler, colours, tile=tile, progress=progress)
+        large = upscale_photo(upscaler, colours, tile=tile, make_result=make, progress=progress)
     except InputError as error:
         raise InputError(f"{os.fspath(source)}: {error}") from error
-    write_photo(target, Photo(pixels=large, alpha=alpha, metadata=photo.metadata))
+    metadata = photo.metadata
+    del photo, colours  # Encoding takes memory too.
+    if isinstance(large, Canvas):
+        write_canvas(target, large, alpha=alpha, metadata=metadata)
+    else:
+        write_photo(target, Photo(pixels=large, alpha=alpha, metadata=metadata))
     return UpscaledFile(
         source=source, target=target, input_size=(height, width), output_size=large_size
     )

@@ -27,6 +27,9 @@ from sesr_jax.graph import tile_step
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after each tile."""
 
+MakeResult = Callable[[tuple[int, int, int], Any], Any]
+"""Called with a shape and a dtype, as `np.empty` is; what it returns takes parts as an array does."""
+
 
 def upscale_tiled(
     function: Callable[[Any], Any],
@@ -36,8 +39,10 @@ def upscale_tiled(
     tile: int | tuple[int, int],
     halo: int,
     align: int = 1,
+    size: tuple[int, ...] | None = None,
+    make_result: MakeResult = np.empty,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> Any:
     """Returns ``function(image[None])[0]``, computed tile by tile.
 
     Args:
@@ -47,10 +52,12 @@ def upscale_tiled(
       tile: the tiles' height and width, halo included; an image that is smaller is one tile.
       halo: the input pixels on each side that an output pixel may depend on (`graph.measure_extent`).
       align: the multiple at which tiles may start (`graph.measure_extent`).
+      size: the height and width of the part at the top left whose output is wanted; all by default.
+      make_result: what makes the result.
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:
-      ``[scale·H, scale·W, D]`` of the function's dtype.
+      ``[scale·H, scale·W, D]`` of the function's dtype, as `make_result` made it.
 
     Raises:
       InputError: the tile leaves nothing beside its halo, or a size is not a multiple of `align`.
@@ -60,15 +67,18 @@ def upscale_tiled(
         _split_axis(length, size, halo, align)
         for length, size in zip(image.shape[:2], sizes, strict=True)
     )
-    result = np.empty(0)
+    result: Any = None
+    height, width = (scale * n for n in size or image.shape[:2])
     for done, (row, column) in enumerate(itertools.product(rows, columns), start=1):
         y = np.asarray(function(image[None, row.start : row.stop, column.start : column.stop]))
-        if not result.size:
-            height, width = (scale * n for n in image.shape[:2])
-            result = np.empty((height, width, y.shape[-1]), y.dtype)
-        result[row.output(scale), column.output(scale)] = y[
-            0, row.kept_part(scale), column.kept_part(scale)
-        ]
+        if result is None:
+            result = make_result((height, width, y.shape[-1]), y.dtype)
+        down, right = row.output(scale), column.output(scale)
+        part = y[0, row.kept_part(scale), column.kept_part(scale)]
+        part = part[: max(0, height - down.start), : max(0, width - right.start)]
+        result[down.start : down.start + len(part), right.start : right.start + part.shape[1]] = (
+            part
+        )
         if progress:
             progress(done, len(rows) * len(columns))
     return result

@@ -20,7 +20,7 @@ from sesr_jax.data.resize import imresize
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.graph import Extent, count_cost, measure_extent
 from sesr_jax.models.network import Network
-from sesr_jax.upscale.tiles import Progress, upscale_tiled
+from sesr_jax.upscale.tiles import MakeResult, Progress, upscale_tiled
 
 _CUBIC_HALO = 2
 _TRACED_SIDE = 240  # pixels; a multiple of every stride and block in use
@@ -30,6 +30,7 @@ Tile: TypeAlias = int | tuple[int, int] | Literal["default"] | None
 once; "default" for 256, or for the whole image where the network looks at all of it."""
 
 _DEFAULT_TILE = 256
+_MOST_PROGRAMS = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,27 @@ def from_network(network: Network) -> Upscaler:
         name=network.name,
         scale=network.scale,
         channels=network.channels,
-        function=jax.jit(network.apply),
+        function=_bound_programs(jax.jit(network.apply)),
         extent=measure_extent(graph),
         macs=count_cost(graph).macs / _TRACED_SIDE**2,
     )
+
+
+def _bound_programs(function: Any) -> Callable[[Any], Any]:
+    """Returns a compiled function that forgets its programs whenever it has one for each of many sizes.
+
+    A program takes about 2 MB, and a folder may hold images of thousands of sizes.
+    """
+    shapes: set[tuple[int, ...]] = set()
+
+    def run(x: Any) -> Any:
+        if x.shape not in shapes and len(shapes) == _MOST_PROGRAMS:
+            function.clear_cache()
+            shapes.clear()
+        shapes.add(x.shape)
+        return function(x)
+
+    return run
 
 
 def bicubic_upscaler(scale: int) -> Upscaler:
@@ -94,8 +112,9 @@ def upscale_photo(
     photo: np.ndarray,
     *,
     tile: Tile = "default",
+    make_result: MakeResult = np.empty,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> Any:
     """Upscales a photo.
 
     Memory holds one tile and the result. Tiles of 256 are also as fast on a CPU as the
@@ -105,10 +124,11 @@ def upscale_photo(
       upscaler: what upscales.
       photo: uint8 or uint16, ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB), with codes up to 255 or 65535.
       tile: see `Tile`. An upscaler of one fixed size has its own.
+      make_result: what makes the result; it is called with a shape ``[scale·H, scale·W, 1 or 3]``.
       progress: called as ``progress(done, total)`` after each tile.
 
     Returns:
-      ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``, of the same dtype.
+      ``[scale·H, scale·W]`` or ``[scale·H, scale·W, 3]``, of the same dtype, as `make_result` made it.
 
     Raises:
       InputError: the photo is no such array, the tile is too small for the network's halo, the network
@@ -131,9 +151,10 @@ def upscale_photo(
         functools.partial(_upscale_codes, upscaler),
         tile=tile,
         least_halo=_CUBIC_HALO,
+        make_result=make_result,
         progress=progress,
     )
-    return result if colour else result[..., 0]
+    return result[..., 0] if isinstance(result, np.ndarray) and not colour else result
 
 
 def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -> np.ndarray:
@@ -160,8 +181,9 @@ def _run_in_tiles(
     *,
     tile: Tile,
     least_halo: int = 0,
+    make_result: MakeResult = np.empty,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> Any:
     """Returns ``function(image[None])[0]``, computed tile by tile, where `function` runs `upscaler`.
 
     An image whose sides the network cannot take is padded with its last pixels, which are cut off again.
@@ -172,7 +194,9 @@ def _run_in_tiles(
         max(size - length, -length % align)
         for length, size in zip((height, width), upscaler.tile or (1, 1), strict=True)
     ]
-    padded = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
+    padded = image
+    if any(fill):
+        padded = np.pad(image, ((0, fill[0]), (0, fill[1]), (0, 0)), "edge")
     size = upscaler.tile or _align_tile(tile, upscaler.extent, padded.shape[:2])
     if upscaler.extent.halo is None:
         _check_whole(upscaler, image.shape[:2], padded.shape[:2], size)
@@ -191,8 +215,10 @@ def _run_in_tiles(
         tile=size,
         halo=halo,
         align=align,
+        size=(height, width),
+        make_result=make_result,
         progress=progress,
-    )[: height * upscaler.scale, : width * upscaler.scale]
+    )
 
 
 def _keeps_nothing(tile: tuple[int, int], whole: tuple[int, ...], halo: int, align: int) -> bool:
