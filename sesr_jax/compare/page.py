@@ -201,10 +201,10 @@ def _make_crops(
     images = open_source(data, one.upscaler.scale)
     (i,) = (i for i in range(len(images)) if images.get_name(i) == name)
     low, reference = protocol.pair(images[i], one.upscaler.scale)
-    compared = [reference] + [
+    compared = [reference / 255] + [
         np.clip(in_domain(m.upscaler, protocol.domain)(low), 0, 1) for m in (other, one)
     ]
-    _, before, after = (np.abs(image - reference).mean(axis=-1) for image in compared)
+    _, before, after = (np.abs(image - compared[0]).mean(axis=-1) for image in compared)
     gain = np.square(before) - np.square(after)
     window = _best_crop(gain if gain.sum() >= 0 else -gain)
     original, *outputs = (_to_uint8(image[window]) for image in compared)

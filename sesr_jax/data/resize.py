@@ -19,12 +19,15 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 
+_ROWS = 256  # of the output, resized at once
+
 
 def imresize(
     image: np.ndarray,
     scale: float | Fraction | None = None,
     *,
     shape: Sequence[int] | None = None,
+    peak: int | None = None,
 ) -> np.ndarray:
     """Resizes ``[H, W]`` or ``[H, W, C]`` by `scale`, or to `shape` (height, width).
 
@@ -32,8 +35,10 @@ def imresize(
     product exact where a float may land just above an integer. With `shape`, each dimension has the
     scale factor output / input. Exactly one of the two must be given.
 
+    With `peak`, a `uint8` image is resized as the floats ``image / peak``, which memory holds in part only.
+
     Returns:
-        `uint8` for a `uint8` image, float64 for a floating one.
+        `uint8` for a `uint8` image without `peak`, float64 else.
 
     Raises:
         InputError: the image is neither uint8 nor floating, is empty or has another rank; the scale
@@ -61,11 +66,23 @@ def imresize(
             raise InputError(f"the shape is {shape}: it must be a positive height and width.")
         scales = [out / n for out, n in zip(lengths, image.shape[:2], strict=True)]
 
-    for axis in sorted((0, 1), key=lambda axis: scales[axis]):  # stable: rows first on a tie
-        rows = np.ascontiguousarray(np.swapaxes(image, 0, axis))
-        weights, indices = contributions(rows.shape[0], lengths[axis], scales[axis])
-        image = np.swapaxes(_resize_rows(rows, weights, indices), 0, axis)
-    return np.ascontiguousarray(image)
+    if scales[0] > scales[1]:  # columns first
+        turned = imresize(np.swapaxes(image, 0, 1), shape=lengths[::-1], peak=peak)
+        return np.ascontiguousarray(np.swapaxes(turned, 0, 1))
+    down, right = (
+        contributions(n, length, scale)
+        for n, length, scale in zip(image.shape[:2], lengths, scales, strict=True)
+    )
+    dtype = np.uint8 if image.dtype == np.uint8 and peak is None else np.float64
+    result = np.empty((*lengths, *image.shape[2:]), dtype)
+    for top in range(0, lengths[0], _ROWS):
+        weights, indices = (each[top : top + _ROWS] for each in down)
+        first = indices.min()
+        rows = np.ascontiguousarray(image[first : indices.max() + 1])
+        rows = _resize_rows(rows if peak is None else rows / peak, weights, indices - first)
+        columns = _resize_rows(np.ascontiguousarray(np.swapaxes(rows, 0, 1)), *right)
+        result[top : top + _ROWS] = np.swapaxes(columns, 0, 1)
+    return result
 
 
 def contributions(in_length: int, out_length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -16,17 +16,22 @@ compared. Two rules change figures by up to 0.1 dB on Set14:
 """
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.data.colour import grey_to_rgb, rgb_to_y
-from sesr_jax.data.resize import make_low_resolution, modcrop
+from sesr_jax.data.resize import imresize, modcrop
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError, look_up
-from sesr_jax.metrics.quality import WINDOW, psnr, ssim
+from sesr_jax.metrics.quality import WINDOW, map_ssim, psnr, ssim
+
+_BAND = 2**24
+"""The most samples of an image that are compared at once."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,10 +68,10 @@ class Protocol:
             )
 
     def pair(self, image: ImagePair, scale: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the upscaler's input, float32 ``[h, w, C]``, and the reference, float64 ``[H, W, C]``.
+        """Returns the upscaler's input, float32 ``[h, w, C]``, and the reference, uint8 ``[H, W, C]``.
 
-        C is 1 in the domain "y" and 3 in "rgb"; H = scale · h and W = scale · w. Values lie in [0, 1], except
-        where the bicubic kernel overshoots in float.
+        C is 1 in the domain "y" and 3 in "rgb"; H = scale · h and W = scale · w. The input's values lie in
+        [0, 1], except where the bicubic kernel overshoots in float.
 
         Raises:
             InputError: the image is smaller than the scale, or its low resolution has another scale.
@@ -74,12 +79,15 @@ class Protocol:
         hr = modcrop(image.hr, scale)
         if self.domain == "rgb":
             lr = grey_to_rgb(image.get_low_resolution(scale)) / np.float32(255)
-            return lr, grey_to_rgb(hr) / 255
+            return lr, grey_to_rgb(hr)
         if hr.ndim == 2 and self.grey == "luma":
-            reference = hr[..., None] / 255
+            reference = hr[..., None]
         else:
-            reference = _round(rgb_to_y(grey_to_rgb(hr) / 255))
-        return make_low_resolution(reference, scale).astype(np.float32), reference
+            reference = np.empty((*hr.shape[:2], 1), np.uint8)
+            for rows in _list_bands(hr.shape):
+                reference[rows] = _round(rgb_to_y(grey_to_rgb(hr[rows]) / 255))
+        low = imresize(reference, Fraction(1, scale), peak=255)
+        return low.astype(np.float32), reference
 
     def check_size(self, name: str, size: Sequence[int], scale: int) -> None:
         """Checks that an image `name` of `size` (height, width) is large enough to be scored.
@@ -100,24 +108,51 @@ class Protocol:
     def score(self, output: npt.ArrayLike, reference: np.ndarray, scale: int) -> dict[str, float]:
         """Returns PSNR in dB ("psnr") and SSIM ("ssim") of an upscaler's `output`, both ``[H, W, C]``.
 
+        Large images are compared band by band.
+
+        Args:
+            output: floats, of which 1 stands for the code 255.
+            reference: that of `pair`, or such floats.
+            scale: the scale factor.
+
         Raises:
             InputError: the shapes differ, or fewer than 11×11 pixels are left inside the border.
         """
-        output = np.asarray(output, np.float64)
+        output = np.asarray(output)
         if output.shape != reference.shape:
             raise InputError(
                 f"the output for scale {scale} has shape {output.shape}: it must be {reference.shape} in the "
                 f"protocol {self.name}."
             )
-        compared = [_round(np.clip(output, 0, 1)), reference]
-        if self.channel != self.domain:
-            compared = [rgb_to_y(each) for each in compared]
         border = self._get_border(scale)
         sr, hr = (
             each[border : each.shape[0] - border, border : each.shape[1] - border]
-            for each in compared
+            for each in (output, reference)
         )
-        return {"psnr": psnr(sr, hr), "ssim": ssim(sr, hr)}
+        if sr.size <= _BAND:
+            a, b = self._prepare(sr, hr)
+            return {"psnr": psnr(a, b), "ssim": ssim(a, b)}
+        squares, similarities = [], []
+        for rows in _list_bands(sr.shape):
+            # The window of SSIM reaches into the next band.
+            more = slice(rows.start, rows.stop + WINDOW - 1)
+            a, b = self._prepare(sr[more], hr[more])
+            own = slice(rows.stop - rows.start)
+            squares.append(np.square(a[own] - b[own]).sum())
+            similarities.append(map_ssim(a, b).sum() if len(a) >= WINDOW else 0.0)
+        channels = a.shape[2]
+        mse = math.fsum(squares) / (sr.shape[0] * sr.shape[1] * channels)
+        windows = (sr.shape[0] - WINDOW + 1) * (sr.shape[1] - WINDOW + 1) * channels
+        return {
+            "psnr": -10 * math.log10(mse) if mse else math.inf,
+            "ssim": math.fsum(similarities) / windows,
+        }
+
+    def _prepare(self, sr: np.ndarray, hr: np.ndarray) -> list[np.ndarray]:
+        """Returns both images as they are compared: in float64, rounded to 8 bits, in the channel."""
+        rounded = _round(np.clip(sr.astype(np.float64), 0, 1)) / 255
+        compared = [rounded, hr / 255 if hr.dtype == np.uint8 else hr.astype(np.float64)]
+        return compared if self.channel == self.domain else [rgb_to_y(each) for each in compared]
 
 
 Y = Protocol(name="y", domain="y", channel="y", grey="luma")
@@ -151,5 +186,12 @@ def find_protocol(name: str) -> Protocol:
 
 
 def _round(image: np.ndarray) -> np.ndarray:
-    """Rounds to multiples of 1/255, halves up."""
-    return np.floor(image * 255 + 0.5) / 255
+    """Returns the codes of 255 nearest to an image in [0, 1], halves up."""
+    return np.floor(image * 255 + 0.5)
+
+
+def _list_bands(shape: Sequence[int]) -> Iterator[slice]:
+    """Yields the rows of an image ``[H, W, …]``, as many at once as hold `_BAND` samples."""
+    step = max(WINDOW, _BAND // math.prod(shape[1:]))
+    for top in range(0, shape[0], step):
+        yield slice(top, min(top + step, shape[0]))

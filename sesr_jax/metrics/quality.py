@@ -40,6 +40,15 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     Raises:
         InputError: the shapes differ, are not those of images, or are smaller than the window.
     """
+    return float(np.mean(map_ssim(a, b, peak)))
+
+
+def map_ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> np.ndarray:
+    """Returns the similarity under each place of the window inside the image: ``[H - 10, W - 10, …]``.
+
+    Raises:
+        InputError: see `ssim`.
+    """
     a, b = _check_pair(a, b, smallest=WINDOW)
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     mean_a, mean_b = _blur(a), _blur(b)
@@ -48,7 +57,7 @@ def ssim(a: npt.ArrayLike, b: npt.ArrayLike, peak: float = 1.0) -> float:
     covariance = _blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (var_a + var_b + c2)
-    return float(np.mean(luminance * structure))
+    return np.asarray(luminance * structure)
 
 
 def _check_pair(a: npt.ArrayLike, b: npt.ArrayLike, smallest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,7 @@ once; "default" for 256, or for the whole image where the network looks at all o
 
 _DEFAULT_TILE = 256
 _MOST_PROGRAMS = 16
+_LARGE = 2**21  # pixels of an image that is measured in tiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,8 +259,8 @@ def in_domain(
     """Returns `upscaler` as `metrics.evaluate` takes it: float ``[h, w, C]`` to ``[scale·h, scale·w, C]``.
 
     Args:
-      upscaler: what is measured; the whole image passes through it at once, unless it has one size
-        and does not run at another.
+      upscaler: what is measured; up to 2 million pixels pass through it at once, unless it has one size and
+        does not run at another; larger images are cut into tiles where it does not look at all of them.
       domain: that of a protocol: "y" for C = 1, or "rgb" for C = 3, in which a network of Y runs as in
         `upscale_photo`.
 
@@ -272,7 +273,18 @@ def in_domain(
         )
     if domain == "y":
         return functools.partial(_evaluate_luma, upscaler)
-    return lambda rgb: upscale_photo(upscaler, np.rint(rgb * 255).astype(np.uint8), tile=None) / 255
+    return functools.partial(_evaluate_rgb, upscaler)
+
+
+def _evaluate_rgb(upscaler: Upscaler, rgb: np.ndarray) -> np.ndarray:
+    codes = np.rint(rgb * 255).astype(np.uint8)
+    return upscale_photo(upscaler, codes, tile=_choose_tile(upscaler, rgb)) / np.float32(255)
+
+
+def _choose_tile(upscaler: Upscaler, image: np.ndarray) -> Tile:
+    """Returns the tile to measure with: the whole image, unless that would take very much memory."""
+    is_large = image.shape[0] * image.shape[1] > _LARGE
+    return "default" if is_large and upscaler.extent.halo is not None else None
 
 
 def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
@@ -280,7 +292,7 @@ def _evaluate_luma(upscaler: Upscaler, y: np.ndarray) -> np.ndarray:
     if upscaler.tile is not None:
         with contextlib.suppress(UnsupportedError):  # raised by a file that has one size
             return _run(upscaler, y[None])[0]
-    return upscale_luma(upscaler, y, tile=None)
+    return upscale_luma(upscaler, y, tile=_choose_tile(upscaler, y))
 
 
 def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:

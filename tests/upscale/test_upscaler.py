@@ -18,6 +18,7 @@ from sesr_jax.upscale import (
     upscale_image,
     upscale_photo,
 )
+from sesr_jax.upscale.upscaler import _bound_programs
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,43 @@ def test_domains(photo, small):
         in_domain(upscaler, "y")(luma), np.asarray(small.apply(luma[None])[0]), atol=1e-6
     )
     rgb = in_domain(upscaler, "rgb")(photo / np.float32(255))
-    np.testing.assert_array_equal(rgb * 255, upscale_photo(upscaler, photo, tile=None))
+    np.testing.assert_array_equal(np.rint(rgb * 255), upscale_photo(upscaler, photo, tile=None))
+
+
+def test_a_large_image_is_measured_in_tiles(monkeypatch):
+    shapes = set()
+
+    def function(x):
+        shapes.add(x.shape[1:3])
+        return bicubic_upscaler(2).function(x)
+
+    upscaler = dataclasses.replace(bicubic_upscaler(2), function=function)
+    y = np.linspace(0, 1, 300 * 270, dtype=np.float32).reshape(300, 270, 1)
+    rgb = np.repeat(y, 3, axis=-1)
+    whole = [in_domain(upscaler, "y")(y), in_domain(upscaler, "rgb")(rgb)]
+    assert shapes == {(300, 270)}
+    shapes.clear()
+    monkeypatch.setattr("sesr_jax.upscale.upscaler._LARGE", 300 * 270 - 1)
+    tiled = [in_domain(upscaler, "y")(y), in_domain(upscaler, "rgb")(rgb)]
+    assert shapes == {(256, 256)}
+    np.testing.assert_allclose(tiled[0], whole[0], atol=1e-6)
+    np.testing.assert_allclose(tiled[1], whole[1], atol=1.01 / 255)
+
+
+def test_programs_for_many_sizes_are_forgotten(monkeypatch):
+    calls = []
+
+    class Compiled:
+        def __call__(self, x):
+            return x
+
+        def clear_cache(self):
+            calls.append("clear")
+
+    run = _bound_programs(Compiled())
+    for side in (*range(1, 17), 3, 17, 17, 3):
+        run(np.zeros((1, side, side, 1)))
+    assert calls == ["clear"]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
