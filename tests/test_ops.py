@@ -11,7 +11,7 @@ import pytest
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.export import jax2tf, onnx
-from sesr_jax.ops.spec import interpolated, one_tap
+from sesr_jax.ops.spec import interpolation, one_tap
 from sesr_jax.quant import integer
 from sesr_jax.targets import OPERATORS
 
@@ -137,7 +137,7 @@ def _interpolation(size, larger, half_pixel, method):
 )
 def test_an_interpolation_looks_where_its_weights_are(size, larger, method, half_pixel):
     taps = 4 if method == "cubic" else 2
-    look = interpolated(
+    look = interpolation(
         Fraction(size, larger), taps=taps, half_pixel=half_pixel, nearest=method == "nearest"
     )
     own = np.arange(larger)

@@ -48,8 +48,8 @@ def count_cost(graph: Graph) -> Cost:
     """Counts `graph` at the input size with which it was traced."""
     convs = [node for node in graph.nodes if macs(node)]
     return Cost(
-        weights=_elements(node.parameters[0] for node in convs),
-        parameters=_elements(
+        weights=_count_elements(node.parameters[0] for node in convs),
+        parameters=_count_elements(
             parameter
             for node in graph.nodes
             for parameter in node.parameters
@@ -57,17 +57,17 @@ def count_cost(graph: Graph) -> Cost:
         ),
         macs=sum(map(macs, convs)),
         activations=sum(math.prod(node.shape) for node in convs),
-        peak_elements=_peak(graph),
+        peak_elements=_find_peak(graph),
     )
 
 
-def _elements(arrays: Iterable[Any]) -> int:
-    """The number of elements of all arrays, where one that comes twice counts once."""
+def _count_elements(arrays: Iterable[Any]) -> int:
+    """Returns the number of elements of all arrays, where one that comes twice counts once."""
     return sum(array.size for array in {id(array): array for array in arrays}.values())
 
 
-def _peak(graph: Graph) -> int:
-    """The most elements alive at once; a tensor lives from its node to the last that reads it."""
+def _find_peak(graph: Graph) -> int:
+    """Returns the most elements alive at once; a tensor lives from its node to the last that reads it."""
     sizes = {name: math.prod(shape) for name, shape in graph.shapes.items()}
     readers = find_readers(node.inputs for node in graph.nodes)
     last = {name: indices[-1] for name, indices in readers.items()}

@@ -99,15 +99,15 @@ def measure_extent_of_steps(image: Hashable, steps: Iterable[Step], output: Hash
       steps: the operators, in an order in which they can run.
       output: a tensor that depends on the image.
     """
-    dependent = _dependent(image, steps)
+    dependent = _find_dependent(image, steps)
     distances = [measure_pixel_distances(image, dependent, axis) for axis in (0, 1)]
-    needed, whole = _needed(dependent, output)
+    needed, whole = _find_needed(dependent, output)
     strides = (known[tensor] for known in distances for tensor in needed)
     align = math.lcm(*(stride.numerator for stride in strides if stride))
     if whole is not None:
         return Extent(halo=None, align=align, whole=whole)
     halos = (
-        _halo(image, dependent, output, axis, known[output] or Fraction(1), align)
+        _measure_halo(image, dependent, output, axis, known[output] or Fraction(1), align)
         for axis, known in enumerate(distances)
     )
     return Extent(halo=max(halos), align=align)
@@ -116,7 +116,7 @@ def measure_extent_of_steps(image: Hashable, steps: Iterable[Step], output: Hash
 def measure_pixel_distances(image: Hashable, steps: Iterable[Step], axis: int) -> Distances:
     """Returns the distances of every tensor that depends on `image`, along height (0) or width (1)."""
     found: dict[Hashable, Fraction | None] = {image: Fraction(1)}
-    for step in _dependent(image, steps):
+    for step in _find_dependent(image, steps):
         known = [found[tensor] for tensor in step.inputs]
         sizes = [distance for distance in known if distance is not None]
         distance = max(sizes) * step.looks[axis].step if step.looks and sizes else None
@@ -124,8 +124,8 @@ def measure_pixel_distances(image: Hashable, steps: Iterable[Step], axis: int) -
     return found
 
 
-def _dependent(image: Hashable, steps: Iterable[Step]) -> list[Step]:
-    """The steps that depend on the image, without their other inputs."""
+def _find_dependent(image: Hashable, steps: Iterable[Step]) -> list[Step]:
+    """Returns the steps that depend on the image, without their other inputs."""
     known, found = {image}, []
     for step in steps:
         inputs = [tensor for tensor in step.inputs if tensor in known]
@@ -135,8 +135,8 @@ def _dependent(image: Hashable, steps: Iterable[Step]) -> list[Step]:
     return found
 
 
-def _needed(steps: Sequence[Step], output: Hashable) -> tuple[set[Hashable], str | None]:
-    """The tensors that `output` reads at places of its own, and what looks at a whole one on the way."""
+def _find_needed(steps: Sequence[Step], output: Hashable) -> tuple[set[Hashable], str | None]:
+    """Returns the tensors that `output` reads at its own places, and what looks at a whole one on the way."""
     needed, whole = {output}, None
     for step in reversed(steps):
         if needed.isdisjoint(step.outputs):
@@ -148,7 +148,7 @@ def _needed(steps: Sequence[Step], output: Hashable) -> tuple[set[Hashable], str
     return needed, whole
 
 
-def _halo(
+def _measure_halo(
     image: Hashable,
     steps: Sequence[Step],
     output: Hashable,
@@ -156,7 +156,7 @@ def _halo(
     distance: Fraction,
     align: int,
 ) -> int:
-    """How far the output pixels of one period read beyond the input pixels that they stand for."""
+    """Returns how far the output pixels of one period read beyond the input pixels that they stand for."""
     own = np.arange(math.ceil(align / distance))
     reads = {output: (own, own)}
     for step in reversed(steps):

@@ -102,7 +102,7 @@ class Graph:
         return dataclasses.replace(self, nodes=tuple(nodes), output=output)
 
     def call(self, node: Node) -> ops.Call:
-        """The call of `node`'s operation, as a `Spec` reads it."""
+        """Returns the call of `node`'s operation, as a `Spec` reads it."""
         shapes = self.shapes
         known = (shapes[arg] if isinstance(arg, str) else tuple(arg.shape) for arg in node.args)
         return ops.Call(shapes=tuple(known), attrs=node.attrs)

@@ -212,7 +212,7 @@ class PixelAttention(nn.Module):
 
 
 def contrast(x: jax.Array) -> jax.Array:
-    """``[N, H, W, C] → [N, 1, 1, C]``: standard deviation plus mean per channel (IMDN, Hui et al. 2019).
+    """Returns standard deviation plus mean per channel, ``[N, 1, 1, C]`` (IMDN, Hui et al. 2019).
 
     The gradient is infinite where a channel is constant, as behind a ReLU that is 0 everywhere.
     """

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from sesr_jax.ops.registry import Padding, operation
-from sesr_jax.ops.spec import Call, Looks, Spec, befores, spread_window, window
+from sesr_jax.ops.spec import Call, Looks, Spec, get_pixels_before, spread_window, window
 
 # Sums no longer than this are added in an order that does not depend on the image's size by XLA's CPU
 # backend. Float64 is the dtype of proofs: a tile must equal its part of the whole image to the last bit.
@@ -18,12 +18,12 @@ _ORDERED_TERMS = 400
 
 
 def kernel_taps(call: Call) -> tuple[int, int]:
-    """The height and width of the kernel."""
+    """Returns the height and width of the kernel."""
     return call.shapes[1][0], call.shapes[1][1]
 
 
 def _windows(call: Call) -> Looks:
-    padding = befores(call.attrs["padding"])
+    padding = get_pixels_before(call.attrs["padding"])
     spans = [
         (side - 1) * apart + 1
         for side, apart in zip(kernel_taps(call), call.attrs["dilation"], strict=True)
@@ -33,7 +33,7 @@ def _windows(call: Call) -> Looks:
 
 
 def _spread_windows(call: Call) -> Looks:
-    cut = befores(call.attrs["padding"])
+    cut = get_pixels_before(call.attrs["padding"])
     down, right = map(spread_window, kernel_taps(call), call.attrs["strides"], cut)
     return down, right
 
@@ -49,7 +49,7 @@ def conv2d(
     groups: int = 1,
     dilation: tuple[int, int] = (1, 1),
 ) -> jax.Array:
-    """Cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``.
+    """Returns the cross-correlation of ``[N, H, W, in]`` with ``[kh, kw, in / groups, out]``, plus ``[out]``.
 
     `dilation` is the distance of the kernel's taps in pixels.
     """
@@ -80,7 +80,7 @@ def conv2d_transpose(
     strides: tuple[int, int],
     padding: Literal["SAME", "VALID"] = "SAME",
 ) -> jax.Array:
-    """Transposed convolution with TensorFlow's padding.
+    """Returns the transposed convolution with TensorFlow's padding.
 
     The input's map with zeros inserted is correlated with `kernel`, ``[kh, kw, in, out]``. "SAME" returns
     ``[N, H·s, W·s, out]``. "VALID" returns all that a pixel reaches, ``(H - 1)·s + k`` rows where the kernel

@@ -16,7 +16,7 @@ from sesr_jax.ops.spec import (
     Looks,
     Spec,
     at_the_whole_image,
-    interpolated,
+    interpolation,
     spread_window,
     window,
 )
@@ -42,7 +42,7 @@ def _larger_pixels(call: Call) -> Looks:
 
 def _between_pixels(call: Call) -> Looks:
     step, nearest = Fraction(1, call.attrs["scale"]), call.attrs["method"] == "nearest"
-    look = interpolated(step, nearest=nearest)
+    look = interpolation(step, nearest=nearest)
     return look, look
 
 
@@ -56,7 +56,7 @@ def _neighbours(call: Call) -> tuple[int, int]:
     )
 )
 def concat(*xs: jax.Array) -> jax.Array:
-    """Concatenation along the channels."""
+    """Joins the inputs along the channels."""
     return jnp.concatenate(xs, axis=-1)
 
 
@@ -130,10 +130,10 @@ def channel_shuffle(x: jax.Array, *, groups: int) -> jax.Array:
 def depth_to_space(
     x: jax.Array, *, block: int, form: Literal["operator", "transpose"] = "operator"
 ) -> jax.Array:
-    """``[N, H, W, block² · C]`` to ``[N, block · H, block · W, C]``, in TensorFlow's (DCR) order.
+    """Moves channels to pixels, ``[N, H, W, block² · C] → [N, block · H, block · W, C]``.
 
-    `form` is how files write it: as an operator of that name, or as a transposition of rank 4 between two
-    reshapes, for targets without one.
+    The channels are in TensorFlow's order (DCR). `form` is how files write it: as an operator of that
+    name, or as a transposition of rank 4 between two reshapes, for targets without one.
     """
     n, h, w, c = x.shape
     y = x.reshape(n, h, w, block, block, c // block**2).transpose(0, 1, 3, 2, 4, 5)
@@ -149,7 +149,7 @@ def depth_to_space(
     )
 )
 def space_to_depth(x: jax.Array, *, block: int) -> jax.Array:
-    """The inverse of `depth_to_space`.
+    """Inverts `depth_to_space`.
 
     Raises:
       InputError: a side of the image is no multiple of `block`.
@@ -168,7 +168,7 @@ def space_to_depth(x: jax.Array, *, block: int) -> jax.Array:
 def resize(
     x: jax.Array, *, scale: int, method: Literal["nearest", "bilinear"] = "nearest"
 ) -> jax.Array:
-    """``[N, scale · H, scale · W, C]``, with half-pixel centres."""
+    """Resizes to ``[N, scale · H, scale · W, C]``, with half-pixel centres."""
     n, h, w, c = x.shape
     if method == "nearest":
         return jnp.repeat(jnp.repeat(x, scale, axis=1), scale, axis=2)

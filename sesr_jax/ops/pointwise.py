@@ -16,13 +16,13 @@ _TANH = (-1.0, 127 / 128)
 
 @operation(Spec(kind="pointwise", before_relu=True))
 def add(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Element-wise sum, broadcast over channels."""
+    """Returns the element-wise sum, broadcast over channels."""
     return x + y
 
 
 @operation(Spec(kind="pointwise", before_relu=True))
 def mul(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Element-wise product, broadcast over channels."""
+    """Returns the element-wise product, broadcast over channels."""
     return x * y
 
 
@@ -35,13 +35,13 @@ def mul(x: jax.Array, y: jax.Array) -> jax.Array:
     )
 )
 def sub(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Element-wise difference, broadcast over channels."""
+    """Returns the element-wise difference, broadcast over channels."""
     return x - y
 
 
 @operation(Spec(kind="pointwise", before_relu=True, no_int16="TFLite has no DIV with 16 bits"))
 def div(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Element-wise quotient, broadcast over channels.
+    """Returns the element-wise quotient, broadcast over channels.
 
     LiteRT refuses to run an INT8 file on an image for which a code of `y` stands for 0.
     """
@@ -50,7 +50,7 @@ def div(x: jax.Array, y: jax.Array) -> jax.Array:
 
 @operation(Spec(kind="pointwise", no_int16="TFLite has no SQRT with 16 bits"))
 def sqrt(x: jax.Array) -> jax.Array:
-    """The square root, whose gradient at 0 is infinite.
+    """Returns the square root, whose gradient at 0 is infinite.
 
     LiteRT refuses to run an INT8 file on an image for which a code of `x` stands for less than 0.
     """
@@ -61,7 +61,7 @@ def sqrt(x: jax.Array) -> jax.Array:
     Spec(kind="pointwise", no_int16="EXP with 16 bits has been tried with neither converter")
 )
 def exp(x: jax.Array) -> jax.Array:
-    """The exponential function."""
+    """Returns the exponential of `x`."""
     return jnp.exp(x)
 
 
@@ -73,31 +73,31 @@ def exp(x: jax.Array) -> jax.Array:
     )
 )
 def softmax(x: jax.Array) -> jax.Array:
-    """The exponentials of each pixel's channels, divided by their sum."""
+    """Returns the exponentials of each pixel's channels, divided by their sum."""
     return jax.nn.softmax(x, axis=-1)
 
 
 @operation(Spec(kind="pointwise", activation=True))
 def relu(x: jax.Array) -> jax.Array:
-    """max(x, 0), with gradient 0 at 0."""
+    """Returns max(x, 0), with gradient 0 at 0."""
     return jax.nn.relu(x)
 
 
 @operation(Spec(kind="pointwise", activation=True))
 def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
-    """x where positive, slope · x elsewhere; one slope per channel, ``[C]`` (He et al. 2015, eq. 1)."""
+    """Returns x where positive, slope · x elsewhere; a slope ``[C]`` per channel (He et al. 2015, eq. 1)."""
     return jnp.where(x > 0, x, slope * x)
 
 
 @operation(Spec(kind="pointwise", activation=True))
 def leaky_relu(x: jax.Array, *, slope: float) -> jax.Array:
-    """x where positive, slope · x elsewhere."""
+    """Returns x where positive, slope · x elsewhere."""
     return jnp.where(x > 0, x, slope * x)
 
 
 @operation(Spec(kind="pointwise", ranges="shared", activation=True))
 def clip(x: jax.Array, *, low: float, high: float) -> jax.Array:
-    """x limited to [low, high]."""
+    """Returns x limited to [low, high]."""
     return jnp.clip(x, low, high)
 
 
@@ -110,7 +110,7 @@ def clip(x: jax.Array, *, low: float, high: float) -> jax.Array:
     )
 )
 def sigmoid(x: jax.Array) -> jax.Array:
-    """1 / (1 + exp(-x))."""
+    """Returns 1 / (1 + exp(-x))."""
     return jax.nn.sigmoid(x)
 
 
@@ -123,7 +123,7 @@ def sigmoid(x: jax.Array) -> jax.Array:
     )
 )
 def tanh(x: jax.Array) -> jax.Array:
-    """The hyperbolic tangent."""
+    """Returns the hyperbolic tangent."""
     return jnp.tanh(x)
 
 

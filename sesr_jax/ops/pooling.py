@@ -17,7 +17,7 @@ from sesr_jax.ops.spec import (
     Spec,
     at_its_own_pixel,
     at_the_whole_image,
-    befores,
+    get_pixels_before,
     window,
 )
 
@@ -29,7 +29,10 @@ def _window(call: Call) -> tuple[int, int]:
 
 def _windows(call: Call) -> Looks:
     down, right = map(
-        window, call.attrs["window"], call.attrs["strides"], befores(call.attrs["padding"])
+        window,
+        call.attrs["window"],
+        call.attrs["strides"],
+        get_pixels_before(call.attrs["padding"]),
     )
     return down, right
 
@@ -47,7 +50,7 @@ def average_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """The mean of each window's pixels, without those that "SAME" pads (``count_include_pad=False``)."""
+    """Returns the mean of each window's pixels; padded ones do not count (``count_include_pad=False``)."""
 
     def total(values: jax.Array) -> jax.Array:
         return lax.reduce_window(values, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
@@ -63,13 +66,13 @@ def max_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """The largest value in each window."""
+    """Returns the largest value in each window."""
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
 
 
 @operation(Spec(kind="statistics", look=_along_axes))
 def mean(x: jax.Array, *, axes: tuple[int, ...] = (1, 2)) -> jax.Array:
-    """The mean over `axes`, which stay as dimensions of length 1."""
+    """Returns the mean over `axes`, which stay as dimensions of length 1."""
     return jnp.mean(x, axis=axes, keepdims=True)
 
 

@@ -39,7 +39,7 @@ class Look:
         return Fraction(self.stride, self.spread)
 
     def reads(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first and the last input pixel that the output pixels from `first` to `last` read."""
+        """Returns the first and the last input pixel that the output pixels from `first` to `last` read."""
         start = first * self.stride - self.before
         end = last * self.stride - self.before + self.side - 1
         low, high = -(-start // self.spread), end // self.spread
@@ -64,17 +64,17 @@ class Call:
 
 
 def at_its_own_pixel(_: Call) -> Looks:
-    """An output pixel reads the pixel in the same place."""
+    """Returns the look of an operation whose output pixel reads the pixel in the same place."""
     return Look(), Look()
 
 
 def at_the_whole_image(_: Call) -> Looks:
-    """An output pixel reads every pixel, or which ones it reads depends on the image's size."""
+    """Returns None: an output pixel reads every pixel, or which ones it reads depends on the image's size."""
     return None
 
 
 def window(side: int, stride: int = 1, before: int | None = None) -> Look:
-    """The look of a window of `side` pixels.
+    """Returns the look of a window of `side` pixels.
 
     Args:
       side: of the window, dilation included.
@@ -87,7 +87,7 @@ def window(side: int, stride: int = 1, before: int | None = None) -> Look:
 
 
 def spread_window(side: int, stride: int, before: int | None = None) -> Look:
-    """The look of a transposed convolution whose kernel has `side` taps.
+    """Returns the look of a transposed convolution whose kernel has `side` taps.
 
     Args:
       side: of the kernel.
@@ -98,10 +98,10 @@ def spread_window(side: int, stride: int, before: int | None = None) -> Look:
     return Look(side=side, spread=stride, before=side - 1 - cut)
 
 
-def interpolated(
+def interpolation(
     step: Fraction, taps: int = 2, *, half_pixel: bool = True, nearest: bool = False
 ) -> Look:
-    """The look of a resizing.
+    """Returns the look of a resizing.
 
     Args:
       step: the distance between output pixels in pixels of the input, such as 1/2 for twice the size.
@@ -121,8 +121,8 @@ def interpolated(
     )
 
 
-def befores(padding: Any) -> tuple[int | None, int | None]:
-    """How many pixels a `padding` adds above and to the left; None for "SAME"."""
+def get_pixels_before(padding: Any) -> tuple[int | None, int | None]:
+    """Returns how many pixels a `padding` adds above and to the left; None for "SAME"."""
     if padding == "SAME":
         return None, None
     if padding == "VALID":
@@ -132,7 +132,7 @@ def befores(padding: Any) -> tuple[int | None, int | None]:
 
 
 def one_tap(_: Call) -> tuple[int, int]:
-    """A calculation reads one pixel of each input."""
+    """Returns (1, 1): a calculation reads one pixel of each input."""
     return 1, 1
 
 

@@ -32,7 +32,7 @@ class TilingError:
     psnr: float
 
     def __str__(self) -> str:
-        """A sentence for the user."""
+        """Returns a sentence for the user."""
         height, width = self.size
         return (
             f"tiles differ from the whole image by up to {self.largest} of 255 codes ({self.psnr:.1f} dB), "

@@ -25,7 +25,7 @@ from sesr_jax.graph import (
     measure_pixel_distances,
     move_pixels,
 )
-from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
+from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
 
 _OPERATIONS = {
@@ -261,8 +261,8 @@ def _find_resize_look(factor: float, attrs: Mapping[str, Any]) -> Look:
             if not half_pixel
             else attrs.get("nearest_mode", b"round_prefer_floor").startswith(b"round_prefer")
         )
-        return interpolated(step, half_pixel=half_pixel, nearest=whole)
-    return interpolated(step, taps=4 if mode == b"cubic" else 2, half_pixel=half_pixel)
+        return interpolation(step, half_pixel=half_pixel, nearest=whole)
+    return interpolation(step, taps=4 if mode == b"cubic" else 2, half_pixel=half_pixel)
 
 
 def _macs(

@@ -23,7 +23,7 @@ from sesr_jax.export.flatbuffer import (
 )
 from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent_of_steps
-from sesr_jax.ops import SPECS, Look, Looks, interpolated, spread_window, window
+from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
@@ -123,7 +123,7 @@ def _find_looks(operator: Operator) -> Looks:
         case "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR" if not options.alignCorners:
             sizes = (tensor.shape[1:3] for tensor in (operator.inputs[0], operator.outputs[0]))
             down, right = (
-                interpolated(
+                interpolation(
                     Fraction(int(before), int(after)),
                     half_pixel=options.halfPixelCenters,
                     nearest=name == "RESIZE_NEAREST_NEIGHBOR",
