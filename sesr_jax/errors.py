@@ -2,10 +2,28 @@
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+
+
+_LONGEST = 1200
+"""Characters of an error's text: what a file says can be of any length."""
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def to_printable(text: str) -> str:
+    """Returns `text` with what could steer a terminal, or cannot be written as UTF-8, in escaped form.
+
+    File names and what files say may hold a terminal's commands, characters that turn the direction of the
+    text, and bytes that are no UTF-8 (as surrogates). Line ends and tabs stay.
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class InputError(ValueError):
@@ -13,8 +31,14 @@ class InputError(ValueError):
 
     The library raises it for whatever a caller can mend (a corrupt image, an unknown model, a wrong
     scale); the command line prints it without a traceback and exits with status 2. Anything else that
-    escapes is a defect of this package.
+    escapes is a defect of this package. Its text is printable, has one line, and
+    is cut in the middle where it is very long.
     """
+
+    def __str__(self) -> str:
+        text = to_printable(super().__str__()).replace("\n", "\\n")
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class MissingError(InputError):
@@ -31,7 +55,7 @@ def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:
     Raises:
       InputError: there is no such entry.
     """
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     near = difflib.get_close_matches(str(name), table, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "choose one."

@@ -15,7 +15,8 @@ _ROOT = _PACKAGE.parent
 # From the ground up; a floor imports only those before it.
 _FLOORS = (
     ("errors",),
-    ("files",),
+    ("schema", "untrusted"),
+    ("files", "sandbox"),
     ("targets",),
     ("ops",),
     ("report",),

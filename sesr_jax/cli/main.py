@@ -10,9 +10,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+from typing_extensions import override
 
 from sesr_jax import __version__
-from sesr_jax.errors import InputError, Stopped
+from sesr_jax.errors import InputError, Stopped, to_printable
 
 VERBS = {
     "train": "train a network from a config; the same command resumes",
@@ -68,11 +71,13 @@ def _run_verb(argv: Sequence[str] | None) -> int:
             file=sys.stderr,
         )
         return 2
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("sesr_jax").setLevel(logging.INFO)
     module = f"{verb}_" if keyword.iskeyword(verb) else verb
     try:
-        with _stop_on_sigterm():
+        with _stop_on_sigterm(), contextlib.redirect_stdout(_Printable(sys.stdout)):
             importlib.import_module(f"sesr_jax.cli.{module}").run(arguments[1:])
     except InputError as error:
         print(f"sesr {verb}: {error}", file=sys.stderr)
@@ -84,6 +89,26 @@ def _run_verb(argv: Sequence[str] | None) -> int:
         print(f"sesr {verb}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+class _Printable:
+    """Standard output on which no name of a file, and nothing that a file says, can steer the terminal."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        count: int = self._file.write(to_printable(text))
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Formatter(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return to_printable(super().format(record))
 
 
 @contextlib.contextmanager

@@ -11,13 +11,15 @@ import functools
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from sesr_jax.errors import InputError, require_extra
+from sesr_jax.export.verify import check_model, check_size
+from sesr_jax.schema import POSITIVE, build
+from sesr_jax.untrusted import parse_json, read_bytes, refuse_damaged
 
 Source: TypeAlias = bytes | str | os.PathLike[str]
 """A TFLite file's content, or its path."""
@@ -53,19 +55,10 @@ def read_content(source: Source) -> bytes:
     Raises:
       InputError: there is no such file, or it is not TFLite.
     """
-    if isinstance(source, bytes):
-        data, what = source, "the given model"
-    else:
-        what = f"{os.fspath(source)!r}"
-        try:
-            data = pathlib.Path(source).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"cannot read {what}: {error.strerror}; give the path of a .tflite file."
-            ) from error
+    data = source if isinstance(source, bytes) else read_bytes(source)
     if data[4:8] != _IDENTIFIER:
         raise InputError(
-            f"{what} is not a TFLite model: bytes 4..8 are {data[4:8]!r} and must be "
+            f"{_name_source(source)} is not a TFLite model: bytes 4..8 are {data[4:8]!r} and must be "
             f"{_IDENTIFIER!r}; export it again."
         )
     return data
@@ -85,17 +78,23 @@ def import_schema() -> Any:
 def read(source: Source) -> Any:
     """Parses a TFLite file into the schema's `ModelT`.
 
+    All numbers in it that name a tensor, a buffer or an operator's code do so, operators stand in an order in
+    which they can run, and convolutions, poolings and resizings have their options and inputs.
+
     Raises:
       InputError: there is no such file, it is not TFLite, or it is damaged.
     """
     schema = import_schema()
     data = read_content(source)
     try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-    except Exception as error:  # The generated code fails in as many ways as bytes can be wrong.
-        raise InputError(f"the TFLite model is damaged ({error}); export it again.") from error
-    if len(model.subgraphs or ()) != 1:
-        raise InputError("the TFLite model must have one subgraph; export it again.")
+        with refuse_damaged("its bytes are no model"):
+            check_size(data, schema)
+            model = schema.ModelT.InitFromPackedBuf(data, 0)
+            check_model(model, schema, read_enum("BuiltinOperator"))
+    except InputError as error:
+        raise InputError(
+            f"{_name_source(source)} is a damaged TFLite model: {str(error).rstrip('.')}."
+        ) from error
     return model
 
 
@@ -111,7 +110,9 @@ def list_operators(model: Any) -> tuple[Operator, ...]:
         custom = code.customCode
         found.append(
             Operator(
-                name=custom.decode() if custom else read_enum("BuiltinOperator")[builtin],
+                name=custom.decode("utf-8", "replace")
+                if custom
+                else read_enum("BuiltinOperator")[builtin],
                 options=op.builtinOptions,
                 inputs=tuple(tensors[i] for i in op.inputs),
                 outputs=tuple(tensors[i] for i in op.outputs),
@@ -202,16 +203,37 @@ def read_metadata(source: Source) -> dict[str, Any]:
     Raises:
       InputError: as `read`, or the metadata are damaged.
     """
-    model = read(source)
+    model, what = read(source), f"the metadata of {_name_source(source)}"
     for entry in model.metadata or ():
         if entry.name == _METADATA:
-            try:
-                metadata = json.loads(bytes(model.buffers[entry.buffer].data))
-                if not isinstance(metadata, dict):
-                    raise TypeError(f"{metadata!r} is no mapping")
-            except (IndexError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"the metadata of the TFLite model are damaged ({error}); export it again."
-                ) from error
-            return metadata
+            data = model.buffers[entry.buffer].data
+            metadata = parse_json(b"" if data is None else bytes(data), what)
+            build(_Metadata, metadata, what)
+            return dict(metadata)
     return {}
+
+
+def _name_source(source: Source) -> str:
+    return "the given model" if isinstance(source, bytes) else repr(os.fspath(source))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Collapse:
+    difference: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _CrossCheck:
+    converter: str
+    largest_difference: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Metadata:
+    """The types of those metadata that somebody reads."""
+
+    tail: str = ""
+    host_blocks: tuple[Annotated[int, POSITIVE], ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    collapse: _Collapse | None = None
+    cross_check: _CrossCheck | None = None

@@ -13,17 +13,16 @@ import io
 import json
 import os
 import pathlib
-import zipfile
-import zlib
-from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, UnsupportedError
+from sesr_jax.errors import InputError, MissingError, UnsupportedError
 from sesr_jax.export.flatbuffer import Source, read_content
 from sesr_jax.export.litert import KERNELS, Kernels, TFLiteModel
 from sesr_jax.files import write_file
 from sesr_jax.reparam.cost import make_photo_noise
+from sesr_jax.schema import build
+from sesr_jax.untrusted import parse_json, read_npz, refuse_damaged
 
 _KERNELS: Kernels = "XNNPACK"
 _FLOAT_TOLERANCE = 1e-5  # instruction sets sum in different orders
@@ -115,7 +114,7 @@ def replay_golden(
     pair = _read_pair(golden or golden_path(source))
     results = []
     for kernels in KERNELS:
-        from_here = kernels == pair["about"]["kernels"]
+        from_here = kernels == pair.about.kernels
         try:
             model = TFLiteModel(source, kernels=kernels)
         except UnsupportedError as error:
@@ -123,8 +122,8 @@ def replay_golden(
                 raise
             results.append(Replay(kernels=kernels, golden=False, failure=str(error)))
             continue
-        found = _run_checked(model, pair["input"], pair["output"])
-        apart = np.abs(found.astype(np.float64) - pair["output"])
+        found = _run_checked(model, pair.input, pair.output)
+        apart = np.abs(found.astype(np.float64) - pair.output)
         difference, share = float(apart.max()), float(np.mean(apart > 0))
         results.append(
             Replay(kernels=kernels, golden=from_here, difference=difference, share=share)
@@ -148,26 +147,31 @@ def _run_checked(model: TFLiteModel, given: np.ndarray, expected: np.ndarray) ->
     return found
 
 
-def _read_pair(path: str | os.PathLike[str]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class _About:
+    kernels: Kernels
+    runtime: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    about: _About
+    input: np.ndarray
+    output: np.ndarray
+
+
+def _read_pair(path: str | os.PathLike[str]) -> _Pair:
+    what = f"the golden pair {os.fspath(path)!r}"
     try:
-        with pathlib.Path(path).open("rb") as handle, np.load(handle) as file:
-            pair = {
-                "input": file["input"],
-                "output": file["output"],
-                "about": json.loads(str(file["about"])),
-            }
-            if pair["about"]["kernels"] not in KERNELS:
-                raise KeyError(pair["about"]["kernels"])
-            return pair
-    except OSError as error:
-        raise InputError(
-            f"cannot read the golden pair {os.fspath(path)!r}: {error.strerror or error}; it is written "
-            "beside every export, so export the file again."
+        arrays = read_npz(path)
+    except MissingError as error:
+        raise MissingError(
+            f"cannot read {what}: it is written beside every export, so export the file again."
         ) from error
-    except (
-        *(EOFError, KeyError, TypeError, ValueError),  # of arrays or JSON with other content
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise InputError(
-            f"{os.fspath(path)!r} is no golden pair, or damaged ({error}); export the file again."
-        ) from error
+    with refuse_damaged(f"{what} is damaged"):
+        about = parse_json(str(arrays.get("about", "")), f"what {what} says about itself")
+    pair: _Pair = build(_Pair, {**arrays, "about": about}, what)
+    for name, array in (("input", pair.input), ("output", pair.output)):
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"{what} has an {name} of {array.dtype}: it must be of numbers.")
+    return pair

@@ -8,8 +8,11 @@ XNNPACK, the default, requantise as float arithmetic does, and what XNNPACK lack
 convolutions) runs on the optimised kernels. The reference kernels are plain loops in fixed point.
 """
 
+import contextlib
 import dataclasses
 import math
+import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +27,9 @@ from sesr_jax.export.flatbuffer import (
     read_content,
     read_metadata,
 )
-from sesr_jax.graph import check_blocks, move_pixels
+from sesr_jax.graph import move_pixels
+from sesr_jax.sandbox import Sandbox, SandboxError
+from sesr_jax.sandbox.litert import Runtime
 
 Kernels = Literal["XNNPACK", "optimised", "reference"]
 
@@ -34,6 +39,9 @@ KERNELS: dict[Kernels, str] = {
     "reference": "BUILTIN_REF",
 }
 """The kernel sets by name, each with LiteRT's name for the resolver that chooses it."""
+
+_REFUSALS = (RuntimeError, ValueError, MemoryError, SandboxError)
+"""What LiteRT raises, here and in a sandbox."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +90,7 @@ class TFLiteModel:
         num_threads: int | None = None,
         keep_tensors: bool = False,
     ) -> None:
-        """Loads the file.
+        """Loads the file: content in this process, which has made it, and a path in a `Sandbox`.
 
         Args:
           source: the file's path or content.
@@ -91,41 +99,47 @@ class TFLiteModel:
           keep_tensors: whether a run leaves all of its tensors in memory, for `read_tensors`.
 
         Raises:
-          InputError: there is no such file, or it does not map one image to another.
+          InputError: there is no such file, it does not map one image to another, or it ends the process
+            that runs it.
           UnsupportedError: LiteRT cannot load it by these kernels.
         """
-        with require_extra("export", "running TFLite files"):
-            from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
         self._content = data = read_content(source)
-        self._host_blocks = check_blocks(read_metadata(data).get("host_blocks", []))
+        self._host_blocks = tuple(read_metadata(source).get("host_blocks", ()))
+        arguments: dict[str, Any] = {
+            "content": _downgrade_depth_to_space(data) if kernels == "reference" else data,
+            "resolver": KERNELS[kernels],
+            "num_threads": num_threads,
+            "keep_tensors": keep_tensors,
+        }
+        self._what = "the given model" if isinstance(source, bytes) else os.fspath(source)
         try:
-            self._interpreter = Interpreter(
-                model_content=_downgrade_depth_to_space(data) if kernels == "reference" else data,
-                experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
-                num_threads=num_threads,
-                experimental_preserve_all_tensors=keep_tensors,
-            )
-            self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
+            with require_extra("export", "running TFLite files"):
+                if isinstance(source, bytes):
+                    self._call: Callable[..., Any] = _call_here(Runtime(**arguments))
+                else:
+                    self._call = Sandbox("sesr_jax.sandbox.litert", self._what, **arguments).call
+        except _REFUSALS as error:
             raise UnsupportedError(
-                f"LiteRT cannot load the model: {_to_line(error)}; export it again."
+                f"LiteRT cannot load {self._what}: {_to_line(error)}; export it again."
             ) from error
-        edges = (self._interpreter.get_input_details(), self._interpreter.get_output_details())
-        shapes = [[[int(n) for n in tensor["shape"]] for tensor in edge] for edge in edges]
+        self._edges = self._call("edges")
+        shapes = [[tensor["shape"] for tensor in edge] for edge in self._edges]
         if any(len(edge) != 1 or len(edge[0]) != 4 for edge in shapes):
             raise InputError(
                 f"the model maps {shapes[0]} to {shapes[1]}: it must map one tensor [N, H, W, C] to another."
             )
-        details = self._get_details()
-        self.input_shape, written = (tuple(map(int, d["shape"])) for d in details)
+        self.input_shape, written = (tuple(edge[0]["shape"]) for edge in self._edges)
+        if min((*self.input_shape, *written)) < 1:
+            raise InputError(
+                f"the model maps {shapes[0]} to {shapes[1]}: it must map pixels to pixels."
+            )
         if written[-1] % math.prod(self._host_blocks) ** 2:
             raise InputError(
                 f"the model writes {written[-1]} channels, which make no blocks of {self._host_blocks}: "
                 "its metadata are not its own; export it again."
             )
         self.output_shape = self._move_pixels(np.empty(written, np.bool_)).shape
-        self.input, self.output = map(_read_quantisation, details)
+        self.input, self.output = (_read_quantisation(edge[0], self._what) for edge in self._edges)
 
     @property
     def scale(self) -> int:
@@ -162,33 +176,25 @@ class TFLiteModel:
           InputError: an operator fails on `x`.
         """
         self._resize(x.shape)
-        source, target = self._get_details()
-        self._interpreter.set_tensor(source["index"], x)
         try:
-            self._interpreter.invoke()
-        except RuntimeError as error:  # such as of a division by 0
+            y: np.ndarray = self._call("run", x)
+        except _REFUSALS as error:  # such as of a division by 0
             kind = InputError if x.shape == self.input_shape else UnsupportedError
             raise kind(f"LiteRT cannot run the model on this input: {_to_line(error)}") from error
-        return np.asarray(self._interpreter.get_tensor(target["index"]))
+        return y
 
     def read_tensors(self) -> list[np.ndarray]:
         """Returns what each operator wrote in the last `run`, in their order; needs `keep_tensors`."""
         (subgraph,) = read(self._content).subgraphs
         written = (int(index) for op in subgraph.operators for index in op.outputs)
-        return [self._interpreter.get_tensor(index) for index in written]
+        return [self._call("tensor", index) for index in written]
 
     def _move_pixels(self, y: np.ndarray) -> np.ndarray:
         """Does the depth-to-space operations that the file leaves to the host, and returns the image."""
         return move_pixels(y, self._host_blocks)
 
-    def _get_details(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        (source,) = self._interpreter.get_input_details()
-        (target,) = self._interpreter.get_output_details()
-        return source, target
-
     def _resize(self, shape: tuple[int, ...]) -> None:
-        source, _ = self._get_details()
-        if tuple(source["shape"]) == shape:
+        if tuple(self._edges[0][0]["shape"]) == shape:
             return
         n, h, w, _ = shape
         _, exported_h, exported_w, _ = self.input_shape
@@ -197,28 +203,34 @@ class TFLiteModel:
         down, right = (length // math.prod(self._host_blocks) for length in (out_h, out_w))
         channels = out_c * math.prod(self._host_blocks) ** 2
         expected = (n, h * down // exported_h, w * right // exported_w, channels)
-        try:
-            self._interpreter.resize_tensor_input(source["index"], shape)
-            self._interpreter.allocate_tensors()
-            found = tuple(map(int, self._get_details()[1]["shape"]))
-        except (RuntimeError, ValueError):
-            found = None
+        found = None
+        with contextlib.suppress(*_REFUSALS):
+            self._call("resize", shape)
+            self._edges = self._call("edges")
+            found = tuple(self._edges[1][0]["shape"])
         if found != expected:
-            self._interpreter.resize_tensor_input(source["index"], self.input_shape)
-            self._interpreter.allocate_tensors()
+            self._call("resize", self.input_shape)
+            self._edges = self._call("edges")
             raise UnsupportedError(
                 f"the model cannot run at {h}×{w}: an operator in it is bound to the exported "
                 f"{exported_h}×{exported_w}; export it at that size."
             )
 
 
-def _read_quantisation(details: dict[str, Any]) -> Quantisation | None:
-    scale, zero_point = details["quantization"]
-    if not np.issubdtype(details["dtype"], np.integer):
+def _read_quantisation(edge: dict[str, Any], what: str) -> Quantisation | None:
+    dtype, scale = np.dtype(edge["dtype"]), edge["scale"]
+    if dtype == np.float32:
         return None
-    return Quantisation(
-        dtype=np.dtype(details["dtype"]), scale=float(scale), zero_point=int(zero_point)
-    )
+    if dtype not in (np.int8, np.uint8, np.int16) or not (math.isfinite(scale) and scale > 0):
+        raise InputError(
+            f"{what} has pixels of {dtype} with a scale of {scale:g}: they must be float32, or codes of "
+            "int8, uint8 or int16 with a scale above 0."
+        )
+    return Quantisation(dtype=dtype, scale=scale, zero_point=edge["zero_point"])
+
+
+def _call_here(runtime: Runtime) -> Callable[..., Any]:
+    return lambda method, *args: getattr(runtime, method)(*args)
 
 
 def _downgrade_depth_to_space(data: bytes) -> bytes:

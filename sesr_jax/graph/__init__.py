@@ -13,7 +13,6 @@ from sesr_jax.graph.graph import Arg, Graph, Node, find_readers, run, with_input
 from sesr_jax.graph.tails import (
     TAILS,
     Tail,
-    check_blocks,
     list_host_blocks,
     move_pixels,
     with_clip,
@@ -33,7 +32,6 @@ __all__ = [
     "Node",
     "Step",
     "Tail",
-    "check_blocks",
     "count_cost",
     "count_tiles",
     "eval_shapes",

@@ -21,6 +21,8 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph.graph import Graph
 from sesr_jax.ops import SPECS, Look, Looks
 
+_LARGEST_ALIGN = 4096
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extent:
@@ -104,6 +106,11 @@ def measure_extent_of_steps(image: Hashable, steps: Iterable[Step], output: Hash
     needed, whole = _find_needed(dependent, output)
     strides = (known[tensor] for known in distances for tensor in needed)
     align = math.lcm(*(stride.numerator for stride in strides if stride))
+    if align > _LARGEST_ALIGN:
+        raise InputError(
+            f"the network takes images whose sides are multiples of {align:,}: it must be {_LARGEST_ALIGN:,} "
+            "or less."
+        )
     if whole is not None:
         return Extent(halo=None, align=align, whole=whole)
     halos = (

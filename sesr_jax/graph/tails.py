@@ -10,7 +10,7 @@ ends before its last depth-to-spaces, and the host moves the pixels (`move_pixel
 import dataclasses
 import itertools
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,19 +50,6 @@ def with_tail(graph: Graph, tail: Tail) -> Graph:
 def list_host_blocks(graph: Graph) -> tuple[int, ...]:
     """Returns the blocks of the depth-to-spaces that the tail "none" removes, in order."""
     return tuple(node.attrs["block"] for node in _find_last_shuffles(graph))
-
-
-def check_blocks(blocks: Any) -> tuple[int, ...]:
-    """Checks the blocks in a file's metadata, and returns them for `move_pixels`.
-
-    Raises:
-      InputError: they are not a list of sizes.
-    """
-    if not isinstance(blocks, list) or not all(type(n) is int and n > 0 for n in blocks):
-        raise InputError(
-            f"the file's metadata hold host_blocks {blocks!r}: they must be a list of sizes."
-        )
-    return tuple(blocks)
 
 
 def move_pixels(y: np.ndarray, blocks: Iterable[int]) -> np.ndarray:

@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
 from sesr_jax.importers.torch_files import Tensor, Unknown, read_torch
+from sesr_jax.untrusted import check_regular, read_npz
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -57,13 +57,12 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         return _read_tensorflow(prefix)
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
         ".safetensors": lambda file: read_safetensors(file)[0],
-        ".npz": _read_npz,
+        ".npz": read_npz,
         ".pt": _read_torch,
         ".pth": _read_torch,
         ".tar": _read_torch,
     }
-    if not file.is_file():
-        raise InputError(f"no such file: {path}")
+    check_regular(file)
     if file.suffix not in readers:
         raise InputError(
             f"{path} is of no known kind: it must be {', '.join(readers)} or a TensorFlow checkpoint."
@@ -126,20 +125,6 @@ def _refuse_damaged(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None
     except Exception as error:
         (reason, *_) = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{file} is not {kind} ({reason}); {remedy}") from error
-
-
-def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
-    with _refuse_damaged(file, "a whole .npz file", "fetch it again."):
-        try:
-            with file.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except ValueError as error:
-            if not zipfile.is_zipfile(file):
-                raise
-            raise InputError(
-                f"{file} holds pickled objects, which could run any code when they are read: if you trust "
-                "it, load it with NumPy and save its arrays as safetensors, named as in module/parameter."
-            ) from error
 
 
 def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:

@@ -13,8 +13,8 @@ network's operations, for readers without this package. Nothing is pickled.
 
 import dataclasses
 import json
+import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,8 +30,12 @@ from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.linear_conv import check_floats
 from sesr_jax.reparam.packing import pack, unpack
+from sesr_jax.reparam.terms import is_term
+from sesr_jax.schema import build
+from sesr_jax.untrusted import parse_json, refuse_damaged
 
 _FORMAT = "1"
+_LARGEST_KERNEL = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,8 +161,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     Raises:
       InputError: the file is missing or damaged, or `save` did not write it.
     """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"no such file: {path}")
     arrays, metadata = read_safetensors(path)
     if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise InputError(
@@ -169,19 +171,63 @@ def load(path: str | os.PathLike[str]) -> Network:
             f"{path} has the format {metadata.get('format')!r}: this version reads the format {_FORMAT!r} of "
             "sesr_jax."
         )
-    try:
-        return Network(
-            name=metadata["model"],
-            scale=int(metadata["scale"]),
-            variables=unpack(arrays, json.loads(metadata["structure"])),
-            options=json.loads(metadata["options"]),
-            scheme=_read_scheme(json.loads(metadata.get("scheme", "{}"))),
+    what = f"{path}: metadata"
+    told = {
+        key: parse_json(metadata[key], f"{what}.{key}")
+        for key in ("scale", "options", "scheme", "structure")
+        if key in metadata
+    }
+    facts = build(_Metadata, metadata | told, what)
+    network = Network(
+        name=facts.model,
+        scale=facts.scale,
+        variables=unpack(arrays, facts.structure),
+        options=dict(facts.options),
+        scheme=facts.scheme,
+    )
+    _check_variables(network, path)
+    return network
+
+
+@dataclasses.dataclass(frozen=True)
+class _Metadata:
+    """What the metadata of a file say of its network."""
+
+    model: str
+    scale: int
+    options: Mapping[str, Any]
+    structure: Mapping[str, Any]
+    scheme: quant.Scheme = quant.INT8
+
+
+def _check_variables(network: Network, path: str | os.PathLike[str]) -> None:
+    """Checks, by shapes alone, that the variables are those of the network.
+
+    Raises:
+      InputError: they are not.
+    """
+    side = graph.SAMPLE_SIDE
+    images = (1, side, side, network.channels)
+    with refuse_damaged(f"{path} does not hold the variables of {network.title}"):
+        for term in filter(is_term, jax.tree.leaves(network.variables, is_leaf=is_term)):
+            facts = term.facts
+            size = math.prod((*facts.reach.kernel_size, facts.in_features, facts.out_features))
+            if size > _LARGEST_KERNEL:
+                raise InputError(
+                    f"{path} holds a {type(term).__name__} that collapses to {size:,} numbers: it must be "
+                    f"{_LARGEST_KERNEL:,} or less."
+                )
+        for group, values in network.variables.get(quant.RANGES, {}).items():
+            if values.shape != (2,):
+                raise InputError(f"{path} holds a range of {group} of the shape {values.shape}.")
+        found = jax.eval_shape(
+            lambda variables, x: quant.apply(network.module, variables, x, network.scheme),
+            network.variables,
+            jax.ShapeDtypeStruct(images, np.float32),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is damaged: its metadata gave {error!r}.") from error
-
-
-def _read_scheme(fields: Mapping[str, Any]) -> quant.Scheme:
-    return quant.Scheme(**{**fields, "exclude": tuple(fields.get("exclude", ()))})
+        large = (1, side * network.scale, side * network.scale, network.channels)
+        if found.shape != large:
+            raise InputError(
+                f"{path} holds variables with which {network.title} makes {list(found.shape)} of "
+                f"{list(images)}: it must make {list(large)}."
+            )

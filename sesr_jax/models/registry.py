@@ -25,6 +25,11 @@ VARIANTS: Mapping[str, Variant] = {
 """Every network by name."""
 
 
+_FIELDS_OF_FLAX = {"name", "parent"}
+_MOST = 1024
+"""The largest integer of an option: a network of more layers or channels is none that trains."""
+
+
 def create(name: str, *, scale: int, **options: Any) -> nn.Module:
     """Returns the network `name` for `scale`, a `variant.UpscalingModule`; `options` override its fields.
 
@@ -36,6 +41,8 @@ def create(name: str, *, scale: int, **options: Any) -> nn.Module:
         raise InputError(
             f"{name} cannot upscale ×{scale}: it takes ×{', ×'.join(map(str, variant.scales))}."
         )
+    if hidden := _FIELDS_OF_FLAX.intersection(options):
+        raise InputError(f"{name} does not take the option {min(hidden)}, which Flax sets.")
     try:
         module: Any = variant.build(scale=scale, **options)
     except TypeError as error:
@@ -59,9 +66,9 @@ def _check_value(claim: str, kind: Any, value: Any) -> None:
         choices = typing.get_args(kind)
         if not any(type(value) is type(choice) and value == choice for choice in choices):
             raise InputError(f"{claim}: it must be one of {', '.join(map(str, choices))}.")
-    if kind is int and (type(value) is not int or value < least):
-        raise InputError(f"{claim}: it must be an integer of {least} or more.")
-    if kind is float and type(value) not in (int, float):
-        raise InputError(f"{claim}: it must be a number.")
+    if kind is int and (type(value) is not int or not least <= value <= _MOST):
+        raise InputError(f"{claim}: it must be an integer from {least} to {_MOST}.")
+    if kind is float and (type(value) not in (int, float) or not abs(value) < _MOST):
+        raise InputError(f"{claim}: it must be a number between -{_MOST} and {_MOST}.")
     if kind is bool and type(value) is not bool:
         raise InputError(f"{claim}: it must be True or False.")

@@ -53,7 +53,8 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
         _, *unread = values(command)
     except InputError:
         raise
-    except Exception as error:  # a config is any Python, and absl raises many kinds for overrides
+    # A config is any Python, which may also ask to exit; and absl raises many kinds for overrides.
+    except (Exception, SystemExit) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"the config {spec} with {list(overrides)} is not valid ({reason}): keys and types must be "

@@ -8,15 +8,16 @@ params = unpack(arrays, skeleton)
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.reparam import combinators, filters, norm, terms
 from sesr_jax.reparam.terms import Term
+from sesr_jax.schema import build, show
 
 TERMS = {
     name: value
@@ -59,16 +60,23 @@ def unpack(arrays: Mapping[str, np.ndarray], skeleton: Any) -> Any:
     """Puts together again what `pack` split.
 
     Raises:
-      InputError: the skeleton names an array that is missing or a term that this version lacks.
+      InputError: the skeleton is none, or names an array that is missing or a term that this version lacks; a
+        term lacks a field, or has one of another type; or an array holds no floats.
     """
-    ((kind, value),) = [item for item in skeleton.items() if item[0] != "fields"]
+    kinds = [key for key in skeleton if key != "fields"] if isinstance(skeleton, Mapping) else []
+    kind = kinds[0] if len(kinds) == 1 else None
+    if kind not in _PARTS:
+        raise InputError(
+            f"a part of the structure is {show(skeleton)}: it must be one of {', '.join(_PARTS)}."
+        )
+    value = build(_PARTS[kind], skeleton[kind], f"a {kind} of the structure")
     if kind == "term":
-        if value not in TERMS:
-            raise InputError(
-                f"unknown term {value!r}: it must be one of {sorted(TERMS)}; update sesr_jax."
-            )
-        fields = {name: unpack(arrays, child) for name, child in skeleton["fields"].items()}
-        return TERMS[value](**fields)
+        term = look_up("term", value, TERMS)
+        children = build(
+            _Table, skeleton.get("fields"), f"the fields of a {value} in the structure"
+        )
+        fields = {name: unpack(arrays, child) for name, child in children.items()}
+        return build(term, fields, f"a {value} of the structure", closed=f"field of a {value}")
     if kind == "dict":
         return {key: unpack(arrays, child) for key, child in value.items()}
     if kind == "tuple":
@@ -78,5 +86,16 @@ def unpack(arrays: Mapping[str, np.ndarray], skeleton: Any) -> Any:
             raise InputError(
                 f"the array {value!r} is missing: the file is incomplete; fetch it again."
             )
+        if arrays[value].dtype.kind != "f":
+            raise InputError(f"the array {value!r} is {arrays[value].dtype}: it must hold floats.")
         return jnp.asarray(arrays[value])
-    return tuple(value) if isinstance(value, list) else value
+    return _to_tuples(value)
+
+
+_Table: TypeAlias = Mapping[str, Any]
+_PARTS = {"term": str, "dict": _Table, "tuple": tuple[Any, ...], "array": str, "static": Any}
+"""The parts of a skeleton, and the type that each has."""
+
+
+def _to_tuples(value: Any) -> Any:
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value

@@ -8,15 +8,15 @@ on a phone and without JavaScript. All text is escaped; nothing in it is taken a
 """
 
 import base64
+import html
 import io
 import os
 import re
-from html import escape
 
 import numpy as np
 from PIL import Image as Pillow
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, to_printable
 from sesr_jax.files import write_file
 from sesr_jax.report.content import (
     Bars,
@@ -38,6 +38,11 @@ _NUMBER = re.compile(r"[-+−×]?\d.*|[–∞]?")
 
 _LONG = 40
 """Characters from which a cell's text may break into lines."""
+
+
+def escape(text: str) -> str:
+    """Returns a text of HTML; what is no UTF-8 in it, such as in the name of a file, is shown escaped."""
+    return html.escape(to_printable(text))
 
 
 def write_page(page: Page, path: str | os.PathLike[str]) -> None:

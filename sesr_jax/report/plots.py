@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sesr_jax.errors import require_extra
+from sesr_jax.errors import require_extra, to_printable
 from sesr_jax.files import write_file
 from sesr_jax.report.content import Bars, Dots, Plot, Scatter
 
@@ -58,7 +58,7 @@ def to_svg(plot: Plot | Dots | Bars | Scatter) -> str:
     svg = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{prefix}", svg)
     svg = svg.replace(_INK, "var(--soft)").replace(_RULE, "var(--rule)")
     return (
-        f'<svg role="img" aria-label="{html.escape(label)}"'
+        f'<svg role="img" aria-label="{html.escape(to_printable(label))}"'
         + svg[svg.index("<svg") + len("<svg") :]
     )
 
@@ -212,8 +212,8 @@ def _count_lines(names: Iterable[str]) -> int:
 
 
 def _escape(text: str) -> str:
-    """Returns `text` so that Matplotlib reads no mathematics in it."""
-    return text.replace("$", r"\$")
+    """Returns `text` so that Matplotlib reads no mathematics in it, and can write it."""
+    return to_printable(text).replace("$", r"\$")
 
 
 def _cycle_colours(count: int) -> list[str]:

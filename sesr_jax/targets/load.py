@@ -5,12 +5,10 @@ import difflib
 import functools
 import os
 import pathlib
-import tomllib
-import types
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from sesr_jax.errors import InputError
+from sesr_jax.schema import build
 from sesr_jax.targets.operations import ALIKE, ON_MAC, OPERATORS, PASSES
 from sesr_jax.targets.target import (
     Blocks,
@@ -23,6 +21,7 @@ from sesr_jax.targets.target import (
     Vector,
     Winograd,
 )
+from sesr_jax.untrusted import parse_toml, read_text
 
 _FOLDER = pathlib.Path(__file__).parent
 
@@ -56,7 +55,9 @@ def _load_shipped(name: str) -> Target:
 
 def _load(path: pathlib.Path) -> Target:
     table = _read_tables(path, ())
-    target: Target = _build(Target, {"name": path.stem, **table}, str(path), "")
+    target: Target = build(
+        Target, {"name": path.stem, **table}, f"{path}: ", closed="figure of a target"
+    )
     _check_consistency(target, str(path))
     return target
 
@@ -76,10 +77,7 @@ def _read_tables(path: pathlib.Path, before: tuple[pathlib.Path, ...]) -> dict[s
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is no target file ({error}).") from error
+    return parse_toml(read_text(path), f"{path}, which should be a target file,")
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -91,60 +89,6 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-
-def _build(kind: Any, value: Any, file: str, name: str) -> Any:
-    """Returns `value`, from a TOML file, as a `kind`: a dataclass, tuple, mapping, number, word or flag."""
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, file, name)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        built, rule = _build(arguments[0], value, file, name), arguments[1]
-        if not rule.holds(built):
-            raise InputError(f"{file}: {name} is {value!r}; it must be {rule.text}.")
-        return built
-    if origin is Literal:
-        if (type(value), value) not in [(type(word), word) for word in arguments]:
-            words = ", ".join(map(repr, arguments))
-            raise InputError(f"{file}: {name} is {value!r}; it must be one of {words}.")
-        return value
-    if origin is types.UnionType:
-        return _build(arguments[0], value, file, name)
-    if origin is tuple and isinstance(value, list):
-        parts = arguments if Ellipsis not in arguments else arguments[:1] * len(value)
-        if len(parts) == len(value):
-            return tuple(_build(part, v, file, name) for part, v in zip(parts, value, strict=True))
-    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
-        return types.MappingProxyType(
-            {key: _build(arguments[1], v, file, f"{name}.{key}") for key, v in value.items()}
-        )
-    elif kind is float and type(value) in (int, float) and 0 <= value < float("inf"):
-        return float(value)
-    elif (kind is int and type(value) is int and value >= 0) or (
-        kind in (str, bool) and type(value) is kind
-    ):
-        return value
-    wanted = "table" if origin else kind.__name__
-    if origin is tuple:
-        wanted = "list" if Ellipsis in arguments else f"list of {len(arguments)}"
-    raise InputError(f"{file}: {name} is {value!r}, which is no {wanted}.")
-
-
-def _build_dataclass(kind: Any, value: Any, file: str, name: str) -> Any:
-    if not isinstance(value, dict):
-        raise InputError(f"{file}: {name} is {value!r}; it must be a table.")
-    hints = get_type_hints(kind, include_extras=True)
-    prefix = f"{name}." if name else ""
-    for field in dataclasses.fields(kind):
-        required = field.default is dataclasses.MISSING
-        if required and field.name not in value:
-            raise InputError(f"{file}: {prefix}{field.name} is missing.")
-    if unknown := value.keys() - hints.keys():
-        raise InputError(
-            f"{file}: {prefix}{min(unknown)} is no figure of a target; it must be one of "
-            f"{', '.join(hints)}."
-        )
-    return kind(**{key: _build(hints[key], v, file, prefix + key) for key, v in value.items()})
 
 
 def _check_sources(table: dict[str, Any], file: str) -> None:

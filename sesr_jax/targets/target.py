@@ -12,24 +12,18 @@ Units: bytes, hertz, cycles of the target's clock. A new target is one file.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
+from sesr_jax.schema import NOT_NEGATIVE, POSITIVE, Rule
 
-@dataclasses.dataclass(frozen=True)
-class _Rule:
-    """A rule for a figure beside its type: in words, and as a function."""
-
-    text: str
-    holds: Callable[[Any], bool]
-
-
-_POSITIVE = _Rule("above 0", lambda value: value > 0)
-_SOME = _Rule("no empty list", bool)
-_Count = Annotated[int, _POSITIVE]
-_Rate = Annotated[float, _POSITIVE]
-_Share = Annotated[float, _Rule("above 0 and at most 1", lambda value: 0 < value <= 1)]
-_Scale = Annotated[int, _Rule("above 1", lambda value: value > 1)]
+_SOME = Rule("no empty list", bool)
+_Size = Annotated[int, NOT_NEGATIVE]
+_Cost = Annotated[float, NOT_NEGATIVE]
+_Count = Annotated[int, POSITIVE]
+_Rate = Annotated[float, POSITIVE]
+_Share = Annotated[float, Rule("above 0 and at most 1", lambda value: 0 < value <= 1)]
+_Scale = Annotated[int, Rule("above 1", lambda value: value > 1)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,7 @@ class Winograd:
 
     macs: _Count
     block_pixels: _Count
-    transform_cycles: float
+    transform_cycles: _Cost
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +65,7 @@ class Blocks:
     input_bytes: _Count
     sum_bytes: _Count
     kernel: _Count
-    scale_cycles: float
+    scale_cycles: _Cost
     weight_share: _Share
     port_bytes: _Count
 
@@ -109,13 +103,13 @@ class Mac:
     outputs: _Count
     depthwise: _Count
     pixels: tuple[_Count, _Count]
-    input_step: int = 0
-    tap_groups: Annotated[tuple[int, ...], _SOME] = (1,)
+    input_step: _Size = 0
+    tap_groups: Annotated[tuple[_Size, ...], _SOME] = (1,)
     tap_fill: tuple[_Count, ...] = ()
-    sparse: int = 0
-    depthwise_macs: int = 0
-    depthwise_pixels: int = 0
-    pool_macs: int = 0
+    sparse: _Size = 0
+    depthwise_macs: _Size = 0
+    depthwise_pixels: _Size = 0
+    pool_macs: _Size = 0
     blocks: Blocks | None = None
     efficiency: _Share = 1.0
     winograd: Winograd | None = None
@@ -143,13 +137,13 @@ class Vector:
     lanes: _Count
     patch: tuple[_Count, _Count]
     behind_mac: bool = False
-    pass_cycles: float = 0
+    pass_cycles: _Cost = 0
     blocks: Annotated[tuple[tuple[_Count, _Count], ...], _SOME] = ((1, 1),)
-    default_block: int = 0
-    block_cycles: float = 0
+    default_block: _Size = 0
+    block_cycles: _Cost = 0
     calls: tuple[_Count, ...] = (1,)
-    call_cycles: float = 0
-    program_bytes: int = 0
+    call_cycles: _Cost = 0
+    program_bytes: _Size = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,14 +174,14 @@ class Memory:
     sram_bytes: _Count
     dram_bytes_per_cycle: _Rate
     duplex: bool = False
-    read_bytes_per_cycle: float = 0
+    read_bytes_per_cycle: _Cost = 0
     sram_brick: tuple[_Count, _Count, _Count] = (1, 1, 1)
     dram_brick: tuple[_Count, _Count, _Count] = (1, 1, 1)
     sram_granule: _Count = 1
-    burst_bytes: int = 0
-    border: int = 1
-    transfer_cycles: float = 0
-    transfer_minimum_cycles: float = 0
+    burst_bytes: _Size = 0
+    border: _Size = 1
+    transfer_cycles: _Cost = 0
+    transfer_minimum_cycles: _Cost = 0
     cells: tuple[tuple[_Count, _Count, _Count], ...] = ()
     converts_input: bool = False
 
@@ -212,10 +206,10 @@ class Stripes:
     columns: bool
     depths: bool
     base: tuple[_Count, _Count]
-    cycles: float = 0
-    minimum_cycles: float = 0
-    layer_cycles: float = 0
-    byte_cycles: float = 0
+    cycles: _Cost = 0
+    minimum_cycles: _Cost = 0
+    layer_cycles: _Cost = 0
+    byte_cycles: _Cost = 0
     branches: bool = True
 
 
@@ -223,8 +217,8 @@ class Stripes:
 class Energy:
     """Picojoules per MAC and per byte over the DRAM's bus; nothing else is counted."""
 
-    mac: float
-    dram_byte: float
+    mac: _Cost
+    dram_byte: _Cost
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -261,22 +255,22 @@ class OpRule:
 
     engine: Literal["mac", "vector", "copy", "none", "refused"]
     note: str = ""
-    cycles: float = 0
-    stripe_cycles: float | None = None
+    cycles: _Cost = 0
+    stripe_cycles: _Cost | None = None
     fuses: bool = False
     counts_scalars: bool = False
     joins: bool = False
-    kernels: tuple[int, ...] = ()
-    strides: tuple[int, ...] = ()
-    dilations: tuple[int, ...] = (1,)
+    kernels: tuple[_Size, ...] = ()
+    strides: tuple[_Size, ...] = ()
+    dilations: tuple[_Size, ...] = (1,)
     scales: tuple[_Scale, ...] = ()
-    maps: tuple[int, ...] = ()
+    maps: tuple[_Size, ...] = ()
     groups: Literal["any", "depthwise", "one"] = "any"
     strided_by: str = ""
-    inline_kernel: int = 0
+    inline_kernel: _Size = 0
     channel_multiple: _Count = 1
     broadcasts: bool = True
-    operands: int = 0
+    operands: _Size = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -33,11 +33,13 @@ from sesr_jax.metrics.protocol import Protocol
 from sesr_jax.models import create, network
 from sesr_jax.reparam import find_form
 from sesr_jax.report import Block, Dots, Page, Plot, Section, Table, write_page
+from sesr_jax.schema import build
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.fit import DivergedError, Stage, fit
 from sesr_jax.train.state import stack_states, unstack_state
 from sesr_jax.train.supervised import make_supervised
 from sesr_jax.train.validation import validate
+from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
 
 PAGE = "index.html"
 """The name of the page in the folder of an ablation."""
@@ -259,16 +261,22 @@ def _read_result(path: pathlib.Path, config: ml_collections.ConfigDict) -> Resul
     """
     if not path.exists():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if _select_relevant(fill_in(base_ablation(), content["config"])) != _select_relevant(config):
+    content: _Content = build(_Content, parse_json(read_text(path), str(path)), str(path))
+    with refuse_damaged(f"{path} holds no config of an ablation"):
+        alike = _select_relevant(
+            fill_in(base_ablation(), dict(content.config))
+        ) == _select_relevant(config)
+    if not alike:
         raise InputError(
             f"{path} is the result of another config: all conditions in a folder must be trained alike."
         )
-    found = content["result"]
-    return Result(
-        parameters=found["parameters"],
-        **{key: tuple(found[key]) for key in ("psnr", "steps", "losses")},
-    )
+    return content.result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    config: Mapping[str, Any]
+    result: Result
 
 
 def _make_page(

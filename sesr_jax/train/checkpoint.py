@@ -13,20 +13,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
 from sesr_jax import __version__
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, MissingError
 from sesr_jax.files import write_file
-from sesr_jax.models import network
+from sesr_jax.graph import SAMPLE_SIDE
+from sesr_jax.models import create, network
+from sesr_jax.schema import build
 from sesr_jax.train import processes
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.distill import fingerprint
 from sesr_jax.train.hardware import describe_hardware
 from sesr_jax.train.objective import get_scheme
 from sesr_jax.train.stages import eval_state_shapes, find_stage, plan
+from sesr_jax.train.validation import check_types
+from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
 
 _FORMAT = 1
 _CONFIG = "config.json"
@@ -128,7 +133,7 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{run} holds a run with other settings: {'; '.join(differing)}. A run resumes with the same "
                 "settings; others need another --workdir."
             )
-        if teacher != _read_note(run, "teacher"):
+        if teacher != _read_notes(run).teacher:
             raise InputError(
                 f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
                 "teacher, and another one needs another --workdir."
@@ -145,8 +150,8 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
 def note_hardware(run: str | os.PathLike[str]) -> None:
     """Records the hardware that a run takes steps on; other hardware is added as in "A, then B"."""
     path = pathlib.Path(run) / _CONFIG
-    content = json.loads(path.read_text(encoding="utf-8"))
-    before, now = get_hardware(run), describe_hardware()
+    content, now = dataclasses.asdict(_read_notes(run)), describe_hardware()
+    before = content["hardware"]
     if not before or before.split(_SEPARATOR)[-1] != now:
         _write_json(path, {**content, "hardware": f"{before}{_SEPARATOR}{now}" if before else now})
 
@@ -163,17 +168,37 @@ def read_config(run: str | os.PathLike[str]) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(run) / _CONFIG
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        content = _read_notes(run)
+    except MissingError as error:
         raise InputError(
-            f"{run} is not the folder of a run, which `sesr train` makes ({path.name}: {error})."
+            f"{run} is not the folder of a run, which `sesr train` makes ({error})"
         ) from error
-    if content.get("format") != _FORMAT:
+    if content.format != _FORMAT:
         raise InputError(
-            f"{path} has the format {content.get('format')}: this version reads {_FORMAT}, and sesr_jax "
-            f"{content.get('version')} reads that run."
+            f"{path} has the format {content.format}: this version reads {_FORMAT}, and sesr_jax "
+            f"{content.version} reads that run."
         )
-    return fill_in(base(), content["config"])
+    with refuse_damaged(f"{path} holds no config of a training"):
+        config = fill_in(base(), content.config)
+    check_types(config, f"{path}: config")
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class _Notes:
+    """The content of a run's config.json."""
+
+    format: int
+    config: Mapping[str, Any]
+    version: str = ""
+    hardware: str | None = None
+    teacher: str | None = None
+
+
+def _read_notes(run: str | os.PathLike[str]) -> _Notes:
+    path = pathlib.Path(run) / _CONFIG
+    notes: _Notes = build(_Notes, parse_json(read_text(path), str(path)), str(path))
+    return dataclasses.replace(notes, config=dict(notes.config))
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
@@ -183,12 +208,7 @@ def is_run(folder: str | os.PathLike[str]) -> bool:
 
 def get_hardware(run: str | os.PathLike[str]) -> str | None:
     """Returns the hardware of a run; None before `note_hardware` has recorded it."""
-    return _read_note(run, "hardware")
-
-
-def _read_note(run: str | os.PathLike[str], key: str) -> str | None:
-    """Returns the value of `key` that was recorded beside the config; None where there is none."""
-    return json.loads((pathlib.Path(run) / _CONFIG).read_text(encoding="utf-8")).get(key)
+    return _read_notes(run).hardware
 
 
 def restore(steps: ocp.CheckpointManager, shapes: Any) -> Any:
@@ -203,7 +223,7 @@ def restore(steps: ocp.CheckpointManager, shapes: Any) -> Any:
     try:
         return steps.restore(step, args=ocp.args.StandardRestore(wanted))
     except Exception as error:  # Orbax and tensorstore raise many kinds for one damaged file
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         raise InputError(
             f"the checkpoint {steps.directory / str(step)} cannot be read ({reason}): it must be whole and "
             "of this model. Without that folder, the run resumes from the checkpoint before it."
@@ -217,17 +237,28 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
       InputError: the folder holds no run, or no checkpoint yet, or a damaged one.
     """
     config = read_config(run)
-    model = dict(name=config.model.name, scale=config.model.scale, **config.model.options)
-    fresh = network.init(key=jax.random.key(0), **model)
-    stages = plan(config)
-    shapes = eval_state_shapes(fresh.module, stages, fresh.variables)
-    with open_manager(run) as steps:
-        step = steps.latest_step()
-        if step is None:
-            raise InputError(f"{run} has no checkpoint yet: `sesr train` must reach its first one.")
-        stage = find_stage(stages, step)
-        state = restore(steps, shapes[stage.index])
-    return dataclasses.replace(fresh, variables=state.ema, scheme=get_scheme(stage.config))
+    with refuse_damaged(f"{run} holds no run that can be read"):
+        model, options = config.model, config.model.options.to_dict()
+        module = create(model.name, scale=model.scale, **options)
+        images = (1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels)
+        variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(images))
+        stages = plan(config)
+        shapes = eval_state_shapes(module, stages, variables)
+        with open_manager(run) as steps:
+            step = steps.latest_step()
+            if step is None:
+                raise InputError(
+                    f"{run} has no checkpoint yet: `sesr train` must reach its first one."
+                )
+            stage = find_stage(stages, step)
+            state = restore(steps, shapes[stage.index])
+        return network.Network(
+            name=model.name,
+            scale=model.scale,
+            variables=state.ema,
+            options=options,
+            scheme=get_scheme(stage.config),
+        )
 
 
 def _flatten(tree: Any, path: str = "") -> dict[str, Any]:

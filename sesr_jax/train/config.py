@@ -150,7 +150,7 @@ def _apply_changes(
                 f"{where}.{key} cannot be set with the entry {entry!r}: a stage changes "
                 f"{', '.join((*own, *_CHANGEABLE))}."
             )
-    if "eval" in changes.get("data", ()):
+    if isinstance(data := changes.get("data"), Mapping) and "eval" in data:
         raise InputError(
             f"{where}.data.eval cannot be set: all stages are measured on the same images, config.data.eval."
         )

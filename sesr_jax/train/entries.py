@@ -12,7 +12,7 @@ which a stage may have a warm-up.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import optax
@@ -21,6 +21,7 @@ from typing_extensions import override
 from sesr_jax import reparam
 from sesr_jax.errors import InputError
 from sesr_jax.quant import RANGES
+from sesr_jax.schema import POSITIVE
 
 Measure = Callable[[Any], Mapping[str, jax.Array]]
 """From a network's variables to the ranges, ``[2]`` by group, with which it begins to be quantised."""
@@ -75,7 +76,7 @@ class GrowBasis(Entry):
     """
 
     name: ClassVar[str] = "grow_basis"
-    added: int = 1
+    added: Annotated[int, POSITIVE] = 1
     preserve: bool = True
 
     @override

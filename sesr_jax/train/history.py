@@ -13,8 +13,10 @@ import ml_collections
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
+from sesr_jax.schema import build
 from sesr_jax.train.checkpoint import get_hardware, is_run, read_config
 from sesr_jax.train.log import read_log
+from sesr_jax.untrusted import parse_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,4 +96,7 @@ def _follow(
 def _read_step(file: pathlib.Path) -> int | None:
     """Returns the step at which weights were saved; None where their file does not record it."""
     step = read_safetensors(file)[1].get("step") if file.is_file() else None
-    return None if step is None else int(step)
+    if step is None:
+        return None
+    where = f"{file}: metadata.step"
+    return int(build(int, parse_json(step, where), where))

@@ -1,14 +1,18 @@
 """The log of a run: one JSON object per line, and TensorBoard events where tensorboardX is installed."""
 
+import dataclasses
 import importlib.util
 import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
+from sesr_jax.errors import InputError
 from sesr_jax.files import write_file
+from sesr_jax.schema import NOT_NEGATIVE, POSITIVE, build, show
 from sesr_jax.train import processes
+from sesr_jax.untrusted import parse_json, read_text
 
 
 class Log:
@@ -56,12 +60,33 @@ class Log:
 
 
 def read_log(run: str | os.PathLike[str]) -> Iterator[dict[str, float]]:
-    """Yields the lines of a run's log, without a last line that was only partly written."""
+    """Yields the lines of a run's log, without a last line that was only partly written.
+
+    Raises:
+      InputError: a line is no table of numbers with the number of a step.
+    """
     path = pathlib.Path(run) / "log.jsonl"
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = read_text(path).splitlines()
+    for number, line in enumerate(lines, 1):
+        where = f"{path}: line {number}"
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
+            values = parse_json(line, where, finite=False)
+        except InputError:
+            if number == len(lines):
+                return
+            raise
+        if not isinstance(values, dict) or not all(
+            type(v) in (int, float) for v in values.values()
+        ):
+            raise InputError(f"{where} is {show(values)}: it must be a table of numbers.")
+        build(_Line, values, where)
+        yield values
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    step: Annotated[int, NOT_NEGATIVE]
+    stage: Annotated[int, NOT_NEGATIVE] = 0
+    steps_per_second: Annotated[float, POSITIVE] = 1.0

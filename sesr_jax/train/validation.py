@@ -1,10 +1,15 @@
 """Validation of a config, before any work is done."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import ml_collections
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, look_up
 from sesr_jax.quant import OBSERVERS
-from sesr_jax.train.config import list_stage_settings
+from sesr_jax.schema import build, show
+from sesr_jax.train.config import base, list_stage_settings
+from sesr_jax.train.entries import ENTRIES
 from sesr_jax.train.losses import LOSSES
 from sesr_jax.train.optim import SCHEDULES
 
@@ -17,6 +22,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     Raises:
       InputError: a value is not valid, or two values do not fit together.
     """
+    check_types(config)
     _validate_settings(config, "config")
     if config.seed >= 2**32:
         raise InputError(
@@ -34,13 +40,46 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"config.distill has the weight {config.distill.weight} and the teacher "
             f"{config.distill.teacher!r}: either both must be set, or neither."
         )
-    if config.stages and config.stages[0].entry == "quantise" and not config.init:
+    if config.stages and config.stages[0]["entry"] == "quantise" and not config.init:
         raise InputError(
             "config.init is empty where the first stage quantises: it must name trained weights, as in "
             "--config.init=RUN/expanded.safetensors, since random weights have no useful ranges."
         )
     for i, settings in enumerate(list_stage_settings(config)):
+        check_types(settings, f"config.stages[{i}]")
         _validate_settings(settings, f"config.stages[{i}]")
+
+
+def check_types(config: ml_collections.ConfigDict, where: str = "config") -> None:
+    """Checks that a config has every key of `train.config.base`, with a value of the same type.
+
+    Raises:
+      InputError: it has not; `where` is what messages call the config.
+    """
+    _check_types(base(), config, where)
+    for i, stage in enumerate(config.stages):
+        entry = build(Mapping[str, Any], stage, f"{where}.stages[{i}]").get("entry")
+        kind = look_up(f"entry of {where}.stages[{i}]", entry, ENTRIES)
+        build(kind, stage, f"{where}.stages[{i}]")
+
+
+_TUPLES = {"intensities": tuple[float, ...], "exclude": tuple[str, ...], "stages": tuple[Any, ...]}
+"""The types of the lists in a config, by their key."""
+
+
+def _check_types(defaults: ml_collections.ConfigDict, found: Any, where: str) -> None:
+    if not isinstance(found, ml_collections.ConfigDict):
+        raise InputError(f"{where} is {show(found)}; it must be a table.")
+    for key, default in defaults.items():
+        name = f"{where}.{key}"
+        if key not in found:
+            raise InputError(f"{name} is missing.")
+        if key == "options":
+            build(ml_collections.ConfigDict, found[key], name)
+        elif isinstance(default, ml_collections.ConfigDict):
+            _check_types(default, found[key], name)
+        else:
+            build(_TUPLES.get(key, type(default)), found[key], name)
 
 
 def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:

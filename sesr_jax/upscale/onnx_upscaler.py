@@ -6,26 +6,28 @@ The file maps one float image ``[N, C, H, W]`` in [0, 1] to a larger one. Where 
 a photo is cut into tiles of just that size.
 """
 
-import json
+import importlib
 import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError, UnsupportedError, require_extra
+from sesr_jax.errors import InputError, UnsupportedError, require_extra, to_printable
 from sesr_jax.graph import (
     Distances,
     Step,
-    check_blocks,
     measure_extent_of_steps,
     measure_pixel_distances,
     move_pixels,
 )
 from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
+from sesr_jax.sandbox import Sandbox, SandboxError
+from sesr_jax.schema import POSITIVE, build
+from sesr_jax.untrusted import check_regular, parse_json, refuse_damaged
 from sesr_jax.upscale.upscaler import Upscaler
 
 _OPERATIONS = {
@@ -62,33 +64,32 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
       InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
         operator whose receptive field is not known; ONNX Runtime is not installed.
     """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"no such file: {os.fspath(path)}.")
+    check_regular(path)
     with require_extra("export", f"running {os.fspath(path)}"):
         import onnx
-        import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Without it, sums of 8-bit products saturate at 16 bits on x86 CPUs of before 2019.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+        importlib.import_module("onnxruntime")
+    what = os.fspath(path)
     try:
         model = onnx.load(path)
-        session = onnxruntime.InferenceSession(
-            os.fspath(path),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["WeightBiasQuantization"],
-        )
+        session = Sandbox("sesr_jax.sandbox.onnx", what, path=os.path.abspath(path))
+    except InputError:
+        raise
     except Exception as error:  # of protobuf and of ONNX Runtime, which share no class
         reason = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
         raise InputError(
-            f"{os.fspath(path)} is no whole ONNX file that ONNX Runtime runs ({reason}); export it again."
+            f"{what} is no whole ONNX file that ONNX Runtime runs ({reason}); export it again."
         ) from error
-    sources, targets, graph = session.get_inputs(), session.get_outputs(), model.graph
+    with refuse_damaged(f"{what} holds operators that cannot be read"):
+        return _describe(path, model, session)
+
+
+def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Upscaler:
+    """Returns the upscaler that runs `session`, by what the file says of itself."""
+    (sources, targets), graph = session.call("edges"), model.graph
     channels, tile = _read_image_shape(path, sources, targets)
     shapes = _find_constant_shapes(graph)
-    source, target = sources[0].name, targets[0].name
+    source, target = sources[0]["name"], targets[0]["name"]
     steps = list(_list_steps(path, graph, shapes, source))
     distances = [measure_pixel_distances(source, steps, axis) for axis in (0, 1)]
     if target not in distances[0]:
@@ -97,17 +98,17 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
             "upscaling network."
         )
     metadata = {prop.key: prop.value for prop in model.metadata_props}
-    try:
-        blocks = check_blocks(json.loads(metadata.get("host_blocks", "[]")))
-    except ValueError as error:
-        raise InputError(
-            f"{os.fspath(path)} has damaged metadata ({error}); export it again."
-        ) from error
+    what = f"host_blocks in the metadata of {os.fspath(path)}"
+    blocks: tuple[int, ...] = build(
+        tuple[Annotated[int, POSITIVE], ...],
+        parse_json(metadata.get("host_blocks", "[]"), what),
+        what,
+    )
     scale = math.prod(blocks) / (distances[0][target] or Fraction(1))
     if scale.denominator != 1:
         raise InputError(f"{os.fspath(path)} makes images ×{scale}; export an upscaling network.")
     return Upscaler(
-        name=pathlib.Path(path).stem,
+        name=to_printable(pathlib.Path(path).stem),
         scale=int(scale),
         channels=channels,
         function=_make_function(path, session, tile, int(scale), blocks),
@@ -121,41 +122,48 @@ def _read_image_shape(
     path: str | os.PathLike[str], sources: list[Any], targets: list[Any]
 ) -> tuple[int, tuple[int, int] | None]:
     """Returns the channels of the file's image, and its height and width where the file fixes them."""
-    shapes = [value.shape for value in (*sources, *targets)]
-    floats = all(value.type == "tensor(float)" for value in (*sources, *targets))
+    shapes = [value["shape"] for value in (*sources, *targets)]
+    floats = all(value["type"] == "tensor(float)" for value in (*sources, *targets))
     if len(sources) != 1 or len(targets) != 1 or not floats or len(shapes[0]) != 4 or (
         shapes[0][1] not in (1, 3)
     ):  # fmt: skip
-        shown = " to ".join(f"{value.type}{value.shape}" for value in (*sources, *targets))
+        shown = " to ".join(f"{value['type']}{value['shape']}" for value in (*sources, *targets))
         raise InputError(
             f"{os.fspath(path)} maps {shown}: it must map one float image [N, C, H, W] in Y or RGB to one; "
             "export such a network."
         )
-    _, channels, *size = shapes[0]
+    batch, channels, *size = shapes[0]
+    if isinstance(batch, int) and batch != 1:
+        raise InputError(
+            f"{os.fspath(path)} takes {batch} images at once: it must take one, or any number."
+        )
     fixed = [isinstance(n, int) for n in size]
     if fixed[0] != fixed[1]:
         raise InputError(
             f"{os.fspath(path)} fixes one of an image's sides and not the other, {size}: it must fix both or "
             "none."
         )
+    if any(n < 1 for n in size if isinstance(n, int)):
+        raise InputError(f"{os.fspath(path)} takes images of {size}: its sides must be 1 or more.")
     return channels, tuple(size) if all(fixed) else None
 
 
 def _make_function(
     path: str | os.PathLike[str],
-    session: Any,
+    session: Sandbox,
     tile: tuple[int, int] | None,
     scale: int,
     blocks: Sequence[int],
 ) -> Callable[[Any], np.ndarray]:
-    (source,) = session.get_inputs()
-
     def function(x: Any) -> np.ndarray:
         x = np.asarray(x, np.float32)
         n, height, width, channels = x.shape
         if tile is not None and (height, width) != tile:
             raise UnsupportedError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
-        (y,) = session.run(None, {source.name: x.transpose(0, 3, 1, 2)})
+        try:
+            y = session.call("run", x.transpose(0, 3, 1, 2))
+        except SandboxError as error:
+            raise InputError(f"ONNX Runtime cannot run {os.fspath(path)} ({error}).") from error
         large = (n, scale * height, scale * width, channels)
         depth = math.prod(blocks) ** 2
         if y.shape != (n, channels * depth, *(side // math.prod(blocks) for side in large[1:3])):
@@ -186,6 +194,10 @@ def _list_steps(
     from_image = {image}
     constants = {value.name: value for value in graph.initializer}
     for node in graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise InputError(
+                f"{os.fspath(path)} holds {node.op_type} of {node.domain}: all operators must be ONNX's own."
+            )
         if from_image.intersection(node.input):
             from_image.update(node.output)
             looks = _find_looks(path, node, shapes, constants)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, to_printable
 from sesr_jax.export import TFLiteModel
 from sesr_jax.export.flatbuffer import (
     Operator,
@@ -62,7 +62,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
     content = read(path)
     moves = _MOVES if read_metadata(path).get("tail") == "transpose" else ()
     return Upscaler(
-        name=pathlib.Path(path).stem,
+        name=to_printable(pathlib.Path(path).stem),
         scale=model.scale,
         channels=channels,
         function=model,

@@ -115,7 +115,7 @@ def _changed(tmp_path, old: str, new: str) -> pathlib.Path:
         ),
         ('memory = "assumed: 1 MB, 16 GB/s"\n', "", "[sources] does not say where memory"),
         ('mac = "assumed: 4 TOPS"\n', "", "[sources] does not say where mac"),
-        ("title = ", "title = = ", "no target file"),
+        ("title = ", "title = = ", "changed.toml, which should be a target file"),
         ("bits = 8", 'like = "abacus"\nbits = 8', "like is 'abacus'"),
     ],
 )
@@ -177,5 +177,10 @@ def test_a_target_is_read_without_the_simulator_and_without_a_reader_of_tflite()
     )
     ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     own, others = ran.stdout.splitlines()
-    assert {name.split(".")[1] for name in own.split()} == {"errors", "targets"}
+    assert {name.split(".")[1] for name in own.split()} == {
+        "errors",
+        "schema",
+        "targets",
+        "untrusted",
+    }
     assert not others
