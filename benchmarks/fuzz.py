@@ -26,9 +26,10 @@ import traceback
 from typing import Any
 
 from sesr_jax.files import write_file
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 
 OUTCOMES = ("refusal", "success", "traceback", "hang", "crash", "wrong success")
+_COLUMNS = ("refusals", "successes", "tracebacks", "hangs", "crashes", "wrong successes")
 _DEFECTS = OUTCOMES[2:]
 _START = 300.0  # seconds that a worker may take to start on a machine under load
 _MEMORY = 8 << 30  # bytes that a worker may take beyond its imports
@@ -49,14 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     if args.case:
         return _repeat(args.case, args.samples)
     found = run(doors, args)
-    header = ["door", "cases", *(f"{outcome}s" for outcome in OUTCOMES)]
-    header[-1], header[-2] = "wrong successes", "crashes"
-    header[4 - 1] = "successes"
+    header = ["door", "cases", *_COLUMNS]
     rows = [
         [door, sum(counts.values()), *(counts[outcome] for outcome in OUTCOMES)]
         for door, counts in found["counts"].items()
     ]
-    print(text_table(rows, header))
+    print(format_table(rows, header))
     for place, cases in found["defects"].items():
         print(f"{len(cases)} × {place}, such as {cases[0]!r}")
     if args.json:
@@ -68,7 +67,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
     add = parser.add_argument
     add("--minutes", type=float, default=0.0, help="how long to go on")
-    add("--seconds", type=float, default=0.0, help="the same in seconds")
+    add("--seconds", type=float, default=0.0, help="the same in seconds; default 60 in all")
+    add("--cases", type=int, default=0, help="how many cases of each door at most")
     add("--door", action="append", help="a door, such as onnx; repeatable; default all")
     add("--seed", type=int, default=0, help="another one has other cases")
     add("--from", dest="first", type=int, default=0, help="the number of each door's first case")
@@ -92,13 +92,14 @@ def run(doors: list[str], args: argparse.Namespace) -> dict[str, Any]:
 
     counts: dict[str, collections.Counter[str]] = {door: collections.Counter() for door in doors}
     defects: dict[str, list[str]] = collections.defaultdict(list)
-    seconds = args.seconds + 60 * args.minutes or 60.0
+    seconds = args.seconds + 60 * args.minutes or (1e6 if args.cases else 60.0)
     end, number = time.monotonic() + seconds, args.first
+    last = number + args.cases if args.cases else sys.maxsize
     worker = _Worker(args.samples)
     with tqdm(total=round(seconds), unit="s", disable=None) as bar:
-        while time.monotonic() < end:
+        while time.monotonic() < end and number < last:
             for door in doors:
-                for i in range(number, number + _TURN):
+                for i in range(number, min(number + _TURN, last)):
                     if time.monotonic() >= end:
                         break
                     case = f"{door} {args.seed}.{i}"

@@ -4,18 +4,38 @@ make_samples(folder)
 DOORS["tflite"].enter(path, folder)        # returns, or raises InputError
 """
 
+import contextlib
 import dataclasses
 import io
 import json
 import pathlib
 import random
+import shutil
 import zipfile
 from collections.abc import Callable
 
+import jax
 import numpy as np
+from PIL import Image
 
 from benchmarks import fuzz_mutations as mutations
+from sesr_jax import train
+from sesr_jax.data import open_embedded
 from sesr_jax.errors import InputError
+from sesr_jax.export import Options, export_network, replay_golden
+from sesr_jax.export.describe import describe
+from sesr_jax.importers import import_weights, read_arrays
+from sesr_jax.models import create, network
+from sesr_jax.npu import estimate, layers_from_tflite, list_refusals
+from sesr_jax.quant import RANGES, find_points
+from sesr_jax.recipes import read_config
+from sesr_jax.targets import find_target
+from sesr_jax.targets.load import __file__ as targets
+from sesr_jax.train import checkpoint, load_network
+from sesr_jax.train.history import read_history
+from sesr_jax.train.stages import plan
+from sesr_jax.train.validation import validate
+from sesr_jax.upscale import bicubic_upscaler, from_onnx, from_tflite, upscale_file, upscale_photo
 
 SIZE = (24, 32)
 """The height and width that the files are for."""
@@ -46,23 +66,12 @@ class Door:
 
 def make_samples(folder: pathlib.Path) -> None:
     """Writes the sound files that all cases begin with; what is there already stays."""
-    import jax
-    from PIL import Image
-
-    from sesr_jax import train
-    from sesr_jax.data import embedded
-    from sesr_jax.export import Options, export_network
-    from sesr_jax.models import network
-    from sesr_jax.quant import RANGES
-    from sesr_jax.targets import find_target
-    from sesr_jax.targets.load import __file__ as targets
-
     if (folder / "done").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     small = {"expansion": 4, "features": 4}
     large = network.init("sesr_m3", scale=2, key=jax.random.key(0), **small)
-    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), **small).collapsed()
+    made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), **small).collapse()
     network.save(large, folder / "expanded.safetensors")
     network.save(made, folder / "collapsed.safetensors")
     ranges = {name: np.float32(pair) for name, pair in _calibrate(made).items()}
@@ -70,7 +79,7 @@ def make_samples(folder: pathlib.Path) -> None:
     network.save(quantised, folder / "quantised.safetensors")
     for name, precision in (("int8", "int8"), ("float", "float32")):
         options = Options(converter="litert", precision=precision)
-        images = embedded("train")[:1]
+        images = open_embedded("train")[:1]
         for suffix in ("tflite", "onnx"):
             export_network(
                 made,
@@ -98,10 +107,8 @@ def make_samples(folder: pathlib.Path) -> None:
 
 
 def _calibrate(made):  # type: ignore[no-untyped-def]
-    from sesr_jax.quant import points
-
-    graph = made.graph((1, *SIZE, made.channels))
-    found = points(graph)
+    graph = made.trace((1, *SIZE, made.channels))
+    found = find_points(graph)
     return {key: found.fixed.get(key, (-2.0, 2.0)) for key in found.group.values()}
 
 
@@ -134,8 +141,6 @@ def _write_video(path: pathlib.Path) -> None:
 
 def _upscale(upscaler) -> None:  # type: ignore[no-untyped-def]
     """Upscales a small photo, and looks at the result."""
-    from sesr_jax.upscale import upscale_photo
-
     photo = np.arange(30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
     large = upscale_photo(upscaler, photo)
     if large.shape != (30 * upscaler.scale, 40 * upscaler.scale, 3):
@@ -143,15 +148,12 @@ def _upscale(upscaler) -> None:  # type: ignore[no-untyped-def]
 
 
 def _enter_tflite(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.export.describe import describe
-    from sesr_jax.npu import estimate, layers_from_tflite, refusals
-    from sesr_jax.targets import find_target
 
     description = describe(path)
     if not all(len(row) == 6 for row in description.rows):
         raise WrongSuccessError("rows of another length")
     for name in ("ethos-n78-4tops", "ethos-u85-512"):
-        refusals(path, find_target(name))
+        list_refusals(path, find_target(name))
     report = estimate(layers_from_tflite(path), find_target("roofline"))
     report.to_text()
     if not 0 <= report.seconds < float("inf"):
@@ -159,41 +161,34 @@ def _enter_tflite(path: pathlib.Path, samples: pathlib.Path) -> None:
 
 
 def _enter_run_of_tflite(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.upscale import from_tflite
 
     _upscale(from_tflite(path))
 
 
 def _enter_golden(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.export import replay_golden
 
     replay_golden(samples / "int8.tflite", path)
 
 
 def _enter_onnx(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.upscale import from_onnx
 
     _upscale(from_onnx(path))
 
 
 def _enter_safetensors(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.models import network
 
     found = network.load(path)
-    found.collapsed().graph((1, 8, 8, found.channels))
+    found.collapse().trace((1, 8, 8, found.channels))
     _ = found.title, found.ranges
 
 
 def _enter_arrays(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.importers import import_weights, read_arrays
 
     read_arrays(path)
     import_weights("ecbsr", path, model="ecbsr_m4c8", scale=2)
 
 
 def _enter_target(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.npu import estimate, layers_from_tflite
-    from sesr_jax.targets import find_target
 
     report = estimate(layers_from_tflite(samples / "int8.tflite"), find_target(path))
     report.to_text()
@@ -203,11 +198,6 @@ def _enter_target(path: pathlib.Path, samples: pathlib.Path) -> None:
 
 def _enter_config(path: pathlib.Path, samples: pathlib.Path) -> None:
     """Reads a config file whose values are those of the case, as `sesr train` does before it trains."""
-    from sesr_jax.models import create
-    from sesr_jax.recipes import read_config
-    from sesr_jax.train.stages import plan
-    from sesr_jax.train.validation import validate
-
     values = path.read_bytes()
     file = path.with_suffix(".py")
     text = "import json, ml_collections\ndef get_config():\n"
@@ -221,22 +211,18 @@ def _enter_config(path: pathlib.Path, samples: pathlib.Path) -> None:
 
 
 def _enter_run(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.train import load_network
-    from sesr_jax.train.checkpoint import get_hardware, read_config
-    from sesr_jax.train.history import read_history
 
     run = path
     while not (run / "config.json").exists():
         run = run.parent
-    read_config(run)
-    get_hardware(run)
+    checkpoint.read_config(run)
+    checkpoint.get_hardware(run)
     for past in read_history(run):
         _ = past.hours, past.curve
     load_network(run)
 
 
 def _enter_image(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.upscale import bicubic_upscaler, upscale_file
 
     target = path.with_name("large.png")
     upscale_file(bicubic_upscaler(2), path, target)
@@ -245,7 +231,6 @@ def _enter_image(path: pathlib.Path, samples: pathlib.Path) -> None:
 
 
 def _enter_video(path: pathlib.Path, samples: pathlib.Path) -> None:
-    from sesr_jax.upscale import bicubic_upscaler, upscale_file
 
     upscale_file(bicubic_upscaler(2), path, path.with_name("large.mp4"))
 
@@ -313,8 +298,6 @@ def make_case(
     door: Door, seed: str, samples: pathlib.Path, folder: pathlib.Path
 ) -> tuple[pathlib.Path, bytes]:
     """Writes the case of that seed into `folder`, and returns its changed file and what is in it."""
-    import shutil
-
     rng = random.Random(seed)
     sample = rng.choice(door.samples)
     if sample.endswith("*"):
@@ -335,8 +318,6 @@ def make_case(
 
 def enter(door: Door, path: pathlib.Path, samples: pathlib.Path) -> tuple[str, str]:
     """Does what commands do to a case, and returns its outcome with one line about it."""
-    import contextlib
-
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             door.enter(path, samples)

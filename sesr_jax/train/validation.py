@@ -58,9 +58,10 @@ def check_types(config: ml_collections.ConfigDict, where: str = "config") -> Non
     """
     _check_types(base(), config, where)
     for i, stage in enumerate(config.stages):
-        entry = build(Mapping[str, Any], stage, f"{where}.stages[{i}]").get("entry")
-        kind = look_up(f"entry of {where}.stages[{i}]", entry, ENTRIES)
-        build(kind, stage, f"{where}.stages[{i}]")
+        place = f"{where}.stages[{i}]"
+        told = stage.to_dict() if isinstance(stage, ml_collections.ConfigDict) else stage
+        entry = build(Mapping[str, Any], told, place).get("entry")
+        build(look_up(f"entry of {place}", entry, ENTRIES), told, place)
 
 
 _TUPLES = {"intensities": tuple[float, ...], "exclude": tuple[str, ...], "stages": tuple[Any, ...]}

@@ -14,7 +14,7 @@ from sesr_jax.export.flatbuffer import import_schema, list_operators, pack, read
 _CODES = ("ADD", "CONV_2D", "RESHAPE")
 
 
-def _make_model(edit=lambda model: None):
+def make_model(edit=lambda model: None):
     """A 3×3 convolution whose output is added to the input."""
     schema = import_schema()
     model, graph = schema.ModelT(), schema.SubGraphT()
@@ -46,7 +46,7 @@ def _make_model(edit=lambda model: None):
 
 
 def test_a_sound_file_is_read():
-    assert [op.name for op in list_operators(read(_make_model()))] == ["CONV_2D", "ADD"]
+    assert [op.name for op in list_operators(read(make_model()))] == ["CONV_2D", "ADD"]
 
 
 def _set(path, value):
@@ -94,12 +94,12 @@ def _set(path, value):
 )
 def test_what_cannot_be_is_refused(path, value, said):
     with pytest.raises(InputError, match=rf"damaged TFLite model: .*{said}") as refused:
-        read(_make_model(_set(path, value)))
+        read(make_model(_set(path, value)))
     assert "\n" not in str(refused.value)
 
 
 def test_an_absent_bias_is_sound():
-    read(_make_model(_set("operators.0.inputs", [0, 1, -1])))
+    read(make_model(_set("operators.0.inputs", [0, 1, -1])))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_metadata_that_are_others_are_refused(metadata):
         model.metadata = [entry]
 
     with pytest.raises(InputError, match="metadata"):
-        flatbuffer.read_metadata(_make_model(edit))
+        flatbuffer.read_metadata(make_model(edit))
 
 
 def _make_bomb(count):
@@ -166,7 +166,7 @@ def test_tables_that_are_shared_a_million_times_are_refused_at_once():
 
 
 def test_offsets_that_lead_out_of_the_file_are_refused():
-    data = bytearray(_make_model())
+    data = bytearray(make_model())
     for place in range(0, 64, 4):
         changed = bytearray(data)
         changed[place : place + 4] = struct.pack("<I", 0x7FFF_FFF0)

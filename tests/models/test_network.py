@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import json
 import re
 
 import jax
@@ -10,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create, network
-from sesr_jax.reparam import FORMS, acnet
+from sesr_jax.reparam import FORMS, AveragePool, acnet
 
 _SMALL = {"expansion": 4}
 
@@ -177,6 +178,71 @@ def test_damaged_metadata_are_refused_in_one_sentence(tmp_path, key):
     save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "v.safetensors", metadata)
     with pytest.raises(InputError, match=r"\.safetensors.*metadata"):
         network.load(tmp_path / "v.safetensors")
+
+
+_KERNEL = {"array": "params/head/term/kernel"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", "sesr_m5"),
+        ("model", ""),
+        ("scale", "2.0"),
+        ("scale", "[2]"),
+        ("scale", "3"),
+        ("scale", "9" * 5000),
+        ("options", "[]"),
+        ("options", "[" * 5000),
+        ("options", '{"features": 1e999}'),
+        ("options", '{"parent": 1}'),
+        ("options", '{"form": ["acnet"]}'),
+        ("options", '{"channels": 3}'),
+        ("scheme", '{"activations": 8}'),
+        ("scheme", '{"exclude": "abc"}'),
+        ("structure", "[]"),
+        ("structure", "{}"),
+        ("structure", '{"dict": []}'),
+        ("structure", '{"tuple": {}}'),
+        ("structure", '{"array": ["x"]}'),
+        ("structure", '{"dict": {"params": {"static": 1}}}'),
+        ("structure", '{"dict": {"params": {"term": "Conv"}}}'),
+        ("structure", '{"dict": {"params": {"term": ["Conv"], "fields": {}}}}'),
+        ("structure", '{"dict": {"params": {"term": "Identity", "fields": {}}}}'),
+        ("structure", json.dumps({"term": "Conv", "fields": {"kernel": {"static": 3}}})),
+        ("structure", json.dumps({"term": "Conv", "fields": {"kernel": _KERNEL, "bias": _KERNEL}})),
+        (
+            "structure",
+            json.dumps({"term": "AveragePool", "fields": {"size": {"static": [1 << 40, 1]}}}),
+        ),
+    ],
+)
+def test_metadata_that_lie_are_refused_in_one_sentence(tmp_path, key, value):
+    network.save(_network().collapse(), tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", "numpy") as file:
+        metadata = {**file.metadata(), key: value}
+    save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "v.safetensors", metadata)
+    with pytest.raises(InputError) as refused:
+        network.load(tmp_path / "v.safetensors")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_term_whose_kernel_would_fill_the_memory_is_refused(tmp_path):
+    made = _network().collapse()
+    pool = AveragePool(size=(1 << 20, 1 << 20), features=16)
+    params = {**made.variables["params"], "extra": {"term": pool}}
+    network.save(
+        dataclasses.replace(made, variables={"params": params}), tmp_path / "w.safetensors"
+    )
+    with pytest.raises(InputError, match="AveragePool"):
+        network.load(tmp_path / "w.safetensors")
+
+
+def test_the_weights_at_hand_that_lie_are_refused(shared):
+    for name in ("st_other_model", "st_recursion_options", "st_structure_list"):
+        with pytest.raises(InputError, match=name):
+            network.load(shared / "data" / "cases" / "hostile" / f"{name}.safetensors")
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):

@@ -179,3 +179,27 @@ def test_one_side_alone_and_outputs_of_nothing_are_refused(files, tmp_path):
         onnx.save(model, tmp_path / "m.onnx")
         with pytest.raises(InputError, match=r"m\.onnx"):
             from_onnx(tmp_path / "m.onnx")
+
+
+def test_files_for_several_images_and_operators_of_others_are_refused(files, tmp_path):
+    folder, _ = files
+    model = onnx.load(folder / "float.onnx")
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 100
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="100 images"):
+        from_onnx(tmp_path / "m.onnx")
+    model = onnx.load(folder / "float.onnx")
+    model.graph.node[0].domain = "com.example"
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"com\.example|m\.onnx"):
+        from_onnx(tmp_path / "m.onnx")
+
+
+def test_the_files_at_hand_are_refused(shared):
+    folder = shared / "data" / "cases" / "hostile"
+    photo = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(InputError, match="onnx_batch100"):
+        from_onnx(folder / "onnx_batch100.onnx")
+    with pytest.raises(InputError, match="onnx_nan"):
+        upscale_photo(from_onnx(folder / "onnx_nan.onnx"), photo)
