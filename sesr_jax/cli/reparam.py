@@ -42,9 +42,9 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if args.model is None and args.form is None:
         raise InputError("there is nothing to count: name a model, a form by --form, or both.")
-    for name in ("features", "batch", "patch"):
+    for name in ("features", "batch", "crop"):
         if getattr(args, name) < 1:
-            raise InputError(f"--{name} is {getattr(args, name)}: it must be 1 or more; raise it.")
+            raise InputError(f"--{name} is {getattr(args, name)}: it must be 1 or more.")
 
     import jax
     from flax import linen as nn
