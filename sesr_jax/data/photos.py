@@ -34,6 +34,9 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True},
 }
 
+_ANIMATED = ("AVIF", "PNG", "WEBP")
+"""The formats in which several images are an animation; in others they are pages, or views of a scene."""
+
 _ALPHA = ("AVIF", "PNG", "TIFF", "WEBP")
 
 _LONGEST = {"AVIF": 65_536, "JPEG": 65_500, "WEBP": 16_383}
@@ -65,11 +68,15 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
     CMYK with a colour profile becomes sRGB by that profile. A warning is logged for all that is lost.
 
     Raises:
-        InputError: see `read_image`.
+        InputError: the file is an animation; or see `read_image`.
     """
     with open_image(path) as (file, name):
         if (frames := getattr(file, "n_frames", 1)) > 1:
-            _log.warning("%s has %d frames, of which the first one is read.", name, frames)
+            if file.format in _ANIMATED:
+                raise InputError(
+                    f"{name} is an animation of {frames} frames: one image is upscaled at a time, or a video."
+                )
+            _log.warning("%s has %d images, of which the first one is read.", name, frames)
         tile = file.tile[0].args if file.tile else ""
         rawmode = tile if isinstance(tile, str) else str(tile[0]) if tile else ""
         image = ImageOps.exif_transpose(file)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from sesr_jax.data import imresize, read_image, read_photo, write_image
+from sesr_jax.data import imresize, read_photo, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.upscale import bicubic_upscaler, match_images, upscale_image, upscale_photo
 
@@ -157,15 +157,18 @@ def test_images_of_a_folder_keep_their_places(tmp_path):
             match_images(tmp_path / "from", inside)
 
 
-def test_what_of_a_file_is_not_read_is_said(tmp_path, caplog):
-    frames = [Image.fromarray(codes(6, 5, 3)), Image.fromarray(255 - codes(6, 5, 3))]
-    frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".tif"])
+def test_an_animation_is_refused_by_name_and_pages_are_counted(tmp_path, caplog, suffix):
+    frames = [Image.fromarray(codes(16, 16, 3)), Image.fromarray(255 - codes(16, 16, 3))]
+    path = tmp_path / f"two{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    if suffix != ".tif":
+        with pytest.raises(InputError, match=rf"two\{suffix} .* 2 frames"):
+            upscale_image(bicubic_upscaler(2), path, tmp_path / "b.png", progress=_never)
+        return
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
-        np.testing.assert_array_equal(read_photo(tmp_path / "two.png").pixels, codes(6, 5, 3))
-        read_image(tmp_path / "two.png")
-    assert [record.getMessage().split(" has ")[1] for record in caplog.records] == [
-        "2 frames, of which the first one is read.",
-    ]
+        np.testing.assert_array_equal(read_photo(path).pixels, codes(16, 16, 3))
+    assert "2 images" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".png", ".webp", ".jpg"])
