@@ -30,8 +30,9 @@ from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.metrics.quality import WINDOW, map_ssim, psnr, ssim
 
-_BAND = 2**24
-"""The most samples of an image that are compared at once."""
+_WHOLE, _BAND = 2**23, 2**20
+"""The most samples of an image that is compared at once, and those of a band of a larger one. DIV2K's are
+compared at once. SSIM holds a dozen arrays of as many float64."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ class Protocol:
             each[border : each.shape[0] - border, border : each.shape[1] - border]
             for each in (output, reference)
         )
-        if sr.size <= _BAND:
+        if sr.size <= _WHOLE:
             a, b = self._prepare(sr, hr)
             return {"psnr": psnr(a, b), "ssim": ssim(a, b)}
         squares, similarities = [], []

@@ -77,6 +77,7 @@ def test_bands_give_the_scores_of_the_whole(protocol, monkeypatch):
         return low, reference, protocol.score(output, reference, 2)
 
     low, reference, scores = measure()
+    monkeypatch.setattr("sesr_jax.metrics.protocol._WHOLE", 100)
     monkeypatch.setattr("sesr_jax.metrics.protocol._BAND", 17 * 40 * reference.shape[2])
     monkeypatch.setattr("sesr_jax.data.resize._ROWS", 7)
     low_in_bands, reference_in_bands, scores_in_bands = measure()
