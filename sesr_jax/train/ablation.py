@@ -23,7 +23,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from sesr_jax.data.feed import Feed, plan_feed
+from sesr_jax.data.feed import Feed
 from sesr_jax.data.sources import open_source
 from sesr_jax.data.stream import pool_bytes
 from sesr_jax.errors import InputError
@@ -38,6 +38,7 @@ from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.fit import DivergedError, Stage, fit
 from sesr_jax.train.state import stack_states, unstack_state
 from sesr_jax.train.supervised import make_supervised
+from sesr_jax.train.training import plan_crops
 from sesr_jax.train.validation import validate
 from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
 
@@ -129,16 +130,7 @@ def _ablate(
     plain = network.init(
         config.model.name, scale=scale, key=jax.random.key(0), **config.model.options
     )
-    feed = plan_feed(
-        images,
-        scale=scale,
-        channels=plain.channels,
-        patch=data.patch,
-        batch=data.batch,
-        small=data.small,
-        intensities=tuple(data.intensities),
-        device_bytes=data.device_bytes,
-    )()
+    feed = plan_crops(config, plain, images)()
     # All conditions deploy the same convolutions, so that one evaluator serves them all.
     evaluate_network = NetworkEvaluator(plain, evaluated)
     protocol = evaluate_network.protocol

@@ -12,7 +12,7 @@ import functools
 import logging
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -121,16 +121,23 @@ def train(
     return trained
 
 
-def _make_stage(
-    fresh: network.Network, planned: StagePlan, shapes: TrainState, images: ImageSet
-) -> Stage:
-    """Returns a stage of the config for `fit`; what cannot be done is refused now."""
-    config = planned.config
-    check_batch(config.data.batch)
-    trainer = make_supervised(fresh.module, config)
+def plan_crops(
+    config: ml_collections.ConfigDict,
+    fresh: network.Network,
+    images: ImageSet,
+    where: str | None = None,
+) -> Callable[[], Feed]:
+    """Returns a function that makes the feed which `config.data` describes; see `data.feed.plan_feed`.
+
+    Args:
+      config: as `train.config.base`.
+      fresh: what is trained; it gives the scale factor and the channels.
+      images: the training set, `open_source(config.data.train)`.
+      where: see `plan_feed`.
+    """
     data = config.data
-    read_feed = plan_feed(
-        open_source(data.train, scale=fresh.scale),
+    return plan_feed(
+        images,
         scale=fresh.scale,
         channels=fresh.channels,
         patch=data.patch,
@@ -140,9 +147,20 @@ def _make_stage(
         intensities=tuple(data.intensities),
         shards=data.shards,
         device_bytes=data.device_bytes,
-        # The first stage reads its images at once, the others hours later.
-        where=f"config.stages[{planned.index}].data.patch" if planned.index else None,
+        where=where,
     )
+
+
+def _make_stage(
+    fresh: network.Network, planned: StagePlan, shapes: TrainState, images: ImageSet
+) -> Stage:
+    """Returns a stage of the config for `fit`; what cannot be done is refused now."""
+    config = planned.config
+    check_batch(config.data.batch)
+    trainer = make_supervised(fresh.module, config)
+    # The first stage reads its images at once, the others hours later.
+    where = f"config.stages[{planned.index}].data.patch" if planned.index else None
+    read_feed = plan_crops(config, fresh, open_source(config.data.train, scale=fresh.scale), where)
     evaluate = NetworkEvaluator(fresh, images, scheme=get_scheme(config))
     return Stage(
         trainer=trainer,
