@@ -1,5 +1,6 @@
 """`LinearConv`: the Flax module that trains a term and runs the convolution that it equals."""
 
+import functools
 from typing import Literal, get_args
 
 import jax
@@ -66,10 +67,16 @@ class LinearConv(nn.Module):
             self.put_variable("statistics", "term", wide)
         if self.mode == "expanded":
             return jax.tree.map(lambda p: p.astype(x.dtype), wide).apply(x)
-        conv = jax.tree.map(lambda p: p.astype(x.dtype), wide.collapse())
+        conv = jax.tree.map(lambda p: p.astype(x.dtype), _collapse(wide))
         return ops.conv2d(
             x, conv.kernel, conv.bias, strides=conv.strides, padding=_choose_padding(conv)
         )
+
+
+@functools.partial(jax.jit, inline=True)
+def _collapse(term: Term) -> Conv:
+    """Collapses `term`; terms of the same structure and shapes are traced once, since networks have many."""
+    return term.collapse()
 
 
 def is_expanded(module: nn.Module) -> bool:
