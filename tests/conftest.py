@@ -3,14 +3,16 @@
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 import jax
 import pytest
 
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
-# Parts whose tests compile much and run little: they do without the compiler's optimisations.
-_BARELY_RUN = {"cli", "test_docs", "graph", "models", "reparam", "recipes", "train"}
+# Parts whose tests run much and compile little, as users' programs are compiled. All others do without the
+# compiler's optimisations, which take longer than they save there.
+_RUN_MUCH = {"metrics", "pretrained", "test_demo", "upscale"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,9 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Compiles as the part of the tests wants it, its fixtures too."""
-    part = {item.path.parent.name, item.path.stem}
-    jax.config.update("jax_disable_most_optimizations", bool(part & _BARELY_RUN))
+    """Compiles as the part of the tests wants it, its fixtures and processes too."""
+    plain = not {item.path.parent.name, item.path.stem} & _RUN_MUCH
+    jax.config.update("jax_disable_most_optimizations", plain)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(plain)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Frees the programs of a file behind its tests: the folder keeps them, and they take gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ R = G = B, whose luma is the studio-range luma of the full-range grey. A pool ho
 which an int32 can index. `data.layout` explains shards.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -126,6 +127,14 @@ def sample(
       float32 in [0, 1].
     """
     index, count = share
+    return _sample(pool, key, index, batch=batch, count=count)
+
+
+@functools.partial(jax.jit, static_argnames=("batch", "count"), inline=True)
+def _sample(
+    pool: Pool, key: jax.Array, index: Any, *, batch: int, count: int
+) -> tuple[Any, jax.Array]:
+    """See `sample`; compiled as one program where it is not part of another."""
     ranks, turns = draw(key, batch, pool.edges, pool.shards)
     size = batch // count
     ranks, turns = (lax.dynamic_slice_in_dim(x, index * size, size) for x in (ranks, turns))

@@ -133,7 +133,7 @@ def test_numbers_that_are_none(argv, said, capsys):
 
 
 def test_a_reader_that_goes_ends_a_verb_in_silence():
-    command = "import sys; from sesr_jax.cli.main import main; sys.exit(main(['models']))"
+    command = "import sys; from sesr_jax.cli.main import main; sys.exit(main(['recipes']))"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", command], **pipes) as verb:
         verb.stdout.close()
