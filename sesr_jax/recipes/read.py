@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 import ml_collections
-import optax
 from absl import flags
 from ml_collections import config_flags
 
@@ -18,6 +17,7 @@ from sesr_jax.models import create
 from sesr_jax.recipes import mobile_ai, rivals, sesr
 from sesr_jax.recipes.comparisons import COMPARISONS
 from sesr_jax.recipes.recipe import Recipe
+from sesr_jax.train.optim import find_optimizer
 
 FAMILIES: tuple[ModuleType, ...] = (sesr, rivals, mobile_ai)
 """The modules of recipes."""
@@ -121,7 +121,7 @@ def _offer_option(config: ml_collections.ConfigDict, override: str) -> None:
         module = create(config.model.name, scale=config.model.scale)
         defaults = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
     else:
-        parameters = inspect.signature(getattr(optax, config.optim.name)).parameters
+        parameters = inspect.signature(find_optimizer(config.optim.name)).parameters
         defaults = {name: one.default for name, one in parameters.items()}
     if not isinstance(default := defaults.get(option), (bool, int, float, str)):
         raise InputError(

@@ -44,6 +44,20 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 """The optimisers that optax lacks, by the name that a config gives; every other name is one of optax."""
 
 
+def find_optimizer(name: str) -> Callable[..., optax.GradientTransformation]:
+    """Returns what makes the optimiser of that name from a learning rate and its options.
+
+    Raises:
+      InputError: there is no such optimiser.
+    """
+    make = OPTIMIZERS.get(name) or getattr(optax, name, None)
+    if not callable(make):
+        raise InputError(
+            f"config.optim.name is {name!r}: it must be keras_amsgrad, or an optimiser of optax such as adam."
+        )
+    return make
+
+
 def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """Returns the optimiser that the config names.
 
@@ -51,12 +65,7 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
       InputError: there is no such optimiser, or it does not take the options.
     """
     optim = config.optim
-    make = OPTIMIZERS.get(optim.name) or getattr(optax, optim.name, None)
-    if not callable(make):
-        raise InputError(
-            f"config.optim.name is {optim.name!r}: it must be keras_amsgrad, or an optimiser of optax "
-            "such as adam."
-        )
+    make = find_optimizer(optim.name)
     try:
         update = make(make_schedule(config), **optim.options)
     except TypeError as error:
