@@ -46,11 +46,11 @@ def describe(source: Source) -> Description:
       InputError: there is no such file, it is not TFLite, or it is damaged.
     """
     data = read_content(source)
-    model = read(data)
+    model = read(source)
     try:
         found = list_operators(model)
         (subgraph,) = model.subgraphs
-        metadata = read_metadata(data)
+        metadata = read_metadata(source)
         if "ranges" in metadata:
             metadata["ranges"] = f"of {len(metadata['ranges'])} groups of tensors; below as scales"
         facts = {name: _to_text(value) for name, value in metadata.items()}
