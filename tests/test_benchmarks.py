@@ -37,6 +37,7 @@ def test_every_benchmark_has_a_smoke_mode():
         "fuzz",  # in a test of its own
         "fuzz_doors",
         "fuzz_mutations",
+        *("accelerator", "accelerator_report", "accelerator_step", "accelerator_tiny", "carry"),
         "npu_networks",
         "race",
         "rivals",
