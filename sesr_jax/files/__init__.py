@@ -1,10 +1,17 @@
 """Files: writing them whole or not at all, reading them likewise, and locking folders."""
 
-from sesr_jax.files.arrays import read_safetensors
+from sesr_jax.files.arrays import (
+    compute_checksums,
+    find_damaged,
+    find_not_finite,
+    read_safetensors,
+    write_safetensors,
+)
 from sesr_jax.files.folders import lock_folder, make_folder
 from sesr_jax.files.writing import (
     check_distinct,
     check_writable,
+    make_refusal,
     replace_file,
     replace_files,
     write_file,
@@ -13,10 +20,15 @@ from sesr_jax.files.writing import (
 __all__ = [
     "check_distinct",
     "check_writable",
+    "compute_checksums",
+    "find_damaged",
+    "find_not_finite",
     "lock_folder",
     "make_folder",
+    "make_refusal",
     "read_safetensors",
     "replace_file",
     "replace_files",
     "write_file",
+    "write_safetensors",
 ]

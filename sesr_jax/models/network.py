@@ -8,7 +8,7 @@ The file holds every array under its path in the tree, as in "params/head/term/k
 as text "format", "version", "model", "scale", "options" (JSON: the fields of the module that differ from
 the model's), "scheme" (JSON: what is quantised, if anything) and "structure" (JSON: the tree with its
 terms, whose leaves name the arrays). `models.description` adds the axes of every array and a collapsed
-network's operations, for readers without this package. Nothing is pickled.
+network's operations, for readers without this package, and `files.arrays` adds checksums. Nothing is pickled.
 """
 
 import dataclasses
@@ -20,12 +20,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import safetensors.numpy
 from flax import linen as nn
 
 from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
-from sesr_jax.files import read_safetensors, write_file
+from sesr_jax.files import find_not_finite, read_safetensors, write_safetensors
 from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.linear_conv import check_floats
@@ -140,19 +139,7 @@ def save(network: Network, path: str | os.PathLike[str], **facts: str) -> None:
         ),
         **facts,
     }
-    write_file(path, _sort_metadata(safetensors.numpy.save(arrays, metadata)))
-
-
-def _sort_metadata(data: bytes) -> bytes:
-    """Sorts the metadata of a safetensors file, so that equal networks have equal files.
-
-    The library's order of metadata changes from one call to the next.
-    """
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    return data[:8] + text.ljust(end - 8) + data[end:]
+    write_safetensors(path, arrays, metadata)
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -162,10 +149,8 @@ def load(path: str | os.PathLike[str]) -> Network:
       InputError: the file is missing or damaged, or `save` did not write it.
     """
     arrays, metadata = read_safetensors(path)
-    if wrong := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
-        raise InputError(
-            f"{path} holds weights that are not finite ({wrong[0]}): all must be finite."
-        )
+    if wrong := find_not_finite(arrays):
+        raise InputError(f"{path} holds weights that are not finite ({wrong}): all must be finite.")
     if metadata.get("format") != _FORMAT:
         raise InputError(
             f"{path} has the format {metadata.get('format')!r}: this version reads the format {_FORMAT!r} of "

@@ -1,6 +1,6 @@
-"""Checkpoints: Orbax keeps the states of a run, and a JSON file beside them its config.
+"""The folder of a run: its config, its checkpoints, and the network that they hold.
 
-A run's folder holds ``config.json`` (the config, the hardware, the package's version, the format, and the
+The folder holds ``config.json`` (the config, the hardware, the package's version, the format, and the
 SHA-256 of its teacher where it has one), the Orbax steps under ``checkpoints/``, and ``log.jsonl``. All
 commands read the network of a run by `load_network`.
 """
@@ -15,20 +15,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
-import orbax.checkpoint as ocp
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError, MissingError
-from sesr_jax.files import write_file
+from sesr_jax.files import find_not_finite, write_file
 from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.models import create, network
 from sesr_jax.schema import build
-from sesr_jax.train import processes
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.distill import fingerprint
 from sesr_jax.train.hardware import describe_hardware
 from sesr_jax.train.objective import get_scheme
+from sesr_jax.train.saving import name_arrays, open_manager, restore
 from sesr_jax.train.stages import eval_state_shapes, find_stage, plan
 from sesr_jax.train.validation import check_types
 from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
@@ -39,73 +37,6 @@ _SEPARATOR = ", then "
 
 # These settings, and the length of the last stage, may change when a run resumes.
 _MAY_CHANGE = ("eval_every", "checkpoint_every", "keep", "data.device_bytes")
-
-
-def open_manager(run: str | os.PathLike[str], keep: int | None = None) -> ocp.CheckpointManager:
-    """Opens Orbax's manager of the run's steps, for this process alone; the caller must close it."""
-    folder = pathlib.Path(run).absolute() / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    who = ocp.options.MultiprocessingOptions()
-    if jax.process_count() > 1:
-        me = jax.process_index()
-        who = ocp.options.MultiprocessingOptions(
-            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
-        )
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        enable_async_checkpointing=True,
-        create=False,  # Orbax cannot make a folder for one process out of several
-        multiprocessing_options=who,
-    )
-    return ocp.CheckpointManager(folder, options=options)
-
-
-class Checkpoints:
-    """The checkpoints of a run in training; a context manager.
-
-    The first process reads and writes them, and sends the others what they hold.
-
-    Attributes:
-      last: the latest step saved; None before the first.
-    """
-
-    def __init__(self, run: str | os.PathLike[str], keep: int) -> None:
-        """Opens the checkpoints of `run`, and keeps the last `keep` of them."""
-        self._manager = open_manager(run, keep) if processes.is_first() else None
-        self.last: int | None = processes.run_in_first(
-            lambda: self._manager.latest_step() if self._manager else None
-        )
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._manager:
-            self._manager.close()
-
-    def restore(self, shapes: Any) -> Any:
-        """Returns the latest state in every process; see the function `restore`."""
-        state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-
-        def read() -> None:
-            nonlocal state
-            if self._manager:
-                state = restore(self._manager, shapes)
-
-        processes.run_in_first(read)
-        return processes.broadcast(state)
-
-    def save(self, step: int, state: Any) -> None:
-        """Saves `state`; the file is written while training continues."""
-        self.last = step
-        if self._manager:
-            whole = jax.device_get(state) if jax.process_count() > 1 else state
-            self._manager.save(step, args=ocp.args.StandardSave(whole))
-
-    def wait(self) -> None:
-        """Waits until all checkpoints are written."""
-        if self._manager:
-            self._manager.wait_until_finished()
 
 
 def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> None:
@@ -211,25 +142,6 @@ def get_hardware(run: str | os.PathLike[str]) -> str | None:
     return _read_notes(run).hardware
 
 
-def restore(steps: ocp.CheckpointManager, shapes: Any) -> Any:
-    """Returns the latest state, which has these shapes.
-
-    Raises:
-      InputError: the checkpoint is damaged or belongs to another model.
-    """
-    step = steps.latest_step()
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
-    try:
-        return steps.restore(step, args=ocp.args.StandardRestore(wanted))
-    except Exception as error:  # Orbax and tensorstore raise many kinds for one damaged file
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise InputError(
-            f"the checkpoint {steps.directory / str(step)} cannot be read ({reason}): it must be whole and "
-            "of this model. Without that folder, the run resumes from the checkpoint before it."
-        ) from error
-
-
 def load_network(run: str | os.PathLike[str]) -> network.Network:
     """Returns the trained network of a run: the averaged parameters of its last checkpoint, as trained.
 
@@ -252,6 +164,11 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
                 )
             stage = find_stage(stages, step)
             state = restore(steps, shapes[stage.index])
+        if wrong := find_not_finite(name_arrays(state.ema)):
+            raise InputError(
+                f"the checkpoint of step {step} in {run} holds weights that are not finite ({wrong}): all "
+                "must be finite."
+            )
         return network.Network(
             name=model.name,
             scale=model.scale,

@@ -23,9 +23,11 @@ from tqdm import tqdm
 
 from sesr_jax.data.feed import Feed, replicate
 from sesr_jax.errors import InputError, Stopped
+from sesr_jax.files import find_not_finite
 from sesr_jax.train import processes
 from sesr_jax.train.log import Log
 from sesr_jax.train.run import Run
+from sesr_jax.train.saving import name_arrays
 from sesr_jax.train.steps import compile_steps
 from sesr_jax.train.trainer import Metrics, Trainer
 
@@ -40,15 +42,15 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 
 class DivergedError(InputError):
-    """A metric is no longer finite.
+    """A metric or a weight is no longer finite.
 
     Attributes:
-      step: the first one with such a metric.
+      step: the first one with such a metric, or at which a state was to be saved.
       last: the last step that is saved; None where there is none.
     """
 
     def __init__(self, name: str, value: float, step: int, last: int | None) -> None:
-        """Says which metric has which value, and where."""
+        """Says what has which value, and where."""
         super().__init__(f"the {name} is {value} at step {step}: it must stay finite.")
         self.step, self.last = step, last
 
@@ -105,7 +107,7 @@ def fit(
       progress: the title of a progress bar; none is shown without.
 
     Raises:
-      DivergedError: a metric is no longer finite.
+      DivergedError: a metric, or a weight to be saved, is no longer finite.
       InputError: data or checkpoints cannot be read, or what a trainer or feed refuses.
       Stopped: SIGTERM came; the state is saved.
     """
@@ -174,7 +176,7 @@ def _train(
             if stage.label and done == end:
                 write(done, {**stage.label, **{f"stage_{k}": v for k, v in scores.items()}})
         if run and (saves or stops):
-            run.save(done, state)
+            _save(stage, done, state, run)
         if run and stops:
             run.wait()
             raise Stopped(
@@ -235,6 +237,19 @@ def _evaluate(stage: Stage, done: int, state: Any, run: Run | None) -> Mapping[s
         return stage.evaluate(stage.trainer.get_deployed(state))
     except InputError:  # of an image that cannot be read: what was trained is not lost
         if run:
-            run.save(done, state)
+            _save(stage, done, state, run)
             run.wait()
         raise
+
+
+def _save(stage: Stage, done: int, state: Any, run: Run) -> None:
+    """Saves the state of step `done`.
+
+    Raises:
+      DivergedError: a weight is not finite; the state is not saved.
+    """
+    arrays = name_arrays(stage.trainer.get_deployed(state))
+    if wrong := find_not_finite(arrays):
+        value = float(arrays[wrong][~np.isfinite(arrays[wrong])][0])
+        raise DivergedError(f"weight {wrong}", value, done, run.last)
+    run.save(done, state)

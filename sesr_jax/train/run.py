@@ -15,7 +15,7 @@ from typing import Any
 
 from sesr_jax.files import lock_folder
 from sesr_jax.train import processes
-from sesr_jax.train.checkpoint import Checkpoints
+from sesr_jax.train.saving import Checkpoints
 
 
 class Run:

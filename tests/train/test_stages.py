@@ -14,7 +14,7 @@ import pytest
 from sesr_jax import reparam, train
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
-from sesr_jax.train import checkpoint
+from sesr_jax.train import checkpoint, saving
 from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.stage_page import PAGE
@@ -148,8 +148,8 @@ def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -
     ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
-    with checkpoint.open_manager(run) as saved:
-        return saved.restore(step, args=checkpoint.ocp.args.StandardRestore(wanted))
+    with saving.open_manager(run) as saved:
+        return saved.restore(step, args=saving.ocp.args.StandardRestore(wanted))
 
 
 def test_checkpoints_hold_the_tree_of_their_stage(config, run):
