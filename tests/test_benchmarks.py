@@ -22,6 +22,7 @@ _SMOKE = {
     "amsgrad": "--steps 30",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
+    "interruptions": "--only upscale --by limit --by kill --trials 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
@@ -134,6 +135,16 @@ def test_what_differs_between_two_trainings_is_named(tmp_path, changed):
     assert len(found) == (changed != "nothing")
     names = {"weights": "model.safetensors", "log": "log", "result": "dense.json"}
     assert all(names[changed] in words for words in found)
+
+
+def test_an_interrupted_upscaling_loses_nothing(tmp_path):
+    results, printed = _run("interruptions", tmp_path)
+    del results["upscale, kill"]["interrupted"]  # a fast machine may have been done
+    assert results == {
+        "upscale, limit": {"trials": 1, "interrupted": 1, "intact": 1, "sentence": 1, "resumed": 1},
+        "upscale, kill": {"trials": 1, "intact": 1, "resumed": 1},
+    }
+    assert "resumed" in printed
 
 
 def test_kernels_stand_beside_the_reference(tmp_path):
