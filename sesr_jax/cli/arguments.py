@@ -6,12 +6,16 @@ import math
 import re
 import shutil
 import textwrap
+from typing import Any
 
 CONFIG = (
     "a recipe (see sesr recipes) or a config file; a variant follows a colon, as in sesr_m5_x2:cpu"
 )
 
-MODEL = "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, or bicubic_x2 (or _x3, _x4)"
+MODEL = (
+    "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, official weights (.pth), or "
+    "bicubic_x2 (or _x3, _x4)"
+)
 
 TARGET = "ethos-n78-4tops"
 """The NPU that is taken where none is named."""
@@ -65,3 +69,17 @@ def parse_tile(text: str) -> str | tuple[int, int]:
     if text == "auto":
         return text
     return (int(text), int(text)) if text.isdigit() and int(text) else parse_size(text)
+
+
+COUNTS = ("parameters", "FLOPs", "activations", "convolutions")
+"""What the challenges on efficient super-resolution count."""
+
+COUNTS_TITLE = (
+    "for an input of 256×256; FLOPs are MACs and one per element of a ReLU, LeakyReLU or PReLU"
+)
+
+
+def format_counts(cost: Any) -> dict[str, str]:
+    """Returns a `graph.Cost` as these challenges print it, by the words of `COUNTS`."""
+    cells = (f"{cost.parameters:,}", f"{cost.flops / 1e9:.3f} G", f"{cost.activations / 1e6:.3f} M")
+    return dict(zip(COUNTS, (*cells, f"{cost.convolutions}"), strict=True))

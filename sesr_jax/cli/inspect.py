@@ -1,22 +1,31 @@
-"""``sesr inspect``: what a TFLite file is, and which NPUs run it."""
+"""``sesr inspect``: what a TFLite file is and which NPUs run it, or what a network is and costs."""
 
 from collections.abc import Sequence
 
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr inspect m5_int8.tflite
-  sesr inspect somebody_elses.tflite"""
+  sesr inspect somebody_elses.tflite
+  sesr inspect RFDN_AIM.pth"""
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv` and prints facts, operators and what each target makes of them."""
     parser = arguments.make_parser(
         "inspect",
-        "Print a TFLite file's facts, its operators with their scales, and what the known NPUs refuse.",
+        "Print a TFLite file's facts, its operators with their scales, and what the known NPUs refuse; or a "
+        "network's model, sizes, counts by the rules of AIM 2020, and reach.",
         _EXAMPLE,
     )
-    parser.add_argument("file", help="any .tflite file")
+    parser.add_argument(
+        "file",
+        help="any .tflite file; or a shipped model, a run's folder, a .safetensors file or official weights "
+        "(.pth)",
+    )
     args = parser.parse_args(argv)
+    if not args.file.endswith(".tflite"):
+        _print_network(args.file)
+        return
 
     from sesr_jax.export.describe import COLUMNS, describe
     from sesr_jax.npu import list_refusals
@@ -30,3 +39,21 @@ def run(argv: Sequence[str]) -> None:
     for name in list_targets():
         reasons = list_refusals(args.file, find_target(name))
         print(f"{name}: {'refuses ' + '; '.join(reasons) if reasons else 'runs all of it'}")
+
+
+def _print_network(model: str) -> None:
+    """Prints what a trained network is, what it costs, and how far it looks."""
+    from sesr_jax.graph import count_cost, measure_extent
+    from sesr_jax.models import VARIANTS
+    from sesr_jax.pretrained import find_network
+
+    network = find_network(model).collapse()
+    graph = network.trace((1, 256, 256, network.channels))
+    extent = measure_extent(graph)
+    print(f"network: {network.title}")
+    print(f"paper: {VARIANTS[network.name].paper}")
+    print(f"channels: {network.channels}")
+    print(f"reach: {'the whole image' if extent.halo is None else f'{extent.halo} pixels'}")
+    print(f"\n{arguments.COUNTS_TITLE}")
+    for name, count in arguments.format_counts(count_cost(graph)).items():
+        print(f"{name}: {count}")

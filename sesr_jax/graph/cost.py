@@ -16,6 +16,8 @@ import numpy as np
 from sesr_jax.graph.graph import Graph, Node, find_readers
 from sesr_jax.ops import SPECS
 
+_RECTIFIERS = ("relu", "leaky_relu", "prelu")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -23,9 +25,13 @@ class Cost:
 
     Attributes:
       weights: elements of convolution kernels: the "parameters" of most papers.
-      parameters: all trained arrays of any rank, biases, PReLU slopes and learned scales included.
+      parameters: all trained arrays of any rank, biases, PReLU slopes and learned scales included; what the
+        model spells out, such as a mean to subtract, is not.
       macs: multiply-accumulates of the convolutions.
       activations: elements of the convolutions' outputs (AIM 2020's "#Activations").
+      flops: `macs`, and one per element that a ReLU, PReLU or LeakyReLU gives (AIM 2020's "FLOPs", which
+        leave out biases, sums, products, sigmoids and resizing).
+      convolutions: how often the network convolves (AIM 2020's "#Conv").
       peak_elements: the most tensor elements alive at once when nodes run in order.
     """
 
@@ -33,6 +39,8 @@ class Cost:
     parameters: int
     macs: int
     activations: int
+    flops: int
+    convolutions: int
     peak_elements: int
 
 
@@ -47,23 +55,26 @@ def macs(node: Node) -> int:
 def count_cost(graph: Graph) -> Cost:
     """Counts `graph` at the input size with which it was traced."""
     convs = [node for node in graph.nodes if macs(node)]
+    rectified = (math.prod(node.shape) for node in graph.nodes if node.op in _RECTIFIERS)
+    multiplied = sum(map(macs, convs))
     return Cost(
         weights=_count_elements(node.parameters[0] for node in convs),
         parameters=_count_elements(
-            parameter
-            for node in graph.nodes
-            for parameter in node.parameters
-            if parameter.ndim or not isinstance(parameter, np.ndarray)  # which the model spells out
+            parameter for node in graph.nodes for parameter in node.parameters
         ),
-        macs=sum(map(macs, convs)),
+        macs=multiplied,
         activations=sum(math.prod(node.shape) for node in convs),
+        flops=multiplied + sum(rectified),
+        convolutions=len(convs),
         peak_elements=_find_peak(graph),
     )
 
 
 def _count_elements(arrays: Iterable[Any]) -> int:
-    """Returns the number of elements of all arrays, where one that comes twice counts once."""
-    return sum(array.size for array in {id(array): array for array in arrays}.values())
+    """Returns the number of elements of all trained arrays, where one that comes twice counts once."""
+    # The model spells out NumPy's arrays.
+    trained = {id(array): array for array in arrays if not isinstance(array, np.ndarray)}
+    return sum(array.size for array in trained.values())
 
 
 def _find_peak(graph: Graph) -> int:

@@ -18,8 +18,8 @@ from sesr_jax import ops
 from sesr_jax.errors import look_up
 
 Arg: TypeAlias = str | jax.Array | np.ndarray
-"""What a node reads: another node (or the input) by name, or a parameter, or a number that the model spells
-out, which is a NumPy array without dimensions."""
+"""What a node reads: another node (or the input) by name, or a parameter, or what the model spells out, such
+as a number or a mean to subtract, which is a NumPy array."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -51,8 +51,12 @@ def trace(
         module = module.clone(mode="collapsed")
     image = jax.ShapeDtypeStruct(tuple(input_shape), dtype)
     closed = jax.make_jaxpr(module.apply)(variables, image)
-    # Trained scalars become JAX arrays, to differ from the model's constants, which are NumPy arrays.
-    leaves = [leaf if np.ndim(leaf) else jnp.asarray(leaf) for leaf in jax.tree.leaves(variables)]
+    # Variables become JAX arrays, to differ from the model's constants, which are NumPy arrays.
+    leaves = jax.tree.leaves(variables)
+    arrays = {
+        id(leaf): leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf) for leaf in leaves
+    }
+    leaves = [arrays[id(leaf)] for leaf in leaves]
     tracer = _Tracer()
     known = [*leaves, INPUT]
     outputs = tracer.run(closed.jaxpr, closed.consts, known)

@@ -39,6 +39,7 @@ def conv(
     groups: int = 1,
     stride: int = 1,
     padding: ops.Padding = "SAME",
+    dilation: int = 1,
     start: Start = _GLOROT,
     names: tuple[str, str] = ("kernel", "bias"),
 ) -> jax.Array:
@@ -54,13 +55,21 @@ def conv(
       groups: into which input and output channels are divided.
       stride: in both directions.
       padding: as in `ops.conv2d`.
+      dilation: the distance of the kernel's taps in pixels.
       start: initialises the kernel ``[size, size, C / groups, features]``; the bias starts at zero.
       names: of the two parameters.
     """
     shape = (size, size, x.shape[-1] // groups, features)
     kernel, bias = _make_parameters(owner, x, shape, start, names)
-    strides = (stride, stride)
-    return ops.conv2d(x, kernel, bias, strides=strides, padding=padding, groups=groups)
+    return ops.conv2d(
+        x,
+        kernel,
+        bias,
+        strides=(stride, stride),
+        padding=padding,
+        groups=groups,
+        dilation=(dilation, dilation),
+    )
 
 
 def conv_transpose(
@@ -105,6 +114,7 @@ class Conv(nn.Module):
     groups: int = 1
     stride: int = 1
     padding: ops.Padding = "SAME"
+    dilation: int = 1
     start: Start = _GLOROT
 
     @nn.compact
@@ -118,6 +128,7 @@ class Conv(nn.Module):
             groups=self.groups,
             stride=self.stride,
             padding=self.padding,
+            dilation=self.dilation,
             start=self.start,
         )
 
@@ -209,6 +220,33 @@ class PixelAttention(nn.Module):
         """Returns `values`, by default `x`, scaled by the gate of `x`; all are ``[N, H, W, C]``."""
         values = x if values is None else values
         return ops.mul(values, ops.sigmoid(Conv(values.shape[-1], 1, name="gate")(x)))
+
+
+class SpatialAttention(nn.Module):
+    """Enhanced spatial attention, ESA: scales each element by a gate in (0, 1) (RFANet, Liu et al. 2020).
+
+    The gate comes from a map of a sixth of the image's height and width, which is resized back, so that the
+    layer looks at the whole image. The image must have 15×15 pixels or more.
+
+    Attributes:
+      squeezed: the channels inside.
+      convolutions: the 3×3s on the small map, with ReLUs between them: 3 in RFDN, 1 in RLFN.
+    """
+
+    squeezed: int
+    convolutions: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[N, H, W, C] → [N, H, W, C]``."""
+        narrow = Conv(self.squeezed, 1, name="squeeze")(x)
+        y = Conv(self.squeezed, 3, stride=2, padding="VALID", name="reduce")(narrow)
+        y = ops.max_pool(y, window=(7, 7), strides=(3, 3))
+        for i in range(self.convolutions):
+            y = Conv(self.squeezed, 3, name=f"conv_{i}")(ops.relu(y) if i else y)
+        shortcut = Conv(self.squeezed, 1, name="shortcut")(narrow)
+        y = ops.add(ops.resize_like(y, x), shortcut)
+        return ops.mul(x, ops.sigmoid(Conv(x.shape[-1], 1, name="excite")(y)))
 
 
 def contrast(x: jax.Array) -> jax.Array:

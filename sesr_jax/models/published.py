@@ -7,7 +7,11 @@ has the figures of its networks, and `models.rivals` has all others. The sources
   most rivals' figures too.
 - "FALSR": Chu et al., Fast, Accurate and Lightweight Super-Resolution with Neural Architecture Search,
   2019, and the README of its repository (×2). Its figures are taken where SESR prints others.
-- "IMDN": Hui et al., ACM Multimedia 2019, comparison of PSNR and SSIM. It prints no MACs.
+- "IMDN": Hui et al., ACM Multimedia 2019, comparison of PSNR and SSIM. Its MACs are as others print them.
+- "PAN": Zhao et al., ECCV Workshops 2020; the means of the logs in its repository.
+- "LatticeNet": the weights in the repository of Luo et al., ECCV 2020, as later papers print them. The
+  paper's own figures (32.30 dB on Set5 at ×4) are not those of these weights.
+- "RLFN": Kong et al., CVPR Workshops 2022.
 """
 
 import dataclasses

@@ -42,6 +42,14 @@ def _along_axes(call: Call) -> Looks:
     return at_its_own_pixel(call) if alone else at_the_whole_image(call)
 
 
+def _check_size(x: jax.Array, window: tuple[int, int], padding: str) -> None:
+    if padding == "VALID" and any(n < k for n, k in zip(x.shape[1:3], window, strict=True)):
+        raise InputError(
+            f"a map of {x.shape[1]}×{x.shape[2]} (height × width) has no room for a pooling window of "
+            f"{window[0]}×{window[1]}: the network needs a larger image."
+        )
+
+
 @operation(Spec(kind="pooling", look=_windows, taps=_window, ranges="shared"))
 def average_pool(
     x: jax.Array,
@@ -50,7 +58,12 @@ def average_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """Returns the mean of each window's pixels; padded ones do not count (``count_include_pad=False``)."""
+    """Returns the mean of each window's pixels; padded ones do not count (``count_include_pad=False``).
+
+    Raises:
+      InputError: with the padding "VALID", the image is smaller than the window.
+    """
+    _check_size(x, window, padding)
 
     def total(values: jax.Array) -> jax.Array:
         return lax.reduce_window(values, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
@@ -66,7 +79,12 @@ def max_pool(
     strides: tuple[int, int] = (1, 1),
     padding: Literal["SAME", "VALID"] = "VALID",
 ) -> jax.Array:
-    """Returns the largest value in each window."""
+    """Returns the largest value in each window.
+
+    Raises:
+      InputError: with the padding "VALID", the image is smaller than the window.
+    """
+    _check_size(x, window, padding)
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
 
 

@@ -52,12 +52,13 @@ def dense(
     *,
     strides: tuple[int, int] = (1, 1),
     start: jax.nn.initializers.Initializer = glorot,
+    bias: bool = True,
 ) -> Form:
     """Makes a plain convolution, without over-parameterisation; `start` draws its kernel."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         kernel = start(key, (*_height_width(kernel_size), in_features, out_features))
-        return Conv(kernel, jnp.zeros(out_features), strides=strides)
+        return Conv(kernel, jnp.zeros(out_features) if bias else None, strides=strides)
 
     return form
 

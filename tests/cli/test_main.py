@@ -74,6 +74,21 @@ def test_models_lists_the_zoo(capsys):
     assert "32.84" in line
 
 
+def test_models_are_counted_by_the_rules_of_aim_2020(capsys):
+    assert main(["models", "rfdn_aim2020", "--counts"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.split() == ["rfdn_aim2020", "×4", "433,448", "27.103", "G", "112.034", "M", "64"]
+    assert "'rfdm'" in _refused(capsys, "models", "rfdm")
+
+
+def test_inspect_describes_a_network(capsys):
+    assert main(["inspect", "sesr_m5_x2"]) == 0
+    out = capsys.readouterr().out
+    assert "network: sesr_m5 ×2" in out
+    assert "reach: 9 pixels" in out
+    assert "parameters: 13,700" in out
+
+
 def test_latency_of_a_model_and_its_csv(capsys, tmp_path):
     assert main(["latency", "sesr_m5_hw", "--csv", str(tmp_path / "l.csv")]) == 0
     out = capsys.readouterr().out

@@ -122,9 +122,9 @@ def test_rivals_are_those_of_the_papers():
         printed = list_rivals(scale)["sesr_m5"]
         assert printed.parameters == pytest.approx(kernels, rel=1e-3)
         assert printed.macs == pytest.approx(kernels * 720 * 1280 / scale**2, rel=6e-3)
-    assert list_rivals(2)["IMDN"].macs is None
-    assert list_rivals(3) == {}
-    assert {r.source for r in list_rivals(2).values()} == {"SESR", "FALSR", "IMDN"}
+    assert list_rivals(2)["imdn"].macs is None
+    assert list_rivals(3).keys() == {"imdn"}
+    assert {r.source for r in list_rivals(2).values()} == {"SESR", "FALSR", "IMDN", "RLFN"}
 
 
 def test_sets_of_one_name_and_exact_copies(tmp_path):

@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 from export_samples import CASES, RNG, Export, lone, rms, simulate
 from flax import linen as nn
+from small_networks import small_networks, small_options
 
 from sesr_jax import __version__, ops, quant
 from sesr_jax.errors import InputError
@@ -96,10 +97,10 @@ def test_convolutions_of_all_paddings(padding: ops.Padding, strides: tuple[int, 
         np.testing.assert_allclose(execute(to_onnx(graph), x), run(graph, x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "turn"), [*zip(VARIANTS, itertools.count())])
+@pytest.mark.parametrize(("name", "turn"), [*zip(dict(small_networks()), itertools.count())])
 def test_the_zoo_in_float(name: str, turn: int, photo: np.ndarray) -> None:
     scales = VARIANTS[name].scales
-    options = {"form": "dense"} if name.startswith(("sesr", "ecbsr")) else {}
+    options = {"form": "dense"} if name.startswith("sesr") else small_options(name)
     network = create(name, scale=scales[turn % len(scales)], **options)
     image = np.repeat(photo, network.channels, axis=-1)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(image.shape))

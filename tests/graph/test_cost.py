@@ -192,10 +192,10 @@ def test_every_variant_can_be_counted():
 
     def count(name, scale):
         fresh = network.init(name, scale=scale, key=jax.random.key(0))
-        x = jnp.zeros((1, 8, 8, fresh.channels))
+        x = jnp.zeros((1, 16, 16, fresh.channels))
         graph = fresh.trace(x.shape)
         assert count_cost(graph).activations > 0
-        assert run(graph, x).shape == (1, 8 * scale, 8 * scale, fresh.channels)
+        assert run(graph, x).shape == (1, 16 * scale, 16 * scale, fresh.channels)
 
     for name, variant in VARIANTS.items():
         jax.eval_shape(lambda name=name, scale=variant.scales[0]: count(name, scale))

@@ -5,24 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from small_networks import SIDE, small_networks, small_options
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import count_cost, eval_shapes, run, trace
-from sesr_jax.models import VARIANTS, create, network
+from sesr_jax.models import create, network
 from sesr_jax.reparam import LinearConv, collapsible
 from sesr_jax.reparam.linear_conv import Mode
 
-_NETWORKS = [(name, scale) for name, variant in VARIANTS.items() for scale in variant.scales]
 
-
-@pytest.mark.parametrize(("name", "scale"), _NETWORKS)
+@pytest.mark.parametrize(("name", "scale"), small_networks())
 def test_a_graph_computes_what_its_module_does(name, scale):
-    family = name.split("_")[0]
-    dense = {key: {"form": "dense"} for key in ("ecbsr", "embededai", "z6")}
-    small = {"sesr": {"expansion": 8}, "mju": {"modules": 1}, **dense}
-    module = create(name, scale=scale, **small.get(family, {}))
-    x = jax.random.uniform(jax.random.key(1), (2, 10, 6, module.channels))
+    module = create(name, scale=scale, **small_options(name))
+    x = jax.random.uniform(jax.random.key(1), (2, SIDE + 4, SIDE, module.channels))
     variables = jax.jit(module.init)(jax.random.key(0), x)
     graph = trace(module, variables, x.shape)
     want = module.apply(variables, x)

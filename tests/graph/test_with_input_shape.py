@@ -3,19 +3,19 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from small_networks import SIDE, small_networks, small_options
 
 from sesr_jax.graph import run, trace, with_input_shape
 from sesr_jax.models import create
-from sesr_jax.models.registry import VARIANTS
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_it_is_what_would_be_traced_there(name: str) -> None:
-    network = create(name, scale=VARIANTS[name].scales[0])
+@pytest.mark.parametrize(("name", "scale"), dict(small_networks()).items())
+def test_it_is_what_would_be_traced_there(name: str, scale: int) -> None:
+    network = create(name, scale=scale, **small_options(name))
     channels = network.channels
-    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, channels)))
+    small, large = (1, SIDE, SIDE, channels), (2, SIDE + 4, SIDE + 2, channels)
+    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(small))
     variables = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), variables)
-    small, large = (1, 8, 8, channels), (2, 12, 10, channels)
     traced = trace(network, variables, large)
     assert with_input_shape(trace(network, variables, small), large).shapes == traced.shapes
 

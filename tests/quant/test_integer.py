@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from random_networks import LAYERS, networks
+from small_networks import SIDE, small_networks, small_options
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
@@ -18,7 +19,6 @@ from sesr_jax.export.flatbuffer import read
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
-from sesr_jax.models.registry import VARIANTS
 from sesr_jax.quant import Range, find_points
 from sesr_jax.quant.integer import KERNELS, dequantise, quantise, run
 from sesr_jax.quant.ranges import IMAGE
@@ -89,7 +89,7 @@ def test_random_networks_end_with_every_operation() -> None:
 def random_graph(name: str, scale: int, **options: Any) -> Graph:
     """A collapsed model, every parameter of it random; initialisation would leave biases at 0."""
     network = create(name, scale=scale, **options)
-    rng, image = np.random.default_rng(0), (1, 8, 8, network.channels)
+    rng, image = np.random.default_rng(0), (1, SIDE, SIDE, network.channels)
 
     def init() -> Any:
         variables = network.init(jax.random.key(0), jnp.zeros(image))
@@ -103,7 +103,6 @@ def random_graph(name: str, scale: int, **options: Any) -> Graph:
 
 
 SHORT = {
-    "mju_gogogo": {"modules": 1},
     "sesr_m7": {"blocks": 1},
     "sesr_m11": {"blocks": 1},
     "sesr_xl": {"blocks": 1},
@@ -112,15 +111,19 @@ SHORT = {
 }
 """Fewer equal blocks, where there are many."""
 
+FLOAT_ISLANDS = ("imdn", "latticenet")
+"""Networks whose standard deviation stays float in the converted file, so that their export is refused."""
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_model_has_the_codes_of_its_file(name: str) -> None:
-    for scale in VARIANTS[name].scales:
-        graph = random_graph(name, scale, **SHORT.get(name, {}))
-        ranges, codes = random_input(graph)
-        found = run(graph, ranges, codes)
-        np.testing.assert_array_equal(found, reference(graph, ranges, codes))
-        assert jnp.std(found.astype(float)) > 5
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [pair for pair in small_networks() if pair[0] not in FLOAT_ISLANDS]
+)
+def test_every_model_has_the_codes_of_its_file(name: str, scale: int) -> None:
+    graph = random_graph(name, scale, **small_options(name) | SHORT.get(name, {}))
+    ranges, codes = random_input(graph)
+    found = run(graph, ranges, codes)
+    np.testing.assert_array_equal(found, reference(graph, ranges, codes))
+    assert jnp.std(found.astype(float)) > 5
 
 
 def test_the_other_converter_and_unsigned_pixels_change_no_code() -> None:

@@ -52,7 +52,8 @@ def _channels(name: str) -> int:
 
 def test_the_comparison_of_mobile_networks_is_one_recipe():
     """Its configs differ in the model alone."""
-    names = ["sesr_m5", *(name for name in VARIANTS if _channels(name) == 3)]
+    mobile = (name for name, variant in VARIANTS.items() if variant.scales == (3,))
+    names = ["sesr_m5", *mobile]
     recipes = set()
     for variant in [*names, *(f"abpn.{residual}" for residual in RESIDUALS)]:
         content = read_config(f"mobile_ai_equal:{variant}")

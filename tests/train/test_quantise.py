@@ -6,13 +6,14 @@ import ml_collections
 import numpy as np
 import pytest
 from pool_steps import compile_for_pool
+from small_networks import SIDE, small_networks, small_options
 
 from sesr_jax import train
 from sesr_jax.data import Batch
 from sesr_jax.data.pool import make_pool
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
-from sesr_jax.models import VARIANTS, create, network
+from sesr_jax.models import create, network
 from sesr_jax.quant import RANGES, Scheme, apply, calibrate, find_points
 from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.train.objective import Phase, make_objective
@@ -140,14 +141,12 @@ def test_unknown_choices_are_refused(tmp_path, key, value):
         train.train(_config(**{key: value}), tmp_path / "run", progress=False)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_model_trains_quantised(name):
+@pytest.mark.parametrize(("name", "scale"), dict(small_networks()).items())
+def test_every_model_trains_quantised(name, scale):
     """In shapes alone: the graph is traced, its tensors have ranges, and gradients reach all parameters."""
     config = _config(ranges="learned")
-    scale = VARIANTS[name].scales[0]
-    module = create(name, scale=scale)
-    channels = module.channels
-    lr, hr = jnp.zeros((1, 8, 8, channels)), jnp.zeros((1, 8 * scale, 8 * scale, channels))
+    module = create(name, scale=scale, **small_options(name))
+    lr, hr = (jnp.zeros((1, side, side, module.channels)) for side in (SIDE, SIDE * scale))
     variables = jax.eval_shape(module.init, jax.random.key(0), lr)
     (state,) = eval_state_shapes(module, plan(config), variables)
     gradient = jax.grad(make_objective(module, config), has_aux=True)

@@ -1,0 +1,55 @@
+"""The networks of the zoo in small, for tests that run every one of them."""
+
+from sesr_jax.models import VARIANTS, create
+
+SIDE = 16
+"""The side of an image that every network takes: poolings without padding need 15 pixels."""
+
+_RLFN = {"features": 6, "middle": 4, "blocks": 1, "squeezed": 4}
+_SPAN = {"features": 4, "blocks": 2, "form": "dense"}
+_OPTIONS = {
+    "ecbsr": {"form": "dense"},
+    "embededai": {"form": "dense"},
+    "z6": {"form": "dense"},
+    "mju_gogogo": {"modules": 1},
+    "msrresnet": {"features": 4, "blocks": 1},
+    "imdn": {"features": 16, "blocks": 2},
+    "imdn_aim2019": {"features": 8, "blocks": 1, "form": "dense"},
+    "fimdn": {"features": 8, "blocks": 1, "form": "dense"},
+    "rfdn_aim2020": {"features": 8, "blocks": 2},
+    "pan": {"features": 4, "upscaling_features": 4, "blocks": 1},
+    "latticenet": {"features": 16, "blocks": 2},
+    "maffsrn": {"features": 8, "groups": 1},
+    "rlfn": _RLFN,
+    "rlfn_s": _RLFN,
+    "rlfn_ntire2022": _RLFN,
+    "efdn": {"features": 8, "form": "dense"},
+    "span": _SPAN,
+    "span_ntire2024": _SPAN,
+    "span_tiny": _SPAN,
+}
+
+
+def small_options(name):
+    """The options that make the network `name` small, with plain kernels."""
+    if name.startswith("sesr_"):
+        return {"expansion": 8}
+    return _OPTIONS.get(name, _OPTIONS.get(name.split("_")[0], {}))
+
+
+def small_networks():
+    """The (name, scale) of all networks that differ when they are small.
+
+    One of each family of the challenges on efficient super-resolution is enough, at its largest scale.
+    """
+    seen, found = [], []
+    for name, variant in VARIANTS.items():
+        for scale in variant.scales:
+            module = create(name, scale=scale, **small_options(name))
+            if ".efficient." in type(module).__module__:
+                module = type(module)
+                scale = variant.scales[-1]
+            if module not in seen:
+                seen.append(module)
+                found.append((name, scale))
+    return found
