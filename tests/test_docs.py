@@ -19,8 +19,10 @@ import shutil
 
 import numpy as np
 import pytest
+from official_weights import make_arrays
 from PIL import Image
 from safetensors.numpy import save_file
+from torch_writer import write_zip
 
 from sesr_jax.cli.main import main
 from sesr_jax.data import open_embedded
@@ -176,6 +178,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
             photo.crop((90 * i, 90, 90 * i + 72, 162)).save(here / name / f"{i}.png")
     _write_video(here / "clip.mp4")
     save_file(_arm_arrays(blocks=3, expansion=16), here / "model_weights.safetensors")
+    write_zip(here / "RFDN_AIM.pth", make_arrays("rfdn"))
     journey = next(b for kind, b in _blocks(_ROOT / "README.md") if kind == "sh" and "qat" in b)
     with contextlib.chdir(here):
         for words in _commands(journey):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr import --from arm model_weights.index --model sesr_m5 --scale 2 --out m5.safetensors
-  sesr import --from ecbsr model_x2_999.pt --model ecbsr_m4c16 --scale 2 --out ecbsr.safetensors"""
+  sesr import --from ecbsr model_x2_999.pt --model ecbsr_m4c16 --scale 2 --out ecbsr.safetensors
+  sesr import --from rfdn RFDN_AIM.pth --out rfdn.safetensors"""
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, converts, and says what was written."""
-    from sesr_jax.importers import SOURCES, import_weights
+    from sesr_jax.importers import LAYOUTS, SOURCES, import_weights, recognise_network
 
     parser = arguments.make_parser("import", "Convert another project's weights.", _EXAMPLE)
     parser.add_argument(
@@ -20,14 +21,18 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--from",
         dest="source",
-        required=True,
-        choices=tuple(SOURCES),
-        help="the project that wrote them",
+        choices=(*SOURCES, *LAYOUTS),
+        help=f"the project that wrote them; {', '.join(LAYOUTS)} are recognised without it",
     )
     parser.add_argument(
-        "--model", required=True, help="the model of the zoo that they belong to, such as sesr_m5"
+        "--model",
+        help=f"the model of the zoo that they belong to, such as sesr_m5; {', '.join(SOURCES)} need it",
     )
-    parser.add_argument("--scale", type=int, required=True, help="the scale factor")
+    parser.add_argument(
+        "--scale",
+        type=int,
+        help=f"the scale factor; {', '.join(SOURCES)} need it, and PAN where the file's name has none",
+    )
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the .safetensors file to write"
     )
@@ -45,9 +50,20 @@ def run(argv: Sequence[str]) -> None:
 
     if args.out.suffix != ".safetensors":
         raise InputError(f"{args.out} must end in .safetensors; give it this suffix.")
-    found = import_weights(
-        args.source, args.weights, model=args.model, scale=args.scale, reading=args.reading
-    )
-    network.save(found, args.out, source=args.source)
+    if args.source in SOURCES:
+        if args.model is None or args.scale is None:
+            raise InputError(
+                f"the weights of {args.source} show neither model nor scale factor: --model and --scale must."
+            )
+        found = import_weights(
+            args.source, args.weights, model=args.model, scale=args.scale, reading=args.reading
+        )
+    else:
+        if args.reading != "exact":
+            raise InputError(f"--reading {args.reading} is for Arm's weights alone; leave it out.")
+        found = recognise_network(
+            args.weights, source=args.source, model=args.model, scale=args.scale
+        )
+    network.save(found, args.out, source=args.source or "recognised")
     options = "".join(f", {name} {value}" for name, value in found.options.items())
     print(f"{args.weights} → {args.out}: {found.name} ×{found.scale}{options}")

@@ -30,6 +30,9 @@ _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 BasicSR stores the averaged weights as "params_ema", which are those that it measures.
 """
 
+TORCH_SUFFIXES = (".pt", ".pth", ".tar")
+"""The suffixes of PyTorch's files; ".pth.tar" is one."""
+
 _NAMED = 3
 """How many names an error lists."""
 
@@ -58,9 +61,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
         ".safetensors": lambda file: read_safetensors(file)[0],
         ".npz": read_npz,
-        ".pt": _read_torch,
-        ".pth": _read_torch,
-        ".tar": _read_torch,
+        **dict.fromkeys(TORCH_SUFFIXES, _read_torch),
     }
     check_regular(file)
     if file.suffix not in readers:

@@ -1,0 +1,224 @@
+"""How a project's PyTorch code names the layers of a network, as a table, and what follows from it.
+
+A `Layout` lists each of their layers beside the path of ours. Kernels, biases and PReLU slopes follow from
+the layers, and the sizes of the network from the shapes, so that a file shows by itself what it holds:
+
+    found = layout.read(arrays)                     # scale factors and options
+    params = layout.convert(arrays, module)
+
+In the tables, {i} stands for every block, and {n} for the number of blocks.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from sesr_jax.graph import SAMPLE_SIDE
+from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
+from sesr_jax.importers.trees import find_pixel_order, to_hwio
+from sesr_jax.models import VARIANTS, create
+from sesr_jax.reparam import Conv
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a file shows of its network.
+
+    Attributes:
+      scales: the scale factors that its shapes allow.
+      options: the fields of the module, as far as shapes tell them.
+    """
+
+    scales: tuple[int, ...]
+    options: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The names and conventions of a project's networks of one family.
+
+    Attributes:
+      project: where the code and the weights are.
+      models: the models of the zoo that they may be; the first one takes all sizes.
+      table: lines of "their layer", and "our path".
+      first: the number of their first block.
+      blocks: our option for the number of blocks; None where it is fixed.
+      fixed_blocks: the number of blocks where it is fixed.
+      sizes: our options that are the output channels of a layer of ours.
+      fixed: options that belong to the layout.
+      values: what their network takes for white, and what it gives for white: 1 or 255.
+      ends: the layers of ours that these values scale, the first and the last one.
+      shuffled: whether the layer "tail" gives the pixels of PyTorch's pixel shuffle.
+      second_stage: the layers of ours that ×4 alone has, where these and not the tail show the scale factor.
+    """
+
+    project: str
+    models: tuple[str, ...]
+    table: str
+    first: int = 0
+    blocks: str | None = "blocks"
+    fixed_blocks: int = 0
+    sizes: Mapping[str, str]
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    values: tuple[int, int] = (1, 1)
+    ends: tuple[str, str] = ("head", "tail")
+    shuffled: bool = True
+    second_stage: tuple[str, ...] = ()
+
+    def list_layers(self, blocks: int) -> dict[str, str]:
+        """Returns the paths of our layers by their names, for a network of so many blocks."""
+        layers = {}
+        for line in self.table.strip().splitlines():
+            theirs, ours = line.split()
+            for i in range(blocks if "{i}" in line else 1):
+                name = theirs.format(i=i + self.first, n=blocks + self.first)
+                layers[name] = ours.format(i=i)
+        return layers
+
+    def count_blocks(self, names: Mapping[str, Any]) -> int:
+        """Returns the number of blocks that a file with layers of these names has; 0 where it has none."""
+        if self.blocks is None:
+            return self.fixed_blocks
+        pattern = next(line.split()[0] for line in self.table.splitlines() if "{i}" in line)
+        numbered = re.compile(re.escape(pattern).replace(r"\{i\}", r"(\d+)"))
+        numbers = [int(match[1]) for name in names if (match := numbered.fullmatch(name))]
+        return max(numbers) - self.first + 1 if numbers else 0
+
+    def read(self, arrays: Arrays) -> Found:
+        """Returns what `arrays` show, whose layers must have the names of the table.
+
+        Raises:
+          Misfit: their shapes are of no such network.
+        """
+        names = list_layers(arrays)
+        blocks = self.count_blocks(names)
+        theirs = {ours: name for name, ours in self.list_layers(blocks).items()}
+
+        def outputs(ours: str) -> int:
+            return arrays[f"{theirs[ours]}.weight"].shape[0]
+
+        options: dict[str, Any] = {option: outputs(ours) for option, ours in self.sizes.items()}
+        options |= self.fixed
+        if self.blocks:
+            options[self.blocks] = blocks
+        channels = arrays[f"{theirs[self.ends[0]]}.weight"].shape[1:2]
+        if channels not in ((1,), (3,)):
+            raise Misfit(f"{theirs[self.ends[0]]} takes {channels} channels: it must take 1 or 3")
+        if channels == (1,):
+            options["channels"] = 1
+        if self.second_stage:
+            scales = (4,) if theirs[self.second_stage[0]] in names else (2, 3)
+        else:
+            scales = (math.isqrt(outputs("tail") // channels[0]),)
+        return Found(scales=scales, options=options)
+
+    def list_names(self, names: Mapping[str, Any]) -> set[str]:
+        """Returns the layers that a file must have, where it has those of `names`."""
+        layers = self.list_layers(self.count_blocks(names))
+        second = {name for name, ours in layers.items() if ours in self.second_stage}
+        return set(layers) if second & names.keys() else layers.keys() - second
+
+    def choose_model(self, found: Found, scale: int) -> tuple[str, dict[str, Any]]:
+        """Returns the model of the zoo that these options make, and the options that differ from its own."""
+        for name in self.models:
+            if scale in VARIANTS[name].scales:
+                plain = VARIANTS[name].build(scale=scale)
+                if all(getattr(plain, key) == value for key, value in found.options.items()):
+                    return name, {}
+        name = self.models[0]
+        plain = create(name, scale=scale)
+        return name, {k: v for k, v in found.options.items() if getattr(plain, k) != v}
+
+    def convert(self, arrays: Arrays, module: nn.Module) -> dict[str, Any]:
+        """Returns the parameters of `module` from `arrays`, collapsed.
+
+        Raises:
+          Misfit: names or shapes differ from the network's.
+          InputError: some weights are not finite.
+        """
+        image = jnp.zeros((1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels))
+        shapes = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
+        blocks = self.count_blocks(list_layers(arrays))
+        values = match_arrays(arrays, self.list_shapes(blocks, shapes))
+        params: dict[str, Any] = {}
+        for name, ours in self.list_layers(blocks).items():
+            if (like := _find(shapes, ours)) is None:
+                continue  # other scale factors have it
+            kernel, bias = values[f"{name}.weight"], values.get(f"{name}.bias")
+            if kernel.ndim == 4:
+                kernel = self._scale(ours, to_hwio(kernel), kernel=True)
+                bias = None if bias is None else self._scale(ours, bias, kernel=False)
+                if ours == "tail" and self.shuffled:
+                    order = find_pixel_order(module.scale, module.channels)
+                    kernel, bias = kernel[..., order], None if bias is None else bias[order]
+            _put(params, ours, like, kernel, bias)
+        return params
+
+    def list_shapes(self, blocks: int, params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of their arrays by name, for parameters of ours with collapsed terms."""
+        return {
+            f"{name}.{part}": shape
+            for name, ours in self.list_layers(blocks).items()
+            if (layer := _find(params, ours)) is not None
+            for part, shape in _list_shapes(layer).items()
+        }
+
+    def _scale(self, ours: str, values: np.ndarray, *, kernel: bool) -> np.ndarray:
+        """Returns the kernel or bias of a layer of ours, for a network that takes and gives 1 for white."""
+        factor = self.values[0] if kernel and ours == self.ends[0] else 1
+        return values * np.float32(factor / (self.values[1] if ours == self.ends[1] else 1))
+
+
+def list_layers(arrays: Mapping[str, Any]) -> dict[str, None]:
+    """Returns the layers that the names of arrays belong to, in order: "c.0" for "c.0.weight"."""
+    return dict.fromkeys(name.rpartition(".")[0] for name in arrays)
+
+
+def _find(params: Mapping[str, Any], path: str) -> Any:
+    """Returns the parameters of the layer at `path`, None where there is none."""
+    found: Any = params
+    for part in path.split("/"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _list_shapes(layer: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of PyTorch's parameters of one of our layers."""
+    if "slope" in layer:
+        return {"weight": layer["slope"].shape}
+    kernel, bias = _split(layer)
+    height, width, inputs, outputs = kernel.shape
+    shapes: dict[str, tuple[int, ...]] = {"weight": (outputs, inputs, height, width)}
+    if bias is not None:
+        shapes["bias"] = bias.shape
+    return shapes
+
+
+def _split(layer: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Returns kernel and bias of a layer, a term or a plain one."""
+    if "term" in layer:
+        return layer["term"].kernel, layer["term"].bias
+    return layer["kernel"], layer.get("bias")
+
+
+def _put(
+    params: dict[str, Any], path: str, like: Mapping[str, Any], kernel: Any, bias: Any
+) -> None:
+    """Puts a layer into `params` in the structure of `like`."""
+    *parents, last = path.split("/")
+    for part in parents:
+        params = params.setdefault(part, {})
+    array = jnp.asarray(kernel)
+    if "slope" in like:
+        params[last] = {"slope": array}
+    elif "term" in like:
+        params[last] = {"term": Conv(array, None if bias is None else jnp.asarray(bias))}
+    else:
+        params[last] = {"kernel": array, "bias": jnp.asarray(bias)}

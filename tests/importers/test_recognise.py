@@ -1,0 +1,186 @@
+"""Official weights are recognised by names and shapes, and compute what the authors' code computes."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from importer_reference import assert_close, image, pixel_shuffle, same, to_hwio
+from official_weights import make_arrays
+from PIL import Image
+from small_networks import SIDE
+from torch_writer import write_legacy, write_zip
+
+from sesr_jax.cli.main import main
+from sesr_jax.errors import InputError
+from sesr_jax.importers import LAYOUTS, recognise_network
+from sesr_jax.models import VARIANTS
+from sesr_jax.pretrained import find_network
+
+
+@pytest.mark.parametrize("key", LAYOUTS)
+def test_a_network_is_recognised(tmp_path, key):
+    options = {"blocks": 4} if key == "latticenet" else {}
+    arrays = make_arrays(key, **options)
+    write_zip(tmp_path / "w.pth", {"params": arrays, "iteration": 3})
+    found = recognise_network(tmp_path / "w.pth")
+    assert found.name == LAYOUTS[key].models[0]
+    assert found.scale == 4
+    assert sum(p.size for p in jax.tree.leaves(found.variables)) == sum(
+        array.size for array in arrays.values()
+    )
+    hr = jax.eval_shape(found.apply, jnp.zeros((1, SIDE, SIDE, 3)))
+    assert hr.shape == (1, 4 * SIDE, 4 * SIDE, 3)
+
+
+def _run_span(arrays, x):
+    """Its `forward`, whose activation in place changes the map that it returns."""
+
+    def conv(name, y):
+        return same(y, to_hwio(arrays[f"{name}.weight"]), arrays[f"{name}.bias"])
+
+    def sigmoid(y):
+        return 1 / (1 + np.exp(-y))
+
+    first = y = conv("conv_1.eval_conv", (x - np.array([0.4488, 0.4371, 0.4040])) * 255)
+    outputs = []
+    for i in (1, 2):
+        inner = conv(f"block_{i}.c1_r.eval_conv", y)
+        inner = inner * sigmoid(inner)
+        z = conv(f"block_{i}.c2_r.eval_conv", inner)
+        z = conv(f"block_{i}.c3_r.eval_conv", z * sigmoid(z))
+        y = (z + y) * (sigmoid(z) - 0.5)
+        outputs.append(y)
+    y = np.concatenate([first, conv("conv_2.eval_conv", y), outputs[0], inner], -1)
+    return pixel_shuffle(conv("upsampler.0", conv("conv_cat", y)), 4)
+
+
+def _run_imdn(arrays, x):
+    def conv(name, y):
+        return same(y, to_hwio(arrays[f"{name}.weight"]), arrays[f"{name}.bias"])
+
+    def leaky(y):
+        return np.where(y > 0, y, 0.05 * y)
+
+    first = y = conv("fea_conv", x)
+    outputs = []
+    for i in (1, 2):
+        h, kept = y, []
+        for j in (1, 2, 3):
+            h = leaky(conv(f"IMDB{i}.c{j}", h))
+            kept.append(h[..., :4])
+            h = h[..., 4:]
+        z = np.concatenate([*kept, conv(f"IMDB{i}.c4", h)], -1)
+        gate = z.mean((1, 2), keepdims=True) + z.std((1, 2), keepdims=True)
+        gate = np.maximum(conv(f"IMDB{i}.cca.conv_du.0", gate), 0)
+        z = z / (1 + np.exp(-conv(f"IMDB{i}.cca.conv_du.2", gate)))
+        y = y + conv(f"IMDB{i}.c5", z)
+        outputs.append(y)
+    y = conv("LR_conv", leaky(conv("c.0", np.concatenate(outputs, -1)))) + first
+    return pixel_shuffle(conv("upsampler.0", y), 4)
+
+
+@pytest.mark.parametrize(("key", "forward"), [("span", _run_span), ("imdn", _run_imdn)])
+def test_the_network_computes_what_the_original_does(tmp_path, key, forward):
+    arrays = make_arrays(key)
+    if key == "span":
+        arrays["conv_1.eval_conv.weight"] /= 100  # it takes values of the order of 255
+    write_legacy(tmp_path / "w.pth", {f"module.{name}": array for name, array in arrays.items()})
+    x = image(channels=3)
+    assert_close(recognise_network(tmp_path / "w.pth").apply(x), forward(arrays, x))
+
+
+@pytest.mark.parametrize("key", ["rlfn", "latticenet"])
+def test_networks_of_values_to_255_take_and_give_values_to_1(tmp_path, monkeypatch, key):
+    """The same weights, taken as they are, compute 255 times the output from 255 times the input."""
+    options = {"blocks": 4} if key == "latticenet" else {}
+    write_zip(tmp_path / "w.pth", make_arrays(key, **options))
+    found = recognise_network(tmp_path / "w.pth")
+    monkeypatch.setitem(LAYOUTS, key, dataclasses.replace(LAYOUTS[key], values=(1, 1)))
+    plain = recognise_network(tmp_path / "w.pth")
+    x = np.random.default_rng(0).uniform(size=(1, SIDE, SIDE, 3)).astype(np.float32)
+    assert_close(found.apply(x), np.asarray(plain.apply(255 * x)) / 255)
+
+
+def test_pan_shows_its_scale_by_its_layers_or_its_file_s_name(tmp_path):
+    arrays = make_arrays("pan", scale=2)
+    write_zip(tmp_path / "PANx3_DF2K.pth", arrays)
+    assert find_network(tmp_path / "PANx3_DF2K.pth").scale == 3
+    write_zip(tmp_path / "w.pth", arrays)
+    with pytest.raises(InputError, match=r"w\.pth .*×2 or ×3"):
+        find_network(tmp_path / "w.pth")
+    assert recognise_network(tmp_path / "w.pth", scale=2).scale == 2
+    with pytest.raises(InputError, match=r"×2 or ×3, not ×4"):
+        recognise_network(tmp_path / "w.pth", scale=4)
+
+
+def _nan(arrays):
+    arrays["conv_cat.bias"][0] = np.nan
+
+
+def _transpose(arrays):
+    arrays["block_2.c1_r.eval_conv.weight"] = np.zeros((4, 4, 5, 5), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("conv_cat.weight"), r"conv_cat\.weight"),
+        (lambda arrays: arrays.update({"extra.weight": np.zeros(3)}), r"span .*extra"),
+        (_nan, r"conv_cat\.bias.*finite"),
+        (_transpose, r"block_2\.c1_r\.eval_conv\.weight is \(4, 4, 5, 5\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, change, message):
+    arrays = make_arrays("span")
+    change(arrays)
+    write_zip(tmp_path / "w.pth", arrays)
+    with pytest.raises(InputError, match=rf"w\.pth.*{message}"):
+        recognise_network(tmp_path / "w.pth")
+
+
+def test_an_unknown_file_is_described(tmp_path):
+    write_zip(tmp_path / "w.pth", {"layer.weight": np.zeros((2, 3), np.float32)})
+    with pytest.raises(InputError, match=r"w\.pth .*layer\.weight \[2, 3\].* none .*rfdn"):
+        find_network(tmp_path / "w.pth")
+    arrays = make_arrays("span")
+    arrays = {name: a for name, a in arrays.items() if "block_2" not in name}
+    arrays |= {f"other.{i}.weight": np.zeros(2, np.float32) for i in range(4)}
+    write_zip(tmp_path / "w.pth", arrays)
+    with pytest.raises(InputError, match=r"near span"):
+        find_network(tmp_path / "w.pth")
+
+
+def test_another_model_or_project_than_the_file_s_is_refused(tmp_path):
+    write_zip(tmp_path / "w.pth", make_arrays("span"))
+    with pytest.raises(InputError, match=r"span .*rlfn"):
+        recognise_network(tmp_path / "w.pth", model="rlfn")
+    with pytest.raises(InputError, match=r"imdn .*fea_conv"):
+        recognise_network(tmp_path / "w.pth", source="imdn")
+    with pytest.raises(InputError, match=r"×4, not ×2"):
+        recognise_network(tmp_path / "w.pth", scale=2)
+
+
+def test_the_sizes_that_are_a_model_s_own_are_no_options(tmp_path):
+    for name in ("span_ntire2024", "span_tiny"):
+        features = VARIANTS[name].build(scale=4).features
+        write_zip(tmp_path / "w.pth", make_arrays("span", features=features, blocks=6))
+        found = recognise_network(tmp_path / "w.pth")
+        assert (found.name, found.options) == (name, {})
+
+
+def test_the_command_line_takes_the_file_as_a_model(tmp_path, capsys):
+    write_legacy(tmp_path / "w.pth", make_arrays("span"))
+    Image.effect_noise((17, 16), 50).convert("RGB").save(tmp_path / "a.png")
+    command = ["upscale", f"{tmp_path}/a.png", f"{tmp_path}/b.png", "--model", f"{tmp_path}/w.pth"]
+    assert main(command) == 0
+    with Image.open(tmp_path / "b.png") as large:
+        assert large.size == (68, 64)
+    assert main(["import", f"{tmp_path}/w.pth", "--out", f"{tmp_path}/w.safetensors"]) == 0
+    assert "span ×4, features 4, blocks 2" in capsys.readouterr().out
+    again = find_network(tmp_path / "w.safetensors")
+    x = image(channels=3)
+    np.testing.assert_array_equal(again.apply(x), find_network(tmp_path / "w.pth").apply(x))
+    assert main(["import", "--from", "arm", f"{tmp_path}/w.pth", "--out", "a.safetensors"]) == 2
+    assert "--model" in capsys.readouterr().err

@@ -1,0 +1,29 @@
+"""Arrays of small networks under the names of their authors' code."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from small_networks import SIDE, small_options
+
+from sesr_jax.importers import LAYOUTS
+from sesr_jax.models import create
+
+
+def make_arrays(key, scale=4, **options):
+    """Random arrays of the layout `key`, for the first of its models made small by `options`.
+
+    Their size keeps the activations of a deep network near 1.
+    """
+    layout = LAYOUTS[key]
+    options = small_options(layout.models[0]) | options
+    module = create(layout.models[0], scale=scale, **options)
+    lr = jnp.zeros((1, SIDE, SIDE, 3))
+    params = jax.eval_shape(module.init, jax.random.key(0), lr)["params"]
+    blocks = options.get("blocks", layout.fixed_blocks)
+    rng = np.random.default_rng(0)
+    return {
+        name: (
+            rng.normal(size=shape) * (0.1 if len(shape) < 4 else np.prod(shape) ** -0.35)
+        ).astype(np.float32)
+        for name, shape in layout.list_shapes(blocks, params).items()
+    }
