@@ -26,6 +26,7 @@ _SMOKE = {
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
+    "official": "benchmarks",
     "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
@@ -87,6 +88,12 @@ def test_the_collapse_is_timed(tmp_path):
     assert results["modes"]["dense"].keys() == {"collapsed", "expanded"}
     assert all(v > 0 for v in (*results["collapse"].values(), *results["modes"]["dense"].values()))
     assert "expanded / collapsed" in printed
+
+
+def test_official_weights_that_are_not_there_are_named(tmp_path):
+    results, printed = _run("official", tmp_path)
+    assert results == {}
+    assert "RFDN_AIM.pth" in printed
 
 
 def test_latency_estimates_stand_beside_published_figures(tmp_path):

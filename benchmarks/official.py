@@ -1,0 +1,126 @@
+"""Measures the official weights of the networks for efficient super-resolution, beside the published PSNR.
+
+    python -m benchmarks.official FOLDER --data SETS
+
+FOLDER holds the authors' files under their own names; what is absent is named and passed over. The files are
+in these public repositories, and are not part of this one:
+
+- njulj/RFDN (trained_model), Zheng222/IMDN (checkpoints), zhaohengyuan1/PAN (experiments/pretrained_models),
+  ymff0592/super-resolution (premodel), bytedance/RLFN (model_zoo);
+- ofsoundof/NTIRE2022_ESR, Amazingren/NTIRE2024_ESR and Amazingren/NTIRE2025_ESR (model_zoo).
+
+PSNR is that of the protocol rgb8: on luma, of images that are reduced and upscaled as 8-bit RGB. Published
+figures are those of the papers; LatticeNet's are those of its released weights, as later papers print them,
+and PAN's at ×4 are the means of its log. RFDN's are those of this form's weights as others measured them.
+"""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Mapping
+
+from tqdm import tqdm
+
+from sesr_jax.compare import measure
+from sesr_jax.errors import InputError
+from sesr_jax.files import write_file
+from sesr_jax.metrics import RGB8
+from sesr_jax.report import format_table
+from sesr_jax.upscale import load_upscaler
+
+SETS = ("Set5", "Set14", "B100")
+
+# file; dB on Set5, Set14 and B100 as published, "-" where they are not
+_TABLE = """
+IMDN_x2.pth                    38.00   33.63   32.19
+IMDN_x3.pth                    34.36   30.32   29.09
+IMDN_x4.pth                    32.21   28.58   27.56
+imdn_baseline.pth              -       -       -
+RFDN_AIM.pth                   32.16   28.65   -
+PANx2_DF2K.pth                 -       -       -
+PANx3_DF2K.pth                 -       -       -
+PANx4_DF2K.pth                 32.1311 28.6107 27.5914
+LatticeNet_x2.pt               -       -       -
+LatticeNet_x3.pt               -       -       -
+LatticeNet_x4.pt               32.18   28.61   27.57
+rlfn_x2.pth                    38.07   33.72   32.22
+rlfn_x4.pth                    32.24   28.62   27.60
+rlfn_s_x2.pth                  -       -       -
+rlfn_s_x4.pth                  -       -       -
+rlfn_ntire_x4.pth              -       -       -
+team01_efdn.pth                -       -       -
+team38_span_ch28_slim.pth      -       -       -
+team39_spantiny_ch26_slim.pth  -       -       -
+team23_DSCF.pth                -       -       -
+"""
+
+
+def read_table() -> dict[str, dict[str, float | None]]:
+    """Returns the published PSNR by file and set; None stands where none was published."""
+    table = {}
+    for line in _TABLE.strip().splitlines():
+        file, *cells = line.split()
+        table[file] = {
+            name: None if cell == "-" else float(cell)
+            for name, cell in zip(SETS, cells, strict=True)
+        }
+    return table
+
+
+def format_row(
+    file: str, found: Mapping[str, float], published: Mapping[str, float | None]
+) -> list[str]:
+    """Returns a line of the table: what was measured, what was published, and the difference."""
+    cells = [file]
+    for name, psnr in found.items():
+        stated = published[name]
+        cells += [f"{psnr:.4f}", f"{stated or '–'}", f"{psnr - stated:+.4f}" if stated else ""]
+    return cells
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, measures, and prints the table line by line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=pathlib.Path, help="the folder of the authors' files")
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        help="the folder with the folders Set5, Set14 and B100; default the folder of the files",
+    )
+    parser.add_argument("--only", help="measure the files whose name contains this")
+    parser.add_argument("--set", action="append", choices=SETS, help="the sets; default all")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    args = parser.parse_args(argv)
+
+    sets = args.set or list(SETS)
+    results: dict[str, dict[str, float]] = {}
+    rows, absent = [], []
+    for file, published in read_table().items():
+        if args.only and args.only.lower() not in file.lower():
+            continue
+        path = args.folder / file
+        if not path.is_file():
+            absent.append(file)
+            continue
+        try:
+            folders = [str((args.data or args.folder) / name) for name in sets]
+            scores = measure(load_upscaler(path), folders, RGB8)
+            results[file] = {
+                name: score.mean["psnr"] for name, score in zip(sets, scores, strict=True)
+            }
+        except InputError as error:
+            raise SystemExit(str(error)) from error
+        rows.append(format_row(file, results[file], published))
+        tqdm.write("  ".join(rows[-1]))  # the whole table takes hours on a CPU
+    header = ["file", *(cell for name in sets for cell in (name, "published", ""))]
+    print(format_table(rows, header, "<" + ">" * (len(header) - 1)))
+    if absent:
+        print(f"not there: {', '.join(absent)}")
+    if args.json:
+        write_file(args.json, json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
