@@ -68,7 +68,7 @@ def test_unknown_verbs_are_refused(capsys):
 
 
 def test_models_lists_the_zoo(capsys):
-    assert main(["models", "--scale", "2"]) == 0
+    assert main(["models", "sesr_m5", "fsrcnn", "--scale", "2"]) == 0
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("sesr_m5 ")]
     assert line.split()[:6] == ["sesr_m5", "×2", "13,520", "13,700", "3.115", "G"]
     assert "32.84" in line

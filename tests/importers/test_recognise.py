@@ -69,8 +69,8 @@ def _run_imdn(arrays, x):
         h, kept = y, []
         for j in (1, 2, 3):
             h = leaky(conv(f"IMDB{i}.c{j}", h))
-            kept.append(h[..., :4])
-            h = h[..., 4:]
+            kept.append(h[..., :8])
+            h = h[..., 8:]
         z = np.concatenate([*kept, conv(f"IMDB{i}.c4", h)], -1)
         gate = z.mean((1, 2), keepdims=True) + z.std((1, 2), keepdims=True)
         gate = np.maximum(conv(f"IMDB{i}.cca.conv_du.0", gate), 0)

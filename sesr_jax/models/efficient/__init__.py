@@ -13,7 +13,8 @@ from sesr_jax.models.efficient import (
     rfdn,
     rlfn,
     span,
+    uestc,
 )
 
-FAMILIES = (msrresnet, imdn, rfdn, pan, latticenet, maffsrn, rlfn, efdn, span)
+FAMILIES = (msrresnet, imdn, rfdn, uestc, pan, latticenet, maffsrn, rlfn, efdn, span)
 """The families in the order of their challenges, the baseline first."""
