@@ -34,7 +34,7 @@ _OPTIONS = {
 def small_options(name):
     """The options that make the network `name` small, with plain kernels."""
     if name.startswith("sesr_"):
-        return {"expansion": 8}
+        return {"expansion": 8, "blocks": 1}
     return _OPTIONS.get(name, _OPTIONS.get(name.split("_")[0], {}))
 
 

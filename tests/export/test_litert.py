@@ -95,9 +95,9 @@ def test_a_file_that_is_no_model_is_refused(
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (b"{", "the metadata of the TFLite model are damaged"),
-        (b"[]", "is no mapping"),
-        (b'{"host_blocks": ["x"]}', r"\['x'\]"),
+        (b"{", "the metadata of .* is no JSON"),
+        (b"[]", r"is \[\]"),
+        (b'{"host_blocks": ["x"]}', r"host_blocks is 'x'"),
         (b'{"host_blocks": [5]}', "make no blocks of"),
     ],
 )

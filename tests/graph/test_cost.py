@@ -10,7 +10,7 @@ from sesr_jax import ops
 from sesr_jax.errors import InputError
 from sesr_jax.graph import Extent, Graph, Node, count_cost, eval_shapes, measure_extent, run, trace
 from sesr_jax.models import VARIANTS, network
-from sesr_jax.reparam import LinearConv, acnet, collapse
+from sesr_jax.reparam import LinearConv, acnet, collapse, dense
 
 SESR = {  # features, 3×3 blocks: facts of Bhardwaj et al. 2022
     "sesr_m3": (16, 3),
@@ -158,12 +158,10 @@ def test_shared_weights_are_parameters_once_and_macs_at_every_use(collapsed):
 
 
 def test_equal_weights_of_two_layers_are_parameters_twice():
-    kernels = [np.ones((1, 1, 1, 1), np.float32) for _ in range(2)]
-
-    def network(x):
-        return ops.conv2d(ops.conv2d(x, kernels[0]), kernels[1])
-
-    assert count_cost(trace(nn.Sequential([network]), {}, (1, 4, 4, 1))).parameters == 2
+    image = (1, 4, 4, 1)
+    module = nn.Sequential([LinearConv(1, dense(1)), LinearConv(1, dense(1))])
+    equal = jax.tree.map(jnp.ones_like, module.init(jax.random.key(0), jnp.zeros(image)))
+    assert count_cost(trace(module, equal, image)).weights == 2
 
 
 def test_an_operation_on_the_whole_image_has_no_radius():

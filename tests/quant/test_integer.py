@@ -58,7 +58,7 @@ def test_random_networks_have_the_codes_of_their_files(last: str) -> None:
 
     @seed(sorted(LAYERS).index(last))
     @settings(
-        max_examples=3,
+        max_examples=4,
         database=None,
         deadline=None,
         phases=[Phase.generate],  # shrinking would convert for minutes
@@ -74,7 +74,7 @@ def test_random_networks_have_the_codes_of_their_files(last: str) -> None:
             compiler_options={"xla_backend_optimization_level": 0},
         )
         expected = reference(graph, ranges, codes)
-        varied.append(expected.std() > 5)
+        varied.append(expected.std() > 1)
         np.testing.assert_array_equal(compiled(codes), expected)
 
     law()
@@ -103,9 +103,6 @@ def random_graph(name: str, scale: int, **options: Any) -> Graph:
 
 
 SHORT = {
-    "sesr_m7": {"blocks": 1},
-    "sesr_m11": {"blocks": 1},
-    "sesr_xl": {"blocks": 1},
     "quicksrnet_medium": {"blocks": 1},
     "quicksrnet_large": {"blocks": 1},
 }
