@@ -150,7 +150,10 @@ def _apply_changes(
                 f"{where}.{key} cannot be set with the entry {entry!r}: a stage changes "
                 f"{', '.join((*own, *_CHANGEABLE))}."
             )
-    if isinstance(data := changes.get("data"), Mapping) and "eval" in data:
+    if (
+        isinstance(data := changes.get("data"), Mapping | ml_collections.ConfigDict)
+        and "eval" in data
+    ):
         raise InputError(
             f"{where}.data.eval cannot be set: all stages are measured on the same images, config.data.eval."
         )
