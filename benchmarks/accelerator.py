@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--carry", type=pathlib.Path, help="made by benchmarks.carry")
     parser.add_argument("--only", choices=_PARTS, action="append", help="a part; repeatable")
     parser.add_argument("--model", action="append", help=f"default {' and '.join(_MODELS)}")
+    parser.add_argument("--set", action="append", default=[], help="of a config: optim.lr=1e-3")
     parser.add_argument("--small", action="store_true", help="seconds on a CPU, as a rehearsal")
     args = parser.parse_args(argv)
     if args.carry and not args.carry.is_dir():
@@ -203,6 +204,7 @@ def _train_model(
     else:
         every = _count_steps(report, _EVERY / 2)
         command += [f"--config.checkpoint_every={every}", f"--config.eval_every={2 * every}"]
+    command += [f"--config.{setting}" for setting in args.set]
     end = args.deadline - (0 if args.small else _LAST)
     with _start(args, command) as process:
         while process.poll() is None and time.monotonic() < end:

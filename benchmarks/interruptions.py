@@ -39,7 +39,7 @@ import numpy as np
 from PIL import Image
 
 from sesr_jax.files import write_file
-from sesr_jax.report import text_table
+from sesr_jax.report import format_table
 
 _SCRIPT = """
 import resource, sys
@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = [
         [name, *(str(count.get(key, "–")) for key in header[1:])] for name, count in counts.items()
     ]
-    print(text_table(rows, header))
+    print(format_table(rows, header))
     if args.json:
         write_file(args.json, json.dumps(counts, indent=2))
     lost = [
