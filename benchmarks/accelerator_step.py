@@ -16,6 +16,7 @@ The results are written after each measurement, so that nothing is lost when tim
 import argparse
 import collections
 import contextlib
+import functools
 import gzip
 import json
 import pathlib
@@ -210,8 +211,8 @@ def _make_call(
 ) -> Callable[[], None]:
     """Returns a function that does `per_call` steps of every seed and waits for them."""
     trainer, feed, state = _make_parts(args, dtype, seeds)
-    seed = range(seeds) if seeds > 1 else 0
-    steps = compile_steps(trainer, feed, seed=seed, per_call=per_call)
+    compiled = functools.partial(compile_steps, seed=0) if seeds == 1 else _compile_together
+    steps = compiled(trainer, feed, per_call=per_call)
 
     def call() -> None:
         nonlocal state
@@ -219,6 +220,29 @@ def _make_call(
         jax.block_until_ready((state, metrics))
 
     return call
+
+
+def _compile_together(trainer: Any, feed: Any, *, per_call: int) -> Callable[..., Any]:
+    """Returns what `compile_steps` returns, for several runs as one batch of networks."""
+
+    def steps(state: Any, pool: Any, rank: jax.Array) -> Any:
+        phase = trainer.get_phase(state, 0)
+
+        def step(state: Any, run: jax.Array) -> Any:
+            key = jax.random.fold_in(jax.random.key(run), state.step)
+            return trainer.update(state, feed.draw(pool, key, state.step, (rank, 1)), phase)
+
+        axes = jax.tree.map(lambda _: 0, state).replace(step=None)
+        count = len(jax.tree.leaves(state.variables)[0])
+        several = jax.vmap(step, (axes, 0), (axes, 0))
+        return jax.lax.scan(
+            lambda state, _: several(state, jnp.arange(count)), state, None, length=per_call
+        )
+
+    mapped = jax.pmap(
+        steps, axis_name=AXIS, in_axes=(None, None, 0), out_axes=None, donate_argnums=0
+    )
+    return lambda state, pool, done: mapped(state, pool, jnp.arange(1))
 
 
 def _describe_step(args: argparse.Namespace, dtype: str, folder: pathlib.Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def get_config():
 _SESR = "import sys; from sesr_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 _ACCELERATOR = "import jax; jax.default_backend = lambda: 'gpu'\n"
-"""Takes the ways of accelerators on a CPU: scans over steps, seeds side by side, whole batches."""
+"""Takes the ways of accelerators on a CPU: scans over steps, whole batches."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,6 @@ TRAININGS = {
         changes=('config.model.options.form = "repvgg_bn"; config.batch_statistics = 0.5',)
     ),
     "seeds": Training(changes=(_SEEDS,), verb="ablate"),
-    "seeds_together": Training(changes=(_SEEDS,), verb="ablate", before=_ACCELERATOR),
     "scanned": Training(changes=("",), before=_ACCELERATOR),
     "streamed": Training(changes=(_STREAMED,)),
     "streamed_scanned": Training(changes=(_STREAMED,), before=_ACCELERATOR),

@@ -16,7 +16,7 @@ def forms(variant: str = "paper") -> ml_collections.ConfigDict:
 
         sesr ablate --config forms --workdir runs/forms --config.data.train=FOLDER
 
-    A tenth of the published training, 5 seeds per form; an accelerator trains the seeds together. Variants:
+    A tenth of the published training, 5 seeds per form. Variants:
     "cpu" is a short training on embedded photos, a minute or a few per form on two cores but for "orepa",
     which takes more than half an hour; experiments/ablations has its table. "smoke" is a few steps of two
     forms.

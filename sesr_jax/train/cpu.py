@@ -11,7 +11,6 @@
   order than those of a whole batch. A step that measures its batch (statistics, ranges) takes it whole.
 - **The host loops over steps** where a convolution would be slow in a loop on the device
   (`is_fast_in_loops`).
-- **Several seeds run one after another** (`can_run_together`).
 """
 
 from collections.abc import Callable
@@ -173,11 +172,3 @@ def _all_fast(jaxpr: Any) -> bool:
         )
         for equation in jaxpr.eqns
     )
-
-
-def can_run_together() -> bool:
-    """Returns whether several seeds run fastest as one batch of networks.
-
-    On a CPU, convolutions with one kernel per run are slower together than one after another.
-    """
-    return jax.default_backend() != "cpu"

@@ -63,7 +63,7 @@ class Stage:
       trainer: what a batch does to the state.
       read_feed: makes the feed when the stage begins, so that one stage's images are on the device at a time.
       steps: how many it has.
-      seed: of the run, or several seeds for as many runs at once (see `steps.compile_steps`).
+      seed: of the run, or several seeds for as many runs (see `steps.compile_steps`).
       steps_per_call: compiled together; `steps` and the next two are multiples of it.
       eval_every: steps between evaluations, of which one also comes last.
       checkpoint_every: steps between checkpoints, of which one also comes last.

@@ -38,11 +38,6 @@ def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
     )
 
 
-def run_axes(state: Any) -> Any:
-    """Returns the axis of runs in the arrays of several runs' state: 0 in all but `step`, which has none."""
-    return jax.tree.map(lambda _: 0, state).replace(step=None)
-
-
 def stack_states(states: Sequence[Any]) -> Any:
     """Returns the state of several runs that have done equally many steps."""
     return jax.tree.map(lambda *x: jnp.stack(x), *states).replace(step=states[0].step)

@@ -19,8 +19,8 @@ from jax import lax
 
 from sesr_jax.data.feed import Feed
 from sesr_jax.errors import InputError
-from sesr_jax.train.cpu import can_run_together, is_fast_in_loops
-from sesr_jax.train.state import run_axes, stack_states, unstack_state
+from sesr_jax.train.cpu import is_fast_in_loops
+from sesr_jax.train.state import stack_states, unstack_state
 from sesr_jax.train.trainer import AXIS, Metrics, Trainer
 
 Steps = Callable[[Any, Any, int], tuple[Any, Metrics]]
@@ -48,8 +48,9 @@ def compile_steps(
     Args:
       trainer: whose updates are done.
       feed: what gives them their crops.
-      seed: of the run; or several seeds for as many runs at once. Every array of the state but `step` then
-        has an axis of runs before its own (see `stack_states`), and metrics are ``[steps, runs]``.
+      seed: of the run; or several seeds for as many runs, one after another. Every array of the state but
+        `step` then has an axis of runs before its own (see `stack_states`), and metrics are
+        ``[steps, runs]``.
       per_call: steps that are done in one call.
 
     Raises:
@@ -57,7 +58,6 @@ def compile_steps(
     """
     check_batch(feed.batch)
     several = not isinstance(seed, int)
-    together = several and can_run_together()
     seeds = np.asarray(seed).astype(np.uint32)
 
     def step(
@@ -73,9 +73,6 @@ def compile_steps(
         one = functools.partial(step, phase=phase)
         if not scanned:
             return one(state, data, seed, rank)
-        if together:
-            axes = run_axes(state)
-            one = jax.vmap(one, (axes, None, 0, None), (axes, 0))
         return lax.scan(lambda state, _: one(state, data, seed, rank), state, None, length=per_call)
 
     @functools.cache
@@ -94,8 +91,6 @@ def compile_steps(
 
     def is_scanned(state: Any, data: Any, phase: Hashable) -> bool:
         """Returns whether the device loops over the steps, and not the host."""
-        if together:
-            return True
         mine = data if feed.data_axis is None else jax.tree.map(lambda x: x[0], data)
         key = jax.eval_shape(lambda: jax.random.key(0))
         batch = jax.eval_shape(
@@ -119,7 +114,7 @@ def compile_steps(
 
     def run_all(state: Any, data: Any, done: int) -> tuple[Any, Metrics]:
         phase = trainer.get_phase(state, done)
-        if together or not several:
+        if not several:
             return call(state, data, seeds, phase)
         states, metrics = zip(
             *(call(unstack_state(state, i), data, one, phase) for i, one in enumerate(seeds)),
