@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from small_networks import small_options
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
@@ -189,7 +190,7 @@ def test_every_variant_can_be_counted():
     """In shapes alone: nothing is computed."""
 
     def count(name, scale):
-        fresh = network.init(name, scale=scale, key=jax.random.key(0))
+        fresh = network.init(name, scale=scale, key=jax.random.key(0), **small_options(name))
         x = jnp.zeros((1, 16, 16, fresh.channels))
         graph = fresh.trace(x.shape)
         assert count_cost(graph).activations > 0

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
+from small_networks import small_options
 
 from sesr_jax.models import VARIANTS, UpscalingModule, create
 
@@ -12,7 +13,7 @@ from sesr_jax.models import VARIANTS, UpscalingModule, create
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_network_says_what_it_takes_and_gives(name):
     for scale in VARIANTS[name].scales:
-        module = create(name, scale=scale)
+        module = create(name, scale=scale, **small_options(name))
         assert isinstance(module, UpscalingModule)
         assert (module.scale, module.mode) == (scale, "collapsed")
         image = jax.ShapeDtypeStruct((2, 16, 18, module.channels), jnp.float32)
