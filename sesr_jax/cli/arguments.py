@@ -13,8 +13,8 @@ CONFIG = (
 )
 
 MODEL = (
-    "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, official weights (.pth), or "
-    "bicubic_x2 (or _x3, _x4)"
+    "a shipped model, a run's folder, a .safetensors, .tflite or .onnx file, official weights (.pth, "
+    ".bin), or bicubic_x2 (or _x3, _x4)"
 )
 
 TARGET = "ethos-n78-4tops"

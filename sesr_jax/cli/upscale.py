@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """  sesr upscale photo.jpg large.png
   sesr upscale holidays large_holidays --model sesr_m5_x4
+  sesr upscale photo.jpg large.png --model realesr-general-x4v3.bin --denoise 0.5
   sesr upscale clip.mp4 large.mp4
   sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops"""
 
@@ -46,21 +47,43 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--halo",
         type=int,
-        help="take tiles also of a network that looks at the whole image, as though it looked so many "
-        "pixels far; the difference from the whole image is measured and printed",
+        help="take tiles also of a network that looks at the whole image or too far for tiles, as though it "
+        "looked so many pixels far; the difference from the whole image is measured and printed; default 32 "
+        "for networks that look further than 64 pixels, if --tile is not given",
     )
+    parser.add_argument(
+        "--denoise",
+        type=arguments.parse_finite,
+        metavar="STRENGTH",
+        help="how much noise realesr-general-x4v3 removes, from 0 to 1: its weights are mixed with those of "
+        'its twin, the file beside it with "wdn" in its name',
+    )
+    parser.add_argument("--twin", help="the twin for --denoise, where it lies elsewhere")
     args = parser.parse_args(argv)
 
     from PIL import Image
 
-    from sesr_jax.upscale import load_upscaler, upscale_file, upscale_folder
+    from sesr_jax.upscale import (
+        from_network,
+        load_denoiser,
+        load_upscaler,
+        upscale_file,
+        upscale_folder,
+    )
 
     if args.target and args.tile != "auto":
         raise InputError(
             f"--target {args.target} is for --tile auto alone; give both, or leave it out."
         )
     Image.MAX_IMAGE_PIXELS = None  # The bound is the machine's memory, which is checked.
-    upscaler = load_upscaler(args.model)
+    if args.denoise is None:
+        if args.twin:
+            raise InputError(
+                f"--twin {args.twin} is for --denoise alone; give both, or leave it out."
+            )
+        upscaler = load_upscaler(args.model)
+    else:
+        upscaler = from_network(load_denoiser(args.model, args.denoise, args.twin))
     if args.tile and upscaler.tile:
         height, width = upscaler.tile
         raise InputError(f"{args.model} takes tiles of {width}×{height} alone; leave --tile out.")

@@ -4,6 +4,7 @@ from sesr_jax.files.arrays import (
     compute_checksums,
     find_damaged,
     find_not_finite,
+    read_metadata,
     read_safetensors,
     write_safetensors,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "lock_folder",
     "make_folder",
     "make_refusal",
+    "read_metadata",
     "read_safetensors",
     "replace_file",
     "replace_files",

@@ -8,10 +8,11 @@ A checksum is the CRC-32 of an array's bytes in C order, as eight hexadecimal di
 (as JSON with sorted keys). .npz files have the checksums of the zip format.
 """
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,16 +71,9 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
     Raises:
       InputError: the file is damaged, or of another format.
     """
-    check_regular(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    # A TypeError: NumPy has no such numbers, such as bfloat16.
-    except (OSError, SafetensorError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a whole safetensors file ({error}); fetch it again."
-        ) from error
+    with _open(path) as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
     expected = _compute_metadata_crc32(metadata)
     if metadata.get(_METADATA, expected) != expected:
         raise InputError(
@@ -95,6 +89,30 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
                 f"{path} is damaged: {damaged} is not what its checksum says; fetch it again."
             )
     return arrays, metadata
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Returns the metadata of a .safetensors file, without its arrays or a look at checksums.
+
+    Raises:
+      InputError: the file is damaged, or of another format.
+    """
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Opens a .safetensors file; what it raises while it is read becomes an InputError."""
+    check_regular(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    # A TypeError: NumPy has no such numbers, such as bfloat16.
+    except (OSError, SafetensorError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}); fetch it again."
+        ) from error
 
 
 def _compute_crc32(data: bytes) -> str:

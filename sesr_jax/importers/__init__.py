@@ -5,15 +5,14 @@ network = recognise_network("RFDN_AIM.pth")     # its model, scale and sizes fol
 models.network.save(network, "m5.safetensors")
 """
 
-from sesr_jax.importers.arrays import TORCH_SUFFIXES, read_arrays
-from sesr_jax.importers.efficient import LAYOUTS
-from sesr_jax.importers.recognise import recognise_network
+from sesr_jax.importers.arrays import SUFFIXES, read_arrays
+from sesr_jax.importers.recognise import LAYOUTS, recognise_network
 from sesr_jax.importers.weights import SOURCES, import_weights
 
 __all__ = [
     "LAYOUTS",
     "SOURCES",
-    "TORCH_SUFFIXES",
+    "SUFFIXES",
     "import_weights",
     "read_arrays",
     "recognise_network",

@@ -18,6 +18,8 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
+from sesr_jax.importers.ncnn import SUFFIXES as NCNN_SUFFIXES
+from sesr_jax.importers.ncnn import read_ncnn
 from sesr_jax.importers.torch_files import Tensor, Unknown, read_torch
 from sesr_jax.untrusted import check_regular, read_npz
 
@@ -30,8 +32,13 @@ _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 BasicSR stores the averaged weights as "params_ema", which are those that it measures.
 """
 
-TORCH_SUFFIXES = (".pt", ".pth", ".tar")
+_TORCH_SUFFIXES = (".pt", ".pth", ".tar")
 """The suffixes of PyTorch's files; ".pth.tar" is one."""
+
+SUFFIXES = (*_TORCH_SUFFIXES, *NCNN_SUFFIXES)
+"""The suffixes of files that other projects alone write."""
+
+_ZIP = b"PK\x03\x04"
 
 _NAMED = 3
 """How many names an error lists."""
@@ -48,6 +55,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     |---|---|
     | .safetensors | |
     | .npz without pickled objects | |
+    | .param or .bin of ncnn: Real-ESRGAN's networks, under PyTorch's names | |
     | .pt, .pth or .pth.tar: a PyTorch state dict, bare or under a usual key such as "state_dict" | |
     | a TensorFlow checkpoint: its prefix, its .index, or the folder that holds its only .index | tensorflow |
 
@@ -61,7 +69,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
         ".safetensors": lambda file: read_safetensors(file)[0],
         ".npz": read_npz,
-        **dict.fromkeys(TORCH_SUFFIXES, _read_torch),
+        **dict.fromkeys(_TORCH_SUFFIXES, _read_torch),
+        **dict.fromkeys(NCNN_SUFFIXES, _read_ncnn),
     }
     check_regular(file)
     if file.suffix not in readers:
@@ -148,6 +157,12 @@ def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
             str(name).removeprefix("module."): tensor.read().astype(np.float32)
             for name, tensor in content.items()
         }
+
+
+def _read_ncnn(file: pathlib.Path) -> dict[str, np.ndarray]:
+    with file.open("rb") as content:
+        is_torch = file.suffix == ".bin" and content.read(len(_ZIP)) == _ZIP
+    return _read_torch(file) if is_torch else read_ncnn(file)
 
 
 def _find_checkpoint(path: pathlib.Path) -> pathlib.Path | None:

@@ -6,7 +6,8 @@ the layers, and the sizes of the network from the shapes, so that a file shows b
     found = layout.read(arrays)                     # scale factors and options
     params = layout.convert(arrays, module)
 
-In the tables, {i} stands for every block, and {n} for the number of blocks.
+In the tables, {i} stands for every block, and {n} for the number of blocks; {2i+3} is for blocks that take
+two numbers each.
 """
 
 import dataclasses
@@ -25,6 +26,9 @@ from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
 from sesr_jax.importers.trees import find_pixel_order, to_hwio
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.reparam import Conv
+
+_NUMBER = re.compile(r"\{(\d*)([in])(?:\+(\d+))?\}")
+"""A place for a number in a name: factor, letter, offset."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class Layout:
       ends: the layers of ours that these values scale, the first and the last one.
       shuffled: whether the layer "tail" gives the pixels of PyTorch's pixel shuffle.
       second_stage: the layers of ours that ×4 alone has, where these and not the tail show the scale factor.
+      unshuffled: whether ×2 and ×1 begin with PyTorch's pixel unshuffle, so that the channels of the first
+        layer show the scale factor.
     """
 
     project: str
@@ -71,15 +77,16 @@ class Layout:
     ends: tuple[str, str] = ("head", "tail")
     shuffled: bool = True
     second_stage: tuple[str, ...] = ()
+    unshuffled: bool = False
 
     def list_layers(self, blocks: int) -> dict[str, str]:
         """Returns the paths of our layers by their names, for a network of so many blocks."""
         layers = {}
         for line in self.table.strip().splitlines():
             theirs, ours = line.split()
-            for i in range(blocks if "{i}" in line else 1):
-                name = theirs.format(i=i + self.first, n=blocks + self.first)
-                layers[name] = ours.format(i=i)
+            for i in range(blocks if "{i}" in ours else 1):
+                name = _fill(theirs, i=i + self.first, n=blocks + self.first)
+                layers[name] = _fill(ours, i=i)
         return layers
 
     def count_blocks(self, names: Mapping[str, Any]) -> int:
@@ -87,9 +94,12 @@ class Layout:
         if self.blocks is None:
             return self.fixed_blocks
         pattern = next(line.split()[0] for line in self.table.splitlines() if "{i}" in line)
-        numbered = re.compile(re.escape(pattern).replace(r"\{i\}", r"(\d+)"))
-        numbers = [int(match[1]) for name in names if (match := numbered.fullmatch(name))]
-        return max(numbers) - self.first + 1 if numbers else 0
+        before, factor, _, offset, after = _NUMBER.split(pattern)
+        numbered = re.compile(rf"{re.escape(before)}(\d{{1,6}}){re.escape(after)}")
+        found = [int(match[1]) for name in names if (match := numbered.fullmatch(name))]
+        step, start = int(factor or 1), int(offset or 0)
+        blocks = [(number - start) // step for number in found if number % step == start % step]
+        return min(max(blocks) - self.first + 1, len(names)) if blocks else 0
 
     def read(self, arrays: Arrays) -> Found:
         """Returns what `arrays` show, whose layers must have the names of the table.
@@ -108,13 +118,21 @@ class Layout:
         options |= self.fixed
         if self.blocks:
             options[self.blocks] = blocks
-        channels = arrays[f"{theirs[self.ends[0]]}.weight"].shape[1:2]
+        taken = arrays[f"{theirs[self.ends[0]]}.weight"].shape[1:2]
+        channels = (outputs(self.ends[1]),) if self.unshuffled else taken
         if channels not in ((1,), (3,)):
-            raise Misfit(f"{theirs[self.ends[0]]} takes {channels} channels: it must take 1 or 3")
+            raise Misfit(f"{theirs[self.ends[0]]} takes {taken} channels: it must take 1 or 3")
         if channels == (1,):
             options["channels"] = 1
+        scales: tuple[int, ...]
         if self.second_stage:
             scales = (4,) if theirs[self.second_stage[0]] in names else (2, 3)
+        elif self.unshuffled:
+            scales = tuple(s for s in (4, 2, 1) if taken == (channels[0] * (4 // s) ** 2,))
+            if not scales:
+                raise Misfit(
+                    f"{theirs[self.ends[0]]} takes {taken} channels of {channels} unshuffled ones"
+                )
         else:
             scales = (math.isqrt(outputs("tail") // channels[0]),)
         return Found(scales=scales, options=options)
@@ -158,6 +176,9 @@ class Layout:
                 if ours == "tail" and self.shuffled:
                     order = find_pixel_order(module.scale, module.channels)
                     kernel, bias = kernel[..., order], None if bias is None else bias[order]
+                if ours == "head" and self.unshuffled:
+                    order = _find_unshuffled_order(4 // module.scale, module.channels)
+                    kernel = kernel[:, :, order]
             _put(params, ours, like, kernel, bias)
         return params
 
@@ -174,6 +195,19 @@ class Layout:
         """Returns the kernel or bias of a layer of ours, for a network that takes and gives 1 for white."""
         factor = self.values[0] if kernel and ours == self.ends[0] else 1
         return values * np.float32(factor / (self.values[1] if ours == self.ends[1] else 1))
+
+
+def _fill(name: str, **numbers: int) -> str:
+    """Returns `name` with the numbers in the places of {i}, {n} and, for example, {2i+3}."""
+    return _NUMBER.sub(
+        lambda match: str(int(match[1] or 1) * numbers[match[2]] + int(match[3] or 0)), name
+    )
+
+
+def _find_unshuffled_order(block: int, channels: int) -> np.ndarray:
+    """Returns the permutation of channels from PyTorch's pixel unshuffle to `ops.space_to_depth`."""
+    order = np.arange(channels * block**2).reshape(channels, block, block)
+    return order.transpose(1, 2, 0).ravel()
 
 
 def list_layers(arrays: Mapping[str, Any]) -> dict[str, None]:

@@ -5,11 +5,17 @@ import pathlib
 import re
 
 from sesr_jax.errors import InputError
+from sesr_jax.importers import efficient, real
 from sesr_jax.importers.arrays import Arrays, Misfit, read_arrays
-from sesr_jax.importers.efficient import LAYOUTS
 from sesr_jax.importers.layouts import Layout, list_layers
 from sesr_jax.models import create
 from sesr_jax.models.network import Network
+
+LAYOUTS = efficient.LAYOUTS | real.LAYOUTS
+"""All layouts by the word for ``sesr import --from``."""
+
+_CRITIC = {"conv0.weight", "conv1.weight_orig", "conv9.weight"}
+"""Arrays of Real-ESRGAN's discriminator alone."""
 
 _NEAR = 0.2
 """The share of equal layers above which an error names a family."""
@@ -64,6 +70,11 @@ def _find_layout(path: str | os.PathLike[str], arrays: Arrays) -> str:
     best = max(shares, key=lambda key: shares[key])
     if shares[best] > 0.9:
         return best
+    if arrays.keys() >= _CRITIC:
+        raise InputError(
+            f"{path} holds a discriminator, which judges images in training: it must hold a network that "
+            "upscales."
+        )
     near = [
         key for key, share in sorted(shares.items(), key=lambda pair: -pair[1]) if share > _NEAR
     ]

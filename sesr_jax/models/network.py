@@ -24,7 +24,12 @@ from flax import linen as nn
 
 from sesr_jax import __version__, graph, quant, reparam
 from sesr_jax.errors import InputError
-from sesr_jax.files import find_not_finite, read_safetensors, write_safetensors
+from sesr_jax.files import (
+    find_not_finite,
+    read_metadata,
+    read_safetensors,
+    write_safetensors,
+)
 from sesr_jax.models.description import describe
 from sesr_jax.models.registry import create
 from sesr_jax.reparam.linear_conv import check_floats
@@ -34,6 +39,7 @@ from sesr_jax.schema import build
 from sesr_jax.untrusted import parse_json, refuse_damaged
 
 _FORMAT = "1"
+_OWN = {"model", "scale", "structure"}
 _LARGEST_KERNEL = 1 << 26
 
 
@@ -172,6 +178,15 @@ def load(path: str | os.PathLike[str]) -> Network:
     )
     _check_variables(network, path)
     return network
+
+
+def is_written_here(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the metadata of a .safetensors file are of `save`, and not of another project.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    return bool(_OWN.intersection(read_metadata(path)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,11 +13,20 @@ from typing import Any
 from flax import linen as nn
 
 from sesr_jax.errors import InputError, look_up
-from sesr_jax.models import ecbsr, efficient, esrn, fsrcnn, mobile_ai, quicksrnet, sesr
+from sesr_jax.models import ecbsr, efficient, esrn, fsrcnn, mobile_ai, quicksrnet, real, sesr
 from sesr_jax.models.variant import AtLeast, FormOption, Variant
 from sesr_jax.reparam import find_form
 
-_FAMILIES = (sesr, ecbsr, fsrcnn, *mobile_ai.FAMILIES, quicksrnet, *efficient.FAMILIES, esrn)
+_FAMILIES = (
+    sesr,
+    ecbsr,
+    fsrcnn,
+    *mobile_ai.FAMILIES,
+    quicksrnet,
+    *efficient.FAMILIES,
+    esrn,
+    *real.FAMILIES,
+)
 
 VARIANTS: Mapping[str, Variant] = {
     name: variant for family in _FAMILIES for name, variant in family.VARIANTS.items()

@@ -5,7 +5,7 @@ network = find_network("sesr_m5_x2_expanded")       # the same as it was trained
 network = find_network("sesr_m5_x2_qat")            # trained on for INT8
 network = find_network("runs/sesr_m5_x2")           # the folder of a run
 network = find_network("model.safetensors")         # a file
-network = find_network("RFDN_AIM.pth")              # official weights in PyTorch's format, recognised
+network = find_network("RFDN_AIM.pth")              # official weights of others, recognised
 """
 
 import difflib
@@ -15,7 +15,7 @@ import pathlib
 from typing import Any
 
 from sesr_jax.errors import InputError
-from sesr_jax.importers import TORCH_SUFFIXES, recognise_network
+from sesr_jax.importers import SUFFIXES, recognise_network
 from sesr_jax.models import network
 from sesr_jax.train import load_network
 
@@ -40,8 +40,8 @@ def read_facts() -> tuple[dict[str, Any], ...]:
 def find_network(spec: str | os.PathLike[str]) -> network.Network:
     """Returns the trained network that `spec` names.
 
-    It is a shipped one, a run's folder, a .safetensors file, or a PyTorch file of a network that
-    `importers.recognise_network` knows.
+    It is a shipped one, a run's folder, a .safetensors file, or a file of another project with a network that
+    `importers.recognise_network` knows: .safetensors, PyTorch's (.pth) or ncnn's (.bin beside its .param).
 
     Raises:
       InputError: there is no such network, or its file is damaged.
@@ -49,9 +49,9 @@ def find_network(spec: str | os.PathLike[str]) -> network.Network:
     path, files = pathlib.Path(spec), list_shipped_files()
     if str(spec) in files:
         return network.load(files[str(spec)])
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and network.is_written_here(path):
         return network.load(path)
-    if path.suffix in TORCH_SUFFIXES:
+    if path.suffix in (".safetensors", *SUFFIXES):
         return recognise_network(path)
     if path.is_dir():
         return load_network(path)
@@ -59,6 +59,6 @@ def find_network(spec: str | os.PathLike[str]) -> network.Network:
     near = difflib.get_close_matches(str(spec).lower(), files, n=1)
     raise InputError(
         f"no trained network {str(spec)!r}: it must be a shipped one ({', '.join(known)}; also with "
-        f"{' or '.join(_FORMS)}), the folder of a run or a .safetensors or .pth file; "
+        f"{' or '.join(_FORMS)}), the folder of a run or a .safetensors, .pth or .bin file; "
         + (f"did you mean {near[0]!r}?" if near else "`sesr train` trains one.")
     )

@@ -1,12 +1,18 @@
 """Upscaling photos of any size, and videos: tiles, upscalers, .tflite and .onnx files."""
 
-from sesr_jax.upscale.assumed import TilingError, measure_tiling_error, with_assumed_halo
+from sesr_jax.upscale.assumed import (
+    TilingError,
+    choose_halo,
+    measure_tiling_error,
+    with_assumed_halo,
+)
 from sesr_jax.upscale.batch import (
     Outcome,
     TileChoice,
     upscale_file,
     upscale_folder,
 )
+from sesr_jax.upscale.denoise import load_denoiser
 from sesr_jax.upscale.drop import check_drop, measure_drop
 from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.load import is_network, load_upscaler
@@ -37,12 +43,14 @@ __all__ = [
     "Upscaler",
     "bicubic_upscaler",
     "check_drop",
+    "choose_halo",
     "find_video_codec",
     "from_network",
     "from_onnx",
     "from_tflite",
     "in_domain",
     "is_network",
+    "load_denoiser",
     "load_upscaler",
     "match_images",
     "measure_drop",

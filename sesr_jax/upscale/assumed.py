@@ -1,10 +1,11 @@
-"""Tiles of a network that looks at the whole image, and how far they are from the whole.
+"""Tiles of a network that looks further than tiles allow, and how far they are from the whole.
 
     upscaler = with_assumed_halo(load_upscaler("network.safetensors"), 32)
     large = upscale_photo(upscaler, photo)      # in tiles, not equal to the whole photo's
 
-A global mean, or an attention over the whole image, has another value in every tile. Where the whole image
-does not fit into memory, tiles may still be near enough: that is measured, and never assumed.
+A global mean, or an attention over the whole image, has another value in every tile. A deep network looks
+hundreds of pixels far, though little of what it sees there matters. Where the whole image does not fit into
+memory, tiles may still be near enough: that is measured, and never assumed.
 """
 
 import dataclasses
@@ -12,9 +13,15 @@ import dataclasses
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.upscale.upscaler import Tile, Upscaler, upscale_photo
+from sesr_jax.upscale.upscaler import DEFAULT_TILE, Tile, Upscaler, upscale_photo
 
 _SIDE = 1024
+_DEEP_SIDE = 320
+"""The sides of the part that is measured: a deep network takes long for it, and much memory."""
+
+_DEEP_HALO = 32
+_DEEP_SHARE = 4
+"""A network is deep where its halo is more than this part of a tile, which would then keep few pixels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,14 +53,26 @@ def with_assumed_halo(upscaler: Upscaler, halo: int) -> Upscaler:
     Raises:
       InputError: it does so already, or the halo is negative.
     """
-    if upscaler.extent.halo is not None:
+    if upscaler.extent.halo is not None and upscaler.extent.halo <= halo:
         raise InputError(
-            f"{upscaler.name} looks {upscaler.extent.halo} pixels far; a halo is assumed for networks that "
-            "look at the whole image alone."
+            f"{upscaler.name} looks {upscaler.extent.halo} pixels far: a halo that is assumed must be "
+            f"smaller, and {halo} is not."
         )
     if halo < 0:
         raise InputError(f"a halo of {halo} pixels was given: it must be 0 or more.")
     return dataclasses.replace(upscaler, extent=dataclasses.replace(upscaler.extent, halo=halo))
+
+
+def choose_halo(upscaler: Upscaler, size: tuple[int, int]) -> int | None:
+    """Returns the halo to assume for an image of this height and width in tiles of the default size.
+
+    It is None where the network's own halo serves, where the image is one tile, and where the network looks
+    at the whole image, which is run whole unless a user decides otherwise.
+    """
+    own = upscaler.extent.halo
+    if own is None or upscaler.tile or own * _DEEP_SHARE <= DEFAULT_TILE:
+        return None
+    return None if max(size) <= DEFAULT_TILE else _DEEP_HALO
 
 
 def measure_tiling_error(
@@ -62,17 +81,21 @@ def measure_tiling_error(
     """Compares tiles with the whole, on the central part of a photo.
 
     Args:
-      upscaler: one that looks at the whole image.
+      upscaler: one that looks further than `halo`.
       photo: as of `upscale_photo`.
       halo: as of `with_assumed_halo`.
       tile: as of `upscale_photo`.
 
     Returns:
       The difference on 1024×1024 pixels, or on three tiles a side where that is more, or on the whole photo
-      where that is less.
+      where that is less. For a deep network it is 320×320 pixels, or a quarter more than a tile.
     """
-    sides = tile if isinstance(tile, tuple) else (tile,)
-    side = max(_SIDE, *(3 * n for n in sides if isinstance(n, int)), 0)
+    sides = [n for n in (tile if isinstance(tile, tuple) else (tile,)) if isinstance(n, int)]
+    if upscaler.extent.halo is None:
+        side = max(_SIDE, *(3 * n for n in sides), 0)
+    else:
+        align = upscaler.extent.align
+        side = -(-max(_DEEP_SIDE, *(5 * n // 4 for n in sides), 0) // align) * align
     starts = [max(0, (length - side) // 2) for length in photo.shape[:2]]
     part = photo[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
     whole = upscale_photo(upscaler, part, tile=None).astype(int)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from sesr_jax.data import read_image_size, read_photo, search_folder, to_8_bits
 from sesr_jax.errors import InputError, Stopped
-from sesr_jax.upscale.assumed import measure_tiling_error, with_assumed_halo
+from sesr_jax.upscale.assumed import choose_halo, measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
@@ -59,7 +59,8 @@ def upscale_file(
       source: an image as of `upscale_image`, or a video as of `upscale_video`.
       target: the file to write; its suffix decides the format, and a suffix of `VIDEO_FORMATS` makes a video.
       tile: as of `upscale_photo`, or a function that chooses it for an image's height and width.
-      halo: if given, tiles are taken as `with_assumed_halo` has them, and their error is measured.
+      halo: if given, tiles are taken as `with_assumed_halo` has them, and their error is measured. Where
+        neither is given, images of a network that looks too far for tiles have one too (`choose_halo`).
 
     Raises:
       InputError: as `upscale_image`, `upscale_video` and `with_assumed_halo`; a video is given with a halo or
@@ -76,6 +77,8 @@ def upscale_file(
     if callable(tile):
         tile = tile(read_image_size(source))
     error = None
+    if halo is None and tile == "default":
+        halo = choose_halo(upscaler, read_image_size(source))
     if halo is not None:
         error = measure_tiling_error(
             upscaler, to_8_bits(read_photo(source).pixels), halo, tile=tile

@@ -25,11 +25,12 @@ from sesr_jax.upscale.tiles import MakeResult, Progress, upscale_tiled
 _CUBIC_HALO = 2
 _TRACED_SIDE = 240  # pixels; a multiple of every stride and block in use
 
+DEFAULT_TILE = 256
+
 Tile: TypeAlias = int | tuple[int, int] | Literal["default"] | None
 """The side of a tile in input pixels, or its height and width, halo included; None for the whole image at
 once; "default" for 256, or for the whole image where the network looks at all of it."""
 
-_DEFAULT_TILE = 256
 _MOST_PROGRAMS = 16
 _LARGE = 2**21  # pixels of an image that is measured in tiles
 
@@ -248,7 +249,7 @@ def _check_whole(
 def _align_tile(tile: Tile, of_network: Extent, whole: tuple[int, ...]) -> tuple[int, int]:
     """Returns the height and width that `tile` asks for, rounded down to multiples that the network takes."""
     if tile == "default":
-        tile = None if of_network.halo is None else _DEFAULT_TILE
+        tile = None if of_network.halo is None else DEFAULT_TILE
     height, width = whole if tile is None else (tile, tile) if isinstance(tile, int) else tile
     return height - height % of_network.align, width - width % of_network.align
 

@@ -14,6 +14,7 @@ from torch_writer import write_legacy, write_zip
 
 from sesr_jax.cli.main import main
 from sesr_jax.errors import InputError
+from sesr_jax.files import write_safetensors
 from sesr_jax.importers import LAYOUTS, recognise_network
 from sesr_jax.models import VARIANTS
 from sesr_jax.pretrained import find_network
@@ -81,13 +82,55 @@ def _run_imdn(arrays, x):
     return pixel_shuffle(conv("upsampler.0", y), 4)
 
 
-@pytest.mark.parametrize(("key", "forward"), [("span", _run_span), ("imdn", _run_imdn)])
-def test_the_network_computes_what_the_original_does(tmp_path, key, forward):
-    arrays = make_arrays(key)
+def _run_rrdbnet(arrays, x):
+    """At ×2, with PyTorch's pixel unshuffle."""
+
+    def conv(name, y):
+        return same(y, to_hwio(arrays[f"{name}.weight"]), arrays[f"{name}.bias"])
+
+    def leaky(y):
+        return np.where(y > 0, y, 0.2 * y)
+
+    n, h, w, c = x.shape
+    blocks = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 5, 2, 4)
+    y = first = conv("conv_first", blocks.reshape(n, h // 2, w // 2, 4 * c))
+    for part in (1, 2, 3):
+        maps = [y]
+        for i in range(1, 5):
+            maps.append(leaky(conv(f"body.0.rdb{part}.conv{i}", np.concatenate(maps, -1))))
+        y = y + 0.2 * conv(f"body.0.rdb{part}.conv5", np.concatenate(maps, -1))
+    y = first + conv("conv_body", first + 0.2 * y)
+    for name in ("conv_up1", "conv_up2"):
+        y = leaky(conv(name, y.repeat(2, 1).repeat(2, 2)))
+    return conv("conv_last", leaky(conv("conv_hr", y)))
+
+
+def _run_srvggnet(arrays, x):
+    def conv(i, y):
+        return same(y, to_hwio(arrays[f"body.{i}.weight"]), arrays[f"body.{i}.bias"])
+
+    y = x
+    for i in range(5):
+        weight = arrays[f"body.{i}.weight"]
+        y = conv(i, y) if i % 2 == 0 else np.where(y > 0, y, weight * y)
+    return pixel_shuffle(y, 4) + x.repeat(4, 1).repeat(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "scale", "forward"),
+    [
+        ("span", 4, _run_span),
+        ("imdn", 4, _run_imdn),
+        ("rrdbnet", 2, _run_rrdbnet),
+        ("srvggnet", 4, _run_srvggnet),
+    ],
+)
+def test_the_network_computes_what_the_original_does(tmp_path, key, scale, forward):
+    arrays = make_arrays(key, scale=scale)
     if key == "span":
         arrays["conv_1.eval_conv.weight"] /= 100  # it takes values of the order of 255
     write_legacy(tmp_path / "w.pth", {f"module.{name}": array for name, array in arrays.items()})
-    x = image(channels=3)
+    x = image(channels=3)[:, :8, :6]
     assert_close(recognise_network(tmp_path / "w.pth").apply(x), forward(arrays, x))
 
 
@@ -138,6 +181,20 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
     write_zip(tmp_path / "w.pth", arrays)
     with pytest.raises(InputError, match=rf"w\.pth.*{message}"):
         recognise_network(tmp_path / "w.pth")
+
+
+def test_a_discriminator_is_no_network_that_upscales(tmp_path):
+    names = ("conv0.weight", "conv1.weight_orig", "conv1.weight_u", "conv9.weight")
+    write_zip(tmp_path / "w.pth", {name: np.zeros((2, 3), np.float32) for name in names})
+    with pytest.raises(InputError, match=r"w\.pth holds a discriminator"):
+        find_network(tmp_path / "w.pth")
+
+
+def test_safetensors_of_others_are_recognised(tmp_path):
+    arrays = make_arrays("esrgan")
+    write_safetensors(tmp_path / "w.safetensors", arrays, {"format": "pt"})
+    found = find_network(tmp_path / "w.safetensors")
+    assert (found.name, found.scale) == ("rrdbnet", 4)
 
 
 def test_an_unknown_file_is_described(tmp_path):

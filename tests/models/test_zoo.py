@@ -16,9 +16,9 @@ def test_a_network_says_what_it_takes_and_gives(name):
         module = create(name, scale=scale, **small_options(name))
         assert isinstance(module, UpscalingModule)
         assert (module.scale, module.mode) == (scale, "collapsed")
-        image = jax.ShapeDtypeStruct((2, 16, 18, module.channels), jnp.float32)
+        image = jax.ShapeDtypeStruct((2, 16, 20, module.channels), jnp.float32)
         output, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
-        assert output.shape == (2, 16 * scale, 18 * scale, module.channels)
+        assert output.shape == (2, 16 * scale, 20 * scale, module.channels)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -6,23 +6,26 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from sesr_jax import ops
 from sesr_jax.compare import measure
 from sesr_jax.data import ImagePair, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network
-from sesr_jax.graph import measure_extent
+from sesr_jax.graph import Extent, measure_extent
 from sesr_jax.metrics import NetworkEvaluator, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.models.registry import Variant
 from sesr_jax.quant import calibrate
 from sesr_jax.upscale import (
+    Upscaler,
     bicubic_upscaler,
     from_network,
     in_domain,
     load_upscaler,
     measure_tiling_error,
+    upscale_file,
     upscale_photo,
     with_assumed_halo,
 )
@@ -169,9 +172,29 @@ def test_tiles_on_request_are_as_far_from_the_whole_as_they_say(made):
     assert measure_tiling_error(upscaler, photo[:20, :20], 4, tile=32).largest == 0
 
 
-def test_a_halo_is_assumed_only_where_there_is_none():
+def test_a_halo_is_assumed_only_where_the_network_looks_further():
     with pytest.raises(InputError, match="2 pixels far"):
         with_assumed_halo(bicubic_upscaler(2), 4)
+    assert with_assumed_halo(bicubic_upscaler(2), 1).extent.halo == 1
+
+
+def test_a_network_that_looks_too_far_for_tiles_has_a_stated_halo(tmp_path):
+    """Its real halo would leave nothing of a tile; what 32 pixels change is measured and said."""
+
+    def look_far(x):
+        far = np.roll(x, 40, axis=2)
+        far[:, :, :40] = 0  # beyond the image
+        return (x + far) / 2
+
+    far = Upscaler(name="far", scale=1, channels=3, function=look_far, extent=Extent(halo=200))
+    Image.effect_noise((400, 20), 60).convert("RGB").save(tmp_path / "a.png")
+    Image.effect_noise((200, 20), 60).convert("RGB").save(tmp_path / "small.png")
+    upscaled = upscale_file(far, tmp_path / "a.png", tmp_path / "b.png")
+    assert upscaled.tiling_error.size == (20, 320)
+    assert upscaled.tiling_error.largest > 0
+    assert upscale_file(far, tmp_path / "small.png", tmp_path / "c.png").tiling_error is None
+    near = dataclasses.replace(far, extent=Extent(halo=64))
+    assert upscale_file(near, tmp_path / "a.png", tmp_path / "d.png").tiling_error is None
 
 
 def test_files_are_run_whole_and_made_for_whole_images_alone(made, tmp_path):
