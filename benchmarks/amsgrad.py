@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ SCENARIOS: dict[str, Callable[[int], np.ndarray]] = {
 """By name, what makes the gradients of so many steps: float32 ``[steps, parameters]``."""
 
 
-def _walk_by_optax(make: Callable[..., object], gradients: np.ndarray, **options: float) -> Path:
+def _walk_by_optax(make: Callable[..., Any], gradients: np.ndarray, **options: float) -> Path:
     import jax
     import jax.numpy as jnp
     import optax

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--minutes", type=float, default=0.0, help="how long to go on")
     add("--seconds", type=float, default=0.0, help="the same in seconds; default 60 in all")

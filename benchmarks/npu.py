@@ -100,7 +100,7 @@ def summarise_errors(found: Sequence[Case]) -> list[list[str]]:
         ("  seen", lambda case: not case.is_network and case.seen),
         ("  unseen", lambda case: not case.is_network and not case.seen),
         *(
-            (variant, lambda case, variant=variant: case.row["variant"] == variant)  # type: ignore[misc]
+            (variant, lambda case, variant=variant: case.row["variant"] == variant)
             for variant in VARIANTS
         ),
     ]

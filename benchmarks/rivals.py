@@ -121,7 +121,7 @@ def torch_crops(args: argparse.Namespace) -> Functions:
     hr = torch.from_numpy(make_image()).permute(2, 0, 1).contiguous()
     lr, patch = hr[:, ::2, ::2].contiguous(), args.crop
 
-    class Crops(Dataset):  # type: ignore[misc, type-arg]
+    class Crops(Dataset):
         def __len__(self) -> int:
             return args.batch
 
@@ -132,7 +132,7 @@ def torch_crops(args: argparse.Namespace) -> Functions:
                 image[:, s * y : s * (y + patch), s * x : s * (x + patch)]
                 for image, s in ((lr, 1), (hr, 2))
             )
-            return tuple(self._turn(crop, symmetry) for crop in crops)  # type: ignore[return-value]
+            return tuple(self._turn(crop, symmetry) for crop in crops)
 
         def _turn(self, crop: Any, symmetry: int) -> Any:
             flips = [axis + 1 for axis in (0, 1) if symmetry >> axis & 1]
