@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -83,4 +84,13 @@ def require_extra(extra: str, what: str) -> Iterator[None]:
 
 
 class Stopped(Exception):  # noqa: N818  # it is no error: the run goes on when it is started again
-    """A verb was asked to end (SIGTERM); a training run has saved its state."""
+    """A verb was asked to end; a training run has saved its state.
+
+    Attributes:
+      signal: what asked.
+    """
+
+    def __init__(self, message: str, by: signal.Signals = signal.SIGTERM) -> None:
+        """Says what is saved."""
+        super().__init__(message)
+        self.signal = by

@@ -154,6 +154,13 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     )
     add("--target", of=_TFLITE, help="refuse a file with an operator that this NPU does not run")
     add(
+        "--max-ms",
+        of=_TFLITE,
+        type=arguments.parse_finite,
+        metavar="MS",
+        help="refuse a file that is estimated to take longer than this on --target, in milliseconds",
+    )
+    add(
         "--max-drop",
         of=_TFLITE,
         type=arguments.parse_finite,
@@ -190,6 +197,8 @@ def _refuse_idle(given: Mapping[str, Any], files: Mapping[str, tuple[str, ...]])
     idle += [] if precision == "int8" else ["io"]
     if flags := ", ".join(f"--{option}" for option in idle if option in given):
         raise InputError(f"{flags}: a file of {precision} has no use for it; leave it out.")
+    if "max_ms" in given and "target" not in given:
+        raise InputError(f"--max-ms {given['max_ms']:g} is a time on an NPU: name one by --target.")
     if "check_on" in given and "max_drop" not in given:
         raise InputError(
             f"--check-on {given['check_on']} checks nothing without --max-drop; give both, or leave it out."
@@ -200,7 +209,7 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
     """Exports a TFLite or ONNX file, and prints what was checked."""
     from sesr_jax.data import open_source
     from sesr_jax.export import export_network, find_calibration, golden_path, list_proofs
-    from sesr_jax.npu import check_accepted
+    from sesr_jax.npu import check_accepted, check_latency
     from sesr_jax.pretrained import find_network
     from sesr_jax.targets import find_target
     from sesr_jax.upscale import check_drop
@@ -215,11 +224,13 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
     images = None
     if "max_drop" in given:
         images = open_source(given.get("check_on", _CHECK_ON), network.scale)
-    drops = []
+    drops, times = [], []
 
     def accept(path: pathlib.Path) -> None:
         if target is not None:
             check_accepted(path, target)
+            if "max_ms" in given:
+                times.append(check_latency(path, target, given["max_ms"]))
         if images is not None:
             drops.append(check_drop(network, path, images, given["max_drop"]))
 
@@ -240,6 +251,8 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
         )
         if file.suffix in _TFLITE:
             print(*list_proofs(file), f"golden pair: {golden_path(file)}", sep="\n")
+    for time in times:
+        print(f"estimated on {given['target']}: {time:.2f} ms")
     for drop in drops:
         print(f"PSNR lost: {drop:.3f} dB")
 

@@ -9,10 +9,13 @@ from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from sesr_jax.models.network import Network
+    from sesr_jax.npu import Layer
     from sesr_jax.targets import Target
 
 _EXAMPLE = """  sesr latency sesr_m5_hw --scale 2 --size 1920x1080 --saving 0.5
   sesr latency model_int8.tflite --target ethos-n78-8tops --html latency.html
+  sesr latency sesr_m5_hw_x2 runs/xlsr --size 640x360
   sesr latency sesr_m5_hw fsrcnn --target ethos-n78-4tops --target bm1684x-int8
   sesr latency sesr_m3 sesr_m5 sesr_m11 fsrcnn --target bm1684x-int8 --html pareto.html
   sesr latency sesr_m5_hw --tile auto
@@ -30,15 +33,18 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument(
         "model",
         nargs="+",
-        help="models of the zoo (weights do not matter), or any INT8 .tflite files",
+        help="models of the zoo, trained networks (shipped ones, folders of runs, files of weights), or any "
+        "INT8 .tflite files",
     )
     parser.add_argument(
-        "--scale", type=int, help="the scale factor of a model of the zoo; default 2"
+        "--scale",
+        type=int,
+        help="the scale factor of a model of the zoo, default 2; a trained network has its own",
     )
     parser.add_argument(
         "--size",
         type=arguments.parse_size,
-        help="the input of a model of the zoo, or the frame that --tile cuts; default 1920x1080",
+        help="the input of a network, or the frame that --tile cuts; default 1920x1080",
     )
     parser.add_argument(
         "--target",
@@ -89,15 +95,15 @@ def run(argv: Sequence[str]) -> None:
     if args.compile and not all(model.endswith(".tflite") for model in args.model):
         raise InputError("--compile wants .tflite files; write one with `sesr export`.")
     _refuse_unused_options(args, targets)
-    size, scale = args.size or (1080, 1920), args.scale or 2
+    size = args.size or (1080, 1920)
     if args.psnr and len(args.psnr) != len(args.model):
         raise InputError(
             f"--psnr has {len(args.psnr)} values for {len(args.model)} models; give one for each."
         )
-    quality = args.psnr or [_find_published_psnr(model, scale) for model in args.model]
+    quality = args.psnr or [_find_published_psnr(model, args.scale or 2) for model in args.model]
     candidates = []
     for model, psnr in zip(args.model, quality, strict=True):
-        layers, halo, align = _make_layers(model, scale, size, bool(args.tile))
+        layers, halo, align = _make_layers(model, args.scale, size, bool(args.tile))
         for target in targets:
             report = estimate(layers, target, activation_saving=args.saving)
             tiling = None
@@ -146,7 +152,7 @@ def _refuse_unused_options(args: argparse.Namespace, targets: "Sequence[Target]"
         unused += ["--size"] * (args.size is not None and not args.tile)
         if unused:
             raise InputError(
-                f"{', '.join(unused)}: for models of the zoo, as a .tflite file has its own; leave it out."
+                f"{', '.join(unused)}: for networks, as a .tflite file has its own; leave it out."
             )
 
 
@@ -169,7 +175,9 @@ def _find_published_psnr(model: str, scale: int) -> float | None:
     return figures["Set5"][0] if "Set5" in figures else None
 
 
-def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool):  # type: ignore[no-untyped-def]
+def _make_layers(
+    model: str, scale: int | None, size: tuple[int, int], with_halo: bool
+) -> "tuple[Sequence[Layer], int, int]":
     """Returns the model's layers, its halo (0 unless `with_halo`) and the multiple at which tiles start."""
     from sesr_jax.npu import layers_from_graph, layers_from_tflite
     from sesr_jax.upscale import from_tflite
@@ -181,15 +189,27 @@ def _make_layers(model: str, scale: int, size: tuple[int, int], with_halo: bool)
             geometry = (looks.get_halo(model), looks.align)
         return layers_from_tflite(model), *geometry
 
-    import jax
-
     from sesr_jax.graph import eval_shapes, measure_extent
-    from sesr_jax.models import network
 
-    def trace():  # type: ignore[no-untyped-def]
-        fresh = network.init(model, scale=scale, key=jax.random.key(0))
-        graph = fresh.trace((1, *size, fresh.channels))
+    def trace() -> "tuple[Sequence[Layer], int, int]":
+        network = _find_network(model, scale)
+        graph = network.trace((1, *size, network.channels))
         looks = measure_extent(graph)
         return layers_from_graph(graph), looks.get_halo(model) if with_halo else 0, looks.align
 
     return eval_shapes(trace)
+
+
+def _find_network(model: str, scale: int | None) -> "Network":
+    """Returns a trained network, or a fresh one of the zoo, whose weights do not matter here."""
+    import jax
+
+    from sesr_jax.models import network
+    from sesr_jax.pretrained import find_network, list_shipped_files
+
+    if model not in list_shipped_files() and not pathlib.Path(model).exists():
+        return network.init(model, scale=scale or 2, key=jax.random.key(0))
+    trained = find_network(model)
+    if scale not in (None, trained.scale):
+        raise InputError(f"--scale {scale}: {model} upscales ×{trained.scale}; leave it out.")
+    return trained

@@ -84,7 +84,7 @@ def _run_verb(argv: Sequence[str] | None) -> int:
         return 2
     except Stopped as stop:
         print(f"sesr {verb}: {stop}", file=sys.stderr)
-        return 128 + signal.SIGTERM  # as a shell counts it
+        return 128 + stop.signal  # as a shell counts it
     except KeyboardInterrupt:
         print(f"sesr {verb}: stopped", file=sys.stderr)
         return 130

@@ -2,7 +2,7 @@
 
     read = plan_feed(open_source("embedded:train"), scale=2, channels=1, patch=64, batch=32)
     feed = read()                                   # a `PoolFeed`, or a `StreamFeed` for what is too large
-    for data in feed.calls(range(0, 1000), 100):    # the data of 100 steps, on the host
+    for data in feed.calls([range(0, 100), range(100, 150)]):    # of 100 steps, and of 50; on the host
         batch = feed.draw(data, key, step)          # one step's crops, inside the compiled step
 
 A feed has two main functions. `Feed.calls` runs on the host and yields the arrays that some steps read.
@@ -63,8 +63,8 @@ class Feed(Protocol):
     batch: int
     data_axis: ClassVar[int | None]
 
-    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
-        """Yields the data of `steps`, `per_call` of them at a time, as a pytree of arrays."""
+    def calls(self, parts: Sequence[range]) -> Iterator[Any]:
+        """Yields, as a pytree of arrays, the data of each of `parts`: steps that follow each other."""
         ...
 
     def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
@@ -94,8 +94,8 @@ class PoolFeed(Feed):
     data_axis: ClassVar[None] = None
 
     @override
-    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
-        return itertools.repeat(replicate(self.pool), len(steps) // per_call)
+    def calls(self, parts: Sequence[range]) -> Iterator[Any]:
+        return itertools.repeat(replicate(self.pool), len(parts))
 
     @override
     def draw(self, data: Pool, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
@@ -128,11 +128,9 @@ class StreamFeed(Feed):
     data_axis: ClassVar[int] = 0
 
     @override
-    def calls(self, steps: range, per_call: int) -> Iterator[Any]:
-        part = jax.process_index(), jax.process_count()
-        return self.stream.calls(
-            seed=self.seed, batch=self.batch, steps=steps, per_call=per_call, part=part
-        )
+    def calls(self, parts: Sequence[range]) -> Iterator[Any]:
+        share = jax.process_index(), jax.process_count()
+        return self.stream.calls(seed=self.seed, batch=self.batch, parts=parts, share=share)
 
     @override
     def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:

@@ -1,7 +1,7 @@
 """A stream: a training set that stays in its files, whose crops the host reads ahead of the steps.
 
     stream = make_stream(open_source("DIV2K"), scale=2, patch=64)
-    for crops in stream.calls(seed=0, batch=32, steps=range(0, 480_000), per_call=100):
+    for crops in stream.calls(seed=0, batch=32, parts=[range(0, 100), range(100, 200)]):
         ...                             # uint8; `unpack` turns and scales them on the device
 
 The crops equal those that `pool.sample` draws from the same images, pixel for pixel, whatever the number of
@@ -13,7 +13,7 @@ of an image around a crop is reduced to a low resolution.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -127,16 +127,15 @@ class Stream:
         return lr, hr
 
     def calls(
-        self, *, seed: int, batch: int, steps: range, per_call: int, part: tuple[int, int] = (0, 1)
+        self, *, seed: int, batch: int, parts: Sequence[range], share: tuple[int, int] = (0, 1)
     ) -> Iterator[Crops]:
-        """Yields the crops of `steps`, `per_call` of them at a time.
+        """Yields the crops of each of `parts`.
 
         Args:
           seed: the seed of the run.
           batch: crops per step, over all processes.
-          steps: the steps; their number must be a multiple of `per_call`.
-          per_call: the number of steps that run together.
-          part: (index, count): yields this one of `count` equal parts of every batch.
+          parts: the steps that run together, each part going on where the one before ends.
+          share: (index, count): yields this one of `count` equal shares of every batch.
 
         Raises:
           InputError: Grain is not installed, or an image cannot be read.
@@ -145,17 +144,20 @@ class Stream:
             "grain", "training on images that take more than config.data.device_bytes"
         ):
             import grain
-        size, devices = batch // part[1], jax.local_device_count()
-        reader: Any = _Reader(self, seed, batch, size, part[0] * size, steps.stop)
-        read = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=per_call * size)
-        crops = grain.MapDataset.source(reader)[steps.start * size : steps.stop * size]
-        groups = crops.to_iter_dataset(read).batch(per_call * size)
-        for first, group in zip(steps[::per_call], groups, strict=True):
-            parts = {
-                key: np.moveaxis(x.reshape(per_call, devices, -1, *x.shape[1:]), 1, 0)
-                for key, x in group.items()
+        size, devices = batch // share[1], jax.local_device_count()
+        first, last = parts[0].start, parts[-1].stop
+        reader: Any = _Reader(self, seed, batch, size, share[0] * size, last)
+        ahead = max(map(len, parts)) * size
+        read = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=ahead)
+        crops = grain.MapDataset.source(reader)[first * size : last * size]
+        batches = iter(crops.to_iter_dataset(read).batch(size))
+        for part in parts:
+            group = [next(batches) for _ in part]
+            stacked = {
+                key: np.stack([x[key].reshape(devices, -1, *x[key].shape[1:]) for x in group], 1)
+                for key in group[0]
             }
-            yield Crops(first=np.full(devices, first, np.int32), **{"lr": None, **parts})
+            yield Crops(first=np.full(devices, part.start, np.int32), **{"lr": None, **stacked})
 
 
 def make_stream(

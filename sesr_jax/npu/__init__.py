@@ -1,6 +1,6 @@
 """What a network costs on an NPU: layers, targets, latency estimates, tiles."""
 
-from sesr_jax.npu.accepts import check_accepted, list_refusals
+from sesr_jax.npu.accepts import check_accepted, check_latency, list_refusals
 from sesr_jax.npu.advice import Idea, find_ideas
 from sesr_jax.npu.estimate import Report, Row, estimate
 from sesr_jax.npu.layers import Layer, layers_from_graph, with_input_size
@@ -18,6 +18,7 @@ __all__ = [
     "Row",
     "Tiling",
     "check_accepted",
+    "check_latency",
     "estimate",
     "find_best_photo_tiling",
     "find_best_tiling",

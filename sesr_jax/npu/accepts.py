@@ -1,11 +1,12 @@
-"""Which operators of a TFLite file a target refuses, and why.
+"""Which operators of a TFLite file a target refuses, and why, and whether it is fast enough there.
 
 for reason in list_refusals("sesr_m5_x2_int8.tflite", find_target("ethos-n78-4tops")): print(reason)
 """
 
 import os
 
-from sesr_jax.errors import UnsupportedError
+from sesr_jax.errors import InputError, UnsupportedError
+from sesr_jax.npu.estimate import estimate
 from sesr_jax.npu.layers import find_batches
 from sesr_jax.npu.lowering import lower
 from sesr_jax.npu.tflite_layers import layers_from_tflite
@@ -45,3 +46,18 @@ def check_accepted(path: str | os.PathLike[str], target: Target) -> None:
     """
     if reasons := list_refusals(path, target):
         raise UnsupportedError(f"{target.name} does not run {'; '.join(reasons)}.")
+
+
+def check_latency(path: str | os.PathLike[str], target: Target, bound: float) -> float:
+    """Returns the estimated milliseconds of a frame, which must be at most `bound`.
+
+    Raises:
+      InputError: the estimate is longer; or as `layers_from_tflite`.
+    """
+    milliseconds = 1e3 * estimate(layers_from_tflite(path), target).seconds
+    if milliseconds > bound:
+        raise InputError(
+            f"the file is estimated to take {milliseconds:.2f} ms on {target.name}, more than the allowed "
+            f"{bound:g} ms."
+        )
+    return milliseconds

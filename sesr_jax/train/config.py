@@ -32,7 +32,7 @@ def base() -> ml_collections.ConfigDict:
             "seed": 0,
             # A model of the zoo; `options` override its module's fields.
             "model": {"name": "sesr_m5", "scale": 2, "options": ml_collections.ConfigDict()},
-            "init": "",  # expanded weights to start from, where their shapes fit
+            "init": "",  # expanded weights to start from, where their shapes fit: a file, or a run's folder
             "data": {
                 "train": "embedded:train",  # a folder, or the photos that scikit-image ships
                 "eval": "embedded:eval",
@@ -83,7 +83,8 @@ def base() -> ml_collections.ConfigDict:
             },
             "stages": (),  # made by `stage`; without any, the run is one
             "steps": 480_000,  # of a stage that does not say otherwise
-            "steps_per_call": 100,  # compiled together; everything below is a multiple of it
+            # Compiled together; the next two are multiples of it, and a stage's last call may be shorter.
+            "steps_per_call": 100,
             "eval_every": 4_800,
             "checkpoint_every": 4_800,
             "keep": 3,  # checkpoints

@@ -11,6 +11,8 @@ the weights of a run that was left alone.
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +30,7 @@ from sesr_jax.train import processes
 from sesr_jax.train.log import Log
 from sesr_jax.train.run import Run
 from sesr_jax.train.saving import name_arrays
-from sesr_jax.train.steps import compile_steps
+from sesr_jax.train.steps import Steps, compile_steps
 from sesr_jax.train.trainer import Metrics, Trainer
 
 Evaluate = Callable[[Any], Mapping[str, float]]
@@ -64,9 +66,9 @@ class Stage:
       read_feed: makes the feed when the stage begins, so that one stage's images are on the device at a time.
       steps: how many it has.
       seed: of the run, or several seeds for as many runs (see `steps.compile_steps`).
-      steps_per_call: compiled together; `steps` and the next two are multiples of it.
-      eval_every: steps between evaluations, of which one also comes last.
-      checkpoint_every: steps between checkpoints, of which one also comes last.
+      steps_per_call: compiled together. A call ends at each multiple of it, and at the stage's end.
+      eval_every: steps between evaluations, a multiple of `steps_per_call`; one also comes last.
+      checkpoint_every: steps between checkpoints, likewise.
       evaluate: measures what is deployed.
       enter: transforms the state when the stage begins; without, it goes on.
       shapes: the state within the stage as shapes, where they differ from those before it.
@@ -109,7 +111,7 @@ def fit(
     Raises:
       DivergedError: a metric, or a weight to be saved, is no longer finite.
       InputError: data or checkpoints cannot be read, or what a trainer or feed refuses.
-      Stopped: SIGTERM came; the state is saved.
+      Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     ends = np.cumsum([stage.steps for stage in stages]).tolist()
     if run is None or run.last is None:
@@ -148,26 +150,32 @@ def _train(
     stage: Stage, end: int, feed: Feed, state: Any, run: Run | None, write: Report, bar: tqdm
 ) -> Any:
     """Takes `state` to the last step of `stage`, which is the run's step `end`, unless asked to stop."""
-    per_call, start, done = stage.steps_per_call, end - stage.steps, int(state.step)
-    do = compile_steps(stage.trainer, feed, seed=stage.seed, per_call=per_call)
-    rates = _tabulate(stage.schedules, range(done + per_call, end + 1, per_call), start)
-    unread: list[tuple[int, Metrics]] = []
+    start, done = end - stage.steps, int(state.step)
+    parts = _cut(range(done, end), stage.steps_per_call)
+
+    @functools.cache
+    def compile_call(count: int) -> Steps:
+        return compile_steps(stage.trainer, feed, seed=stage.seed, per_call=count)
+
+    rates = _tabulate(stage.schedules, [part.stop for part in parts], start)
+    unread: list[tuple[range, Metrics]] = []
     shown: dict[str, str] = {}
     clock, since = time.perf_counter(), done
-    for data in feed.calls(range(done, end), per_call):
-        state, metrics = do(state, data, done - start)
-        done += per_call
-        unread.append((done, metrics))
+    for part, data in zip(parts, feed.calls(parts), strict=True):
+        state, metrics = compile_call(len(part))(state, data, done - start)
+        done = part.stop
+        unread.append((part, metrics))
         evaluates = bool(stage.evaluate) and _is_due(stage.eval_every, done, end)
         saves = _is_due(stage.checkpoint_every, done, end)
-        stops = run is not None and run.should_stop()
+        stops = run.find_signal() if run else None
         # The metrics of a call are read while the device is at the next one, but before anything is saved.
         waits = not (evaluates or saves or stops or done == end)
         while len(unread) > waits:
-            step, values = unread.pop(0)
-            means = _mean_finite(step, values, run.last if run else None)
-            write(step, {**stage.label, **means, **rates[step]})
+            steps, values = unread.pop(0)
+            means = _mean_finite(steps.stop, values, run.last if run else None)
+            write(steps.stop, {**stage.label, **means, **rates[steps.stop]})
             shown |= {name: f"{value:.5f}" for name, value in means.items()}
+            bar.update(len(steps))  # which the device has done, and not only begun
         if evaluates:
             speed = (done - since) / (time.perf_counter() - clock)
             scores = _evaluate(stage, done, state, run)
@@ -180,15 +188,24 @@ def _train(
         if run and stops:
             run.wait()
             raise Stopped(
-                f"asked to end, and stopped after step {done}, which is saved; the same command resumes it."
+                f"asked to end, and stopped after step {done}, which is saved; the same command resumes it.",
+                stops,
             )
         if not waits:
             clock, since = time.perf_counter(), done
         bar.set_postfix(shown, refresh=False)
-        bar.update(per_call)
     if run:
         run.wait()
     return state
+
+
+def _cut(steps: range, per_call: int) -> list[range]:
+    """Returns the calls that do `steps`: each ends at a multiple of `per_call`, but for the last."""
+    ends = [
+        *range(steps.start - steps.start % per_call + per_call, steps.stop, per_call),
+        steps.stop,
+    ]
+    return [range(*pair) for pair in itertools.pairwise([steps.start, *ends])]
 
 
 def _is_due(every: int | None, done: int, end: int) -> bool:
@@ -196,7 +213,7 @@ def _is_due(every: int | None, done: int, end: int) -> bool:
 
 
 def _tabulate(
-    schedules: Mapping[str, optax.Schedule], steps: range, start: int
+    schedules: Mapping[str, optax.Schedule], steps: Sequence[int], start: int
 ) -> dict[int, dict[str, float]]:
     """Returns the values of schedules by step.
 

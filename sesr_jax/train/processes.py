@@ -10,6 +10,7 @@ trivial.
 
 import contextlib
 import json
+import logging
 import signal
 import subprocess
 import threading
@@ -23,6 +24,8 @@ from jax import lax
 from jax.experimental import multihost_utils
 
 from sesr_jax.errors import InputError, Stopped
+
+_log = logging.getLogger(__name__)
 
 _LAST_WORDS = (
     "this process ended before its work was done, by itself or because another process of the run did. The "
@@ -50,7 +53,7 @@ def join(
     Raises:
       InputError: jax cannot find an argument that is not given, or the processes do not connect.
     """
-    # `listen_for_sigterm` handles SIGTERM in the place of jax's service, and waits for no step.
+    # `listen_for_signals` handles SIGTERM in the place of jax's service, and waits for no step.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -118,32 +121,43 @@ def _broadcast_bytes(data: np.ndarray) -> bytes:
 
 
 @contextlib.contextmanager
-def listen_for_sigterm() -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether any process has received SIGTERM.
+def listen_for_signals() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Yields a function that returns the signal by which any process is asked to end, or None.
 
-    All processes must call it equally often, and all get the same answer. With several processes the answer
-    is that of the call before: the devices exchange it, so that the host waits for no running step.
+    The signals are SIGTERM and SIGINT, which Ctrl-C sends; a second SIGINT raises KeyboardInterrupt. All
+    processes must call the function equally often, and all get the same answer. With several processes the
+    answer is that of the call before: the devices exchange it, so that the host waits for no running step.
     """
-    came: list[int] = []
+    came = [0]
     on_device: list[jax.Array] = []
 
-    total = jax.pmap(lambda x: lax.psum(x, "all"), axis_name="all")
+    largest = jax.pmap(lambda x: lax.pmax(x, "all"), axis_name="all")
 
-    def has_come() -> bool:
-        if jax.process_count() == 1:
-            return bool(came)
-        on_device.append(total(np.full(jax.local_device_count(), len(came), np.int32)))
-        return len(on_device) > 1 and bool(np.asarray(on_device.pop(0))[0])
+    def find() -> signal.Signals | None:
+        number = came[-1]
+        if jax.process_count() > 1:
+            on_device.append(largest(np.full(jax.local_device_count(), number, np.int32)))
+            number = int(np.asarray(on_device.pop(0))[0]) if len(on_device) > 1 else 0
+        return signal.Signals(number) if number else None
+
+    def note(number: int, _: object) -> None:
+        came.append(number)
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
+            _log.warning(
+                "ends after this call of steps; Ctrl-C again ends at once and saves nothing."
+            )
 
     # Python handles signals in the main thread alone.
     if threading.current_thread() is not threading.main_thread():
-        yield has_come
+        yield find
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield has_come
+        yield find
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

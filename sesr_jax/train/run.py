@@ -10,6 +10,7 @@ the others hear from it what the folder holds.
 import contextlib
 import os
 import pathlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,14 +24,18 @@ class Run:
 
     Attributes:
       folder: where it is.
-      should_stop: says whether SIGTERM has come to any process; all call it equally often.
+      find_signal: returns the signal by which any process is asked to end, or None. All processes call it
+        equally often.
     """
 
     def __init__(
-        self, folder: pathlib.Path, checkpoints: Checkpoints, should_stop: Callable[[], bool]
+        self,
+        folder: pathlib.Path,
+        checkpoints: Checkpoints,
+        find_signal: Callable[[], signal.Signals | None],
     ) -> None:
         """Holds what `open_run` has opened."""
-        self.folder, self.should_stop = folder, should_stop
+        self.folder, self.find_signal = folder, find_signal
         self._checkpoints = checkpoints
 
     @property
@@ -78,5 +83,5 @@ def open_run(
 
         processes.run_in_first(begin)
         checkpoints = stack.enter_context(Checkpoints(folder, keep))
-        should_stop = stack.enter_context(processes.listen_for_sigterm())
-        yield Run(pathlib.Path(folder), checkpoints, should_stop)
+        find_signal = stack.enter_context(processes.listen_for_signals())
+        yield Run(pathlib.Path(folder), checkpoints, find_signal)

@@ -71,7 +71,7 @@ def train(
     Raises:
       InputError: the config does not make sense, the data does not suit it, the folder holds another
         run or a damaged checkpoint or another process trains there, or the loss is no longer finite.
-      Stopped: SIGTERM came; the state is saved.
+      Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     if "conditions" in config:
         raise InputError(
@@ -99,6 +99,8 @@ def train(
     with open_run(run, keep=config.keep, claim=claim) as opened:
         if opened.last is None or opened.last < plans[-1].end:
             processes.run_in_first(functools.partial(checkpoint.note_hardware, run))
+        else:
+            _log.info("%s has done all of its %s steps", run, f"{plans[-1].end:,}")
         title = f"{fresh.name} ×{fresh.scale}" if progress else None
         try:
             state = fit(stages, start, run=opened, progress=title)
@@ -232,7 +234,9 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
     params = fresh.variables["params"]
     if not config.init:
         return fresh.variables
-    given = network.load(config.init).variables["params"]
+    is_run = os.path.isdir(config.init)
+    start = checkpoint.load_network(config.init) if is_run else network.load(config.init)
+    given = start.variables["params"]
     small = [
         name
         for name, part in params.items()
@@ -241,7 +245,7 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
     if small:
         raise InputError(
             f"config.init {config.init} holds collapsed weights ({', '.join(small)}), where {fresh.name} "
-            "trains larger terms: it must hold expanded weights, such as a run's expanded.safetensors."
+            "trains larger terms: it must hold expanded weights, such as a run or its expanded.safetensors."
         )
     kept = {
         name: given[name]

@@ -13,7 +13,7 @@ from sesr_jax.train.entries import ENTRIES
 from sesr_jax.train.losses import LOSSES
 from sesr_jax.train.optim import SCHEDULES
 
-_MULTIPLES = ("steps", "eval_every", "checkpoint_every")
+_MULTIPLES = ("eval_every", "checkpoint_every")
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -98,7 +98,7 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
         raise InputError(
             f"{where}.ema is {config.ema}: the decay must be from 0 (no average) to less than 1."
         )
-    for key in (*_MULTIPLES, "steps_per_call", "keep"):
+    for key in ("steps", *_MULTIPLES, "steps_per_call", "keep"):
         if config[key] < 1:
             raise InputError(f"{where}.{key} is {config[key]}: it must be positive.")
     for key in _MULTIPLES:

@@ -129,6 +129,8 @@ def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
     assert "DepthToSpace" in _refused(capsys, *refused, "--tail", "transpose")
     assert "not float16" in _refused(capsys, *refused, "--precision", "float16")
     assert "--target" in _refused(capsys, *refused, "--target", "vs680")
+    refused = (*refused[:-1], out.with_suffix(".tflite"))
+    assert "--max-ms 40" in _refused(capsys, *refused, "--max-ms", "40")
 
 
 def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, capsys):

@@ -100,6 +100,19 @@ def test_latency_of_a_model_and_its_csv(capsys, tmp_path):
     assert len(lines) >= 8
 
 
+def test_latency_of_a_trained_network_is_that_of_its_model(weights, tmp_path, capsys):
+    main(
+        ["latency", "sesr_m5", "--scale", "4", "--size", "64x48", "--csv", str(tmp_path / "a.csv")]
+    )
+    main(["latency", "sesr_m5_x4", "--size", "64x48", "--csv", str(tmp_path / "b.csv")])
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    assert main(["latency", str(weights), "--size", "64x48"]) == 0
+    capsys.readouterr()
+    assert "--scale 2: sesr_m5_x4 upscales ×4" in _refused(
+        capsys, "latency", "sesr_m5_x4", "--scale", "2"
+    )
+
+
 def test_latency_names_what_the_target_lacks(capsys):
     assert main(["latency", "sesr_m5"]) == 0
     assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
@@ -125,10 +138,8 @@ def test_latency_refuses_what_it_would_pass_over(capsys):
     assert "--saving 0.5: vs680 compresses no activations" in _refused(capsys, *saved)
     assert main([*saved, "--target", "ethos-n78-4tops"]) == 0
     capsys.readouterr()
-    assert "--size: for models of the zoo" in _refused(
-        capsys, "latency", "x.tflite", "--size", "64x48"
-    )
-    assert "--scale: for models" in _refused(capsys, "latency", "x.tflite", "--scale", "2")
+    assert "--size: for networks" in _refused(capsys, "latency", "x.tflite", "--size", "64x48")
+    assert "--scale: for networks" in _refused(capsys, "latency", "x.tflite", "--scale", "2")
 
 
 @pytest.mark.parametrize(

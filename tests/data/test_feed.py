@@ -24,7 +24,7 @@ def _plan(photos, **options):
 
 def _batches(feed, steps):
     """The batches of some steps, read in one call."""
-    (call,) = feed.calls(steps, len(steps))
+    (call,) = feed.calls([steps])
     mine = call if feed.data_axis is None else jax.tree.map(lambda x: x[0], call)
     return [
         feed.draw(mine, jax.random.fold_in(jax.random.key(np.uint32(7)), step), jnp.asarray(step))

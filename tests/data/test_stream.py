@@ -56,7 +56,8 @@ def test_batches_are_those_of_the_pool_from_any_step_and_in_any_process(photos, 
     for index in range(2):
         mine = (index, 2) if shards > 1 else (0, 1)
         stream = _stream(photos, shards=shards, part=mine)
-        calls = stream.calls(seed=5, batch=4, steps=range(4, 8), per_call=2, part=(index, 2))
+        parts = [range(4, 6), range(6, 8)]
+        calls = stream.calls(seed=5, batch=4, parts=parts, share=(index, 2))
         _, second = calls
         assert second.lr.shape == (1, 2, 2, 8, 8, 3)
         assert second.first.tolist() == [6]
@@ -122,4 +123,4 @@ def test_a_picture_smaller_than_the_crop_is_named_or_skipped(photos, caplog):
 def test_without_grain_the_extra_is_named(photos, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "grain", None)
     with pytest.raises(InputError, match=r"sesr_jax\[grain\]"):
-        next(_stream(photos).calls(seed=0, batch=2, steps=range(2), per_call=2))
+        next(_stream(photos).calls(seed=0, batch=2, parts=[range(2)]))

@@ -7,7 +7,14 @@ import pytest
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.export import Options, flatbuffer, to_tflite, trace_collapsed
 from sesr_jax.models import network
-from sesr_jax.npu import Layer, check_accepted, find_refusal, layers_from_tflite, list_refusals
+from sesr_jax.npu import (
+    Layer,
+    check_accepted,
+    check_latency,
+    find_refusal,
+    layers_from_tflite,
+    list_refusals,
+)
 from sesr_jax.quant import calibrate
 from sesr_jax.targets import find_target
 
@@ -33,6 +40,9 @@ def files(tmp_path_factory):
 def test_a_network_for_the_target_runs_on_it(files):
     assert list_refusals(files["sesr_m3_hw"], N78) == ()
     check_accepted(files["sesr_m3_hw"], N78)
+    milliseconds = check_latency(files["sesr_m3_hw"], N78, 1000)
+    with pytest.raises(InputError, match=f"{milliseconds:.2f} ms on {N78.name}"):
+        check_latency(files["sesr_m3_hw"], N78, 0.5 * milliseconds)
 
 
 def test_what_it_lacks_is_named_with_the_reason(files):

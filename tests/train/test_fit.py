@@ -176,6 +176,20 @@ def test_a_finished_run_is_not_trained_again(net, feed, tmp_path):
     assert len(_lines(tmp_path)) == 2
 
 
+def test_the_last_call_of_a_stage_is_as_short_as_it_must_be(net, feed):
+    seen = []
+    states = [
+        fit(
+            [_stage(net, feed, count) for count in counts],
+            lambda: _Adversarial(net.module).init(net.variables),
+            report=lambda step, _: seen.append(step),
+        )
+        for counts in ([6], [3, 3])
+    ]
+    assert seen == [2, 4, 6, 2, 3, 4, 6]
+    _assert_equal(*jax.device_get(states))
+
+
 def test_stages_transform_the_state_and_label_what_they_log(net, feed, tmp_path):
     def halve(state, feed):
         halved = jax.tree.map(lambda p: p / 2, state.variables)

@@ -177,6 +177,18 @@ def test_processes_that_cannot_meet_are_refused():
         processes.join("localhost:1", 2, 2)
 
 
+def test_a_run_hears_a_signal_and_the_second_ctrl_c_ends_it():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with processes.listen_for_signals() as find:
+            assert find() is None
+            os.kill(os.getpid(), number)
+            assert find() is number
+    with processes.listen_for_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("error", [None, RuntimeError, InputError, Stopped])
 def test_a_death_is_announced_where_nothing_else_is_said(error, capfd):
     try:

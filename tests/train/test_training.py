@@ -242,7 +242,7 @@ def test_starting_from_related_weights_takes_what_fits(config, tmp_path):
     first = train.train(config, tmp_path / "x2", progress=False)
     config.model.scale = 4
     config.data.patch = 8
-    config.init = str(tmp_path / "x2" / train.EXPANDED)
+    config.init = str(tmp_path / "x2")
     config.optim.lr = 0.0
     second = train.train(config, tmp_path / "x4", progress=False)
     kept, given = second.variables["params"], first.variables["params"]
@@ -291,7 +291,7 @@ def test_a_picture_that_cannot_be_measured_loses_no_step(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 7}, r"config\.steps is 7: "),
+        ({"eval_every": 7}, r"config\.eval_every is 7: "),
         ({"steps_per_call": 0}, r"config\.steps_per_call is 0"),
         ({"seed": -1}, r"config\.seed is -1"),
         ({"optim.clip": -1.0}, r"config\.optim\.clip is -1\.0"),
