@@ -31,9 +31,9 @@ from sesr_jax.report import format_table
 OUTCOMES = ("refusal", "success", "traceback", "hang", "crash", "wrong success")
 _COLUMNS = ("refusals", "successes", "tracebacks", "hangs", "crashes", "wrong successes")
 _DEFECTS = OUTCOMES[2:]
-_START = 300.0  # seconds that a worker may take to start on a machine under load
+_START = 1800.0  # seconds that a worker may take to start on a machine under load
 _MEMORY = 8 << 30  # bytes that a worker may take beyond its imports
-_TURN = 20  # cases of a door before the next door's
+_TURN = 2.0  # seconds of a door before the next door's, so that quick doors have more cases
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,16 +93,17 @@ def run(doors: list[str], args: argparse.Namespace) -> dict[str, Any]:
     counts: dict[str, collections.Counter[str]] = {door: collections.Counter() for door in doors}
     defects: dict[str, list[str]] = collections.defaultdict(list)
     seconds = args.seconds + 60 * args.minutes or (1e6 if args.cases else 60.0)
-    end, number = time.monotonic() + seconds, args.first
-    last = number + args.cases if args.cases else sys.maxsize
+    end = time.monotonic() + seconds
+    following = dict.fromkeys(doors, args.first)
+    last = args.first + args.cases if args.cases else sys.maxsize
     worker = _Worker(args.samples)
     with tqdm(total=round(seconds), unit="s", disable=None) as bar:
-        while time.monotonic() < end and number < last:
+        while time.monotonic() < end and min(following.values()) < last:
             for door in doors:
-                for i in range(number, min(number + _TURN, last)):
-                    if time.monotonic() >= end:
-                        break
-                    case = f"{door} {args.seed}.{i}"
+                turn = min(end, time.monotonic() + _TURN)
+                while time.monotonic() < turn and following[door] < last:
+                    case = f"{door} {args.seed}.{following[door]}"
+                    following[door] += 1
                     outcome, text = worker.run(case, args.timeout)
                     counts[door][outcome] += 1
                     if outcome in _DEFECTS:
@@ -114,7 +115,6 @@ def run(doors: list[str], args: argparse.Namespace) -> dict[str, Any]:
                             _keep(case, text, args)
                     bar.update(round(seconds - (end - time.monotonic())) - bar.n)
                     bar.set_postfix_str(f"{sum(map(len, defects.values()))} defects", refresh=False)
-            number += _TURN
     worker.end()
     return {
         "counts": {door: dict.fromkeys(OUTCOMES, 0) | c for door, c in counts.items()},
@@ -177,7 +177,9 @@ class _Worker:
 def _serve(samples: pathlib.Path) -> int:
     """Runs the cases that standard input names, and answers each by a line of JSON."""
     from benchmarks.fuzz_doors import DOORS, enter, make_case
+    from benchmarks.fuzz_sandbox import use_forks
 
+    use_forks()
     answers = sys.stdout
     sys.stdout = sys.stderr
     (pages,) = (int(pathlib.Path("/proc/self/statm").read_text().split()[0]),)

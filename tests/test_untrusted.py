@@ -150,13 +150,6 @@ def test_an_npz_whose_bytes_are_damaged_is_refused(tmp_path):
     assert "x.npz" in _refusal(read_npz, path)
 
 
-def test_the_cases_at_hand_are_refused(shared):
-    folder = shared / "data" / "cases" / "hostile"
-    assert "npz_size_lie" in _refusal(read_npz, folder / "npz_size_lie.npz")
-    toml = (folder / "toml_deep.toml").read_text("utf-8")
-    assert "toml_deep" in _refusal(parse_toml, toml, "toml_deep")
-
-
 def test_what_readers_raise_becomes_one_sentence_but_what_ends_the_process_does_not():
     for error in (KeyError("a"), RecursionError("x\ny"), ZeroDivisionError(), MemoryError()):
         with (

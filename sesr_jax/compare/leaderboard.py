@@ -11,7 +11,6 @@ challenge's frame, estimated for an NPU, measured by LiteRT on this CPU, or know
 import dataclasses
 import math
 import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import jax
@@ -100,7 +99,7 @@ def known_time(challenge: Challenge, milliseconds: float) -> Timing:
 
 
 def measured_time(challenge: Challenge) -> Timing:
-    """Returns a timing on this CPU by LiteRT: the median of several runs of a .tflite file.
+    """Returns a timing on this CPU by LiteRT alone: the median of several runs of a .tflite file.
 
     It times the baseline as `estimated_time` does.
 
@@ -120,12 +119,7 @@ def measured_time(challenge: Challenge) -> Timing:
             )
         _check_frame(challenge, model, file.input_shape)
         frame = np.zeros(file.input_shape, file.input.dtype if file.input else np.float32)
-        seconds = []
-        for _ in range(_TIMED_RUNS + 1):
-            start = time.perf_counter()
-            file.run(frame)
-            seconds.append(time.perf_counter() - start)
-        return statistics.median(seconds[1:]) * 1e3  # the first run also allocates
+        return statistics.median(file.time(frame, _TIMED_RUNS)) * 1e3
 
     return timing
 

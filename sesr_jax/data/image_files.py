@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from sesr_jax.data.jpeg import is_cut
 from sesr_jax.errors import InputError, MissingError
 
 FORMATS = {
@@ -31,6 +32,9 @@ FORMATS = {
     ".webp": "WEBP",
 }
 """The format that each file suffix (in lower case) stands for."""
+
+_JPEG = ("JPEG", "MPO")
+"""Pillow's names for files of one JPEG image and of several."""
 
 _TIFF_SIDES = (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH)
 
@@ -126,6 +130,12 @@ def open_image(
             _check_length(file, name, length)
             check_memory(name, (file.height, file.width))
             yield file, name
+            if file.format in _JPEG and not file.tile:  # its pixels were decoded
+                data = path if isinstance(path, bytes) else pathlib.Path(path).read_bytes()
+                if is_cut(data):
+                    raise InputError(
+                        f"{name} is cut short: pixels are missing at its end, before its end marker."
+                    )
     except (MemoryError, InputError):
         raise
     except UnidentifiedImageError as error:
@@ -146,7 +156,7 @@ def _check_length(file: Image.Image, name: str, length: int) -> None:
     Raises:
         InputError: it cannot.
     """
-    if file.format == "JPEG":
+    if file.format in _JPEG:
         least = -(-file.width // 8) * -(-file.height // 8) / 8
     elif file.format == "PNG":
         least = file.width * file.height * _BITS.get(file.mode, 1) / 8 / _DEFLATE

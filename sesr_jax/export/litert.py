@@ -175,13 +175,25 @@ class TFLiteModel:
             other than the exported one.
           InputError: an operator fails on `x`.
         """
+        y: np.ndarray = self._run("run", x)
+        return y
+
+    def time(self, x: np.ndarray, runs: int) -> list[float]:
+        """Returns the seconds of each of some runs on `x`, in which nothing but the runtime works.
+
+        Raises:
+          UnsupportedError, InputError: as `run`.
+        """
+        seconds: list[float] = self._run("time", x, runs)
+        return seconds
+
+    def _run(self, method: str, x: np.ndarray, *args: Any) -> Any:
         self._resize(x.shape)
         try:
-            y: np.ndarray = self._call("run", x)
+            return self._call(method, x, *args)
         except _REFUSALS as error:  # such as of a division by 0
             kind = InputError if x.shape == self.input_shape else UnsupportedError
             raise kind(f"LiteRT cannot run the model on this input: {_to_line(error)}") from error
-        return y
 
     def read_tensors(self) -> list[np.ndarray]:
         """Returns what each operator wrote in the last `run`, in their order; needs `keep_tensors`."""

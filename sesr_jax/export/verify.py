@@ -31,6 +31,21 @@ _NEEDED = {
 }
 """The options of the operators that this package looks into, and how many inputs they read at least."""
 
+_KEEPING = (
+    "CAST",
+    "DEQUANTIZE",
+    "HARD_SWISH",
+    "LEAKY_RELU",
+    "LOGISTIC",
+    "PRELU",
+    "QUANTIZE",
+    "RELU",
+    "RELU6",
+    "RELU_N1_TO_1",
+    "TANH",
+)
+"""Operators whose output has the shape of their first input."""
+
 _KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
@@ -147,6 +162,52 @@ def check_model(model: Any, schema: Any, names: dict[int, str]) -> None:
             raise InputError(f"{label} writes nothing")
         _check_operator(op, name, label, graph.tensors, schema)
     _check_order(graph, model.buffers)
+    for number, op in enumerate(graph.operators):
+        name = codes[op.opcodeIndex]
+        _check_shapes(op, name, f"operator {number}, {name},", graph.tensors, schema)
+
+
+def _check_shapes(op: Any, name: str, label: str, tensors: list[Any], schema: Any) -> None:
+    """Checks that what an operator writes has the shape that LiteRT would give it.
+
+    LiteRT overwrites the shapes of a file, so that it runs files which lie; all else believes them. Shapes
+    with sides that are open are not compared.
+    """
+    there = [_find_shape(tensors[i]) for i in op.inputs if i != -1]
+    written = _find_shape(tensors[op.outputs[0]])
+    if written is None or not there or there[0] is None:
+        return
+    first = there[0]
+    if name in _KEEPING:
+        expected = first
+    elif name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        kernel, options = there[1], op.builtinOptions
+        if kernel is None:
+            return
+        depth, channels = (kernel[3], kernel[0]) if name == "CONV_2D" else (1, kernel[3])
+        if depth < 1 or first[3] % depth or channels % (first[3] // depth or 1):
+            raise InputError(f"{label} reads {first[3]} channels with a kernel {list(kernel)}")
+        apart = (options.dilationHFactor, options.dilationWFactor)
+        steps = (options.strideH, options.strideW)
+        valid = options.padding == schema.Padding.VALID
+        sides = [
+            -(-(first[i] - (kernel[i] - 1) * apart[i - 1] * valid) // steps[i - 1]) for i in (1, 2)
+        ]
+        expected = (first[0], *sides, channels)
+    else:
+        return
+    if written != expected:
+        raise InputError(
+            f"{label} makes {list(expected)} of {list(first)}, where the file says {list(written)}"
+        )
+
+
+def _find_shape(tensor: Any) -> tuple[int, ...] | None:
+    """Returns the shape of a tensor; None where a side is open, or where it has no shape."""
+    shape, signature = tensor.shape, tensor.shapeSignature
+    if shape is None or (signature is not None and any(n < 0 for n in signature)):
+        return None
+    return tuple(map(int, shape))
 
 
 def _check_order(graph: Any, buffers: list[Any]) -> None:

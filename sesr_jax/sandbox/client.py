@@ -15,6 +15,18 @@ from sesr_jax.sandbox.messages import receive, send
 _ROOT = str(pathlib.Path(__file__).parents[2])
 
 
+def start(module: str) -> "subprocess.Popen[bytes]":
+    """Starts the process that answers calls of a module's runtime."""
+    paths = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "sesr_jax.sandbox.server", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # where runtimes print names out of the file
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
 class SandboxError(Exception):
     """What the runtime in the sandbox refuses, as its own exceptions would say in this process."""
 
@@ -35,14 +47,7 @@ class Sandbox:
           InputError: the runtime's process dies.
         """
         self._what = what
-        paths = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sesr_jax.sandbox.server", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # where runtimes print names out of the file
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
+        self._process = start(module)
         self._end = weakref.finalize(self, _end, self._process)
         self.call("__init__", **arguments)
 

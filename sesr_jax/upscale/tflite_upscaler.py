@@ -48,6 +48,11 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
     if model.output_shape != (1, height * model.scale, width * model.scale, channels) or (
         channels not in (1, 3)
     ):
+        if _is_channels_first(model.input_shape, model.output_shape):
+            raise InputError(
+                f"{os.fspath(path)} takes images channels first, {list(model.input_shape)}: it must take "
+                "[N, H, W, C]; convert it to channels last."
+            )
         raise InputError(
             f"{os.fspath(path)} maps {model.input_shape} to {model.output_shape}, and does not upscale "
             "one image in Y or RGB; export such a network."
@@ -70,6 +75,12 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         tile=(height, width),
         macs=sum(map(macs, list_operators(content))) / (height * width),
     )
+
+
+def _is_channels_first(source: Sequence[int], target: Sequence[int]) -> bool:
+    """Returns whether [N, C, H, W] would be an image that is upscaled."""
+    sides = {large / small for small, large in zip(source[2:], target[2:], strict=True)}
+    return source[1] == target[1] in (1, 3) and len(sides) == 1 and sides.pop().is_integer()
 
 
 def _are_pixels(codes: Quantisation) -> bool:

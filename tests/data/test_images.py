@@ -140,6 +140,25 @@ def test_a_header_that_promises_more_than_the_file_holds(tmp_path, suffix, read)
         read(tmp_path / f"a{suffix}")
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("read", [read_image, read_photo])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"mode": "L"}, {"subsampling": 0}],
+)
+def test_a_jpeg_that_ends_with_its_marker_too_early_is_refused(tmp_path, share, read, options):
+    """Decoders fill in grey for what is missing, without a word."""
+    mode = options.get("mode", "RGB")
+    Image.fromarray(picture(65, 93, 3)).convert(mode).save(tmp_path / "a.jpg", **options)
+    content = (tmp_path / "a.jpg").read_bytes()
+    read(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + b"what other programs append" + content[-2:])
+    read(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(content[: int(share * len(content))] + content[-2:])
+    with pytest.raises(InputError, match=r"a\.jpg is cut short"):
+        read(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
 def test_an_image_of_one_colour_takes_few_bytes_and_is_no_lie(tmp_path, suffix, mode):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -58,6 +59,16 @@ def test_the_reference_kernels_agree_up_to_rounding(exported: Exported, photo: n
     actual = TFLiteModel(export.int8, kernels="reference", num_threads=1)(photo)
     # They round twice where the others round once: less than the quantisation itself does.
     assert np.std(actual - expected) < np.std(expected - float32)
+
+
+def test_times_are_those_of_the_runs_alone(exported: Exported, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(exported("sesr_m3", 2).int8)
+    model = TFLiteModel(tmp_path / "m.tflite")
+    start = time.perf_counter()
+    assert model.input is not None
+    seconds = model.time(np.zeros(model.input_shape, model.input.dtype), 5)
+    assert len(seconds) == 5
+    assert 0 < sum(seconds) < time.perf_counter() - start
 
 
 def test_inputs_beyond_the_image_saturate(exported: Exported, photo: np.ndarray) -> None:

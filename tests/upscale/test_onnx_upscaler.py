@@ -194,12 +194,3 @@ def test_files_for_several_images_and_operators_of_others_are_refused(files, tmp
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(InputError, match=r"com\.example|m\.onnx"):
         from_onnx(tmp_path / "m.onnx")
-
-
-def test_the_files_at_hand_are_refused(shared):
-    folder = shared / "data" / "cases" / "hostile"
-    photo = np.zeros((8, 8, 3), np.uint8)
-    with pytest.raises(InputError, match="onnx_batch100"):
-        from_onnx(folder / "onnx_batch100.onnx")
-    with pytest.raises(InputError, match="onnx_nan"):
-        upscale_photo(from_onnx(folder / "onnx_nan.onnx"), photo)

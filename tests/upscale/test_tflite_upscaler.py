@@ -1,5 +1,7 @@
 """A .tflite file as an upscaler: tiles of its own size give what the whole image would."""
 
+import copy
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sesr_jax import ops
 from sesr_jax.data import open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, TFLiteModel, export_network, export_tflite
-from sesr_jax.export.flatbuffer import pack, read
+from sesr_jax.export.flatbuffer import import_schema, pack, read
 from sesr_jax.graph import measure_extent, trace
 from sesr_jax.models import network
 from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tiled
@@ -102,6 +104,41 @@ def test_codes_that_are_no_pixels_are_refused(exported, tmp_path, edge, scale, z
     path = _edited(exported[0] / "tile.tflite", tmp_path / "x.tflite", edit)
     with pytest.raises(InputError, match=codes):
         from_tflite(path)
+
+
+def test_images_with_their_channels_first_are_refused_by_name(exported, tmp_path):
+    """A transposition at either end, as converters from PyTorch's files leave it."""
+
+    def edit(model):
+        schema = import_schema()
+        (subgraph,) = model.subgraphs
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TRANSPOSE
+        model.operatorCodes.append(code)
+        for edge, axes, place in (("inputs", [0, 2, 3, 1], 0), ("outputs", [0, 3, 1, 2], 99)):
+            (index,) = getattr(subgraph, edge)
+            inner = subgraph.tensors[index]
+            outer, axis = copy.copy(inner), schema.TensorT()
+            n, h, w, c = inner.shape
+            outer.shape, axis.shape, axis.type = [n, c, h, w], [4], schema.TensorType.INT32
+            order = schema.BufferT()
+            order.data = np.array(axes, np.int32).view(np.uint8)
+            axis.buffer, count = len(model.buffers), len(subgraph.tensors)
+            model.buffers.append(order)
+            subgraph.tensors += [outer, axis]
+            op, ends = schema.OperatorT(), [count, index]
+            op.opcodeIndex = len(model.operatorCodes) - 1
+            source, target = ends if edge == "inputs" else reversed(ends)
+            op.inputs, op.outputs = [source, count + 1], [target]
+            subgraph.operators.insert(place, op)
+            setattr(subgraph, edge, [count])
+        model.signatureDefs = None
+
+    model = read(exported[0] / "tile.tflite")
+    edit(model)
+    (tmp_path / "x.tflite").write_bytes(pack(model))
+    with pytest.raises(InputError, match=r"x\.tflite .*channels first, \[1, 1, 40, 48\]"):
+        from_tflite(tmp_path / "x.tflite")
 
 
 def test_resizing_that_depends_on_the_whole_image_has_no_tiles(tmp_path):
