@@ -29,6 +29,8 @@ def use_forks() -> None:
     ours, theirs = socket.socketpair()
     subprocess.Popen(
         [sys.executable, "-m", "benchmarks.fuzz_sandbox", str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,  # and not the pipes by whose end the death of this process shows
+        stdout=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
