@@ -5,6 +5,7 @@
 A new challenge is a file that makes a `Challenge`, and a place in `CHALLENGES`.
 """
 
+from sesr_jax.challenges.bdci import BDCI_2023
 from sesr_jax.challenges.challenge import (
     Baseline,
     Challenge,
@@ -17,7 +18,9 @@ from sesr_jax.challenges.challenge import (
 from sesr_jax.challenges.mobile_ai import MOBILE_AI_2021, MOBILE_AI_2022
 from sesr_jax.errors import look_up
 
-CHALLENGES = {challenge.name: challenge for challenge in (MOBILE_AI_2021, MOBILE_AI_2022)}
+CHALLENGES = {
+    challenge.name: challenge for challenge in (MOBILE_AI_2021, MOBILE_AI_2022, BDCI_2023)
+}
 """The challenges by name."""
 
 
@@ -31,6 +34,7 @@ def find_challenge(name: str) -> Challenge:
 
 
 __all__ = [
+    "BDCI_2023",
     "CHALLENGES",
     "MOBILE_AI_2021",
     "MOBILE_AI_2022",

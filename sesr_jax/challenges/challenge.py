@@ -19,8 +19,8 @@ class Measure:
     """A column of a challenge's table.
 
     Attributes:
-      key: the key in `Measures`; "psnr" (dB) and "ssim" follow its protocol, "milliseconds" is for
-        its frame.
+      key: the key in `Measures`; "psnr" (dB) and "ssim" follow its protocol, "niqe" is of images that are
+        upscaled as they are, without a reference, and "milliseconds" is for its frame.
       title: the title of the column.
       digits: the number of decimals.
     """
@@ -108,6 +108,11 @@ class Challenge:
     best: Literal["highest", "lowest"] = "highest"
     entries: tuple[Entry, ...] = ()
     baseline: Baseline | None = None
+
+    @property
+    def takes_niqe(self) -> bool:
+        """Whether quality is NIQE, for which the images of a set are upscaled as they are."""
+        return any(measure.key == "niqe" for measure in self.measures)
 
     def score(self, measures: Measures) -> float | None:
         """Returns the score of one entry alone, which must not depend on ranks."""

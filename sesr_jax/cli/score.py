@@ -28,11 +28,13 @@ def run(argv: Sequence[str]) -> None:
     challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
 
     from sesr_jax.compare import enter, list_entries, make_leaderboard, write_json
+    from sesr_jax.metrics import read_niqe_model
     from sesr_jax.report import format_table
 
     timings, by = _make_timings(args, challenge)
+    niqe_model = read_niqe_model(args.niqe) if args.niqe else None
     ours = [
-        enter(challenge, model, args.data, timing=timing, by=by)
+        enter(challenge, model, args.data, timing=timing, by=by, niqe_model=niqe_model)
         for model, timing in zip(args.model, timings, strict=True)
     ]
     print(
@@ -85,6 +87,12 @@ def _make_parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser
         type=float,
         action="append",
         help="the time of a model in ms, if it is known; once per model, in their order",
+    )
+    add(
+        "--niqe",
+        type=pathlib.Path,
+        help="the parameters of NIQE, niqe_pris_params.npz of BasicSR, for a challenge that is judged by it; "
+        "the images of --data are then upscaled as they are",
     )
     add("--json", type=pathlib.Path, help="also write the rows of these models to this file")
     return parser

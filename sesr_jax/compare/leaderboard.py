@@ -16,18 +16,21 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 from flax import linen as nn
+from tqdm import tqdm
 
 from sesr_jax import ops
 from sesr_jax.challenges import Challenge, Measures
 from sesr_jax.compare.sets import measure
+from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
 from sesr_jax.graph import Graph, eval_shapes, trace
+from sesr_jax.metrics import NiqeModel, niqe
 from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import find_points
 from sesr_jax.targets import Target
-from sesr_jax.upscale import load_upscaler
+from sesr_jax.upscale import Upscaler, load_upscaler, upscale_photo
 
 _TIMED_RUNS = 5
 
@@ -50,7 +53,15 @@ class Ours:
     by: str
 
 
-def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: str) -> Ours:
+def enter(
+    challenge: Challenge,
+    model: str,
+    data: str,
+    *,
+    timing: Timing,
+    by: str,
+    niqe_model: NiqeModel | None = None,
+) -> Ours:
     """Measures `model` on the images of `data` and times it.
 
     Args:
@@ -59,10 +70,17 @@ def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: st
       data: a folder of images, or "embedded:eval".
       timing: gives the milliseconds.
       by: the name of that clock or simulator.
+      niqe_model: what NIQE compares with, where the challenge is judged by it.
 
     Raises:
-      InputError: as `load_upscaler`, `measure` and `timing`, or the model is not of the challenge's scale.
+      InputError: as `load_upscaler`, `measure`, `niqe` and `timing`, the model is not of the challenge's
+        scale, or `niqe_model` is missing.
     """
+    if challenge.takes_niqe and niqe_model is None:
+        raise InputError(
+            f"{challenge.title} is judged by NIQE: its parameters must be given, niqe_pris_params.npz of "
+            "BasicSR (`read_niqe_model`; `sesr score --niqe`)."
+        )
     upscaler = load_upscaler(model)
     if upscaler.scale != challenge.scale:
         raise InputError(
@@ -71,8 +89,19 @@ def enter(challenge: Challenge, model: str, data: str, *, timing: Timing, by: st
     milliseconds = timing(model)
     if upscaler.channels == 1 and not _is_bicubic(challenge, model):
         by += ", luma alone"  # colours are for who runs the network, at no time here
-    (found,) = measure(upscaler, [data], challenge.protocol)
-    return Ours(model=model, measures={**found.mean, "milliseconds": milliseconds}, by=by)
+    if niqe_model is not None and challenge.takes_niqe:
+        quality: Measures = {"niqe": _measure_niqe(upscaler, data, niqe_model)}
+    else:
+        (found,) = measure(upscaler, [data], challenge.protocol)
+        quality = found.mean
+    return Ours(model=model, measures={**quality, "milliseconds": milliseconds}, by=by)
+
+
+def _measure_niqe(upscaler: Upscaler, data: str, model: NiqeModel) -> float:
+    """Returns the mean NIQE of the images of `data`, upscaled as they are."""
+    images = open_source(data)
+    shown = tqdm(images, desc=f"{upscaler.name} on {data}", leave=False, disable=None)
+    return statistics.fmean(niqe(upscale_photo(upscaler, image.hr), model) for image in shown)
 
 
 def estimated_time(challenge: Challenge, target: Target) -> Timing:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM, the protocols under which they are compared, and the evaluator."""
+"""PSNR, SSIM and NIQE, the protocols under which images are compared, and the evaluator."""
 
 from sesr_jax.metrics.evaluate import (
     NetworkEvaluator,
@@ -8,6 +8,7 @@ from sesr_jax.metrics.evaluate import (
     evaluate,
     mean,
 )
+from sesr_jax.metrics.niqe import NiqeModel, niqe, read_niqe_model
 from sesr_jax.metrics.protocol import (
     MOBILE_AI,
     PROTOCOLS,
@@ -26,6 +27,7 @@ __all__ = [
     "RGB",
     "RGB8",
     "NetworkEvaluator",
+    "NiqeModel",
     "Protocol",
     "UpscaleFunction",
     "Y",
@@ -35,6 +37,8 @@ __all__ = [
     "evaluate",
     "find_protocol",
     "mean",
+    "niqe",
     "psnr",
+    "read_niqe_model",
     "ssim",
 ]

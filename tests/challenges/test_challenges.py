@@ -34,8 +34,8 @@ _PRINTED = [
     ("challenge", "entry"), _PRINTED, ids=lambda x: x.team if isinstance(x, Entry) else x.name
 )
 def test_published_scores_come_out(challenge, entry):
-    """To 0.1 %, and in 2022, whose printed times have a digit less, to what their rounding explains."""
-    bound = 1e-3 if challenge is MOBILE_AI_2021 else 1e-3 + 0.05 / entry.measures["milliseconds"]
+    """To 0.1 %; Mobile AI 2022 printed times with a digit less, whose rounding explains more."""
+    bound = 1e-3 + (0.05 / entry.measures["milliseconds"] if challenge is MOBILE_AI_2022 else 0)
     assert challenge.score(entry.measures) == pytest.approx(entry.score, rel=bound)
 
 
@@ -47,7 +47,8 @@ def test_a_challenge_fits_together(challenge):
         if entry.model:
             assert challenge.scale in VARIANTS[entry.model].scales
     assert find_challenge(challenge.name) is challenge
-    assert challenge.baseline.team in {entry.team for entry in challenge.entries}
+    if challenge.baseline:
+        assert challenge.baseline.team in {entry.team for entry in challenge.entries}
 
 
 def test_half_a_decibel_is_worth_a_factor_of_two_in_time():
@@ -121,12 +122,3 @@ def test_costs_against_a_baseline_are_a_scoring():
     challenge = _challenge(scoring=scoring, best="lowest")
     assert challenge.score(efdn) == pytest.approx(7.3891, abs=1e-4)
     assert challenge.score({**efdn, "seconds": 5.6e-3}) < 7.3891
-
-
-def test_quality_without_a_reference_is_a_scoring():
-    """As CCF BDCI 2023 scored: 200 · √(7 − NIQE) over seconds; a row that was printed."""
-    challenge = _challenge(
-        measures=(Measure(key="niqe", title="NIQE", digits=4), Measure(key="seconds", title="s")),
-        scoring=score_each(lambda m: 200 * math.sqrt(7 - m["niqe"]) / m["seconds"]),
-    )
-    assert challenge.score({"niqe": 5.0776, "seconds": 0.9991}) == pytest.approx(277.54, rel=1e-4)

@@ -10,10 +10,12 @@ from sesr_jax.challenges import MOBILE_AI_2021, MOBILE_AI_2022
 from sesr_jax.cli.main import main
 from sesr_jax.data import open_embedded, write_image
 from sesr_jax.export import export_tflite
+from sesr_jax.metrics import niqe, read_niqe_model
 from sesr_jax.models import network
 from sesr_jax.npu import estimate, layers_from_tflite
 from sesr_jax.quant import find_points
 from sesr_jax.targets import find_target
+from sesr_jax.upscale import bicubic_upscaler, upscale_photo
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,21 @@ def test_ours_stand_beside_the_published_rows(folder, capsys):
     assert weights["psnr"] < bicubic["psnr"]
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("Aselsan Research", "51.0", "bicubic_x3", "vs680"))
+
+
+def test_a_challenge_may_be_judged_by_niqe(folder, capsys):
+    rng = np.random.default_rng(0)
+    mean, root = rng.normal(size=(1, 36)), rng.normal(size=(36, 36))
+    np.savez(folder / "niqe.npz", mu_pris_param=mean, cov_pris_param=1e3 * root @ root.T)
+    command = "--challenge", "bdci2023", "--model", "bicubic_x4"
+    (row,) = _rows(folder, *command, "--niqe", folder / "niqe.npz", "--ms", 10)
+    image = upscale_photo(bicubic_upscaler(4), open_embedded("eval")[0].hr[:66, :60])
+    found = niqe(image, read_niqe_model(folder / "niqe.npz"))
+    assert row["niqe"] == pytest.approx(found)
+    assert row["score"] == pytest.approx(20_000 * max(0, 7 - found) ** 0.5)
+    assert "ESPCN_um" in capsys.readouterr().out
+    assert main(["score", *command, "--data", str(folder / "data"), "--ms", "10"]) == 2
+    assert "--niqe" in capsys.readouterr().err
 
 
 def test_challenges_and_their_editions_are_named(folder, capsys):
