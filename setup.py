@@ -79,6 +79,7 @@ setup(
         "orbax-checkpoint>=0.11.20",
         "pillow>=11.3",
         "safetensors>=0.5",
+        "scipy>=1.13",
         "tqdm>=4.66",
         "typing_extensions>=4.4",
     ],

@@ -28,7 +28,8 @@ _OPTIONS = {
     "span": _SPAN,
     "span_ntire2024": _SPAN,
     "span_tiny": _SPAN,
-    "esrn": {"features": 8, "blocks": "S_1_4_8 G_4_4_8 C_2_4_12"},
+    "esrn": {"features": 8, "blocks": "S_1_4_8 G_2_4_8 C_1_4_8"},
+    "layered_sesr": {"expansion": 8, "layers": "3x3_4 2x3_4", "tail": "3x2", "clip": True},
     "rrdbnet": {"features": 4, "grow": 2, "blocks": 1, "parts": 1},
     "srvggnet": {"features": 4, "blocks": 1},
 }
@@ -44,15 +45,15 @@ def small_options(name):
 def small_networks():
     """The (name, scale) of all networks that differ when they are small.
 
-    One of each family of the challenges on efficient super-resolution and of Real-ESRGAN is enough, and one
-    ESRN, at its largest scale.
+    One of each family that is searched, of the challenges on efficient super-resolution and of Real-ESRGAN is
+    enough, at its largest scale.
     """
     seen, found = [], []
     for name, variant in VARIANTS.items():
         for scale in variant.scales:
             module = create(name, scale=scale, **small_options(name))
             family = set(type(module).__module__.split("."))
-            if {"efficient", "real"} & family or name == "esrn":
+            if {"efficient", "real"} & family or name in ("esrn", "layered_sesr"):
                 module = type(module)
                 scale = variant.scales[-1]
             if module not in seen:

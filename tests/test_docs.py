@@ -56,9 +56,23 @@ _MORE: dict[str, list[str]] = {
     "export": ["--size", "32x24"],
     "publish": ["--name", "tiny"],
     "reparam": ["--batch", "1", "--crop", "8"],
+    "search": [
+        "--config.data.patch=8",
+        "--config.data.batch=2",
+        "--config.data.eval=Set5",
+        "--config.search.num_individual=1",
+        "--config.search.num_elitism=1",
+        "--config.search.num_generation=1",
+        "--config.search.long.steps=0",
+        "--config.search.seeds=False",
+        "--quiet",
+    ],
     "train": [*_TINY, "--quiet"],
 }
-_LEFT_OUT = [f"--config.{key}" for key in ("steps", "data.train", "optim.lr", "conditions")]
+_LEFT_OUT = [
+    f"--config.{key}"
+    for key in ("steps", "data.train", "optim.lr", "conditions", "search.max_milliseconds")
+]
 """The keys of a config for which small forms have values of their own."""
 
 _STAND_INS = {

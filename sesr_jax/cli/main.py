@@ -30,6 +30,7 @@ VERBS = {
     "import": "convert the weights of another project's network",
     "reparam": "count parameters and MACs of a network, expanded and collapsed",
     "ablate": "train one network with several forms and seeds, and compare",
+    "search": "search a space of networks by evolution, for a target and within bounds",
     "publish": "write a run's weights to ship, with a card of what they reach",
     "recipes": "list the training recipes, or describe one",
     "models": "list the zoo with parameters, MACs and published figures",

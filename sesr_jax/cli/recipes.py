@@ -12,17 +12,17 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv` and prints a list, or all that is said of one recipe."""
     parser = arguments.make_parser(
         "recipes",
-        "List the recipes that `sesr train` and `sesr ablate` take by name, or describe one.",
+        "List the recipes that `sesr train`, `sesr ablate` and `sesr search` take by name, or describe one.",
         _EXAMPLE,
     )
     parser.add_argument("name", nargs="?", help="the recipe to describe")
     args = parser.parse_args(argv)
 
     from sesr_jax.errors import look_up
-    from sesr_jax.recipes import COMPARISONS, RECIPES
+    from sesr_jax.recipes import COMPARISONS, RECIPES, SEARCHES
     from sesr_jax.report import format_table
 
-    shipped = {**RECIPES, **COMPARISONS}
+    shipped = {**RECIPES, **COMPARISONS, **SEARCHES}
     if args.name:
         print(look_up("recipe", args.name, shipped).about)
     else:

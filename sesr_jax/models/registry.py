@@ -13,12 +13,23 @@ from typing import Any
 from flax import linen as nn
 
 from sesr_jax.errors import InputError, look_up
-from sesr_jax.models import ecbsr, efficient, esrn, fsrcnn, mobile_ai, quicksrnet, real, sesr
+from sesr_jax.models import (
+    ecbsr,
+    efficient,
+    esrn,
+    fsrcnn,
+    layered_sesr,
+    mobile_ai,
+    quicksrnet,
+    real,
+    sesr,
+)
 from sesr_jax.models.variant import AtLeast, FormOption, Variant
 from sesr_jax.reparam import find_form
 
 _FAMILIES = (
     sesr,
+    layered_sesr,
     ecbsr,
     fsrcnn,
     *mobile_ai.FAMILIES,

@@ -5,7 +5,7 @@
 A family of recipes is one file with `RECIPES`; a new recipe is one function in such a file.
 """
 
-from sesr_jax.recipes.read import COMPARISONS, FAMILIES, RECIPES, read_config
+from sesr_jax.recipes.read import COMPARISONS, FAMILIES, RECIPES, SEARCHES, read_config
 from sesr_jax.recipes.recipe import Recipe
 
-__all__ = ["COMPARISONS", "FAMILIES", "RECIPES", "Recipe", "read_config"]
+__all__ = ["COMPARISONS", "FAMILIES", "RECIPES", "SEARCHES", "Recipe", "read_config"]

@@ -17,6 +17,7 @@ from sesr_jax.models import create
 from sesr_jax.recipes import mobile_ai, rivals, sesr
 from sesr_jax.recipes.comparisons import COMPARISONS
 from sesr_jax.recipes.recipe import Recipe
+from sesr_jax.recipes.searches import SEARCHES
 from sesr_jax.train.optim import find_optimizer
 
 FAMILIES: tuple[ModuleType, ...] = (sesr, rivals, mobile_ai)
@@ -76,7 +77,7 @@ def _find(name: str, variant: str) -> ml_collections.ConfigDict:
         if "RECIPES" in content and "get_config" not in content:
             return _choose(content["RECIPES"], variant)
         return _make_config(content["get_config"], variant)
-    shipped = {**RECIPES, **COMPARISONS}
+    shipped = {**RECIPES, **COMPARISONS, **SEARCHES}
     if (former := _find_former_name(path)) in shipped:
         name = former
     if name not in shipped and path.suffix:

@@ -114,6 +114,7 @@ class Scatter:
       logarithmic: the axes that show powers of ten: "xy", "x" or "".
       others: points to compare with, by name, which are drawn hollow.
       groups: the line whose colour a point has, by the point's name.
+      unnamed: points that are drawn small and without a name.
     """
 
     points: Mapping[str, tuple[float, float]]
@@ -124,6 +125,7 @@ class Scatter:
     logarithmic: Literal["xy", "x", ""] = "xy"
     others: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unnamed: Sequence[tuple[float, float]] = ()
 
 
 Block: TypeAlias = Paragraph | Table | Image | Comparison | Plot | Dots | Bars | Scatter

@@ -141,6 +141,8 @@ def _draw_scatter(axes: Any, plot: Scatter) -> None:
     colours = dict(zip(names, _cycle_colours(len(names)), strict=True))
     for name, (x, y) in plot.lines.items():
         axes.plot(x, y, "-", label=_escape(name), color=colours[name], linewidth=2)
+    for place in plot.unnamed:
+        axes.plot(*place, "o", color=_INK, alpha=0.35, markersize=4)
     for place in plot.others.values():
         axes.plot(*place, "o", color=_INK, markerfacecolor="none", alpha=0.8, markersize=6)
     for name, place in plot.points.items():

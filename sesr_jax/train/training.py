@@ -13,7 +13,7 @@ import logging
 import os
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,11 @@ def train(
             f"the config has the conditions {tuple(config.conditions)}: `sesr ablate` compares them, and a "
             "run trains one network."
         )
+    if "search" in config:
+        raise InputError(
+            f"the config has a search of the space {config.search.space}: `sesr search` runs it, and a run "
+            "trains one network."
+        )
     validate(config)
     run = pathlib.Path(run)
     fresh = network.init(
@@ -123,9 +128,18 @@ def train(
     return trained
 
 
+class TakesImages(Protocol):
+    """What is trained, as far as its feed asks: a scale factor, and 1 or 3 channels."""
+
+    @property
+    def scale(self) -> int: ...  # noqa: D102
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+
+
 def plan_crops(
     config: ml_collections.ConfigDict,
-    fresh: network.Network,
+    fresh: TakesImages,
     images: ImageSet,
     where: str | None = None,
 ) -> Callable[[], Feed]:

@@ -12,7 +12,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.models.mobile_ai.abpn import RESIDUALS
-from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, read_config
+from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, SEARCHES, read_config
 from sesr_jax.train.stages import plan
 from sesr_jax.train.validation import validate
 
@@ -72,7 +72,7 @@ def test_the_comparison_of_mobile_networks_is_one_recipe():
 def test_names_are_of_one_recipe_each_and_all_are_described():
     assert len(RECIPES) == sum(len(family.RECIPES) for family in FAMILIES)
     assert not RECIPES.keys() & COMPARISONS.keys()
-    for recipe in (*RECIPES.values(), *COMPARISONS.values()):
+    for recipe in (*RECIPES.values(), *COMPARISONS.values(), *SEARCHES.values()):
         assert recipe.title.endswith("."), recipe
     assert len({recipe.title for recipe in RECIPES.values()}) == len(RECIPES)
 
@@ -80,7 +80,7 @@ def test_names_are_of_one_recipe_each_and_all_are_described():
 def test_the_command_lists_recipes_and_tells_one(capsys):
     assert main(["recipes"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert listed == [*RECIPES, *COMPARISONS]
+    assert listed == [*RECIPES, *COMPARISONS, *SEARCHES]
     assert main(["recipes", "sesr_m5_x2"]) == 0
     assert "32.84 dB on Set14" in capsys.readouterr().out
     assert main(["recipes", "sesr_m6_x2"]) == 2
