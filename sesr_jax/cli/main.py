@@ -27,6 +27,7 @@ VERBS = {
     "latency": "estimate the time on an NPU, layer by layer",
     "score": "score models by the rules of a challenge, beside its published entries",
     "upscale": "upscale an image, a folder of images or a video",
+    "degrade": "degrade a photo as the training for real photos does",
     "import": "convert the weights of another project's network",
     "reparam": "count parameters and MACs of a network, expanded and collapsed",
     "ablate": "train one network with several forms and seeds, and compare",
