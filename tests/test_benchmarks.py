@@ -19,6 +19,7 @@ from sesr_jax.reparam import Conv
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
+    "aim_2020": "--target vs680",
     "amsgrad": "--steps 30",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
@@ -39,6 +40,7 @@ def test_every_benchmark_has_a_smoke_mode():
         "fuzz",  # in a test of its own
         "fuzz_doors",
         "fuzz_mutations",
+        "fuzz_sandbox",
         *("accelerator", "accelerator_report", "accelerator_step", "accelerator_tiny", "carry"),
         "npu_networks",
         "race",

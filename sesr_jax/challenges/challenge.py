@@ -19,15 +19,19 @@ class Measure:
     """A column of a challenge's table.
 
     Attributes:
-      key: the key in `Measures`; "psnr" (dB) and "ssim" follow its protocol, "niqe" is of images that are
-        upscaled as they are, without a reference, and "milliseconds" is for its frame.
+      key: the key in `Measures`; "psnr" (dB) and "ssim" follow its protocol, and "niqe" is of images that are
+        upscaled as they are, without a reference. "milliseconds" is for its frame, and so are "macs" and
+        "flops" (10⁹) and "activations" (10⁶), which are counted as `graph.Cost` says, with "parameters" (10⁶)
+        and "convolutions".
       title: the title of the column.
       digits: the number of decimals.
+      is_cost: whether less is better.
     """
 
     key: str
     title: str
     digits: int = 2
+    is_cost: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,7 @@ class Entry:
       model: its name in the zoo; "" where the zoo has no such network.
       measures: the printed measures.
       score: the printed score; None where there is none.
+      ranks: the printed ranks by the key of the measure.
     """
 
     team: str
@@ -47,6 +52,7 @@ class Entry:
     model: str = ""
     measures: Measures
     score: float | None = None
+    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,10 +92,13 @@ class Challenge:
       data: the images that the published figures were measured on.
       target: the described target on which entries were timed; "" where there is none.
       measures: the columns of its table.
-      scoring: the function that computes the scores.
+      scoring: the function that computes the scores; None where the challenge has no score.
       best: whether the highest or the lowest score wins.
       entries: the published entries that are known here.
       baseline: the entry that others are compared with; None where there is none.
+      gate: tells whether measures reach the quality that is demanded; None where none is.
+      gate_rule: that quality in words.
+      correlated: the keys of the measures whose correlation with time its report prints.
     """
 
     name: str
@@ -104,10 +113,17 @@ class Challenge:
     data: str
     target: str
     measures: tuple[Measure, ...]
-    scoring: Scoring
+    scoring: Scoring | None
     best: Literal["highest", "lowest"] = "highest"
     entries: tuple[Entry, ...] = ()
     baseline: Baseline | None = None
+    gate: Callable[[Measures], bool] | None = None
+    gate_rule: str = ""
+    correlated: tuple[str, ...] = ()
+
+    def score_all(self, table: Sequence[Measures]) -> Sequence[float | None]:
+        """Returns the score of each entry of a table; None where the challenge has none."""
+        return self.scoring(table) if self.scoring else [None] * len(table)
 
     @property
     def takes_niqe(self) -> bool:
@@ -116,8 +132,23 @@ class Challenge:
 
     def score(self, measures: Measures) -> float | None:
         """Returns the score of one entry alone, which must not depend on ranks."""
-        (found,) = self.scoring([measures])
+        (found,) = self.score_all([measures])
         return found
+
+    def correlate(self, table: Sequence[Measures]) -> dict[str, float]:
+        """Returns Spearman's rank correlation of time with each measure of `correlated`, by key.
+
+        Measures that no entry has are left out, and so are entries that lack one of the others. Equal values
+        have the mean of their ranks. The result is empty where fewer than three entries remain.
+        """
+        from scipy.stats import spearmanr
+
+        keys = [key for key in self.correlated if any(key in row for row in table)]
+        whole = [row for row in table if {"milliseconds", *keys} <= row.keys()]
+        if len(whole) < 3:
+            return {}
+        times = [row["milliseconds"] for row in whole]
+        return {key: float(spearmanr(times, [row[key] for row in whole]).statistic) for key in keys}
 
 
 def score_each(score: Callable[[Measures], float]) -> Scoring:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """  sesr score --model runs/xlsr --model bicubic_x3 --data DIV2K_valid_HR
   sesr score --model model.tflite --data DIV2K_valid_HR --measure
-  sesr score --model model.tflite --data DIV2K_valid_HR --ms 31.5     # read off a phone"""
+  sesr score --model model.tflite --data DIV2K_valid_HR --ms 31.5     # read off a phone
+  sesr score --challenge aim2020 --model RFDN_AIM.pth --target ethos-u85-512"""
 
 _DEFAULT = "mobile_ai_2021"
 
@@ -27,7 +28,13 @@ def run(argv: Sequence[str]) -> None:
     args = _make_parser(CHALLENGES).parse_args(argv)
     challenge = find_challenge(args.challenge or f"mobile_ai_{args.edition}")
 
-    from sesr_jax.compare import enter, list_entries, make_leaderboard, write_json
+    from sesr_jax.compare import (
+        enter,
+        list_entries,
+        make_correlations,
+        make_leaderboard,
+        write_json,
+    )
     from sesr_jax.metrics import read_niqe_model
     from sesr_jax.report import format_table
 
@@ -37,12 +44,15 @@ def run(argv: Sequence[str]) -> None:
         enter(challenge, model, args.data, timing=timing, by=by, niqe_model=niqe_model)
         for model, timing in zip(args.model, timings, strict=True)
     ]
-    print(
-        f"{challenge.quality}; ours on {args.data}, the others' on {challenge.data}; "
-        f"scores by the formula of {challenge.edition}"
-    )
+    scores = f"; scores by the formula of {challenge.edition}" if challenge.scoring else ""
+    print(f"{challenge.quality}; ours on {args.data}, the others' on {challenge.data}{scores}")
     rows, header = make_leaderboard(challenge, ours)
     print(format_table(rows, header, "<<" + ">" * (len(header) - 2)))
+    if challenge.gate:
+        print(f"below: less than the {challenge.gate_rule}")
+    if challenge.correlated:
+        print("\nSpearman's rank correlation of time with")
+        print(format_table(*make_correlations(challenge, ours)))
     if args.json:
         write_json(list_entries(challenge, ours), args.json)
 
@@ -115,6 +125,8 @@ def _make_timings(args: argparse.Namespace, challenge: Challenge) -> tuple[list[
         return [known_time(challenge, ms) for ms in args.ms], "given"
     if args.measure:
         return [measured_time(challenge)] * len(args.model), "LiteRT, CPU"
+    if not args.model:
+        return [], ""
     if not (target := args.target or challenge.target):
         raise InputError(
             f"{challenge.title} was timed on no NPU that is described here: name a --target."

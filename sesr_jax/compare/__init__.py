@@ -10,9 +10,11 @@ from sesr_jax.compare.int8 import (
 )
 from sesr_jax.compare.leaderboard import (
     Ours,
+    count_costs,
     enter,
     estimated_time,
     known_time,
+    make_correlations,
     make_leaderboard,
     measured_time,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "Ours",
     "Row",
     "Score",
+    "count_costs",
     "enter",
     "estimated_time",
     "export_int8_files",
@@ -33,6 +36,7 @@ __all__ = [
     "list_costs",
     "list_entries",
     "list_quality",
+    "make_correlations",
     "make_leaderboard",
     "make_quality_page",
     "make_table",

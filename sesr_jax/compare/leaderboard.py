@@ -24,8 +24,9 @@ from sesr_jax.compare.sets import measure
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, to_tflite
-from sesr_jax.graph import Graph, eval_shapes, trace
+from sesr_jax.graph import Graph, count_cost, eval_shapes, trace
 from sesr_jax.metrics import NiqeModel, niqe
+from sesr_jax.models.network import Network
 from sesr_jax.npu import Layer, estimate, layers_from_graph, layers_from_tflite
 from sesr_jax.pretrained import find_network
 from sesr_jax.quant import find_points
@@ -33,6 +34,7 @@ from sesr_jax.targets import Target
 from sesr_jax.upscale import Upscaler, load_upscaler, upscale_photo
 
 _TIMED_RUNS = 5
+_LONG = 1e5  # from which on a score is printed with three digits
 
 Timing = Callable[[str], float]
 """From a model's name or file to the milliseconds of a frame."""
@@ -94,7 +96,8 @@ def enter(
     else:
         (found,) = measure(upscaler, [data], challenge.protocol)
         quality = found.mean
-    return Ours(model=model, measures={**quality, "milliseconds": milliseconds}, by=by)
+    measures = {**quality, "milliseconds": milliseconds, **_count_costs(challenge, model)}
+    return Ours(model=model, measures=measures, by=by)
 
 
 def _measure_niqe(upscaler: Upscaler, data: str, model: NiqeModel) -> float:
@@ -102,6 +105,27 @@ def _measure_niqe(upscaler: Upscaler, data: str, model: NiqeModel) -> float:
     images = open_source(data)
     shown = tqdm(images, desc=f"{upscaler.name} on {data}", leave=False, disable=None)
     return statistics.fmean(niqe(upscale_photo(upscaler, image.hr), model) for image in shown)
+
+
+def count_costs(challenge: Challenge, network: Network) -> dict[str, float]:
+    """Returns those costs of a network's graph that the challenge measures, for its frame."""
+    shape = (1, *challenge.frame, network.channels)
+    cost = eval_shapes(lambda: count_cost(network.collapse().trace(shape)))
+    counted = {
+        "parameters": cost.parameters / 1e6,
+        "macs": cost.macs / 1e9,
+        "flops": cost.flops / 1e9,
+        "activations": cost.activations / 1e6,
+        "convolutions": float(cost.convolutions),
+    }
+    return {one.key: counted[one.key] for one in challenge.measures if one.key in counted}
+
+
+def _count_costs(challenge: Challenge, model: str) -> dict[str, float]:
+    """Returns the costs of a network; files that hold none, and interpolations, have none."""
+    if _is_bicubic(challenge, model) or model.endswith((".tflite", ".onnx")):
+        return {}
+    return count_costs(challenge, find_network(model))
 
 
 def estimated_time(challenge: Challenge, target: Target) -> Timing:
@@ -158,14 +182,19 @@ def make_leaderboard(
 ) -> tuple[list[list[str]], list[str]]:
     """Returns rows and header, with the best score first and entries without one last.
 
-    The last column compares with the baseline, where the challenge has one: by its measures on our images
-    for our rows, where `ours` has it, and by the published ones for the others.
+    Where the challenge has no score, its entries stand in the order of its report, and ours follow. Behind a
+    value stands its rank: the printed one, and for ours the one that it would have among the printed ranks.
+    Entries that do not reach the challenge's gate are marked. The last column compares with the baseline,
+    where the challenge has one: by its measures on our images for our rows, where `ours` has it, and by the
+    published ones for the others.
     """
-    printed = [(e.team, f"published, {e.edition}", e.measures) for e in challenge.entries]
-    own = [(one.model, one.by, one.measures) for one in ours]
-    scores = challenge.scoring([measures for *_, measures in (*printed, *own)])
+    printed = [(e.team, f"published, {e.edition}", e.measures, e.ranks) for e in challenge.entries]
+    own = [(one.model, one.by, one.measures, _rank(challenge, one.measures)) for one in ours]
+    scores = challenge.score_all([measures for *_, measures, _ in (*printed, *own)])
     baseline = challenge.baseline
-    header = ["entry", "time", *(column.title for column in challenge.measures), "score"]
+    header = ["entry", "time", *(column.title for column in challenge.measures)]
+    header += ["score"] if challenge.scoring else []
+    header += ["gate"] if challenge.gate else []
     anchors: list[Measures | None] = [None] * len(scores)
     if baseline:
         header.append(baseline.title)
@@ -173,12 +202,18 @@ def make_leaderboard(
         mine = {one.model: one.measures for one in ours}.get(baseline.model)
         anchors = [theirs] * len(printed) + [mine] * len(own)
     rows = []
-    for (name, by, measures), score, anchor in zip((*printed, *own), scores, anchors, strict=True):
+    for (name, by, measures, ranks), score, anchor in zip(
+        (*printed, *own), scores, anchors, strict=True
+    ):
         cells = [name, by]
         for column in challenge.measures:
             value = measures.get(column.key)
-            cells.append("–" if value is None else f"{value:.{column.digits}f}")
-        cells.append("–" if score is None else f"{score:.2f}")
+            rank = f" ({ranks[column.key]})" if column.key in ranks else ""
+            cells.append("–" if value is None else f"{value:.{column.digits}f}{rank}")
+        if challenge.scoring:
+            cells.append(_format_score(score))
+        if challenge.gate:
+            cells.append("" if challenge.gate(measures) else "below")
         if baseline:
             if score is None or anchor is None:
                 cells.append("–")
@@ -189,6 +224,38 @@ def make_leaderboard(
     places = [math.inf if score is None else sign * score for score in scores]
     order = sorted(range(len(rows)), key=places.__getitem__)
     return [rows[i] for i in order], header
+
+
+def _format_score(score: float | None) -> str:
+    if score is None:
+        return "–"
+    return f"{score:.2f}" if score < _LONG else f"{score:.3g}"
+
+
+def _rank(challenge: Challenge, measures: Measures) -> dict[str, int]:
+    """Returns the ranks that an entry would have in the columns in which the report prints ranks."""
+    ranked = [e for e in challenge.entries if e.ranks]
+    keys = {key for e in ranked for key in e.ranks} & measures.keys()
+    return {key: 1 + sum(e.measures[key] < measures[key] for e in ranked) for key in keys}
+
+
+def make_correlations(
+    challenge: Challenge, ours: Sequence[Ours]
+) -> tuple[list[list[str]], list[str]]:
+    """Returns rows and header: Spearman's correlation of time with each cost, as published and of ours.
+
+    There is a row for each clock that timed three entries or more.
+    """
+    tables = {f"published, {challenge.edition}": [e.measures for e in challenge.entries]}
+    for one in ours:
+        tables.setdefault(one.by, []).append(one.measures)
+    titles = {column.key: column.title for column in challenge.measures}
+    rows = [
+        [by, *(f"{found[key]:.4f}" if key in found else "–" for key in challenge.correlated)]
+        for by, table in tables.items()
+        if (found := challenge.correlate(table))
+    ]
+    return rows, ["time", *(titles[key] for key in challenge.correlated)]
 
 
 def _make_layers(challenge: Challenge, model: str) -> Sequence[Layer]:

@@ -1,26 +1,22 @@
 """Challenges against the tables that were printed, and what the type can hold beside them."""
 
-import dataclasses
-import math
-from collections.abc import Sequence
-
+import jax
 import pytest
 
 from sesr_jax.challenges import (
+    AIM_2020,
     CHALLENGES,
     MOBILE_AI_2021,
     MOBILE_AI_2022,
-    Challenge,
+    NTIRE_2024,
+    NTIRE_2025,
+    NTIRE_2026,
     Entry,
-    Measure,
-    Measures,
     find_challenge,
-    score_each,
 )
-from sesr_jax.compare import make_leaderboard
+from sesr_jax.compare import Ours, count_costs, make_correlations, make_leaderboard
 from sesr_jax.errors import InputError
-from sesr_jax.metrics import RGB
-from sesr_jax.models import VARIANTS
+from sesr_jax.models import VARIANTS, network
 
 _PRINTED = [
     (challenge, entry)
@@ -49,6 +45,7 @@ def test_a_challenge_fits_together(challenge):
     assert find_challenge(challenge.name) is challenge
     if challenge.baseline:
         assert challenge.baseline.team in {entry.team for entry in challenge.entries}
+    assert set(challenge.correlated) <= keys
 
 
 def test_half_a_decibel_is_worth_a_factor_of_two_in_time():
@@ -68,57 +65,60 @@ def test_bad_values_are_named():
     assert MOBILE_AI_2022.score({"psnr": 30.0}) is None
 
 
-_AIM = ("seconds", "parameters", "macs", "activations", "memory", "convolutions")
+def test_the_report_of_aim_2020_comes_out():
+    """Spearman's rank correlations of the runtime, which confirm the digits of all columns and the rows."""
+    table = [entry.measures for entry in AIM_2020.entries]
+    found = AIM_2020.correlate(table)
+    assert {key: round(value, 4) for key, value in found.items()} == {
+        "parameters": 0.1734,
+        "flops": 0.2397,
+        "activations": 0.8737,
+        "memory": 0.6671,
+        "convolutions": 0.2886,
+    }
+    ranked = [entry.team for entry in AIM_2020.entries if entry.ranks]
+    assert (len(ranked), ranked[:3]) == (16, ["NJU_MCG", "AiriA_CG", "UESTC-MediaLab"])
+    below = {e.team for e in AIM_2020.entries if not AIM_2020.gate(e.measures)}
+    assert below == {"InnoPeak_SR", "Summer", "Zhang9678", "H-ZnCa", "MLP_SR", "wozhu"}
+    assert AIM_2020.correlate(table[:2]) == {}
+    assert AIM_2020.score(table[0]) is None
 
 
-def _sum_of_ranks(table: Sequence[Measures]) -> list[float | None]:
-    """By six measures, of those that reach the PSNR of the baseline; the lowest wins."""
-    valid = [row for row in table if row["psnr"] >= 28.70 - 0.005]
-    return [
-        sum(sum(other[key] < row[key] for other in valid) for key in _AIM) if row in valid else None
-        for row in table
+def test_ours_stand_behind_those_of_aim_2020_with_the_ranks_that_they_would_have():
+    costs = {"milliseconds": 36.0, "parameters": 0.44, "flops": 27.2}
+    ours = [
+        Ours(model=str(psnr), measures={"psnr": psnr, **costs}, by="a clock")
+        for psnr in (28.994, 28.996)
     ]
+    rows, header = make_leaderboard(AIM_2020, ours)
+    assert [row[0] for row in rows[:2]] == ["NJU_MCG", "AiriA_CG"]
+    assert [row[0] for row in rows[-2:]] == ["28.994", "28.996"]
+    assert rows[-1][4:7] == ["36 (1)", "0.440 (4)", "27.20 (4)"]
+    assert [row[-1] for row in rows[-2:]] == ["below", ""]
+    assert header[-1] == "gate"
+    # Measures that none of a clock's rows has are left out.
+    (published, *_), columns = make_correlations(AIM_2020, ours)
+    assert published[1:] == ["0.1734", "0.2397", "0.8737", "0.6671", "0.2886"]
+    assert len(columns) == len(published)
 
 
-def _aim(team: str, psnr: float, *costs: float) -> Entry:
-    return Entry(
-        team=team, edition="2020", measures={"psnr": psnr, **dict(zip(_AIM, costs, strict=True))}
-    )
+@pytest.mark.parametrize("challenge", [NTIRE_2024, NTIRE_2025, NTIRE_2026], ids=lambda c: c.name)
+def test_the_baseline_of_ntire_has_the_square_of_e(challenge):
+    baseline = challenge.entries[0].measures
+    assert challenge.score(baseline) == pytest.approx(7.3891, abs=1e-4)
+    assert challenge.score({**baseline, "milliseconds": 1.0}) < 7.3891
+    assert not challenge.gate({"psnr": 26.894})
+    assert challenge.gate({"psnr": 26.8964, "psnr_test": 26.9856})
 
 
-def _challenge(**fields) -> Challenge:
-    made = dataclasses.replace(
-        MOBILE_AI_2021, scale=4, protocol=RGB, baseline=None, entries=(), target=""
-    )
-    return dataclasses.replace(made, **fields)
+def test_the_winner_of_ntire_2026_has_its_score():
+    best = min(NTIRE_2026.entries, key=lambda entry: NTIRE_2026.score(entry.measures))
+    assert best.team == "SPANV2"
+    assert NTIRE_2026.score(best.measures) == pytest.approx(4.367, abs=1e-3)
 
 
-def test_ranks_over_several_measures_are_a_scoring():
-    """As AIM 2020 measured efficient ×4 networks; rows of its report's Table 1."""
-    challenge = _challenge(
-        measures=tuple(Measure(key=key, title=key) for key in ("psnr", *_AIM)),
-        scoring=_sum_of_ranks,
-        best="lowest",
-        entries=(
-            _aim("MSRResNet", 28.70, 0.114, 1.517, 166.36, 292.55, 610, 37),
-            _aim("HaiYun", 28.78, 0.058, 0.777, 49.67, 132.31, 225, 104),
-            _aim("NJU_MCG", 28.75, 0.037, 0.433, 27.10, 112.03, 200, 64),
-            _aim("MCML-Yonsei", 28.66, 0.070, 1.289, 84.43, 188.74, 798, 68),
-        ),
-    )
-    rows, header = make_leaderboard(challenge, [])
-    assert [row[0] for row in rows] == ["NJU_MCG", "HaiYun", "MSRResNet", "MCML-Yonsei"]
-    assert rows[-1][-1] == "–"  # below the baseline's PSNR
-    assert header[2:] == ["psnr", *_AIM, "score"]
-
-
-def test_costs_against_a_baseline_are_a_scoring():
-    """As NTIRE scores since 2024: the baseline itself has e², and lower is better."""
-    efdn = {"seconds": 16.69e-3, "macs": 16.70, "parameters": 0.276}
-    shares = {"seconds": 0.7, "macs": 0.15, "parameters": 0.15}
-    scoring = score_each(
-        lambda m: sum(share * math.exp(2 * m[key] / efdn[key]) for key, share in shares.items())
-    )
-    challenge = _challenge(scoring=scoring, best="lowest")
-    assert challenge.score(efdn) == pytest.approx(7.3891, abs=1e-4)
-    assert challenge.score({**efdn, "seconds": 5.6e-3}) < 7.3891
+def test_costs_of_ours_are_counted_as_the_report_counts_them():
+    made = network.init("span_tiny", scale=4, key=jax.random.key(0), features=4, blocks=1)
+    found = count_costs(NTIRE_2026, made)
+    assert found.keys() == {"parameters", "macs", "activations", "convolutions"}
+    assert found["convolutions"] == 7

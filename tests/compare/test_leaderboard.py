@@ -89,6 +89,14 @@ def test_challenges_and_their_editions_are_named(folder, capsys):
     assert "published, 2021" in printed.partition("formula of 2022")[2]  # the baseline, in both
 
 
+def test_a_challenge_without_a_score_prints_its_report(capsys):
+    assert main(["score", "--challenge", "aim2020"]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("NJU_MCG", "37 (1)", "below", "0.8737"))
+    assert main(["score", "--challenge", "aim2020", "--model", "bicubic_x4"]) == 2
+    assert "--target" in capsys.readouterr().err
+
+
 def test_times_are_measured_or_given(folder, capsys):
     file = folder / "frame.tflite"
     measured, resized = _rows(folder, "--model", file, "--model", "bicubic_x3", "--measure")
