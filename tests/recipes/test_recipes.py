@@ -83,6 +83,12 @@ def test_the_command_lists_recipes_and_tells_one(capsys):
     assert listed == [*RECIPES, *COMPARISONS, *SEARCHES]
     assert main(["recipes", "sesr_m5_x2"]) == 0
     assert "32.84 dB on Set14" in capsys.readouterr().out
+    assert main(["recipes", "sesr_m5_acnet_x2:cpu"]) == 0
+    values = dict(
+        line.split("=", 1) for line in capsys.readouterr().out.splitlines() if "--" in line
+    )
+    assert values["  --config.optim.lr"] == "0.001"
+    assert values["  --config.stages[1].optim.lr"] == "1e-05"
     assert main(["recipes", "sesr_m6_x2"]) == 2
     assert "sesr_m5_x2" in capsys.readouterr().err
 
