@@ -73,16 +73,14 @@ def sesr_search_x2(variant: str = "paper") -> ml_collections.ConfigDict:
     config.update(steps=20_000, eval_every=20_000, checkpoint_every=5_000)
     config.search.update(space="sesr", target="ethos-n78-4tops", max_milliseconds=0.85 * 30.5)
     config.search.update(num_individual=16, mutation_rate=0.15, tries=500)
+    # Ethos-N78 runs neither PReLUs nor kernels of 4×4.
+    config.search.space_options = {"activations": ("relu",), "ends": ("3x3", "5x5")}
     config.search.long.update(steps=200_000, best=3, correlate=12)
     if variant == "cpu":
         _suit_cpu(config)
     elif variant == "smoke":
         _shorten(config)
-        config.search.space_options = {
-            "depth": 5,
-            "widths": (8, 16),
-            "forms": ("dense", "collapsible"),
-        }
+        config.search.space_options.update(depth=5, widths=(8, 16), forms=("dense", "collapsible"))
     else:
         _apply(config, variant)
     return config

@@ -105,13 +105,11 @@ class Limits:
     Attributes:
       bounds: the least and the most of what `BOUNDED` names; 0 for no bound.
       measure: measures a design; equal designs are measured once.
-      unrun: why the target does not run designs, by their keys.
       count_parameters: as `Space.count_parameters`.
     """
 
     bounds: Mapping[str, tuple[float, float]]
     measure: Callable[[Design], Measures]
-    unrun: Mapping[str, str]
     count_parameters: Callable[[Design], int] | None = None
 
     def find_refusal(self, design: Design) -> str:
@@ -145,15 +143,12 @@ def make_limits(config: ml_collections.ConfigDict, space: Space) -> Limits:
     target = find_target(found.target) if found.target else None
     frame = parse_frame(found.frame)
     cache: dict[str, Measures] = {}
-    unrun: dict[str, str] = {}
 
     def measure_once(design: Design) -> Measures:
         if design.key not in cache:
             cache[design.key] = measure(
                 design, frame, target, tiles=found.tiles, saving=found.saving
             )
-            if cache[design.key].refusal:
-                unrun[design.key] = cache[design.key].refusal
         return cache[design.key]
 
     count = None
@@ -162,7 +157,6 @@ def make_limits(config: ml_collections.ConfigDict, space: Space) -> Limits:
     return Limits(
         bounds={name: (found[f"min_{name}"], found[f"max_{name}"]) for name in BOUNDED},
         measure=measure_once,
-        unrun=unrun,
         count_parameters=count,
     )
 

@@ -25,6 +25,7 @@ from sesr_jax.search.evolution import (
     Rules,
     breed,
     compute_credits,
+    repair,
     start_population,
 )
 from sesr_jax.search.found import Found
@@ -42,7 +43,7 @@ from sesr_jax.search.record import (
     write_rung,
 )
 from sesr_jax.search.sorting import order_candidates
-from sesr_jax.search.space import Design, Genome, Space, make_design, parse_genome
+from sesr_jax.search.space import Design, Genome, Space, draw_genome, make_design, parse_genome
 from sesr_jax.search.workers import keep_programs, run_jobs
 
 _PROGRAMS = "programs"
@@ -117,13 +118,12 @@ class _Evolution:
         )
         self.individuals, self.refused = read_population(folder, space)
         self.results: dict[str, Result] = {}
-        self._tested = self._unrun = 0
 
     def start(self, seeds: Sequence[Genome]) -> None:
         """Makes the first population, where there is none.
 
         Raises:
-          InputError: not one genome was found that keeps the bounds.
+          InputError: the target runs none of some genomes, or none was found that keeps the bounds.
         """
         if self.individuals:
             return
@@ -132,6 +132,7 @@ class _Evolution:
                 f"{len(seeds)} genomes are to begin in a population of config.search.num_individual = "
                 f"{self._rules.num_individual}: there must be no more of them."
             )
+        self._check_target(seeds)
         created = []
         for one in start_population(
             self._space, self._rules, seeds, self._check, self._config.seed
@@ -145,6 +146,20 @@ class _Evolution:
                 )
         self.individuals = created
         write_population(self._folder, self.individuals, self.refused)
+
+    def _check_target(self, seeds: Sequence[Genome]) -> None:
+        """Refuses a target that runs none of some genomes."""
+        rng = np.random.default_rng([self._config.seed, 0])
+        for i in range(_UNRUN):
+            genome = seeds[i] if i < len(seeds) else draw_genome(self._space, rng)
+            genome, _ = repair(self._space, genome, self._rules, rng, {}, lambda _: "")
+            found = self._limits.measure(self._design(genome))
+            if not found.refusal:
+                return
+        raise InputError(
+            f"config.search.target runs none of {_UNRUN} genomes of the space {self._config.search.space!r} "
+            f"(of the last one, {found.refusal}): it must have the operators that the space needs."
+        )
 
     def run(self, progress: bool) -> None:
         """Trains and breeds until all generations are done."""
@@ -180,13 +195,6 @@ class _Evolution:
         reason = self._limits.find_refusal(design)
         if reason and len(self.refused) < _MOST_REFUSED:
             self.refused.setdefault(design.title, reason)
-        self._tested += 1
-        self._unrun += design.key in self._limits.unrun
-        if self._unrun == self._tested == _UNRUN:
-            raise InputError(
-                f"the first {_UNRUN} genomes of the space {self._config.search.space!r} do not run on "
-                f"config.search.target ({reason}): the target must have the operators that the space needs."
-            )
         return reason
 
     def _score(self, individual: Individual) -> float:
@@ -358,7 +366,7 @@ _TRIED = 2
 """When so many of the first individuals find no place within the bounds, a search ends."""
 
 _UNRUN = 12
-"""When the target refuses so many genomes and has taken none, a search ends."""
+"""When the target runs none of so many genomes, a search ends."""
 
 _MOST_REFUSED = 10_000
 """So many refused designs are kept with their reasons."""
