@@ -24,15 +24,21 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.errors import look_up
+    from sesr_jax.errors import InputError, look_up
     from sesr_jax.recipes import COMPARISONS, RECIPES, SEARCHES, read_config
     from sesr_jax.report import format_table
 
     shipped = {**RECIPES, **COMPARISONS, **SEARCHES}
     if args.name:
         print(look_up("recipe", args.name.partition(":")[0], shipped).about)
+        try:
+            config = read_config(args.name)
+        except InputError:
+            if ":" in args.name:
+                raise
+            return  # one of several configs, which a variant must name
         print("\nEvery value, as the command line sets it:\n")
-        for name, value in _list_values(read_config(args.name).to_dict(), "--config"):
+        for name, value in _list_values(config.to_dict(), "--config"):
             print(f"  {name}={value!r}")
     else:
         print(

@@ -89,6 +89,7 @@ def test_the_command_lists_recipes_and_tells_one(capsys):
     )
     assert values["  --config.optim.lr"] == "0.001"
     assert values["  --config.stages[1].optim.lr"] == "1e-05"
+    assert main(["recipes", "mobile_ai_equal"]) == 0
     assert main(["recipes", "sesr_m6_x2"]) == 2
     assert "sesr_m5_x2" in capsys.readouterr().err
 
