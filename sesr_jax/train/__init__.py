@@ -16,11 +16,14 @@ trainer turns them into new state (`train.trainer`), a stage has an entry that t
 (`train.entries`), and `fit` is the one loop that runs them, logs metrics, saves checkpoints and evaluates.
 """
 
+from sesr_jax.train.adversarial import Adversarial, AdversarialState, LossWeights
 from sesr_jax.train.checkpoint import load_network
 from sesr_jax.train.config import base, stage
+from sesr_jax.train.critics import UNetCritic
 from sesr_jax.train.fit import DivergedError, Stage, fit
 from sesr_jax.train.history import PastRun, read_history
 from sesr_jax.train.log import read_log
+from sesr_jax.train.perceptual import read_vgg
 from sesr_jax.train.run import Run, open_run
 from sesr_jax.train.supervised import Supervised, make_supervised
 from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
@@ -30,14 +33,18 @@ from sesr_jax.train.variants import apply_variant
 __all__ = [
     "EXPANDED",
     "WEIGHTS",
+    "Adversarial",
+    "AdversarialState",
     "DivergedError",
     "Loss",
+    "LossWeights",
     "Metrics",
     "PastRun",
     "Run",
     "Stage",
     "Supervised",
     "Trainer",
+    "UNetCritic",
     "apply_variant",
     "base",
     "fit",
@@ -47,6 +54,7 @@ __all__ = [
     "open_run",
     "read_history",
     "read_log",
+    "read_vgg",
     "stage",
     "train",
 ]
