@@ -41,14 +41,14 @@ def esr_ea_x2(variant: str = "paper") -> ml_collections.ConfigDict:
         }
     elif variant == "smoke":
         _shorten(config)
-        config.search.update(min_params=1_000.0, max_params=4_000.0)
+        config.search.update(min_params=500.0, max_params=4_000.0)
         config.search.space_options = {
             "node_num": 2,
             "min_active": 1,
             "conv_num": (1,),
             "conv_prob": (1.0,),
-            "growth_rate": (4, 8),
-            "growth_prob": (1.0, 1.0),
+            "growth_rate": (4,),
+            "growth_prob": (1.0,),
             "G0": 4,
         }
     else:

@@ -41,7 +41,7 @@ def make_search_page(found: Found) -> Page:
         Section("Candidates", [_plot_plane(found)]),
         Section("Family of the best", [_tabulate_family(found)]),
     ]
-    if found.long:
+    if len(found.long) > 1:
         sections.append(Section("Quick and long", [_plot_correlation(found)]))
     if found.refused:
         refused = [[title, reason] for title, reason in list(found.refused.items())[:_MOST]]
@@ -130,7 +130,7 @@ def _tabulate_family(found: Found) -> Table:
     return Table(
         ["individual", "generation", "made by", "parents", "PSNR", "design"],
         rows,
-        f"{len(family)} individuals; each dot is a step back.",
+        f"The family has {len(family)} members; each dot is a step back.",
     )
 
 
