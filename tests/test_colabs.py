@@ -10,6 +10,8 @@ _colabs = pytest.mark.parametrize("path", _COLABS, ids=lambda p: p.stem)
 
 # What the cell tagged "parameters" is overruled by.
 _SMOKE = {
+    "int8": {"side": 32, "observers": ("min_max",), "layers": 1},
+    "npu_latency": {"frame": (90, 160), "models": ("sesr_m3_hw", "sesr_m5_hw")},
     "reparam_algebra": {"steps": 2, "seeds": 1, "forms": ("dense",)},
     "upscale_photos": {"steps": 10},
 }
