@@ -28,6 +28,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.report import format_table
     from sesr_jax.train.ablation import PAGE, ablate, make_table
 
+    arguments.allow_large_images()
     config = read_config(args.config, overrides)
     results = ablate(config, args.workdir)
     print(format_table(*make_table(results)))

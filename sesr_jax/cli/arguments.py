@@ -31,6 +31,13 @@ def make_parser(verb: str, description: str, example: str) -> argparse.ArgumentP
     )
 
 
+def allow_large_images() -> None:
+    """Lifts Pillow's bound on the pixels of an image; ours is the machine's memory, which is checked."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+
+
 def read_attributes(kind: type) -> dict[str, str]:
     """Returns what the docstring of a class says of each attribute, for the help of its options."""
     section = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")[2].partition("\n\n")[0]

@@ -48,6 +48,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import format_table
 
+    arguments.allow_large_images()
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
     )

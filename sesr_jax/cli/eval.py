@@ -47,6 +47,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.metrics import choose_protocol, find_protocol
     from sesr_jax.upscale import load_upscaler
 
+    arguments.allow_large_images()
     chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [load_upscaler(model) for model in args.model]
     protocol = chosen or choose_protocol(max(upscaler.channels for upscaler in upscalers))

@@ -38,6 +38,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.metrics import read_niqe_model
     from sesr_jax.report import format_table
 
+    arguments.allow_large_images()
     timings, by = _make_timings(args, challenge)
     niqe_model = read_niqe_model(args.niqe) if args.niqe else None
     ours = [

@@ -41,6 +41,7 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.recipes import read_config
     from sesr_jax.train import WEIGHTS, processes, train
 
+    arguments.allow_large_images()
     config = read_config(args.config, overrides)
 
     given = args.coordinator, args.processes, args.process

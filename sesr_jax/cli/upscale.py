@@ -61,8 +61,6 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--twin", help="the twin for --denoise, where it lies elsewhere")
     args = parser.parse_args(argv)
 
-    from PIL import Image
-
     from sesr_jax.upscale import (
         from_network,
         load_denoiser,
@@ -75,7 +73,7 @@ def run(argv: Sequence[str]) -> None:
         raise InputError(
             f"--target {args.target} is for --tile auto alone; give both, or leave it out."
         )
-    Image.MAX_IMAGE_PIXELS = None  # The bound is the machine's memory, which is checked.
+    arguments.allow_large_images()
     if args.denoise is None:
         if args.twin:
             raise InputError(
