@@ -8,11 +8,12 @@ none.
 
 import contextlib
 import errno
-import gc
+import functools
 import logging
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -272,19 +273,33 @@ def _find_reason(error: BaseException) -> str:
 @contextlib.contextmanager
 def _hush_orbax() -> Iterator[None]:
     """Drops what Orbax and its tasks log; their errors are raised here as well."""
-
-    def is_other(record: logging.LogRecord) -> bool:
-        told = f"{record.pathname} {record.getMessage()} {record.exc_text or ''}"
-        return "orbax" not in told
-
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    for logger in loggers:
-        logger.addFilter(is_other)
+    _hush_late_errors()
+    logger = logging.getLogger("absl")
+    own = functools.partial(_is_other)  # of this block alone, which may stand inside another
+    logger.addFilter(own)
     try:
         yield
-    except BaseException:
-        gc.collect()  # tasks speak once they are collected
-        raise
     finally:
-        for logger in loggers:
-            logger.removeFilter(is_other)
+        logger.removeFilter(own)
+
+
+@functools.cache  # once per process
+def _hush_late_errors() -> None:
+    """Drops, for good, what comes of the writes of a checkpoint of which one has failed already.
+
+    A task that nobody asks speaks once it is collected, and errors that are being handled keep it. A write
+    that ends later finds no event loop, which tensorstore reports as an error that cannot be raised.
+    """
+    logging.getLogger("asyncio").addFilter(_is_other)
+    before = sys.unraisablehook
+
+    def report_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = report_others
+
+
+def _is_other(record: logging.LogRecord) -> bool:
+    told = f"{record.pathname} {record.getMessage()} {record.exc_text or ''}"
+    return "orbax" not in told
