@@ -41,6 +41,7 @@ def test_every_benchmark_has_a_smoke_mode():
         "fuzz_doors",
         "fuzz_mutations",
         "fuzz_sandbox",
+        "golden",  # with official weights alone
         *("accelerator", "accelerator_report", "accelerator_step", "accelerator_tiny", "carry"),
         "npu_networks",
         "race",

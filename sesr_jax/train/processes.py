@@ -152,7 +152,11 @@ def listen_for_signals() -> Iterator[Callable[[], signal.Signals | None]]:
     if threading.current_thread() is not threading.main_thread():
         yield find
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as in the background of a shell
+    }
     try:
         yield find
     finally:

@@ -319,7 +319,6 @@ def test_settings_hold_in_their_stage_alone(config):
     [
         (train.stage("melt"), r"'melt'.*none, collapse"),
         (train.stage(steps=0), r"stages\[1\]\.steps is 0: "),
-        (train.stage(steps=3), r"stages\[1\]\.steps is 3: "),
         (train.stage(loss="l3"), r"stages\[1\]\.loss is 'l3'"),
         (train.stage(seed=1), r"stages\[1\]\.seed "),
         (train.stage(added=1), r"stages\[1\]\.added .*'none'"),
