@@ -31,7 +31,7 @@ from sesr_jax.report import format_table
 OUTCOMES = ("refusal", "success", "traceback", "hang", "crash", "wrong success")
 _COLUMNS = ("refusals", "successes", "tracebacks", "hangs", "crashes", "wrong successes")
 _DEFECTS = OUTCOMES[2:]
-_START = 1800.0  # seconds that a worker may take to start on a machine under load
+_START = 300.0  # seconds that a worker may take to start on a machine under load
 _MEMORY = 8 << 30  # bytes that a worker may take beyond its imports
 _TURN = 2.0  # seconds of a door before the next door's, so that quick doors have more cases
 

@@ -23,7 +23,7 @@ from sesr_jax.metrics.evaluate import NetworkEvaluator
 from sesr_jax.models import network
 from sesr_jax.train import DivergedError, Stage, base, fit, make_supervised, open_run
 from sesr_jax.train.config import fill_in
-from sesr_jax.train.training import EXPANDED, plan_crops
+from sesr_jax.train.training import EXPANDED, find_matching, plan_crops
 
 
 def make_job(
@@ -70,9 +70,7 @@ def train_candidate(job: Mapping[str, Any]) -> dict[str, Any]:
     fresh = network.init(
         config.model.name,
         scale=config.model.scale,
-        key=jax.random.key(
-            config.seed, impl="rbg"
-        ),  # whose programs are compiled in a tenth of the time
+        key=jax.random.key(config.seed, impl="rbg"),  # whose programs compile faster
         **job["options"],
     )
     feed, images = _open_data(config.to_json(), fresh.channels, job["crop"])
@@ -111,16 +109,7 @@ def _start(fresh: network.Network, parent: str) -> Any:
     if not parent or not path.exists():
         return fresh.variables
     given, own = network.load(path).variables["params"], fresh.variables["params"]
-    kept = {
-        name: given[name]
-        for name, part in own.items()
-        if name in given and _list_shapes(given[name]) == _list_shapes(part)
-    }
-    return {**fresh.variables, "params": {**own, **kept}}
-
-
-def _list_shapes(tree: Any) -> tuple[Any, Any]:
-    return [leaf.shape for leaf in jax.tree.leaves(tree)], jax.tree.structure(tree)
+    return {**fresh.variables, "params": {**own, **find_matching(given, own)}}
 
 
 class _Images(NamedTuple):

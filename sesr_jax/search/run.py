@@ -48,6 +48,15 @@ from sesr_jax.search.workers import keep_programs, run_jobs
 
 _PROGRAMS = "programs"
 
+_TRIED = 2
+"""When so many of the first individuals find no place within the bounds, a search ends."""
+
+_UNRUN = 12
+"""When the target runs none of so many genomes, a search ends."""
+
+_MOST_REFUSED = 10_000
+"""So many refused designs are kept with their reasons."""
+
 CANDIDATES = "candidates"
 """The folder of the candidates, by the keys of their designs."""
 
@@ -360,16 +369,6 @@ class _Evolution:
         if best:
             bar.set_postfix_str(f"best {best.psnr:.2f} dB, {best.measures.params:,} parameters")
         bar.update(done)
-
-
-_TRIED = 2
-"""When so many of the first individuals find no place within the bounds, a search ends."""
-
-_UNRUN = 12
-"""When the target runs none of so many genomes, a search ends."""
-
-_MOST_REFUSED = 10_000
-"""So many refused designs are kept with their reasons."""
 
 
 def _make_training_config(

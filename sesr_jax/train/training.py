@@ -261,11 +261,7 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
             f"config.init {config.init} holds collapsed weights ({', '.join(small)}), where {fresh.name} "
             "trains larger terms: it must hold expanded weights, such as a run or its expanded.safetensors."
         )
-    kept = {
-        name: given[name]
-        for name, part in params.items()
-        if name in given and _list_shapes(given[name]) == _list_shapes(part)
-    }
+    kept = find_matching(given, params)
     if not kept:
         raise InputError(
             f"config.init {config.init} shares no layer with {fresh.name} ×{fresh.scale}: at least one must "
@@ -273,6 +269,15 @@ def _initial_variables(config: ml_collections.ConfigDict, fresh: network.Network
         )
     _log.info("from %s: %s; fresh: %s", config.init, sorted(kept), sorted(params.keys() - kept))
     return {**fresh.variables, "params": params | kept}
+
+
+def find_matching(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the layers of `given` that have the name and the shapes of a layer of `wanted`."""
+    return {
+        name: given[name]
+        for name, part in wanted.items()
+        if name in given and _list_shapes(given[name]) == _list_shapes(part)
+    }
 
 
 def _is_collapsed(part: Any) -> bool:

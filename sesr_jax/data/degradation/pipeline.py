@@ -1,6 +1,7 @@
 """The second-order degradation of Real-ESRGAN (Wang et al., ICCV Workshops 2021, §3)."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,58 +38,70 @@ def degrade(
     u = iter(jax.random.uniform(keys[0], (26,)))
     height, width = image.shape[:2]
     small = (height // scale, width // scale)
-    o = options
+    first, second = _read_order(options, ""), _read_order(options, "2")
 
-    kernel = draw_kernel(
-        keys[1],
-        kinds=jnp.array(o.kernel_prob),
-        sinc=o.sinc_prob,
-        sigma=o.blur_sigma,
-        generalised=o.betag_range,
-        plateau=o.betap_range,
-    )
-    factor = _draw_factor(u, o.resize_prob, o.resize_range)
+    now = blur(frame(image), _draw_kernel(keys[1], first))
+    factor = _draw_factor(u, first.resize_prob, first.resize_range)
     now = resize(
-        blur(frame(image), kernel),
+        now,
         (_floor(height * factor), _floor(width * factor)),
-        (_grow(height, o.resize_range), _grow(width, o.resize_range)),
+        (_grow(height, first.resize_range), _grow(width, first.resize_range)),
         _draw_mode(u),
         factor,
     )
-    grey = next(u) < o.gray_noise_prob
-    sigma, noisy = _draw(u, o.noise_range), _draw(u, o.poisson_scale_range)
-    gaussian = next(u) < o.gaussian_noise_prob
-    now = _add_noise(keys[2], now, gaussian, sigma, noisy, grey)
-    now = compress(now, _draw(u, o.jpeg_range))
+    now = _add_noise(u, keys[2], now, first)
+    now = compress(now, _draw(u, first.jpeg_range))
 
-    kernel = draw_kernel(
-        keys[3],
-        kinds=jnp.array(o.kernel_prob2),
-        sinc=o.sinc_prob2,
-        sigma=o.blur_sigma2,
-        generalised=o.betag_range2,
-        plateau=o.betap_range2,
-    )
-    now = blur(now, jnp.where(next(u) < o.second_blur_prob, kernel, make_pulse()))
-    factor = _draw_factor(u, o.resize_prob2, o.resize_range2)
+    kernel = _draw_kernel(keys[3], second)
+    now = blur(now, jnp.where(next(u) < options.second_blur_prob, kernel, make_pulse()))
+    factor = _draw_factor(u, second.resize_prob, second.resize_range)
     now = resize(
         now,
         (_floor(height / scale * factor), _floor(width / scale * factor)),
-        (_grow(height / scale, o.resize_range2), _grow(width / scale, o.resize_range2)),
+        (_grow(height / scale, second.resize_range), _grow(width / scale, second.resize_range)),
         _draw_mode(u),
     )
-    grey = next(u) < o.gray_noise_prob2
-    sigma, noisy = _draw(u, o.noise_range2), _draw(u, o.poisson_scale_range2)
-    gaussian = next(u) < o.gaussian_noise_prob2
-    now = _add_noise(keys[4], now, gaussian, sigma, noisy, grey)
-    quality = _draw(u, o.jpeg_range2)
+    now = _add_noise(u, keys[4], now, second)
+    quality = _draw(u, second.jpeg_range)
     last = next(u) < 0.5  # whether the compression comes last
     now = _choose(last, now, compress(now, quality))
     final = (jnp.int32(small[0]), jnp.int32(small[1]))
     now = resize(now, final, small, _draw_mode(u))
-    now = blur(now, draw_sinc(keys[5], o.final_sinc_prob))
+    now = blur(now, draw_sinc(keys[5], options.final_sinc_prob))
     now = _choose(last, compress(now, quality), now)
     return jnp.round(255 * jnp.clip(now.pixels, 0, 1)) / 255
+
+
+class _Order(NamedTuple):
+    """The options of one order, by their names without the 2; see `Degradation`."""
+
+    kernel_prob: Sequence[float]
+    sinc_prob: float
+    blur_sigma: Range
+    betag_range: Range
+    betap_range: Range
+    resize_prob: Sequence[float]
+    resize_range: Range
+    gaussian_noise_prob: float
+    noise_range: Range
+    poisson_scale_range: Range
+    gray_noise_prob: float
+    jpeg_range: Range
+
+
+def _read_order(options: Degradation, suffix: str) -> _Order:
+    return _Order(*(getattr(options, f"{name}{suffix}") for name in _Order._fields))
+
+
+def _draw_kernel(key: jax.Array, order: _Order) -> jax.Array:
+    return draw_kernel(
+        key,
+        kinds=jnp.array(order.kernel_prob),
+        sinc=order.sinc_prob,
+        sigma=order.blur_sigma,
+        generalised=order.betag_range,
+        plateau=order.betap_range,
+    )
 
 
 def _draw(u: Iterator[jax.Array], limits: Range) -> jax.Array:
@@ -121,14 +134,11 @@ def _choose(first: jax.Array, one: Framed, other: Framed) -> Framed:
     return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
 
 
-def _add_noise(
-    key: jax.Array,
-    image: Framed,
-    gaussian: jax.Array,
-    sigma: jax.Array,
-    scale: jax.Array,
-    grey: jax.Array,
-) -> Framed:
+def _add_noise(u: Iterator[jax.Array], key: jax.Array, image: Framed, order: _Order) -> Framed:
+    """Adds noise of a random kind and strength."""
+    grey = next(u) < order.gray_noise_prob
+    sigma, scale = _draw(u, order.noise_range), _draw(u, order.poisson_scale_range)
+    gaussian = next(u) < order.gaussian_noise_prob
     one, other = jax.random.split(key)
     return _choose(
         gaussian, add_gaussian(one, image, sigma, grey), add_poisson(other, image, scale, grey)
