@@ -132,7 +132,7 @@ def open_image(
             yield file, name
             if file.format in _JPEG and not file.tile:  # its pixels were decoded
                 data = path if isinstance(path, bytes) else pathlib.Path(path).read_bytes()
-                if is_cut(data):
+                if is_cut(data, file):
                     raise InputError(
                         f"{name} is cut short: pixels are missing at its end, before its end marker."
                     )

@@ -1,6 +1,6 @@
 """Finds JPEG files whose last pixels are missing although their markers are all there.
 
-    if is_cut(content): ...
+    if is_cut(content, decoded): ...
 
 A decoder fills in what is missing without a word, where an end marker follows the cut.
 """
@@ -8,6 +8,7 @@ A decoder fills in what is missing without a word, where an end marker follows t
 import io
 import re
 
+import numpy as np
 from PIL import Image, ImageChops
 
 _EXTRA = bytes(37 * i % 251 for i in range(200))
@@ -18,11 +19,18 @@ _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 
 _FILL = 128
-"""The code of every sample that a decoder fills in; a rounding apart."""
+"""The code of every sample that a decoder fills in; in RGB that of luma."""
+
+_TOLERANCE = 3
+"""In codes: roundings, and the part of a block that the image does not show."""
 
 
-def is_cut(content: bytes) -> bool:
+def is_cut(content: bytes, decoded: Image.Image) -> bool:
     """Returns whether pixels are missing at the end of a JPEG file that ends with its marker (ITU-T T.81).
+
+    Args:
+      content: the file.
+      decoded: what a decoder made of it; its end nearly always shows that nothing is missing.
 
     More bytes before the end marker change nothing in a whole file, since the decoder has stopped before
     them, and they become pixels where some are missing. Files of arithmetic coding, which few decoders read,
@@ -32,15 +40,20 @@ def is_cut(content: bytes) -> bool:
     if end is None or kind not in (*_SEQUENTIAL, _PROGRESSIVE):
         return False
     if kind == _PROGRESSIVE:  # each scan adds details to the whole image
-        before = _decode(content, reduction=1)
         after = _decode(_insert(content, end), reduction=1)
-        return ImageChops.difference(before, after).getbbox() is not None
-    before = _decode(content)
-    width, height = before.size
-    corner = before.crop((width - 1, height - 1, width, height)).tobytes()
-    if any(abs(code - _FILL) > 1 for code in corner):
+        return ImageChops.difference(decoded, after).getbbox() is not None
+    if not _may_be_filled(decoded):
         return False
-    return before.tobytes() != _decode(_insert(content, end)).tobytes()
+    return _decode(content).tobytes() != _decode(_insert(content, end)).tobytes()
+
+
+def _may_be_filled(image: Image.Image) -> bool:
+    """Returns whether the last pixel or the last block is as a decoder would have filled it in."""
+    width, height = image.size
+    block = image.crop(((width - 1) // 8 * 8, (height - 1) // 8 * 8, width, height))
+    planes = np.asarray(block if block.mode == "CMYK" else block.convert("L"), np.float32)
+    found = np.stack([planes[-1, -1], planes.mean((0, 1))])
+    return bool((np.abs(found - _FILL) <= _TOLERANCE).any())
 
 
 def _insert(content: bytes, end: int) -> bytes:
