@@ -1,23 +1,21 @@
 """Fixtures that every part of the tests shares."""
 
+import functools
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import pytest
+from jax._src import compiler
 
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
-# Both take a third off the time of compiling. A process ends at a flag that its version does not know.
-_FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
-if jax.__version_info__ < (0, 11):
-    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS])
-
 # Parts whose tests run much and compile little, as users' programs are compiled. All others do without the
-# compiler's optimisations, which take longer than they save there.
+# compiler's optimisations, which take longer than they save there, and without two of XLA's own choices, by
+# which it compiles a third slower.
 _RUN_MUCH = {"metrics", "pretrained", "test_demo", "upscale"}
 
 
@@ -35,6 +33,25 @@ def pytest_configure(config: pytest.Config) -> None:
     }.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)
+
+
+_QUICK = {"xla_cpu_parallel_codegen_split_count": 1}
+if jax.__version_info__ < (0, 11):  # later versions do not know it
+    _QUICK["xla_cpu_use_fusion_emitters"] = False
+
+
+@functools.wraps(compiler.get_compile_options)
+def _get_compile_options(*args: Any, **settings: Any) -> Any:
+    if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "True":
+        settings["env_options_overrides"] = _QUICK | (settings.get("env_options_overrides") or {})
+    return _get_usual_options(*args, **settings)
+
+
+# jax has options of XLA for a process or for a function, and none for a while.
+_get_usual_options, compiler.get_compile_options = (
+    compiler.get_compile_options,
+    _get_compile_options,
+)
 
 
 @pytest.hookimpl(tryfirst=True)

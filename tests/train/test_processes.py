@@ -158,9 +158,8 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(photos, tmp_pat
     for status, words in ends:
         assert status != 0
         # Before or behind it stands what the runtime says of its own end.
-        assert any(
-            line.startswith("sesr train: this process ended before") for line in words.splitlines()
-        )
+        lines = words.splitlines()
+        assert sum(line.startswith("sesr train: this process ended before") for line in lines) == 1
     with pytest.raises(FileNotFoundError):
         (run / train.WEIGHTS).read_bytes()
 
