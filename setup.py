@@ -67,7 +67,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["sesr_jax", "sesr_jax.*"]),
-    package_data={"sesr_jax": ["py.typed", "targets/*.toml", "pretrained/*"]},
+    package_data={"sesr_jax": ["py.typed", "targets/*.toml", "pretrained/*", "web/static/*"]},
     install_requires=[
         "absl-py>=2.1",
         "chex>=0.1.89",

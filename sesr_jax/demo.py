@@ -40,6 +40,10 @@ from sesr_jax.upscale import (
 _TARGET = "ethos-n78-4tops"
 _FRAME = (1080, 1920)
 _TILE = (128, 128)
+_BROWSER = (
+    "To upscale photos of your own in a browser, with this network and on your machine: "
+    "sesr export --model {} --web browser --serve"
+)
 
 
 def make_config() -> ml_collections.ConfigDict:
@@ -174,7 +178,9 @@ def _make_page(
     return Page(
         "From photos to a small NPU",
         [
-            Section("Before and after", comparisons),
+            Section(
+                "Before and after", [*comparisons, Paragraph(_BROWSER.format(folder / "train"))]
+            ),
             Section(
                 "Quality",
                 [

@@ -32,6 +32,7 @@ _FLOORS = (
     ("pretrained",),
     ("export",),
     ("upscale",),
+    ("web",),
     ("npu",),
     ("search",),
     ("recipes",),

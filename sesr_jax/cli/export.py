@@ -22,12 +22,17 @@ _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/xlsr --for ai-benchmark --out phone
   sesr export --model runs/m5 --out m5.onnx
   sesr export --model runs/m5 --out m5.safetensors
+  sesr export --model sesr_m5_x2_qat --web m5_web --serve
 
 A network of luma (Y) gets a file of luma: upscaling chroma bicubically has no TFLite operator, so that
 the program that runs the file upscales the colours, as `sesr upscale --model m5.tflite` does."""
 
 _TFLITE, _DEPLOYABLE, _WEIGHTS = (".tflite",), (".tflite", ".onnx"), (".safetensors",)
 _SUFFIXES = _DEPLOYABLE + _WEIGHTS
+_FOR_PAGE = {"model", "web", "serve", "size", "calibrate", "observer", "converter"}
+"""The options of a page for browsers."""
+
+_PORT = 8000
 
 _CHECK_ON = "embedded:eval"
 
@@ -39,6 +44,13 @@ def run(argv: Sequence[str]) -> None:
 
     parser, files = _make_parser()
     given = vars(parser.parse_args(argv))
+    if "web" in given:
+        _write_page(given)
+        return
+    if "serve" in given:
+        raise InputError(
+            f"--serve {given['serve']} is for --web alone; give both, or leave it out."
+        )
     choices = {f.name: given[f.name] for f in dataclasses.fields(Options) if f.name in given}
     if "exclude" in choices:
         choices["exclude"] = tuple(choices["exclude"])
@@ -82,11 +94,26 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     about = arguments.read_attributes(Options)
     observer = inspect.signature(export_network).parameters["observer"].default
     add("--model", required=True, help="a shipped model, a run's folder or a .safetensors file")
-    add(
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument(
         "--out",
-        required=True,
         type=pathlib.Path,
         help=f"the file to write, whose suffix decides the format: {', '.join(_SUFFIXES)}",
+    )
+    place.add_argument(
+        "--web",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="write a page that upscales photos in a browser, by an INT8 and a float .tflite file for tiles "
+        "of --size, 256x256 by default; npm fetches the library that runs them",
+    )
+    parser.add_argument(
+        "--serve",
+        type=int,
+        nargs="?",
+        const=_PORT,
+        metavar="PORT",
+        help=f"then serve the page of --web to this machine until Ctrl-C; port {_PORT} by default",
     )
     add(
         "--for",
@@ -181,6 +208,31 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     return parser, files
 
 
+def _write_page(given: Mapping[str, Any]) -> None:
+    """Writes the page of --web, prints its files, and serves it if that is asked for."""
+    from sesr_jax.export import find_calibration
+    from sesr_jax.pretrained import find_network
+    from sesr_jax.web import make_server, write_web_page
+
+    if idle := ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in _FOR_PAGE):
+        raise InputError(f"{idle}: not for the page of --web {given['web']}; leave it out.")
+    server = make_server(given["web"], given["serve"]) if "serve" in given else None
+    network = find_network(given["model"])
+    _check_observer(given, network)
+    files = write_web_page(
+        network,
+        given["web"],
+        calibration=find_calibration(network, given.get("calibrate")),
+        **{name: given[name] for name in ("size", "observer", "converter") if name in given},
+    )
+    for file, kind in zip(files, ("INT8", "float32"), strict=True):
+        print(_describe_file(file, network, kind))
+    print(f"page: {given['web'] / 'index.html'}, to be opened from a server")
+    if server is not None:
+        print(f"serving http://127.0.0.1:{server.server_port}/ until Ctrl-C", flush=True)
+        server.serve_forever()
+
+
 def _refuse_idle(given: Mapping[str, Any], files: Mapping[str, tuple[str, ...]]) -> None:
     """Refuses the options that would have no effect, instead of passing over them in silence."""
     for suffixes in (_TFLITE, _DEPLOYABLE, _WEIGHTS):
@@ -215,11 +267,7 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
     from sesr_jax.upscale import check_drop
 
     network = find_network(given["model"])
-    if "observer" in given and network.ranges is not None and "calibrate" not in given:
-        raise InputError(
-            f"--observer {given['observer']} has nothing to observe: {given['model']} was trained with "
-            "ranges; give --calibrate for others, or leave it out."
-        )
+    _check_observer(given, network)
     target = find_target(given["target"]) if "target" in given else None
     images = None
     if "max_drop" in given:
@@ -255,6 +303,14 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
         print(f"estimated on {given['target']}: {time:.2f} ms")
     for drop in drops:
         print(f"PSNR lost: {drop:.3f} dB")
+
+
+def _check_observer(given: Mapping[str, Any], network: Network) -> None:
+    if "observer" in given and network.ranges is not None and "calibrate" not in given:
+        raise InputError(
+            f"--observer {given['observer']} has nothing to observe: {given['model']} was trained with "
+            "ranges; give --calibrate for others, or leave it out."
+        )
 
 
 def _describe_file(file: pathlib.Path, network: Network, kind: str) -> str:
