@@ -1,11 +1,13 @@
 """``sesr models``: the zoo."""
 
+import pathlib
 from collections.abc import Sequence
 
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr models --scale 4
-  sesr models rfdn_aim2020 pan --counts"""
+  sesr models rfdn_aim2020 pan --counts
+  sesr models --scale 2 --html zoo.html"""
 
 _SETS = ("Set5", "Set14", "B100")
 
@@ -19,7 +21,13 @@ def run(argv: Sequence[str]) -> None:
     )
     parser.add_argument("model", nargs="*", help="list these models alone")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), help="list this scale factor alone")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--html",
+        type=pathlib.Path,
+        help="also write this page: published PSNR against MACs that are counted on the networks",
+    )
+    shown.add_argument(
         "--counts",
         action="store_true",
         help="print what the challenges on efficient super-resolution count (AIM 2020): parameters, FLOPs, "
@@ -30,10 +38,11 @@ def run(argv: Sequence[str]) -> None:
     from tqdm import tqdm
 
     from sesr_jax.errors import look_up
+    from sesr_jax.files import check_writable
     from sesr_jax.models import VARIANTS
     from sesr_jax.models.published import OUTPUT
     from sesr_jax.pretrained import list_shipped_files
-    from sesr_jax.report import format_table
+    from sesr_jax.report import format_table, write_page
 
     for name in args.model:
         look_up("model", name, VARIANTS)
@@ -43,7 +52,9 @@ def run(argv: Sequence[str]) -> None:
         for scale in variant.scales
         if args.scale in (None, scale) and name in (args.model or VARIANTS)
     ]
-    rows, files = [], list_shipped_files()
+    if args.html:
+        check_writable(args.html)
+    rows, files, macs = [], list_shipped_files(), {}
     for name, scale in tqdm(wanted, desc="counting", leave=False, disable=None):
         row = [name, f"×{scale}"]
         if args.counts:
@@ -51,6 +62,7 @@ def run(argv: Sequence[str]) -> None:
             rows.append([*row, *arguments.format_counts(costs).values()])
             continue
         costs = _count_cost(name, scale, tuple(n // scale for n in OUTPUT))
+        macs[name, scale] = costs.macs
         figures = VARIANTS[name].published.get(scale, {})
         row += [f"{costs.weights:,}", f"{costs.parameters:,}", f"{costs.macs / 1e9:.3f} G"]
         row += [f"{figures[d][0]:.2f}" if d in figures else "–" for d in _SETS]
@@ -63,6 +75,11 @@ def run(argv: Sequence[str]) -> None:
         header = ["model", "scale", "weights", "all parameters", "MACs", *_SETS, "shipped"]
         print("MACs for a 1280×720 output; PSNR in dB on Y as the papers print it")
     print(format_table(rows, header))
+    if args.html:
+        from sesr_jax.compare import make_zoo_page
+
+        write_page(make_zoo_page(macs), args.html)
+        print(f"page: {args.html}")
 
 
 def _count_cost(name: str, scale: int, size: tuple[int, ...]):  # type: ignore[no-untyped-def]

@@ -21,6 +21,7 @@ from sesr_jax.compare.leaderboard import (
 from sesr_jax.compare.page import Measurement, make_quality_page, measure_all
 from sesr_jax.compare.results import list_costs, list_entries, list_quality, write_json
 from sesr_jax.compare.sets import Score, measure, shorten_names
+from sesr_jax.compare.zoo_page import make_zoo_page
 
 __all__ = [
     "Case",
@@ -40,6 +41,7 @@ __all__ = [
     "make_leaderboard",
     "make_quality_page",
     "make_table",
+    "make_zoo_page",
     "measure",
     "measure_all",
     "measure_int8_cost",

@@ -16,8 +16,8 @@ from sesr_jax import report
 from sesr_jax.compare.sets import Score, measure, shorten_names
 from sesr_jax.data import open_source
 from sesr_jax.metrics import Protocol, Y
+from sesr_jax.models.figures import list_figures
 from sesr_jax.models.published import OUTPUT
-from sesr_jax.models.rivals import list_rivals
 from sesr_jax.upscale import Upscaler, bicubic_upscaler, in_domain
 
 _SIDE, _GAP = 76, 6  # of a crop in pixels; three crops, magnified, are as wide as the page
@@ -112,7 +112,7 @@ def _make_plots(measured: Sequence[Measurement], protocol: Protocol) -> Iterator
         for i, score in enumerate(measured[0].scores if ours else ()):
             printed = {
                 rival.model: (rival.macs / 1e9, rival.quality[score.title][0])
-                for rival in list_rivals(scale).values()
+                for rival in list_figures(scale).values()
                 if protocol == Y and rival.macs and score.title in rival.quality
             }
             yield report.Scatter(

@@ -250,9 +250,10 @@ def _put(
     for part in parents:
         params = params.setdefault(part, {})
     array = jnp.asarray(kernel)
+    bias = None if bias is None else jnp.asarray(bias)
     if "slope" in like:
         params[last] = {"slope": array}
     elif "term" in like:
-        params[last] = {"term": Conv(array, None if bias is None else jnp.asarray(bias))}
+        params[last] = {"term": Conv(array, bias)}
     else:
-        params[last] = {"kernel": array, "bias": jnp.asarray(bias)}
+        params[last] = {"kernel": array} | ({} if bias is None else {"bias": bias})

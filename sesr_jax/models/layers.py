@@ -41,6 +41,7 @@ def conv(
     padding: ops.Padding = "SAME",
     dilation: int = 1,
     start: Start = _GLOROT,
+    biased: bool = True,
     names: tuple[str, str] = ("kernel", "bias"),
 ) -> jax.Array:
     """Convolves ``[N, H, W, C]`` by a plain kernel that is a parameter of `owner`, and adds a bias.
@@ -57,10 +58,11 @@ def conv(
       padding: as in `ops.conv2d`.
       dilation: the distance of the kernel's taps in pixels.
       start: initialises the kernel ``[size, size, C / groups, features]``; the bias starts at zero.
+      biased: whether there is a bias.
       names: of the two parameters.
     """
     shape = (size, size, x.shape[-1] // groups, features)
-    kernel, bias = _make_parameters(owner, x, shape, start, names)
+    kernel, bias = _make_parameters(owner, x, shape, start, biased, names)
     return ops.conv2d(
         x,
         kernel,
@@ -80,6 +82,7 @@ def conv_transpose(
     *,
     stride: int,
     start: Start = _GLOROT,
+    biased: bool = True,
     names: tuple[str, str] = ("kernel", "bias"),
 ) -> jax.Array:
     """Returns the transposed convolution ``[N, H, W, C] → [N, stride · H, stride · W, features]`` of `x`.
@@ -91,19 +94,27 @@ def conv_transpose(
       size: the side of the kernel.
       stride: in both directions.
       start: initialises the kernel ``[size, size, C, features]``; the bias starts at zero.
+      biased: whether there is a bias.
       names: of the two parameters.
     """
-    kernel, bias = _make_parameters(owner, x, (size, size, x.shape[-1], features), start, names)
+    shape = (size, size, x.shape[-1], features)
+    kernel, bias = _make_parameters(owner, x, shape, start, biased, names)
     return ops.conv2d_transpose(x, kernel, bias, strides=(stride, stride))
 
 
 def _make_parameters(
-    owner: nn.Module, x: jax.Array, shape: tuple[int, ...], start: Start, names: tuple[str, str]
-) -> tuple[jax.Array, jax.Array]:
-    """Makes a kernel and a bias of `owner`, in the dtype of `x`."""
-    kernel = owner.param(names[0], start, shape)
-    bias = owner.param(names[1], nn.initializers.zeros_init(), shape[-1:])
-    return kernel.astype(x.dtype), bias.astype(x.dtype)
+    owner: nn.Module,
+    x: jax.Array,
+    shape: tuple[int, ...],
+    start: Start,
+    biased: bool,
+    names: tuple[str, str],
+) -> tuple[jax.Array, jax.Array | None]:
+    """Makes a kernel and, where it is wanted, a bias of `owner`, in the dtype of `x`."""
+    kernel = owner.param(names[0], start, shape).astype(x.dtype)
+    if not biased:
+        return kernel, None
+    return kernel, owner.param(names[1], nn.initializers.zeros_init(), shape[-1:]).astype(x.dtype)
 
 
 class Conv(nn.Module):
@@ -116,6 +127,7 @@ class Conv(nn.Module):
     padding: ops.Padding = "SAME"
     dilation: int = 1
     start: Start = _GLOROT
+    biased: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -130,6 +142,7 @@ class Conv(nn.Module):
             padding=self.padding,
             dilation=self.dilation,
             start=self.start,
+            biased=self.biased,
         )
 
 
@@ -140,12 +153,19 @@ class ConvTranspose(nn.Module):
     size: int
     stride: int
     start: Start = _GLOROT
+    biased: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes ``[N, H, W, C] → [N, stride · H, stride · W, features]``."""
         return conv_transpose(
-            self, x, self.features, self.size, stride=self.stride, start=self.start
+            self,
+            x,
+            self.features,
+            self.size,
+            stride=self.stride,
+            start=self.start,
+            biased=self.biased,
         )
 
 

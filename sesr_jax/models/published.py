@@ -1,7 +1,7 @@
 """Published figures, which ours are compared with. This project measured none of them.
 
 PSNR is in dB and, like SSIM, on the Y channel; MACs are for an `OUTPUT` of 1280×720. The file of each family
-has the figures of its networks, and `models.rivals` has all others. The sources are:
+has the figures of its networks, and `models.figures` has all others. The sources are:
 
 - "SESR": Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022, Tables 1 (×2) and 2 (×4), which print
   most rivals' figures too.

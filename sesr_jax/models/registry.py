@@ -22,6 +22,7 @@ from sesr_jax.models import (
     mobile_ai,
     quicksrnet,
     real,
+    rivals,
     sesr,
 )
 from sesr_jax.models.variant import AtLeast, FormOption, Variant
@@ -32,6 +33,7 @@ _FAMILIES = (
     layered_sesr,
     ecbsr,
     fsrcnn,
+    *rivals.FAMILIES,
     *mobile_ai.FAMILIES,
     quicksrnet,
     *efficient.FAMILIES,

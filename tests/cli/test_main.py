@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
+from sesr_jax.compare import make_zoo_page
 from sesr_jax.data import imresize, open_embedded, read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import read_enum
@@ -67,11 +68,28 @@ def test_unknown_verbs_are_refused(capsys):
     assert "'upscal'" in _refused(capsys, "upscal")
 
 
-def test_models_lists_the_zoo(capsys):
-    assert main(["models", "sesr_m5", "fsrcnn", "--scale", "2"]) == 0
+def test_models_lists_the_zoo_and_plots_what_it_counts(capsys, tmp_path):
+    page = tmp_path / "zoo.html"
+    assert main(["models", "sesr_m5", "lapsrn", "--scale", "2", "--html", str(page)]) == 0
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("sesr_m5 ")]
     assert line.split()[:6] == ["sesr_m5", "×2", "13,520", "13,700", "3.115", "G"]
     assert "32.84" in line
+    # SRCNN is not in the zoo, and stands there as printed; VDSR is, and was not asked for.
+    text = page.read_text("utf-8")
+    assert [name in text for name in ("lapsrn", "SRCNN", "vdsr", "Set14 ×2")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    (plot,) = [
+        block
+        for section in make_zoo_page({("lapsrn", 2): 119.6e9}).sections
+        for block in section.blocks
+        if block.caption.startswith("Set14")
+    ]
+    assert plot.points == {"lapsrn": (119.6, 33.08)}
+    assert plot.others["SRCNN"] == (52.7, 32.42)
 
 
 def test_models_are_counted_by_the_rules_of_aim_2020(capsys):

@@ -11,7 +11,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.compare import Measurement, make_quality_page, measure, shorten_names
 from sesr_jax.data import open_embedded, write_image
 from sesr_jax.metrics import RGB8, Y
-from sesr_jax.models.rivals import list_rivals
+from sesr_jax.models.figures import list_figures
 from sesr_jax.upscale import bicubic_upscaler
 
 _SPOILT = (slice(60, 68), slice(100, 110))
@@ -72,7 +72,7 @@ def test_the_image_and_the_place_where_a_model_loses_are_shown(folder):
     (plot,) = page.sections[1].blocks
     assert plot.points == {"spoilt": (pytest.approx(3.115008), measured[1].scores[0].mean["psnr"])}
     assert plot.others["sesr_m5"] == (3.11, 37.39)
-    assert set(plot.others) < set(list_rivals(2))
+    assert set(plot.others) < set(list_figures(2))
     report.to_html(page)
 
 
@@ -119,12 +119,12 @@ def test_the_command_writes_page_and_figures(folder, tmp_path, capsys):
 def test_rivals_are_those_of_the_papers():
     """FSRCNN's and SESR's MACs follow from their layers; a rival with none has no place in a plot."""
     for scale, kernels in ((2, 13_520), (4, 18_320)):
-        printed = list_rivals(scale)["sesr_m5"]
+        printed = list_figures(scale)["sesr_m5"]
         assert printed.parameters == pytest.approx(kernels, rel=1e-3)
         assert printed.macs == pytest.approx(kernels * 720 * 1280 / scale**2, rel=6e-3)
-    assert list_rivals(2)["imdn"].macs is None
-    assert list_rivals(3).keys() == {"imdn"}
-    assert {r.source for r in list_rivals(2).values()} == {"SESR", "FALSR", "IMDN", "RLFN"}
+    assert list_figures(2)["imdn"].macs is None
+    assert list_figures(3).keys() == {"imdn"}
+    assert {r.source for r in list_figures(2).values()} == {"SESR", "FALSR", "IMDN", "RLFN"}
 
 
 def test_sets_of_one_name_and_exact_copies(tmp_path):

@@ -13,8 +13,9 @@ from sesr_jax.models.efficient import (
     rfdn,
     rlfn,
     span,
+    spanv2,
     uestc,
 )
 
-FAMILIES = (msrresnet, imdn, rfdn, uestc, pan, latticenet, maffsrn, rlfn, efdn, span)
+FAMILIES = (msrresnet, imdn, rfdn, uestc, pan, latticenet, maffsrn, rlfn, efdn, span, spanv2)
 """The families in the order of their challenges, the baseline first."""

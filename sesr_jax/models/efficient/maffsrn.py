@@ -16,22 +16,18 @@ kernels here. The small map is resized with half-pixel centres, where PyTorch's 
 weights are public.
 """
 
-import itertools
 from typing import Annotated
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
+from sesr_jax.models.bicubic import PYTORCH, resize_bicubically
 from sesr_jax.models.efficient.report import AIM_2020
 from sesr_jax.models.layers import Conv, to_pixels
 from sesr_jax.models.variant import AtLeast, Channels, Variant
 from sesr_jax.reparam import LinearConv, dense
 from sesr_jax.reparam.linear_conv import Mode
-
-_TAPS = 5
-"""The side of the bicubic kernel of an integer scale factor."""
 
 
 def _activate(x: jax.Array) -> jax.Array:
@@ -116,30 +112,7 @@ class MAFFSRN(nn.Module):
             factor = self.param(f"tail_{size}_scale", nn.initializers.constant(0.5), ())
             tails.append(ops.mul(conv(h), factor.astype(x.dtype)))
         y = to_pixels(ops.add(*tails), self.scale)
-        return ops.add(y, resize_bicubically(x, self.scale))
-
-
-def resize_bicubically(x: jax.Array, scale: int) -> jax.Array:
-    """Returns ``[N, s·H, s·W, C]`` as PyTorch's bicubic interpolation gives it, by a fixed 5×5 convolution.
-
-    Pixel centres are at halves, pixels outside are those at the edge, and Keys' parameter is -0.75.
-    """
-    channels = x.shape[-1]
-    for _ in range(2):  # one mirrored pixel is the one at the edge
-        x = ops.pad(x, padding=((1, 1), (1, 1)), mode="symmetric")
-    lines = np.stack([_cubic_taps((phase + 0.5) / scale - 0.5) for phase in range(scale)])
-    phases = [np.outer(row, column) for row, column in itertools.product(lines, lines)]
-    kernel = np.tile(np.stack(phases, axis=-1)[:, :, None], channels).astype(np.float32)
-    y = ops.conv2d(x, kernel, padding="VALID", groups=channels)
-    return ops.depth_to_space(ops.channel_shuffle(y, groups=channels), block=scale)
-
-
-def _cubic_taps(place: float) -> np.ndarray:
-    """Returns the weights of the pixels at -2 … 2 for a value at `place` (Keys 1981)."""
-    a, distance = -0.75, np.abs(np.arange(_TAPS) - _TAPS // 2 - place)
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+        return ops.add(y, resize_bicubically(x, self.scale, PYTORCH))
 
 
 VARIANTS = {"maffsrn": Variant(build=MAFFSRN, scales=(2, 4), paper=AIM_2020)}

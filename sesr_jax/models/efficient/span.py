@@ -8,8 +8,8 @@ The winner of NTIRE 2024. On RGB:
 
     block:  a = SiLU(3×3 of x);  b = SiLU(3×3 of a);  c = 3×3 of b  →  (c + x) · (sigmoid(c) - 1/2)
 
-The inner map is a. All 3×3s but the last train as Conv3XC. The winner of NTIRE 2025 deploys the same network
-with 26 channels.
+The inner map is a. All 3×3s but the last train as Conv3XC. DSCF, the winner of NTIRE 2025, is deployed as the
+same network with 26 channels.
 """
 
 import functools
