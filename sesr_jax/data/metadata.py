@@ -137,7 +137,7 @@ def _read_dpi(dpi: Any) -> tuple[float, float] | None:
         across, down = (float(each) for each in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    if not (1 <= across <= 65_535 and 1 <= down <= 65_535) or round(across) in _SCREEN:
+    if not (1 < across <= 65_535 and 1 < down <= 65_535) or round(across) in _SCREEN:
         return None
     return across, down
 

@@ -21,7 +21,8 @@ from sesr_jax.data.canvas import Canvas
 from sesr_jax.data.image_files import FORMATS, check_memory, open_image
 from sesr_jax.data.images import to_uint8
 from sesr_jax.data.metadata import find_save_options, read_metadata
-from sesr_jax.data.png import encode_png
+from sesr_jax.data.png import encode_png, to_rgba_of_octets
+from sesr_jax.data.tiff import encode_tiff
 from sesr_jax.errors import InputError
 from sesr_jax.files import check_writable, write_file
 
@@ -38,6 +39,7 @@ _ANIMATED = ("AVIF", "PNG", "WEBP")
 """The formats in which several images are an animation; in others they are pages, or views of a scene."""
 
 _ALPHA = ("AVIF", "PNG", "TIFF", "WEBP")
+_DEEP = ("PNG", "TIFF")
 
 _LONGEST = {"AVIF": 65_536, "JPEG": 65_500, "WEBP": 16_383}
 """The largest side in pixels, for formats whose limit images can reach."""
@@ -131,6 +133,8 @@ def _read_deep(
         key = image.info.get("transparency")
         return codes, None if key is None else np.where(codes == key, 0, 65535).astype(np.uint16)
     kind, _, order = rawmode.partition(";16")
+    if kind == "LA":
+        return _read_deep_grey_with_alpha(path)
     swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}.get(order)
     if kind not in ("RGB", "RGBA", "RGBX") or swapped is None:
         return None
@@ -153,6 +157,17 @@ def _read_deep(
     )
 
 
+def _read_deep_grey_with_alpha(
+    path: str | os.PathLike[str] | bytes,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a PNG file of grey and alpha in 16 bits as one of RGBA in 8: the high and low bytes of each."""
+    content = path if isinstance(path, bytes) else pathlib.Path(path).read_bytes()
+    with open_image(to_rgba_of_octets(content)) as (file, _):
+        octets = np.array(ImageOps.exif_transpose(file)).astype(np.uint16)
+    grey, alpha = (octets[..., at] << 8 | octets[..., at + 1] for at in (0, 2))
+    return grey, alpha
+
+
 def _read_alpha(image: Image.Image, rawmode: str) -> np.ndarray | None:
     if not image.has_transparency_data or image.mode.startswith("I;16"):
         return None
@@ -169,7 +184,7 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
 
     The file is written whole or not at all, and missing folders are made. PNG, BMP, TIFF and WebP are
     written without loss (WebP has no grey: it reads back as RGB), JPEG and AVIF at quality 95 without chroma
-    subsampling. PNG holds 16 bits, and so does TIFF where the photo is grey and opaque.
+    subsampling. PNG and TIFF hold 16 bits.
 
     Raises:
         InputError: the suffix is none of `FORMATS`, the arrays are no such photo, or the file can't be
@@ -219,18 +234,19 @@ def _write(
     if alpha is not None and kind not in _ALPHA:
         lost.append("alpha")
         alpha = None
-    held_deep = kind == "PNG" or (kind == "TIFF" and is_grey and alpha is None)
-    if is_deep and not held_deep and isinstance(image, np.ndarray):
-        lost.append("8 of 16 bits")
+    if is_deep and kind not in _DEEP and isinstance(image, np.ndarray):
+        lost.append("half of the 16 bits")
         image, alpha = to_8_bits(image), None if alpha is None else to_8_bits(alpha)
+        is_deep = False
     options, lost_metadata = find_save_options(kind, metadata, is_grey=is_grey)
     if lost := lost + lost_metadata:
         listed = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
         verb = "are" if len(lost) > 1 else "is"
         _log.warning("%s: %s %s dropped, which %s does not hold.", path, listed, verb, kind)
     if isinstance(image, np.ndarray):
-        if is_deep and kind == "PNG":
-            write_file(path, encode_png(image, alpha, metadata))
+        if is_deep:
+            encoded = encode_png(image, alpha, metadata) if kind == "PNG" else None
+            write_file(path, encoded or encode_tiff(image, alpha, options))
             return
         image = Image.fromarray(image)
     if alpha is not None:
