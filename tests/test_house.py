@@ -91,6 +91,7 @@ _HEAVY = (
     "onnx",
     "onnxruntime",
     "av",
+    "pillow_heif",
 )
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import pathlib
+import shutil
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
+from sesr_jax.files import write_file
 
 if TYPE_CHECKING:
     from sesr_jax.upscale import Outcome, TileChoice
@@ -18,7 +23,10 @@ _EXAMPLE = """  sesr upscale photo.jpg large.png
   sesr upscale holidays large_holidays --model sesr_m5_x4
   sesr upscale photo.jpg large.png --model realesr-general-x4v3.bin --denoise 0.5
   sesr upscale clip.mp4 large.mp4
-  sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops"""
+  sesr upscale photo.jpg large.png --model runs/demo/train --tile auto --target ethos-n78-4tops
+  sesr upscale - - < photo.jpg > large.png"""
+
+_STREAM = "-"
 
 
 def run(argv: Sequence[str]) -> None:
@@ -27,12 +35,14 @@ def run(argv: Sequence[str]) -> None:
         "upscale", "Upscale an image, a folder of images or a video, tile by tile.", _EXAMPLE
     )
     parser.add_argument(
-        "input", help="PNG, JPEG, WebP, AVIF, BMP or TIFF, a folder with such files, or a video"
+        "input",
+        help="PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or HEIC (extra: heic), a folder with such files, or a "
+        "video; - for standard input",
     )
     parser.add_argument(
         "output",
         help="the file to write, whose suffix decides the format (.mkv, .mov, .mp4 and .webm are videos); "
-        "or the folder, in which what is there already stays",
+        "or the folder, in which what is there already stays; or - for a PNG file to standard output",
     )
     parser.add_argument(
         "--model", default="sesr_m5_x2", help=f"{arguments.MODEL}; default %(default)s"
@@ -93,13 +103,44 @@ def run(argv: Sequence[str]) -> None:
             upscale_folder(upscaler, args.input, args.output, tile=tile, halo=args.halo)
         )
     else:
-        upscaled = upscale_file(upscaler, args.input, args.output, tile=tile, halo=args.halo)
-        print(upscaled)
+        with _replace_streams(args.input, args.output) as (source, target):
+            upscaled = upscale_file(upscaler, source, target, tile=tile, halo=args.halo)
+        upscaled = dataclasses.replace(upscaled, source=args.input, target=args.output)
+        print(upscaled, file=sys.stderr if args.output == _STREAM else sys.stdout)
         if upscaled.damaged_frames:
             raise InputError(
                 f"{upscaled.damaged_frames} frames of {args.input} are damaged or lost: those that could not "
                 "be decoded show the frame before them."
             )
+
+
+@contextlib.contextmanager
+def _replace_streams(source: str, target: str) -> Iterator[tuple[str, str]]:
+    """Gives the block files in the places of standard input and output, and then writes the latter.
+
+    Raises:
+      InputError: standard output is a terminal, or takes no more; or what the block raises, with the names
+        of the streams.
+    """
+    if target == _STREAM and sys.stdout.isatty():
+        raise InputError(
+            "standard output is a terminal, which shows no image; name a file, or a pipe."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        names = {f"{folder}/input": "standard input", f"{folder}/output.png": "standard output"}
+        read, written = names
+        if source == _STREAM:
+            with open(read, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield (read if source == _STREAM else source, written if target == _STREAM else target)
+        except InputError as error:
+            text = str(error)
+            for name, stream in names.items():
+                text = text.replace(name, stream)
+            raise InputError(text) from error
+        if target == _STREAM:
+            write_file("/dev/stdout", pathlib.Path(written).read_bytes())
 
 
 def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[int, int]]:

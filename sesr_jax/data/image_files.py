@@ -7,6 +7,7 @@ A file is opened only if it can hold the pixels that its header promises, and if
 """
 
 import contextlib
+import importlib.util
 import io
 import mimetypes
 import os
@@ -18,7 +19,7 @@ from typing import BinaryIO
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sesr_jax.data.jpeg import is_cut
-from sesr_jax.errors import InputError, MissingError
+from sesr_jax.errors import InputError, MissingError, require_extra
 
 FORMATS = {
     ".avif": "AVIF",
@@ -32,6 +33,12 @@ FORMATS = {
     ".webp": "WEBP",
 }
 """The format that each file suffix (in lower case) stands for."""
+
+READ_ONLY = {".gif": "GIF", ".heic": "HEIF", ".heif": "HEIF"}
+"""The formats that are read and not written; HEIF by pillow-heif (the extra `heic`)."""
+
+_HEIF = (b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevs", b"hevx", b"mif1", b"msf1")
+"""The brands of HEIF files (ISO/IEC 23008-12, annex B); AVIF files may have the last two."""
 
 _JPEG = ("JPEG", "MPO")
 """Pillow's names for files of one JPEG image and of several."""
@@ -59,11 +66,14 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
 
 
 def search_folder(
-    folder: str | os.PathLike[str], *, recursive: bool = False
+    folder: str | os.PathLike[str], *, recursive: bool = False, read_only: bool = False
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Returns the images of a folder as `list_images` does, and the other images and videos that it holds.
 
-    The latter are those whose suffix says that they are an image or a video, but is none of `FORMATS`.
+    Args:
+        folder: the folder.
+        recursive: as of `list_images`.
+        read_only: whether images of `READ_ONLY` count as images, where what reads them is installed.
 
     Raises:
         MissingError: the folder is missing or holds no image.
@@ -72,14 +82,15 @@ def search_folder(
     if not folder.is_dir():
         raise MissingError(f"{folder} is not a folder.")
     images, others = [], []
+    suffixes = {*FORMATS, *(_list_read_only() if read_only else ())}
     for path in _list_files(folder, (), recursive=recursive):
-        if path.suffix.lower() in FORMATS:
+        if path.suffix.lower() in suffixes:
             images.append(path)
         elif _is_visual(path):
             others.append(path)
     if not images:
         raise MissingError(
-            f"{folder} holds no image: it must hold files that end in one of {', '.join(FORMATS)}."
+            f"{folder} holds no image: it must hold files that end in one of {', '.join(sorted(suffixes))}."
         )
     return sorted(images), sorted(others)
 
@@ -100,13 +111,27 @@ def _list_files(
             yield from _list_files(path, (*around, place), recursive=True)
 
 
-_VISUAL = (".apng", ".avifs", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".mkv", ".webm")
+def _list_read_only() -> list[str]:
+    """Returns the suffixes of `READ_ONLY` whose reader is installed."""
+    has_heif = importlib.util.find_spec("pillow_heif") is not None
+    return [suffix for suffix, kind in READ_ONLY.items() if kind != "HEIF" or has_heif]
+
+
+_IMAGES = (".apng", ".avifs", ".gif", ".heic", ".heif", ".jp2", ".jxl")
+_VIDEOS = (".m2ts", ".mkv", ".mts", ".ts", ".webm")
 """Suffixes of images and videos that Python's table of them lacks in some release."""
+
+
+def is_video_name(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the suffix of a path is that of a video."""
+    kind, _ = mimetypes.guess_type(pathlib.Path(path).name)
+    return pathlib.Path(path).suffix.lower() in _VIDEOS or (kind or "").startswith("video/")
 
 
 def _is_visual(path: pathlib.Path) -> bool:
     kind, _ = mimetypes.guess_type(path.name)
-    return path.suffix.lower() in _VISUAL or (kind or "").startswith(("image/", "video/"))
+    is_image = path.suffix.lower() in _IMAGES or (kind or "").startswith("image/")
+    return is_image or is_video_name(path)
 
 
 @contextlib.contextmanager
@@ -124,8 +149,14 @@ def open_image(
     if not isinstance(path, bytes) and not pathlib.Path(path).is_file():
         raise InputError(f"{name} is not a file.")
     content = io.BytesIO(path) if isinstance(path, bytes) else path
+    formats = {*FORMATS.values(), "GIF"}
     try:
-        with Image.open(content, formats=sorted(set(FORMATS.values()))) as file:
+        if _is_heif(path):
+            with require_extra("heic", f"{name} is a HEIF file"):
+                import pillow_heif
+            pillow_heif.register_heif_opener()
+            formats.add("HEIF")
+        with Image.open(content, formats=sorted(formats)) as file:
             length = len(path) if isinstance(path, bytes) else pathlib.Path(path).stat().st_size
             _check_length(file, name, length)
             check_memory(name, (file.height, file.width))
@@ -139,12 +170,23 @@ def open_image(
     except (MemoryError, InputError):
         raise
     except UnidentifiedImageError as error:
-        kinds = ", ".join(sorted(set(FORMATS.values())))
+        kinds = ", ".join(sorted(formats))
         raise InputError(
             f"{name} can't be read as an image: it must be an undamaged file of {kinds}."
         ) from error
     except Exception as error:  # on damaged bytes the decoders raise nearly anything
         raise InputError(f"{name} can't be read as an image: {error}") from error
+
+
+def _is_heif(path: str | os.PathLike[str] | bytes) -> bool:
+    """Returns whether a file says that it is HEIF, which AVIF's reader does not read."""
+    if isinstance(path, bytes):
+        head = path[:12]
+    else:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    is_avif = not isinstance(path, bytes) and pathlib.Path(path).suffix.lower() == ".avif"
+    return head[4:8] == b"ftyp" and head[8:] in _HEIF and not is_avif
 
 
 def _check_length(file: Image.Image, name: str, length: int) -> None:

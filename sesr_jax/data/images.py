@@ -21,8 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 def read_image(path: str | os.PathLike[str] | bytes) -> np.ndarray:
-    """Reads a PNG, JPEG, WebP, AVIF, BMP or TIFF file, known by its content; `path` may be its bytes.
+    """Reads a file of an image, which is known by its content; `path` may be its bytes.
 
+    It is PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF, or HEIF (the extra `heic`).
     Alpha is dropped with a logged warning; the colours under it are kept. Samples of 16 bits
     keep their high byte; float samples must lie in [0, 1] and are rounded to codes of 255. CMYK
     and YCbCr become RGB by Pillow's formulas. Only the first frame of an animation is read.

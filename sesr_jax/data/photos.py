@@ -35,7 +35,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True},
 }
 
-_ANIMATED = ("AVIF", "PNG", "WEBP")
+_ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 """The formats in which several images are an animation; in others they are pages, or views of a scene."""
 
 _ALPHA = ("AVIF", "PNG", "TIFF", "WEBP")
@@ -79,6 +79,8 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
                     f"{name} is an animation of {frames} frames: one image is upscaled at a time, or a video."
                 )
             _log.warning("%s has %d images, of which the first one is read.", name, frames)
+        if (bits := file.info.get("bit_depth", 8)) > 8:  # of HEIF
+            _log.warning("%s has samples of %d bits, of which 8 are read.", name, bits)
         tile = file.tile[0].args if file.tile else ""
         rawmode = tile if isinstance(tile, str) else str(tile[0]) if tile else ""
         image = ImageOps.exif_transpose(file)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from tqdm import tqdm
 
 from sesr_jax.data import read_image_size, read_photo, search_folder, to_8_bits
+from sesr_jax.data.image_files import FORMATS, is_video_name
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.upscale.assumed import choose_halo, measure_tiling_error, with_assumed_halo
 from sesr_jax.upscale.images import match_images, upscale_image
@@ -63,9 +64,11 @@ def upscale_file(
         neither is given, images of a network that looks too far for tiles have one too (`choose_halo`).
 
     Raises:
-      InputError: as `upscale_image`, `upscale_video` and `with_assumed_halo`; a video is given with a halo or
+      InputError: as `upscale_image`, `upscale_video` and `with_assumed_halo`; `target` ends in no known
+        suffix, or in that of an image where `source` is a video; a video is given with a halo or
         with a function that chooses tiles.
     """
+    _check_kinds(source, target)
     label = f"{upscaler.name} ×{upscaler.scale}"
     if pathlib.Path(target).suffix.lower() in VIDEO_FORMATS:
         if callable(tile) or halo is not None:
@@ -87,6 +90,21 @@ def upscale_file(
     with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
         upscaled = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))
     return dataclasses.replace(upscaled, tiling_error=error)
+
+
+def _check_kinds(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Checks that an image is to be made of an image, or a video of a video, as far as their names tell."""
+    suffix = pathlib.Path(target).suffix.lower()
+    if suffix not in FORMATS and suffix not in VIDEO_FORMATS:
+        raise InputError(
+            f"{os.fspath(target)} must end in one of {', '.join(FORMATS)} for an image, or of "
+            f"{', '.join(VIDEO_FORMATS)} for a video."
+        )
+    if suffix in FORMATS and is_video_name(source):
+        raise InputError(
+            f"{os.fspath(source)} is a video, of which {os.fspath(target)} cannot be made; name a file that "
+            f"ends in one of {', '.join(VIDEO_FORMATS)}."
+        )
 
 
 def upscale_folder(
@@ -127,7 +145,7 @@ def upscale_folder(
             yield Outcome(source=path, failure=_explain(path, error))
         else:
             yield Outcome(source=path, upscaled=upscaled)
-    for path in search_folder(source, recursive=True)[1]:
+    for path in search_folder(source, recursive=True, read_only=True)[1]:
         yield Outcome(source=path, left_out=True)
 
 

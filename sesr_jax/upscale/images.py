@@ -12,12 +12,13 @@ from sesr_jax.data import (
     Canvas,
     Photo,
     check_output,
-    list_images,
     read_photo,
+    search_folder,
     spread_colours,
     write_canvas,
     write_photo,
 )
+from sesr_jax.data.image_files import FORMATS
 from sesr_jax.errors import InputError
 from sesr_jax.files import check_distinct
 from sesr_jax.upscale.tiles import Progress
@@ -40,7 +41,7 @@ def upscale_image(
 
     Args:
       upscaler: what upscales.
-      source: PNG, JPEG, WebP, AVIF, BMP or TIFF.
+      source: PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or HEIF (the extra `heic`).
       target: whose suffix decides the format; missing folders are made.
       tile: as of `upscale_photo`.
       progress: called as ``progress(done, total)`` after each tile.
@@ -79,6 +80,8 @@ def match_images(
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
     """Returns each image in the folder `source` and in those inside it, and its place under `target`.
 
+    What is read and not written becomes PNG: a.heic gets the place a.heic.png.
+
     Raises:
       InputError: `source` holds no image; or it holds `target`, whose images would be upscaled again the
         next time.
@@ -86,6 +89,9 @@ def match_images(
     source, target = pathlib.Path(source), pathlib.Path(target)
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} lies in {source}; name a folder outside it.")
+    images, _ = search_folder(source, recursive=True, read_only=True)
+    places = [(path, target / path.relative_to(source)) for path in images]
     return [
-        (path, target / path.relative_to(source)) for path in list_images(source, recursive=True)
+        (path, place if path.suffix.lower() in FORMATS else place.with_name(f"{place.name}.png"))
+        for path, place in places
     ]

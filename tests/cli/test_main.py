@@ -1,5 +1,6 @@
 """The verbs, through the real `main`: what they write, what they say, and how they refuse."""
 
+import io
 import json
 import os
 import pathlib
@@ -275,7 +276,7 @@ def test_names_that_the_terminal_cannot_show_and_images_that_are_left_out(tmp_pa
     folder = tmp_path / "from"
     write_image(folder / "bär.png", np.zeros((4, 4, 3), np.uint8))
     os.rename(folder / "bär.png", os.fsencode(folder) + b"/b\xe4r.png")
-    (folder / "c.heic").touch()
+    (folder / "c.jxl").touch()
     script = "import sys; from sesr_jax.cli.main import main; sys.exit(main())"
     ran = subprocess.run(
         [sys.executable, "-c", script, "upscale", folder, tmp_path / "to", "--model", "bicubic_x2"],
@@ -286,11 +287,26 @@ def test_names_that_the_terminal_cannot_show_and_images_that_are_left_out(tmp_pa
     assert ran.returncode == 2
     assert "1 upscaled" in ran.stdout
     assert ran.stderr.splitlines()[-1].endswith(
-        "1 of 2 images were not upscaled: 1 of other formats (1 .heic) were left out."
+        "1 of 2 images were not upscaled: 1 of other formats (1 .jxl) were left out."
     )
     assert (os.fsencode(tmp_path) + b"/to/b\xe4r.png") in [
         os.fsencode(p) for p in (tmp_path / "to").iterdir()
     ]
+
+
+def test_an_image_goes_through_pipes(photo, tmp_path, capfdbinary, monkeypatch):
+    def upscale(*argv, given=b""):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+        status = main(["upscale", *argv, "--model", "bicubic_x2"])
+        return status, *capfdbinary.readouterr()
+
+    assert upscale(str(photo), str(tmp_path / "b.png"))[0] == 0
+    status, out, said = upscale("-", "-", given=photo.read_bytes())
+    assert (status, out) == (0, (tmp_path / "b.png").read_bytes())
+    assert "140×100 → - 280×200" in said.decode()
+    status, out, said = upscale("-", "-", given=b"no image")
+    assert (status, out) == (2, b"")
+    assert b"standard input can't be read" in said
 
 
 def test_upscale_of_a_video(photo, tmp_path, capsys):
@@ -308,6 +324,9 @@ def test_upscale_of_a_video(photo, tmp_path, capsys):
     with av.open(str(tmp_path / "large.mkv")) as container:
         assert [(f.width, f.height) for f in container.decode(video=0)] == [(96, 64)] * 3
     assert "--tile auto" in _refused(capsys, *command, "--tile", "auto")
+    for name, said in (("x.avi", r"x.avi must end"), ("x.png", "clip.mp4 is a video")):
+        command[2] = str(tmp_path / name)
+        assert said in _refused(capsys, *command)
     assert "itself" in _refused(capsys, "upscale", clip, clip, "--model", "bicubic_x2")
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from sesr_jax.data import image_files
-from sesr_jax.data.image_files import FORMATS, list_images, read_image_size
+from sesr_jax.data.image_files import FORMATS, list_images, read_image_size, search_folder
 from sesr_jax.data.images import read_image
 from sesr_jax.data.photos import check_output, read_photo, write_image
 from sesr_jax.errors import InputError
@@ -116,7 +117,7 @@ def test_corrupt_or_another_kind_of_file(tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"a\.png "):
             read_image(path)
-    Image.fromarray(picture(4, 4)).save(path, "GIF")
+    Image.fromarray(picture(4, 4)).save(path, "PPM")
     with pytest.raises(InputError, match=r"a\.png .*PNG"):
         read_image(path)
 
@@ -320,3 +321,21 @@ def test_metadata_behind_the_pixels_of_a_png_count_and_pixels_are_not_decoded(tm
     start = data.index(b"IDAT") + 4
     (tmp_path / "c.png").write_bytes(data[:start] + bytes(len(data) - start))
     assert read_image_size(tmp_path / "c.png") == (4, 6)
+
+
+def test_heif_is_read_where_its_extra_is_installed(tmp_path):
+    """By its content: phones call such files .jpg too."""
+    heif = pytest.importorskip("pillow_heif")
+    grey = np.add.outer(np.arange(40) * 3, np.arange(60) * 2).astype(np.uint8)
+    heif.from_pillow(Image.fromarray(np.dstack([grey] * 3))).save(tmp_path / "a.heic", quality=95)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.heic").read_bytes())
+    for name in ("a.heic", "b.jpg"):
+        assert np.abs(read_image(tmp_path / name).astype(int) - grey[..., None]).max() < 6
+    assert search_folder(tmp_path, read_only=True)[0] == [tmp_path / "a.heic", tmp_path / "b.jpg"]
+
+
+def test_heif_names_its_extra_where_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.jpg").write_bytes(bytes(4) + b"ftypheic" + bytes(20))
+    with pytest.raises(InputError, match=r"a\.jpg is a HEIF file: .*sesr_jax\[heic\]"):
+        read_image(tmp_path / "a.jpg")

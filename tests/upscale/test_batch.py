@@ -77,7 +77,7 @@ def test_links_are_followed_once_and_other_images_are_named(tmp_path):
     _write_photo(tmp_path / "elsewhere" / "b.JFIF")
     (tmp_path / "from" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "from" / "in" / "loop").symlink_to(tmp_path / "from")
-    for name in ("c.heic", "d.GIF", "e.mp4", "notes.txt", ".f.gif"):
+    for name in ("c.jp2", "d.JXL", "e.mp4", "notes.txt", ".f.jxl"):
         (tmp_path / "from" / name).write_text("x")
     *done, c, d, e = upscale_folder(bicubic_upscaler(2), tmp_path / "from", tmp_path / "to")
     assert [one.upscaled.target.relative_to(tmp_path / "to").as_posix() for one in done] == [
@@ -85,8 +85,8 @@ def test_links_are_followed_once_and_other_images_are_named(tmp_path):
         "linked/b.JFIF",
     ]
     assert [(one.source.name, one.left_out) for one in (c, d, e)] == [
-        ("c.heic", True),
-        ("d.GIF", True),
+        ("c.jp2", True),
+        ("d.JXL", True),
         ("e.mp4", True),
     ]
 

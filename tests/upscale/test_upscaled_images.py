@@ -147,14 +147,18 @@ def test_images_of_a_folder_keep_their_places(tmp_path):
     for name in ("a.png", "in/b.jpg"):
         write_image(tmp_path / "from" / name, codes(6, 5, 3))
     (tmp_path / "from" / "notes.txt").write_text("no image")
+    Image.fromarray(codes(6, 5, 3)).save(tmp_path / "from" / "in" / "c.gif")
     pairs = match_images(tmp_path / "from", tmp_path / "to")
-    assert pairs == [(tmp_path / "from" / n, tmp_path / "to" / n) for n in ("a.png", "in/b.jpg")]
+    places = {"a.png": "a.png", "in/b.jpg": "in/b.jpg", "in/c.gif": "in/c.gif.png"}
+    assert pairs == [(tmp_path / "from" / a, tmp_path / "to" / b) for a, b in places.items()]
+    upscale_image(bicubic_upscaler(2), *pairs[-1])
+    assert read_photo(pairs[-1][1]).pixels.shape == (12, 10, 3)
     for inside in (tmp_path / "from", tmp_path / "from" / "large"):
         with pytest.raises(InputError, match="from"):
             match_images(tmp_path / "from", inside)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".gif", ".tif"])
 def test_an_animation_is_refused_by_name_and_pages_are_counted(tmp_path, caplog, suffix):
     frames = [Image.fromarray(codes(16, 16, 3)), Image.fromarray(255 - codes(16, 16, 3))]
     path = tmp_path / f"two{suffix}"
