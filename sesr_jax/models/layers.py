@@ -274,7 +274,8 @@ def contrast(x: jax.Array) -> jax.Array:
 
     The gradient is infinite where a channel is constant, as behind a ReLU that is 0 everywhere.
     """
-    return ops.add(ops.standard_deviation(x), ops.mean(x))
+    mean, deviation = ops.mean_and_deviation(x)
+    return ops.add(deviation, mean)
 
 
 def anchor(x: jax.Array, scale: int) -> jax.Array:

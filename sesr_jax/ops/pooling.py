@@ -130,9 +130,7 @@ def variance(x: jax.Array, *, axes: tuple[int, ...] = (1, 2), unbiased: bool = F
     It is made of several operations, each with a range of its own in an INT8 file. PyTorch's `var` and `std`
     are unbiased unless told otherwise; NumPy's are not.
     """
-    distance = sub(x, mean(x, axes=axes))
-    biased = mean(mul(distance, distance), axes=axes)
-    return unbias(biased, x, axes=axes) if unbiased else biased
+    return _measure_variance(x, mean(x, axes=axes), axes, unbiased)
 
 
 def standard_deviation(
@@ -140,3 +138,23 @@ def standard_deviation(
 ) -> jax.Array:
     """Returns the square root of `variance`."""
     return sqrt(variance(x, axes=axes, unbiased=unbiased))
+
+
+def mean_and_deviation(
+    x: jax.Array, *, axes: tuple[int, ...] = (1, 2), unbiased: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the mean and the standard deviation, with one `mean` for both.
+
+    A network that needs both must take them from here. TensorFlow's converter joins equal operators though
+    their outputs have different ranges, and the one that is left is then float.
+    """
+    center = mean(x, axes=axes)
+    return center, sqrt(_measure_variance(x, center, axes, unbiased))
+
+
+def _measure_variance(
+    x: jax.Array, center: jax.Array, axes: tuple[int, ...], unbiased: bool
+) -> jax.Array:
+    distance = sub(x, center)
+    biased = mean(mul(distance, distance), axes=axes)
+    return unbias(biased, x, axes=axes) if unbiased else biased

@@ -125,6 +125,7 @@ CASES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "max_pool": lambda x: ops.max_pool(x, window=(2, 2), strides=(2, 2)),
     "max_pool same": lambda x: ops.max_pool(x, window=(3, 3), padding="SAME"),
     "mean": lambda x: ops.mul(x, ops.mean(x)),
+    "mean and deviation": lambda x: ops.mul(x, ops.add(*ops.mean_and_deviation(x, unbiased=True))),
     "mul": lambda x: ops.mul(x, x),
     "pad": lambda x: ops.pad(ops.add(x, -0.5), padding=((1, 2), (0, 3))),
     "pad reflect": lambda x: ops.pad(x, padding=((1, 2), (3, 0)), mode="reflect"),

@@ -105,15 +105,14 @@ def random_graph(name: str, scale: int, **options: Any) -> Graph:
 SHORT = {
     "quicksrnet_medium": {"blocks": 1},
     "quicksrnet_large": {"blocks": 1},
+    "imdn": {"features": 16, "blocks": 1},
 }
 """Fewer equal blocks, where there are many."""
 
-FLOAT_ISLANDS = ("imdn", "latticenet")
-"""Networks whose standard deviation stays float in the converted file, so that their export is refused."""
-
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [pair for pair in small_networks() if pair[0] not in FLOAT_ISLANDS]
+    ("name", "scale"),
+    [pair for pair in small_networks() if pair[0] != "latticenet"],  # slow, and made of the same
 )
 def test_every_model_has_the_codes_of_its_file(name: str, scale: int) -> None:
     graph = random_graph(name, scale, **small_options(name) | SHORT.get(name, {}))

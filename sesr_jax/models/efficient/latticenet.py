@@ -55,9 +55,9 @@ class Gate(nn.Module):
             h = ops.relu(Conv(features // 16, 1, name=f"{name}_squeeze")(statistic))
             return ops.sigmoid(Conv(features, 1, name=f"{name}_excite")(h))
 
-        mean = gate(ops.mean(x), "mean")
-        deviation = gate(ops.standard_deviation(x, unbiased=True), "deviation")
-        return ops.mul(ops.add(mean, deviation), 0.5)
+        mean, deviation = ops.mean_and_deviation(x, unbiased=True)
+        gates = ops.add(gate(mean, "mean"), gate(deviation, "deviation"))
+        return ops.mul(gates, 0.5)
 
 
 class LatticeBlock(nn.Module):
