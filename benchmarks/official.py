@@ -7,7 +7,7 @@ in these public repositories, and are not part of this one:
 
 - njulj/RFDN (trained_model), Zheng222/IMDN (checkpoints), zhaohengyuan1/PAN (experiments/pretrained_models),
   ymff0592/super-resolution (premodel), bytedance/RLFN (model_zoo);
-- ofsoundof/NTIRE2022_ESR, Amazingren/NTIRE2024_ESR and Amazingren/NTIRE2025_ESR (model_zoo).
+- ofsoundof/NTIRE2022_ESR, Amazingren/NTIRE2024_ESR, NTIRE2025_ESR and NTIRE2026_ESR (model_zoo).
 
 PSNR is that of the protocol rgb8: on luma, of images that are reduced and upscaled as 8-bit RGB. Published
 figures are those of the papers; LatticeNet's are those of its released weights, as later papers print them,
@@ -52,6 +52,7 @@ team01_efdn.pth                -       -       -
 team38_span_ch28_slim.pth      -       -       -
 team39_spantiny_ch26_slim.pth  -       -       -
 team23_DSCF.pth                -       -       -
+team22_spanv2_c2.pth           -       -       -
 """
 
 

@@ -17,6 +17,8 @@ def make_arrays(key, scale=4, **options):
     layout = LAYOUTS[key]
     options = small_options(layout.models[0]) | options
     options.pop("parts", None)  # files have as many as the model
+    if "form" in options:
+        options["form"] = layout.form
     module = create(layout.models[0], scale=scale, **options)
     lr = jnp.zeros((1, SIDE, SIDE, 3))
     params = jax.eval_shape(module.init, jax.random.key(0), lr)["params"]

@@ -4,7 +4,10 @@ Some of these networks were trained on values from 0 to 255. The first and the l
 imported network are scaled, so that it takes and gives values from 0 to 1 and computes the same otherwise.
 """
 
+import functools
+
 from sesr_jax.importers.layouts import Layout
+from sesr_jax.reparam import dense
 
 _ESA = """
 {theirs}.conv1  {ours}/squeeze
@@ -213,6 +216,28 @@ LAYOUTS = {
             conv_cat                    fuse
             conv_2.eval_conv            body
             upsampler.0                 tail
+        """,
+    ),
+    "spanv2": Layout(
+        project="the code of NTIRE 2026 (deployed)",
+        models=("spanv2",),
+        first=1,
+        blocks=None,
+        fixed_blocks=5,
+        sizes={"features": "block_0/conv_0"},
+        ends=("block_0/conv_0", "tail"),
+        form=functools.partial(dense, bias=False),
+        table="""
+            block_{i}.c1.conv           block_{i}/conv_0
+            block_{i}.c2.conv           block_{i}/conv_1
+            block_{i}.c3.conv           block_{i}/conv_2
+            block_2.guidance_map_conv   block_1/gate
+            block_3.guidance_map_conv   block_2/gate
+            block_4.guidance_map_conv   block_3/gate
+            block_5.guidance_map_conv   block_4/gate
+            conv_near                   near
+            depthwise_conv              depthwise
+            pointwise_conv              tail
         """,
     ),
 }

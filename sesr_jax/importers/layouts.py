@@ -25,6 +25,7 @@ from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
 from sesr_jax.importers.trees import find_pixel_order, to_hwio
 from sesr_jax.models import VARIANTS, create
+from sesr_jax.models.variant import FormOption
 from sesr_jax.reparam import Conv
 
 _NUMBER = re.compile(r"\{(\d*)([in])(?:\+(\d+))?\}")
@@ -61,6 +62,7 @@ class Layout:
       ends: the layers of ours that these values scale, the first and the last one.
       shuffled: whether the layer "tail" gives the pixels of PyTorch's pixel shuffle.
       second_stage: the layers of ours that ×4 alone has, where these and not the tail show the scale factor.
+      form: of the deployed convolutions, for a module that has the option.
       unshuffled: whether ×2 and ×1 begin with PyTorch's pixel unshuffle, so that the channels of the first
         layer show the scale factor.
     """
@@ -77,6 +79,7 @@ class Layout:
     ends: tuple[str, str] = ("head", "tail")
     shuffled: bool = True
     second_stage: tuple[str, ...] = ()
+    form: FormOption = "dense"
     unshuffled: bool = False
 
     def list_layers(self, blocks: int) -> dict[str, str]:

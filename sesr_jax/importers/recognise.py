@@ -51,7 +51,7 @@ def recognise_network(
         if model not in (None, name):
             raise InputError(f"{path} holds {name} by its names and shapes, not {model}.")
         module = create(name, scale=chosen, **options)
-        plain = module.clone(form="dense") if hasattr(module, "form") else module
+        plain = module.clone(form=layout.form) if hasattr(module, "form") else module
         params = layout.convert(arrays, plain)
     except Misfit as misfit:
         raise InputError(

@@ -19,11 +19,13 @@ from sesr_jax.importers import LAYOUTS, recognise_network
 from sesr_jax.models import VARIANTS
 from sesr_jax.pretrained import find_network
 
+_BLOCKS = {"latticenet": {"blocks": 4}, "spanv2": {"blocks": 5}}
+"""The blocks of networks that have as many in every file."""
+
 
 @pytest.mark.parametrize("key", LAYOUTS)
 def test_a_network_is_recognised(tmp_path, key):
-    options = {"blocks": 4} if key == "latticenet" else {}
-    arrays = make_arrays(key, **options)
+    arrays = make_arrays(key, **_BLOCKS.get(key, {}))
     write_zip(tmp_path / "w.pth", {"params": arrays, "iteration": 3})
     found = recognise_network(tmp_path / "w.pth")
     assert found.name == LAYOUTS[key].models[0]
@@ -105,6 +107,30 @@ def _run_rrdbnet(arrays, x):
     return conv("conv_last", leaky(conv("conv_hr", y)))
 
 
+def _run_spanv2(arrays, x):
+    def conv(name, y, groups=1):
+        kernel = to_hwio(arrays[f"{name}.weight"])
+        inside, outside = kernel.shape[2], kernel.shape[3] // groups
+        dense = np.zeros((*kernel.shape[:2], inside * groups, kernel.shape[3]), np.float32)
+        for g in range(groups):
+            out = np.s_[..., g * outside : (g + 1) * outside]
+            dense[:, :, g * inside : (g + 1) * inside][out] = kernel[out]
+        return same(y, dense, arrays.get(f"{name}.bias", 0.0))
+
+    def relu(y):
+        return np.maximum(y, 0)
+
+    y = x
+    for i in range(1, 6):
+        z = conv(
+            f"block_{i}.c3.conv",
+            relu(conv(f"block_{i}.c2.conv", relu(conv(f"block_{i}.c1.conv", y)))),
+        )
+        y = relu(z) if i == 1 else (y + z) * conv(f"block_{i}.guidance_map_conv", z)
+    y = np.concatenate([conv("conv_near", x, groups=3), y], -1)
+    return pixel_shuffle(conv("pointwise_conv", conv("depthwise_conv", y, groups=y.shape[-1])), 4)
+
+
 def _run_srvggnet(arrays, x):
     def conv(i, y):
         return same(y, to_hwio(arrays[f"body.{i}.weight"]), arrays[f"body.{i}.bias"])
@@ -120,13 +146,14 @@ def _run_srvggnet(arrays, x):
     ("key", "scale", "forward"),
     [
         ("span", 4, _run_span),
+        ("spanv2", 4, _run_spanv2),
         ("imdn", 4, _run_imdn),
         ("rrdbnet", 2, _run_rrdbnet),
         ("srvggnet", 4, _run_srvggnet),
     ],
 )
 def test_the_network_computes_what_the_original_does(tmp_path, key, scale, forward):
-    arrays = make_arrays(key, scale=scale)
+    arrays = make_arrays(key, scale=scale, **_BLOCKS.get(key, {}))
     if key == "span":
         arrays["conv_1.eval_conv.weight"] /= 100  # it takes values of the order of 255
     write_legacy(tmp_path / "w.pth", {f"module.{name}": array for name, array in arrays.items()})
@@ -137,8 +164,7 @@ def test_the_network_computes_what_the_original_does(tmp_path, key, scale, forwa
 @pytest.mark.parametrize("key", ["rlfn", "latticenet"])
 def test_networks_of_values_to_255_take_and_give_values_to_1(tmp_path, monkeypatch, key):
     """The same weights, taken as they are, compute 255 times the output from 255 times the input."""
-    options = {"blocks": 4} if key == "latticenet" else {}
-    write_zip(tmp_path / "w.pth", make_arrays(key, **options))
+    write_zip(tmp_path / "w.pth", make_arrays(key, **_BLOCKS.get(key, {})))
     found = recognise_network(tmp_path / "w.pth")
     monkeypatch.setitem(LAYOUTS, key, dataclasses.replace(LAYOUTS[key], values=(1, 1)))
     plain = recognise_network(tmp_path / "w.pth")

@@ -100,7 +100,11 @@ class CARN(nn.Module):
             conv = _make_conv(
                 self.features * block**2, groups=self.groups, mode=self.mode, name=f"enlarge_{i}"
             )
-            h = ops.depth_to_space(ops.relu(conv(h)), block=block)
+            h = ops.relu(conv(h))
+            if self.groups > 1:
+                # A group gives all pixels of its channels; `depth_to_space` would take one of each group.
+                h = ops.channel_shuffle(h, groups=self.features)
+            h = ops.depth_to_space(h, block=block)
         return ops.add(LinearConv(self.channels, dense(3), self.mode, name="tail")(h), mean)
 
 
