@@ -62,6 +62,11 @@ def run(argv: Sequence[str]) -> None:
         "for networks that look further than 64 pixels, if --tile is not given",
     )
     parser.add_argument(
+        "--deinterlace",
+        action="store_true",
+        help="the video is interlaced: make whole frames first (FFmpeg's bwdif)",
+    )
+    parser.add_argument(
         "--denoise",
         type=arguments.parse_finite,
         metavar="STRENGTH",
@@ -99,12 +104,16 @@ def run(argv: Sequence[str]) -> None:
     if args.tile == "auto":
         tile = _choose_tiles(args.model, args.target or arguments.TARGET)
     if pathlib.Path(args.input).is_dir():
+        if args.deinterlace:
+            raise InputError(f"--deinterlace is for one video, not for the folder {args.input}.")
         _print_outcomes(
             upscale_folder(upscaler, args.input, args.output, tile=tile, halo=args.halo)
         )
     else:
         with _replace_streams(args.input, args.output) as (source, target):
-            upscaled = upscale_file(upscaler, source, target, tile=tile, halo=args.halo)
+            upscaled = upscale_file(
+                upscaler, source, target, tile=tile, halo=args.halo, deinterlace=args.deinterlace
+            )
         upscaled = dataclasses.replace(upscaled, source=args.input, target=args.output)
         print(upscaled, file=sys.stderr if args.output == _STREAM else sys.stdout)
         if upscaled.damaged_frames:

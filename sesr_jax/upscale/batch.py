@@ -52,6 +52,7 @@ def upscale_file(
     *,
     tile: TileChoice = "default",
     halo: int | None = None,
+    deinterlace: bool = False,
 ) -> UpscaledFile:
     """Upscales the image or video `source` to the file `target`.
 
@@ -62,11 +63,12 @@ def upscale_file(
       tile: as of `upscale_photo`, or a function that chooses it for an image's height and width.
       halo: if given, tiles are taken as `with_assumed_halo` has them, and their error is measured. Where
         neither is given, images of a network that looks too far for tiles have one too (`choose_halo`).
+      deinterlace: as of `upscale_video`.
 
     Raises:
       InputError: as `upscale_image`, `upscale_video` and `with_assumed_halo`; `target` ends in no known
-        suffix, or in that of an image where `source` is a video; a video is given with a halo or
-        with a function that chooses tiles.
+        suffix, or in that of an image where `source` is a video; an image is to be deinterlaced; a video is
+        given with a halo or with a function that chooses tiles.
     """
     _check_kinds(source, target)
     label = f"{upscaler.name} ×{upscaler.scale}"
@@ -76,7 +78,11 @@ def upscale_file(
                 f"{os.fspath(target)} is a video: a halo and tiles that suit the size are for images alone."
             )
         with tqdm(desc=label, unit="frame", leave=False, disable=None) as bar:
-            return upscale_video(upscaler, source, target, tile=tile, progress=_move(bar))
+            return upscale_video(
+                upscaler, source, target, tile=tile, deinterlace=deinterlace, progress=_move(bar)
+            )
+    if deinterlace:
+        raise InputError(f"{os.fspath(target)} is an image: videos alone are deinterlaced.")
     if callable(tile):
         tile = tile(read_image_size(source))
     error = None

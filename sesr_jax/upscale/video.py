@@ -28,6 +28,7 @@ from sesr_jax.upscale.decoding import (
     open_video,
     survey_video,
 )
+from sesr_jax.upscale.deinterlacing import deinterlace as make_whole
 from sesr_jax.upscale.frames import (
     BITS,
     choose_pixel_format,
@@ -35,6 +36,7 @@ from sesr_jax.upscale.frames import (
     find_matrix_and_range,
     upscale_frame,
 )
+from sesr_jax.upscale.light import find_light_levels, has_moving_light_levels
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
@@ -56,7 +58,8 @@ _ENCODING_FACTS = (
 )
 """What the keys of metadata about one encoding begin with, in lower case."""
 
-_LIGHT = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+_LIGHT_CODECS = ("libx264",)
+"""Codecs that are told the static light levels of HDR."""
 
 _LATE = 1_000_000
 """From how many microseconds on the start of a recording is the clock of its sender, and is subtracted."""
@@ -68,6 +71,7 @@ def upscale_video(
     target_path: str | os.PathLike[str],
     *,
     tile: Tile = "default",
+    deinterlace: bool = False,
     progress: Progress | None = None,
 ) -> UpscaledFile:
     """Upscales the first video stream of a file, and copies its other streams.
@@ -77,10 +81,10 @@ def upscale_video(
     that cannot be decoded is replaced by the one before it, and counted.
 
     The new file keeps each frame's time (counted from the start, where that is later than a second), the
-    average rate, the shape of pixels, rotation, the range, matrix,
-    primaries and transfer of colours, chroma subsampling, chapters and metadata, and 10 bits where codec
-    and network have them. Sound, subtitles and further streams are copied packet by packet. What the new
-    container does not take is left out with a logged warning, as alpha is. H.264 takes odd sides only without
+    average rate, the shape of pixels, rotation, the range, matrix, primaries and transfer of colours, chroma
+    subsampling, chapters and metadata, 10 bits where codec and network have them, and the static light levels
+    of HDR10 in H.264. Sound, subtitles and further streams are copied packet by packet. What the container
+    does not take is left out with a logged warning, as alpha is. H.264 takes odd sides only without
     subsampling: such videos become 4:4:4, of the right size, with a warning too.
 
     Args:
@@ -89,6 +93,7 @@ def upscale_video(
       target_path: the file to write, whole or not at all; its suffix, one of `VIDEO_FORMATS`, decides the
         format.
       tile: as of `upscale_photo`.
+      deinterlace: whether the frames are interlaced and are to be made whole.
       progress: called as ``progress(done, total)`` after each frame; `total` counts the video's packets,
         of which a few codecs have more than frames.
 
@@ -111,10 +116,11 @@ def upscale_video(
         av.open(os.path.abspath(temporary), "w") as target,
     ):
         video, copies = _prepare(av, target, codec, upscaler, source, stream, survey.first)
+        _warn(stream, survey.first, video.codec_context, deinterlace=deinterlace)
         reader = FrameReader(av, source, stream)
         start = source.start_time if (source.start_time or 0) > _LATE else 0
         late = round(Fraction(start, av.time_base) / stream.time_base)
-        for item in reader:
+        for item in make_whole(av, reader, stream) if deinterlace else reader:
             if isinstance(item, av.Packet):
                 if item.stream.index in copies:
                     _start_earlier(item, Fraction(start, av.time_base))
@@ -216,7 +222,10 @@ def _add_video(
 ) -> Any:
     """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it."""
     height, width = size = (upscaler.scale * first.height, upscaler.scale * first.width)
-    video = target.add_stream(codec, rate=frame_rate(stream), options=_OPTIONS.get(codec, {}))
+    options = dict(_OPTIONS.get(codec, {}))
+    if codec in _LIGHT_CODECS and (light := find_light_levels(first)):
+        options["x264-params"] = light
+    video = target.add_stream(codec, rate=frame_rate(stream), options=options)
     context = video.codec_context
     context.width, context.height = width, height
     context.pix_fmt = choose_pixel_format(av, context.codec, upscaler, first.format.name, size)
@@ -232,7 +241,6 @@ def _add_video(
         video.set_display_matrix(np.frombuffer(first.side_data["DISPLAYMATRIX"], np.int32))
     video.metadata.update(_without_encoding_facts(stream.metadata))
     video.disposition = stream.disposition
-    _warn(stream, first, context.format)
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
@@ -243,20 +251,25 @@ def _add_video(
     return video
 
 
-def _warn(stream: Any, first: Any, written: Any) -> None:
-    """Logs what the frames lose in the pixel format `written`."""
+def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
+    """Logs what the frames lose in the encoder `context`."""
+    written = context.format
     had, has = first.format.components[0].bits, BITS[written.name]
     chroma = [(f.chroma_height(2), f.chroma_width(2)) for f in (first.format, written)]
     for is_so, loss in (
-        (first.interlaced_frame, "is interlaced, and upscaled as if it were not"),
+        (
+            first.interlaced_frame and not deinterlace,
+            "is interlaced, and upscaled as if it were not (see sesr upscale --deinterlace)",
+        ),
         (
             any(c.is_alpha for c in first.format.components) or _has_alpha_beside(stream),
             "has alpha, which is dropped",
         ),
         (
-            any(data.type.name in _LIGHT for data in first.side_data),
+            find_light_levels(first) and context.codec.name not in _LIGHT_CODECS,
             "has the light levels of HDR, which are dropped",
         ),
+        (has_moving_light_levels(first), "has light levels for each frame, which are dropped"),
         (had > has, f"has {had} bits a sample, of which {has} are kept"),
         (
             chroma[0] != chroma[1] and len(first.format.components) > 1,

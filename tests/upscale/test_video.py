@@ -61,8 +61,11 @@ def _film(path, codec="libx264", fmt="yuv420p", *, size=(32, 48), times=_UNEVEN,
     """Writes a video with `times` in milliseconds; returns the planes of its frames.
 
     `settings` may hold the codec of its sound, how long the last frame lasts, a rotation, metadata, chapters,
-    and settings of the encoder.
+    what paints a plane, and settings of the encoder.
     """
+    paint = settings.pop(
+        "paint", lambda shape, *seed, peak: _image(shape, 10 * seed[0] + seed[1], peak)
+    )
     sound, rotation = settings.pop("sound", None), settings.pop("rotation", None)
     last = settings.pop("last", 100)
     frames = []
@@ -85,7 +88,7 @@ def _film(path, codec="libx264", fmt="yuv420p", *, size=(32, 48), times=_UNEVEN,
             frame = av.VideoFrame(size[1], size[0], fmt)
             peak = (1 << frame.format.components[0].bits) - 1
             for number, plane in enumerate(_planes(frame)):
-                plane[...] = _image(plane.shape, 10 * index + number, peak)
+                plane[...] = paint(plane.shape, index, number, peak=peak)
             frames.append([plane.copy() for plane in _planes(frame)])
             frame.pts, frame.time_base, frame.duration = time, Fraction(1, 1000), 100
             if index == len(times) - 1:
@@ -466,6 +469,47 @@ def test_what_a_foreign_video_loses_is_said(shared, tmp_path, caplog, name, said
     assert bool(said) == bool(caplog.records)
     with av.open(str(tmp_path / "b.webm")) as target:
         assert not {key.lower() for key in target.streams.video[0].metadata} & {"alpha_mode"}
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_interlaced_frames_are_made_whole(tmp_path, lossless, moves):
+    """An edge that moves between the two fields of a frame is a comb; what stands still stays as it was."""
+
+    def paint(shape, index, number, *, peak):
+        at = 10 + moves * (4 * index + 2 * (np.arange(shape[0])[:, None] % 2))
+        return np.where(np.arange(shape[1]) > at, 200, 40) if number == 0 else np.full(shape, 128)
+
+    was = _film(tmp_path / "a.mkv", "ffv1", times=range(0, 600, 100), sound="libopus", paint=paint)
+    for name, deinterlace in (("b", False), ("c", True)):
+        target = tmp_path / f"{name}.mkv"
+        upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", target, deinterlace=deinterlace)
+    (times, combed, _), (found, whole, _) = (_read(tmp_path / f"{name}.mkv") for name in "bc")
+    assert found == times
+    assert len(was) == len(whole)
+    assert _packets(tmp_path / "b.mkv", "audio") == _packets(tmp_path / "c.mkv", "audio")
+    combs = [
+        np.mean([np.abs(np.diff(luma.astype(int), axis=0)).mean() for luma, *_ in film[1:-1]])
+        for film in (combed, whole)
+    ]
+    if moves:
+        assert combs[1] < 0.3 * combs[0]
+    else:
+        for planes, others in zip(combed, whole, strict=True):
+            for plane, other in zip(planes, others, strict=True):
+                np.testing.assert_array_equal(plane, other)
+
+
+def test_the_light_levels_of_hdr10_are_kept(tmp_path, caplog):
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    light = {"x264-params": f"mastering-display={display}:cll=900,300"}
+    _film(tmp_path / "a.mp4", fmt="yuv420p10le", times=[0], options=light)
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert not caplog.records
+    first, second = (_read(tmp_path / f"{name}.mp4")[2] for name in "ab")
+    for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"):
+        assert bytes(first.side_data[name]) == bytes(second.side_data[name])
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.webm")
+    assert "light levels" in caplog.text
 
 
 def test_an_image_is_no_video(tmp_path):
