@@ -25,6 +25,7 @@ VERBS = {
     "verify": "run a TFLite file on the input stored beside it, and compare the outputs",
     "compare": "measure how much PSNR networks lose as INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
+    "compile": "compile a network for a BM1684X, and compare on the chip's simulator",
     "score": "score models by the rules of a challenge, beside its published entries",
     "upscale": "upscale an image, a folder of images or a video",
     "degrade": "degrade a photo as the training for real photos does",

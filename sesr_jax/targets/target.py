@@ -280,7 +280,7 @@ class Target:
     Attributes:
       name: the name of its file.
       title: its name for people.
-      bits: of an element of a tensor; 8 is INT8, 16 is F16.
+      bits: of an element of a tensor; 8 is INT8, 16 is F16, 32 is F32.
       clock_hz: the clock of all engines.
       mac: the MAC array.
       vector: the engine for the rest.
@@ -294,7 +294,7 @@ class Target:
 
     name: str
     title: str
-    bits: Literal[8, 16]
+    bits: Literal[8, 16, 32]
     clock_hz: _Rate
     mac: Mac
     vector: Vector

@@ -4,8 +4,8 @@
     print(compilation.to_text())
 
 The table ``[compiler]`` of a target's file names the compiler and holds its options. Vela, for the
-Ethos-U, comes with the extra "npu" and runs here. tpu-mlir, for Sophgo's chips, wants a Python and an
-environment of its own: `tpu_mlir.list_commands` says what to run there on an exported .onnx file.
+Ethos-U, comes with the extra "npu" and runs here on .tflite files. tpu-mlir, for Sophgo's chips, runs in a Python and
+an environment of its own, on networks: `tpu_mlir.compile_job`, and ``sesr compile``.
 """
 
 import os
@@ -19,7 +19,7 @@ from sesr_jax.targets import Target
 COMPILERS: Mapping[str, Callable[[str | os.PathLike[str], Target], Compilation]] = {
     "vela": vela.compile_tflite
 }
-"""The compilers that run in this Python, by the name in a target's file."""
+"""The compilers of .tflite files, by the name in a target's file."""
 
 
 def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
@@ -31,9 +31,13 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
     """
     name = (target.compiler or {}).get("name", "")
     if name not in COMPILERS:
-        known = f"its compiler {name} runs elsewhere" if name else "its file names no compiler"
+        if name == "tpu-mlir":
+            raise InputError(
+                f"Target {target.name!r} is compiled for by {name}, from a network and not from a .tflite file: "
+                "use `sesr compile`."
+            )
         raise InputError(
-            f"Target {target.name!r} cannot be compiled for here, as {known}; choose a target of "
+            f"Target {target.name!r} cannot be compiled for, as its file names no compiler of "
             f"{', '.join(COMPILERS)}."
         )
     return COMPILERS[name](path, target)

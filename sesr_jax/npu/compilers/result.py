@@ -16,6 +16,7 @@ class Operator:
       compute_cycles: the cycles of the NPU's engines.
       sram_cycles: the cycles of its on-chip memory.
       dram_cycles: the cycles of the memory off the chip.
+      dram_bytes: the traffic in both directions; 0 where the compiler gives none for an operator.
       host: whether it falls to the host's CPU. The compiler counts nothing for it.
       reason: why it falls to the host.
     """
@@ -26,6 +27,7 @@ class Operator:
     compute_cycles: float = 0
     sram_cycles: float = 0
     dram_cycles: float = 0
+    dram_bytes: int = 0
     host: bool = False
     reason: str = ""
 
@@ -43,7 +45,7 @@ class Compilation:
       host_seconds: what we add for the operators on the host: the time in which their tensors cross
         the DRAM's bus.
       dram_bytes: the traffic in both directions, by the compiler.
-      sram_bytes: the on-chip memory in use, by the compiler.
+      sram_bytes: the on-chip memory in use, by the compiler; 0 where it does not say.
     """
 
     compiler: str

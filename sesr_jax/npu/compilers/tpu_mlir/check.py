@@ -1,0 +1,142 @@
+"""Runs a compiled file on tpu-mlir's simulator of the chip, and compares what it gives.
+
+The file of the wanted size would take the simulator minutes for each image. A second file is compiled at the size of
+the check, from the same network and the same calibration table, so that its weights, codes and ranges are the same.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from sesr_jax.data import ImagePair
+from sesr_jax.errors import InputError, require_extra
+from sesr_jax.metrics import choose_protocol, psnr
+from sesr_jax.npu.compilers.tpu_mlir.job import Job, make_pixels
+from sesr_jax.npu.compilers.tpu_mlir.toolchain import Toolchain
+from sesr_jax.quant import integer
+from sesr_jax.quant.ranges import IMAGE
+from sesr_jax.report import format_table
+
+CHECK_SIZE = (64, 64)
+CHECK_IMAGES = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """What one image shows. All outputs are clipped to [0, 1]; PSNR is in dB, over all channels.
+
+    Attributes:
+      name: of the image, of whose low resolution the centre is taken.
+      compiled_to_onnx: PSNR between the compiled file's output and the float .onnx file's.
+      reference_to_onnx: the same of our integer reference; None where nothing is INT8.
+      compiled_to_reference: PSNR between the two.
+      onnx: PSNR of the .onnx file's output to the high resolution, by the network's protocol.
+      compiled: the same of the compiled file.
+      reference: the same of our integer reference.
+    """
+
+    name: str
+    compiled_to_onnx: float
+    reference_to_onnx: float | None
+    compiled_to_reference: float | None
+    onnx: float
+    compiled: float
+    reference: float | None
+
+
+def check_on_simulator(
+    job: Job,
+    toolchain: Toolchain,
+    bmodel: pathlib.Path,
+    size: tuple[int, int],
+    images: Sequence[ImagePair],
+) -> tuple[Check, ...]:
+    """Compares a compiled file with the .onnx file and with our integer reference, on the centres of images.
+
+    Args:
+      job: what was compiled.
+      toolchain: where tpu-mlir is.
+      bmodel: the compiled file, whose folder is used for the simulator's files.
+      size: height and width of the file's input.
+      images: of which the first `CHECK_IMAGES` are taken.
+
+    Raises:
+      InputError: an image is smaller than `size`, or the simulator fails.
+    """
+    with require_extra("export", "running .onnx files"):
+        import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        job.model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    protocol, scale = choose_protocol(job.network.channels), job.network.scale
+    found = []
+    for image in images[:CHECK_IMAGES]:
+        pixels = make_pixels(job.network, image)
+        _, high = protocol.pair(image, scale)
+        corner = [(n - side) // 2 for n, side in zip(pixels.shape[:2], size, strict=True)]
+        if min(corner) < 0:
+            raise InputError(
+                f"the low resolution of {image.name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, fewer than "
+                f"the {size[1]}×{size[0]} of the check."
+            )
+        x = _crop(pixels, corner, size)[None] / np.float32(255)
+        target = _crop(high, [n * scale for n in corner], (size[0] * scale, size[1] * scale))
+        (onnx,) = session.run(None, {job.graph.input: x.transpose(0, 3, 1, 2)})
+        onnx = _to_image(onnx)
+        compiled = _to_image(_simulate(toolchain, bmodel, job.graph.input, x))
+        reference = None
+        if job.ranges is not None:
+            codes = integer.run(job.graph, job.ranges, integer.quantise(x, IMAGE))
+            reference = np.clip(np.asarray(integer.dequantise(codes, IMAGE))[0], 0, 1)
+        found.append(
+            Check(
+                name=image.name,
+                compiled_to_onnx=psnr(compiled, onnx),
+                reference_to_onnx=None if reference is None else psnr(reference, onnx),
+                compiled_to_reference=None if reference is None else psnr(compiled, reference),
+                onnx=protocol.score(onnx, target, scale)["psnr"],
+                compiled=protocol.score(compiled, target, scale)["psnr"],
+                reference=None
+                if reference is None
+                else protocol.score(reference, target, scale)["psnr"],
+            )
+        )
+    return tuple(found)
+
+
+def format_checks(checks: Sequence[Check]) -> str:
+    """Returns a table of the checks, with their means."""
+    fields = [field.name for field in dataclasses.fields(Check)][1:]
+    rows = [[check.name, *(_format(getattr(check, name)) for name in fields)] for check in checks]
+    if len(checks) > 1:
+        columns = [[getattr(check, name) for check in checks] for name in fields]
+        means = [None if None in column else float(np.mean(column)) for column in columns]
+        rows.append(["mean", *map(_format, means)])
+    header = ["dB", "compiled : onnx", "ours : onnx", "compiled : ours"]
+    return format_table(rows, [*header, "onnx : photo", "compiled : photo", "ours : photo"])
+
+
+def _simulate(toolchain: Toolchain, bmodel: pathlib.Path, name: str, x: np.ndarray) -> np.ndarray:
+    """Returns the output of a compiled file on the simulator, float ``[1, C, H, W]``, for ``[1, h, w, C]``."""
+    folder = bmodel.parent
+    np.savez(folder / "input.npz", **{name: x.transpose(0, 3, 1, 2)})
+    command = ("model_runner.py", "--input", "input.npz", "--model", bmodel.name)
+    toolchain.run((*command, "--output", "output.npz"), folder)
+    with np.load(folder / "output.npz", allow_pickle=False) as file:
+        (output,) = file.values()
+    return output.astype(np.float32)
+
+
+def _to_image(output: np.ndarray) -> np.ndarray:
+    return np.clip(output[0].transpose(1, 2, 0), 0, 1)
+
+
+def _crop(image: np.ndarray, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    return image[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
+
+
+def _format(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
