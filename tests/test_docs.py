@@ -117,8 +117,20 @@ def _small(verb: str, given: list[str]) -> list[str]:
 def _sesr(arguments: list[str]) -> tuple[str, bool]:
     """Runs a verb; returns what it printed, and whether that was the command as it is written."""
     verb, *given = arguments
+    if verb == "compile":
+        _prepare_compilation(given)
+        return "", False
     small = _small(verb, given)
     return _print(pathlib.Path.cwd(), verb, *small), small == given
+
+
+def _prepare_compilation(given: list[str]) -> None:
+    """Runs `sesr compile` up to where it would start the compiler, which no extra brings."""
+    if "--make-toolchain" in given:
+        return
+    small = [*given, "--size", "16x12", "--toolchain", "absent"]
+    assert main(["compile", *small]) == 2
+    assert pathlib.Path(given[given.index("--out") + 1], "compile.sh").is_file()
 
 
 @functools.cache

@@ -3,15 +3,14 @@
 import argparse
 import pathlib
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
 
-
 _EXAMPLE = """  sesr compile --make-toolchain ~/tpumlir     # once: Python 3.10 with tpu-mlir, 3 GB
-  sesr compile --model runs/m5 --target bm1684x-int8 --size 640x480 --calibrate photos --toolchain ~/tpumlir \\
-      --out board
+  sesr compile --model runs/m5 --target bm1684x-int8 --size 640x480 --calibrate photos \\
+      --toolchain ~/tpumlir --out board
   sesr compile --model runs/m5_qat --target bm1684x-int8 --ranges ours --out board
   sesr compile --model realesr-general-x4v3.bin --target bm1684x-f16 --size 640x480 --out board"""
 
@@ -20,7 +19,12 @@ def run(argv: Sequence[str]) -> None:
     """Parses `argv`, compiles, and prints the estimates and the comparison."""
     args = _parse(argv)
 
-    from sesr_jax.npu.compilers.tpu_mlir import compile_job, find_toolchain, make_job, make_toolchain
+    from sesr_jax.npu.compilers.tpu_mlir import (
+        compile_job,
+        find_toolchain,
+        make_job,
+        make_toolchain,
+    )
 
     if args.make_toolchain:
         made = make_toolchain(args.make_toolchain)
@@ -34,7 +38,9 @@ def run(argv: Sequence[str]) -> None:
     arguments.allow_large_images()
     target = find_target(args.target)
     network = find_network(args.model)
-    source = args.ranges or ("compiler" if args.calibrate or network.ranges is None else "ours")
+    source: Literal["compiler", "ours"] = args.ranges or (
+        "compiler" if args.calibrate or network.ranges is None else "ours"
+    )
     calibration = None
     if target.bits == 8:
         calibration = find_calibration(network, args.calibrate)
@@ -73,8 +79,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
     parser = arguments.make_parser(
         "compile",
-        "Compile a network for Sophgo's BM1684X by tpu-mlir, which runs in a Python of its own. The compiled file is "
-        "run on tpu-mlir's simulator of the chip and compared, and a bundle for a board stands beside it.",
+        "Compile a network for Sophgo's BM1684X by tpu-mlir, which runs in a Python of its own. The compiled "
+        "file is run on tpu-mlir's simulator of the chip and compared. A bundle for a board stands beside.",
         _EXAMPLE,
     )
     parser.add_argument(
@@ -92,19 +98,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--calibrate",
-        help="a folder of images, on the low resolutions of the first 32 of which the ranges of INT8 activations "
-        "are measured; default embedded:train, unless the network was trained with ranges",
+        help="a folder of images, on the low resolutions of the first 32 of which the ranges of INT8 "
+        "activations are measured; default embedded:train, unless the network was trained with ranges",
     )
     parser.add_argument(
         "--ranges",
         choices=get_args(Source),
-        help="who finds these ranges: tpu-mlir, or this package, which takes those of the training where there "
-        "is no --calibrate; default compiler, but for a network that was trained with ranges",
+        help="who finds these ranges: tpu-mlir, or this package, which takes those of the training where "
+        "there is no --calibrate; default compiler, but for a network that was trained with ranges",
     )
     parser.add_argument(
         "--method",
         choices=METHODS,
-        default="max",
+        default="kl",
         help="how tpu-mlir finds ranges; default %(default)s",
     )
     parser.add_argument(

@@ -85,6 +85,7 @@ def _conv2d_transpose(node: Node) -> Call:
         op_type="ConvTranspose",
         args=_with_kernel(node, kernel[::-1, ::-1].transpose(2, 3, 0, 1), bias),
         attrs={
+            "kernel_shape": kernel.shape[:2],  # optional, but some compilers want it
             "strides": strides,
             "pads": [*begin, *end],
             "output_padding": [max(-n, 0) for n in extra],

@@ -1,4 +1,4 @@
-"""Vendors' compilers: Vela for real, on one small model; tpu-mlir by the commands alone."""
+"""Vendors' compilers of .tflite files: Vela for real, on one small model."""
 
 import dataclasses
 import importlib.util
@@ -10,7 +10,7 @@ from benchmarks import vela as benchmark
 from sesr_jax.errors import InputError
 from sesr_jax.export import export_tflite
 from sesr_jax.npu import estimate, layers_from_tflite
-from sesr_jax.npu.compilers import COMPILERS, compile_model, tpu_mlir
+from sesr_jax.npu.compilers import COMPILERS, compile_model
 from sesr_jax.targets import find_target, list_targets
 
 TARGET = find_target("ethos-u85-2048")
@@ -119,7 +119,7 @@ def test_a_float_file_is_refused(tmp_path):
 def test_a_target_without_a_compiler_here_is_refused(model):
     with pytest.raises(InputError, match="names no compiler"):
         compile_model(model, find_target("ethos-n78-4tops"))
-    with pytest.raises(InputError, match="tpu-mlir runs elsewhere"):
+    with pytest.raises(InputError, match="sesr compile"):
         compile_model(model, find_target("bm1684x-int8"))
 
 
@@ -132,17 +132,3 @@ def test_every_compiler_of_a_target_is_known(name):
     if compiler["name"] == "vela":
         assert compiler.keys() == {"name", "accelerator", "system", "memory"}
         assert compiler["accelerator"] == name
-
-
-def test_tpu_mlir_gets_a_float_onnx_and_takes_ranges_of_its_own():
-    int8, f16 = (find_target(f"bm1684x-{kind}") for kind in ("int8", "f16"))
-    transform, calibrate, deploy = tpu_mlir.list_commands("runs/m5.onnx", int8, size=(300, 400))
-    assert "[[1,1,300,400]]" in transform
-    assert calibrate[calibrate.index("-o") + 1] in deploy
-    assert {"INT8", "bm1684x", "m5.bmodel"} <= set(deploy)
-    assert len(tpu_mlir.list_commands("m5.onnx", f16, size=(8, 8))) == 2
-    assert "'[[1,3,8,8]]'" in tpu_mlir.make_script("m5.onnx", f16, size=(8, 8), channels=3)
-    with pytest.raises(InputError, match=r"\.onnx"):
-        tpu_mlir.list_commands("m5.tflite", int8, size=(8, 8))
-    with pytest.raises(InputError, match="does not compile for"):
-        tpu_mlir.list_commands("m5.onnx", TARGET, size=(8, 8))

@@ -4,8 +4,8 @@
     print(compilation.to_text())
 
 The table ``[compiler]`` of a target's file names the compiler and holds its options. Vela, for the
-Ethos-U, comes with the extra "npu" and runs here on .tflite files. tpu-mlir, for Sophgo's chips, runs in a Python and
-an environment of its own, on networks: `tpu_mlir.compile_job`, and ``sesr compile``.
+Ethos-U, comes with the extra "npu" and runs here on .tflite files. tpu-mlir, for Sophgo's chips, runs in a
+Python and an environment of its own, on networks: `tpu_mlir.compile_job`, and ``sesr compile``.
 """
 
 import os
@@ -33,8 +33,8 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
     if name not in COMPILERS:
         if name == "tpu-mlir":
             raise InputError(
-                f"Target {target.name!r} is compiled for by {name}, from a network and not from a .tflite file: "
-                "use `sesr compile`."
+                f"{target.name} has the compiler {name}, which takes no .tflite file but a network; use "
+                "`sesr compile`."
             )
         raise InputError(
             f"Target {target.name!r} cannot be compiled for, as its file names no compiler of "

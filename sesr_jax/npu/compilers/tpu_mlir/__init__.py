@@ -1,13 +1,15 @@
-"""tpu-mlir, Sophgo's compiler: an .onnx file becomes a .bmodel for the BM1684X, by programs of another Python.
+"""tpu-mlir, Sophgo's compiler: a network becomes a .bmodel for the BM1684X.
 
     job = make_job(network, find_target("bm1684x-int8"), size=(480, 640), calibration=open_source("photos"))
     result = compile_job(job, find_toolchain("tpumlir"), "out", check_on=open_source("embedded:eval", 4))
     print(result.to_text())
 
-`toolchain` runs the programs in an environment of their own. `commands` are what they are told, `job` what they
-read, `table` and `timeline` what they write. `check` runs the compiled file on tpu-mlir's simulator of the chip.
+`toolchain` runs the programs in an environment of their own. `commands` are what they are told, `job` what
+they read, `table` and `timeline` what they write. `check` runs the compiled file on tpu-mlir's simulator
+of the chip.
 """
 
+from sesr_jax.npu.compilers.tpu_mlir import on_board
 from sesr_jax.npu.compilers.tpu_mlir.check import Check, check_on_simulator, format_checks
 from sesr_jax.npu.compilers.tpu_mlir.commands import METHODS, list_commands, make_script
 from sesr_jax.npu.compilers.tpu_mlir.compilation import (
@@ -47,6 +49,7 @@ __all__ = [
     "make_script",
     "make_toolchain",
     "merge_shuffles",
+    "on_board",
     "read_table",
     "read_timeline",
     "to_pixel_shuffles",

@@ -23,15 +23,15 @@ bmrt_test --bmodel {name}.bmodel --loopnum 100        # the time of the chip alo
 python3 upscale.py photo.jpg large.png --bmodel {name}.bmodel
 ```
 
-`upscale.py` needs NumPy, Pillow and `sophon.sail`. It reads an image of any size, in pieces of {width}×{height} that
-overlap by {halo} pixels, and prints the times of decoding, preparing, the chip, finishing and encoding.
+`upscale.py` needs NumPy, Pillow and `sophon.sail`. It upscales an image of any size, in pieces of
+{width}×{height} that share {halo} pixels with their neighbours, and prints the time of each step.
 
 | file | what it is |
 |---|---|
 | `{name}.bmodel` | the compiled network; input and output are {channels} |
 | `upscale.py` | runs it |
 | `{name}.onnx` | the float network that was compiled |
-| `{name}_ranges`, `calibration/` | the ranges of INT8 activations, and the images on which they were measured, where there are any |
+| `{name}_ranges`, `calibration/` | INT8 alone: the ranges of activations; the images of the calibration |
 | `compile.sh` | tpu-mlir's commands, to compile again |
 | `compilation.json`, `tpu_mlir.log` | the figures below, by operator; all that tpu-mlir printed |
 

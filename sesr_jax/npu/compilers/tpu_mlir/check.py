@@ -1,12 +1,14 @@
 """Runs a compiled file on tpu-mlir's simulator of the chip, and compares what it gives.
 
-The file of the wanted size would take the simulator minutes for each image. A second file is compiled at the size of
-the check, from the same network and the same calibration table, so that its weights, codes and ranges are the same.
+The file of the wanted size would take the simulator minutes for each image. A second file is compiled at
+the size of the check, from the same network and the same calibration table, so that its weights, codes and
+ranges are the same.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,8 +81,8 @@ def check_on_simulator(
         corner = [(n - side) // 2 for n, side in zip(pixels.shape[:2], size, strict=True)]
         if min(corner) < 0:
             raise InputError(
-                f"the low resolution of {image.name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, fewer than "
-                f"the {size[1]}×{size[0]} of the check."
+                f"the low resolution of {image.name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, fewer "
+                f"than the {size[1]}×{size[0]} of the check."
             )
         x = _crop(pixels, corner, size)[None] / np.float32(255)
         target = _crop(high, [n * scale for n in corner], (size[0] * scale, size[1] * scale))
@@ -120,9 +122,10 @@ def format_checks(checks: Sequence[Check]) -> str:
 
 
 def _simulate(toolchain: Toolchain, bmodel: pathlib.Path, name: str, x: np.ndarray) -> np.ndarray:
-    """Returns the output of a compiled file on the simulator, float ``[1, C, H, W]``, for ``[1, h, w, C]``."""
+    """Returns what a compiled file gives on the simulator, ``[1, C, H, W]``, for `x`, ``[1, h, w, C]``."""
     folder = bmodel.parent
-    np.savez(folder / "input.npz", **{name: x.transpose(0, 3, 1, 2)})
+    arrays: dict[str, Any] = {name: x.transpose(0, 3, 1, 2)}
+    np.savez(folder / "input.npz", **arrays)
     command = ("model_runner.py", "--input", "input.npz", "--model", bmodel.name)
     toolchain.run((*command, "--output", "output.npz"), folder)
     with np.load(folder / "output.npz", allow_pickle=False) as file:

@@ -119,6 +119,11 @@ def _transform(
     return (
         *("model_transform.py", "--model_name", path.stem, "--model_def", os.fspath(path)),
         *("--input_shapes", f"[[1,{channels},{size[0]},{size[1]}]]"),
-        *("--mean", ",".join(["0"] * channels), "--scale", ",".join([f"{1 / 255:.12f}"] * channels)),
+        *(
+            "--mean",
+            ",".join(["0"] * channels),
+            "--scale",
+            ",".join([f"{1 / 255:.12f}"] * channels),
+        ),
         *("--pixel_format", _PIXEL_FORMATS[channels], "--mlir", mlir),
     )

@@ -1,8 +1,8 @@
-"""Compiles a network by tpu-mlir: the file for the chip, its timeline beside our estimate, and a bundle for a board.
+"""Compiles a network by tpu-mlir: the file, its timeline beside our estimate, a bundle for a board.
 
-    job = make_job(network, find_target("bm1684x-int8"), size=(480, 640), calibration=open_source("photos"))
-    result = compile_job(job, find_toolchain(), "out", check_on=open_source("Set5", 4))
-    print(result.to_text())
+job = make_job(network, find_target("bm1684x-int8"), size=(480, 640), calibration=open_source("photos"))
+result = compile_job(job, find_toolchain(), "out", check_on=open_source("Set5", 4))
+print(result.to_text())
 """
 
 import dataclasses
@@ -164,15 +164,17 @@ def merge_shuffles(layers: Sequence[Layer]) -> list[Layer]:
 def format_beside(compilation: Compilation, report: Report) -> str:
     """Returns the compiler's operators beside our passes, by layer, and the totals of both.
 
-    Cycles are those of the slower of the two engines, arithmetic and transfers, which work at once: the total is
-    less than the sum.
+    Cycles are those of the slower of the two engines, arithmetic and transfers, which work at once: the
+    total is less than the sum.
     """
     theirs = {one.name: one for one in compilation.operators}
     ours: dict[str, list[Row]] = {}
     for row in report.rows:
         ours.setdefault(row.name.removesuffix("/layout"), []).append(row)
     names = [*ours, *(name for name in theirs if name not in ours)]
-    rows = [[name, *_format_theirs(theirs.get(name)), *_format_ours(ours.get(name))] for name in names]
+    rows = [
+        [name, *_format_theirs(theirs.get(name)), *_format_ours(ours.get(name))] for name in names
+    ]
     header = ["layer", "engine Mcycles", "DMA", "MB", "ours: engine", "DMA", "MB"]
     return "\n".join(
         [
@@ -223,6 +225,3 @@ def _prepare_check(job: Job, work: pathlib.Path) -> pathlib.Path:
     if (work / job.table).exists():
         shutil.copy(work / job.table, place)
     return place
-
-
-

@@ -1,4 +1,4 @@
-"""What tpu-mlir needs to compile a network: an .onnx file, images for its calibration, a table of ranges, commands."""
+"""What tpu-mlir needs to compile a network: an .onnx file, calibration images or ranges, commands."""
 
 import dataclasses
 import io
@@ -29,7 +29,8 @@ from sesr_jax.quant import Range, calibrate, find_points
 from sesr_jax.targets import Target
 
 Source = Literal["compiler", "ours"]
-"""Who finds the ranges of INT8 activations: tpu-mlir on the calibration images, or training or `quant.calibrate`."""
+"""Who finds the ranges of INT8 activations: tpu-mlir on the calibration images, or training or
+`quant.calibrate`."""
 
 _CALIBRATION, _SCRIPT = "calibration", "compile.sh"
 _SIDE = 256  # of calibration images, whose whole network tpu-mlir holds in memory
@@ -71,7 +72,7 @@ class Job:
         return f"{self.name}_ranges"
 
     def find_halo(self) -> int:
-        """Returns how many pixels a piece of an image needs around it; 0 where the network looks at all of it."""
+        """Returns the pixels that a piece of an image needs around it; 0 where the network sees it all."""
         return measure_extent(self.graph).halo or 0
 
     def list_commands(
@@ -132,8 +133,8 @@ def make_job(
       target: one whose compiler is tpu-mlir.
       size: height and width of the input.
       asymmetric: whether the codes of INT8 activations have zero points.
-      calibration: images, on the low resolutions of the first 32 of which ranges are measured; None for those of
-        the training, which `source` "ours" alone can take.
+      calibration: images, on the low resolutions of the first 32 of which ranges are measured; None for
+        those of the training, which `source` "ours" alone can take.
       source: who finds the ranges.
       method: how tpu-mlir finds ranges.
 
@@ -153,11 +154,13 @@ def make_job(
             ranges = calibrate(graph, (image[None] / np.float32(255) for image in pixels))
         elif source == "compiler":
             raise InputError(
-                f"{target.name} computes with INT8 codes, and tpu-mlir finds their ranges on images: name a "
+                f"{target.name} computes with INT8 codes, whose ranges tpu-mlir finds on images: name a "
                 "folder of them by --calibrate."
             )
         elif network.ranges is None:
-            raise InputError(f"{network.name} was trained without ranges: give --calibrate a folder.")
+            raise InputError(
+                f"{network.name} was trained without ranges: give --calibrate a folder."
+            )
         else:
             ranges = {**network.ranges, **find_points(graph).fixed}
     word = precision + "_asymmetric" * asymmetric
@@ -187,7 +190,7 @@ def make_pixels(network: Network, image: ImagePair) -> np.ndarray:
 def crop_alike(
     images: Sequence[np.ndarray], most: tuple[int, int], align: int
 ) -> tuple[np.ndarray, ...]:
-    """Returns the centres of images ``[h, w, C]``, all of the largest size that fits into each and into `most`.
+    """Returns the centres of images ``[h, w, C]``, of the largest size that fits into each and `most`.
 
     Args:
       images: of any sizes.
@@ -200,7 +203,9 @@ def crop_alike(
     sides = [min([limit, *(image.shape[i] for image in images)]) for i, limit in enumerate(most)]
     height, width = (side - side % align for side in sides)
     if not height or not width:
-        raise InputError(f"an image of the calibration is smaller than {align} pixels; leave it out.")
+        raise InputError(
+            f"an image of the calibration is smaller than {align} pixels; leave it out."
+        )
     cropped = []
     for image in images:
         top, left = (n - side for n, side in zip(image.shape[:2], (height, width), strict=True))

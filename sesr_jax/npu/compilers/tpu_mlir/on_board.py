@@ -2,14 +2,20 @@
 
     python3 upscale.py photo.jpg large.png --bmodel network.bmodel
 
-It needs NumPy, Pillow and SophonSDK's sail, and no other package: `sesr compile` copies it beside the compiled file.
+It needs NumPy, Pillow and SophonSDK's sail, and no other package: `sesr compile` copies it beside the
+compiled file.
 """
+
+from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
+
+_STEPS = ("decode", "prepare", "upscale", "finish", "encode")
 
 HALO = 0  # pixels that a piece shares with its neighbour, on each side
 
@@ -18,7 +24,7 @@ LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 255
 LUMA_OFFSET = 16 / 255
 
 
-def prepare(rgb, channels):
+def prepare(rgb: np.ndarray, channels: int) -> np.ndarray:
     """Returns the network's input, float32 [1, C, h, w] in [0, 1], for uint8 [h, w, 3]."""
     pixels = rgb.astype(np.float32) / 255
     if channels == 1:
@@ -26,12 +32,12 @@ def prepare(rgb, channels):
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 
-def finish(output, rgb, scale):
+def finish(output: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """Returns the image, uint8 [H, W, 3], for the network's output [1, C, H, W] and its input image."""
     image = np.clip(output[0].astype(np.float32), 0, 1).transpose(1, 2, 0)
     if image.shape[-1] == 1:
         height, width = image.shape[:2]
-        colours = Image.fromarray(rgb).resize((width, height), Image.BICUBIC)
+        colours = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
         bicubic = np.asarray(colours, np.float32) / 255
         # All three colours move alike with luma, by 255/219.
         change = image[..., 0] - (bicubic @ LUMA + np.float32(LUMA_OFFSET))
@@ -39,7 +45,7 @@ def finish(output, rgb, scale):
     return np.rint(image * 255).astype(np.uint8)
 
 
-def find_corners(whole, piece, halo):
+def find_corners(whole: int, piece: int, halo: int) -> list[tuple[int, int, int]]:
     """Returns where pieces of a side begin, and which part of each is kept, in pixels of the whole."""
     if whole <= piece:
         return [(0, 0, whole)]
@@ -55,7 +61,13 @@ def find_corners(whole, piece, halo):
         first = last
 
 
-def upscale(network, x, size, scale, halo):
+def upscale(
+    network: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    size: tuple[int, int],
+    scale: int,
+    halo: int,
+) -> np.ndarray:
     """Returns the output [1, C, H, W] for x [1, C, h, w], in pieces of `size` (height, width)."""
     height, width = x.shape[2:]
     below, beside = max(size[0] - height, 0), max(size[1] - width, 0)
@@ -75,7 +87,7 @@ def upscale(network, x, size, scale, halo):
     return out
 
 
-def main():
+def main() -> None:
     """Parses the command line, upscales, and prints times."""
     parser = argparse.ArgumentParser(description="Upscale an image by a .bmodel on a BM1684X.")
     parser.add_argument("source", help="an image")
@@ -94,9 +106,9 @@ def main():
     scale = engine.get_output_shape(graph, target)[3] // width
     chip = []
 
-    def network(x):
+    def network(x: np.ndarray) -> np.ndarray:
         start = time.perf_counter()
-        y = engine.process(graph, {source: x})[target]
+        y: np.ndarray = engine.process(graph, {source: x})[target]
         chip.append(time.perf_counter() - start)
         return y
 
@@ -107,11 +119,11 @@ def main():
     times.append(time.perf_counter())
     y = upscale(network, x, (height, width), scale, HALO)
     times.append(time.perf_counter())
-    image = finish(y, rgb, scale)
+    image = finish(y, rgb)
     times.append(time.perf_counter())
     Image.fromarray(image).save(args.target)
     times.append(time.perf_counter())
-    for name, seconds in zip(("decode", "prepare", "upscale", "finish", "encode"), np.diff(times)):
+    for name, seconds in zip(_STEPS, np.diff(times)):  # noqa: B905  (a board's Python is older)
         print(f"{name:<8}{seconds * 1e3:10.2f} ms")
     print(f"{'chip':<8}{np.mean(chip) * 1e3:10.2f} ms for each of {len(chip)} pieces")
 

@@ -1,8 +1,9 @@
 """Rewrites the depth-to-spaces of an .onnx file into the form that tpu-mlir compiles well.
 
-ONNX knows two orders of the channels that become pixels. Our files have DCR, in which the colours of one pixel are
-neighbours; PyTorch's PixelShuffle has CRD, in which the pixels of one colour are. By the timeline of tpu-mlir 1.30.2,
-a block of 4 takes the BM1684X a hundredth of the time in CRD, and two blocks of 2 take twice the time of one of 4.
+ONNX knows two orders of the channels that become pixels. Our files have DCR, in which the colours of one
+pixel are neighbours; PyTorch's PixelShuffle has CRD, in which the pixels of one colour are. By the
+timeline of tpu-mlir 1.30.2, a block of 4 takes the BM1684X a hundredth of the time in CRD, and two blocks
+of 2 take twice the time of one of 4.
 """
 
 import math
@@ -19,9 +20,9 @@ _ELEMENTWISE = {"Add", "Clip", "LeakyRelu", "Mul", "PRelu", "Relu", "Sigmoid", "
 def to_pixel_shuffles(model: Any) -> Any:
     """Returns an `onnx.ModelProto` whose depth-to-spaces are one of CRD each, with the same image.
 
-    Depth-to-spaces that follow each other become one. The channels before it are put into its order in the kernel
-    that makes them, through operators that work on each element. Where no such kernel is found, as behind a
-    concatenation, the channels are ordered already or the depth-to-space stays as it is.
+    Depth-to-spaces that follow each other become one. The channels before it are put into its order in the
+    kernel that makes them, through operators that work on each element. Where no such kernel is found, as
+    behind a concatenation, the channels are ordered already or the depth-to-space stays as it is.
     """
     import onnx
 
@@ -65,9 +66,7 @@ def _find_chains(graph: Any) -> list[list[Any]]:
     return chains
 
 
-def _order_channels(
-    graph: Any, chain: Sequence[Any], blocks: Sequence[int]
-) -> np.ndarray | None:
+def _order_channels(graph: Any, chain: Sequence[Any], blocks: Sequence[int]) -> np.ndarray | None:
     """Returns for each channel before one depth-to-space of CRD which channel before the chain it is."""
     channels = _count_channels(graph, chain[0].input[0])
     if channels is None:

@@ -3,8 +3,8 @@
     # op_name    threshold    min    max
     input 1.0000000 0.0000000 1.0000000
 
-Symmetric codes hold ±threshold, or 0 to threshold where no value is negative; asymmetric ones hold min to max. An
-operator is named after the tensor that it writes in the .onnx file and after its kind there.
+Symmetric codes hold ±threshold, or 0 to threshold where no value is negative; asymmetric ones hold min to
+max. An operator is named after the tensor that it writes in the .onnx file and after its kind there.
 """
 
 import dataclasses
@@ -50,7 +50,8 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, Entry]:
             threshold = low = high = math.nan
         if not all(map(math.isfinite, (threshold, low, high))):
             raise InputError(
-                f"{path}: the line {line!r} must be an operator, its threshold, its least and its largest value."
+                f"{path}: the line {line!r} must be an operator and three numbers: its "
+                "threshold, its smallest value and its largest."
             )
         found[name] = Entry(threshold=threshold, low=low, high=high)
     return found
@@ -74,7 +75,7 @@ def name_operators(model: Any) -> dict[str, str]:
 
 
 def to_entries(model: Any, ranges: Mapping[str, Range]) -> dict[str, Entry]:
-    """Returns the entries of a float .onnx file for our ranges, by tensor; tensors without one are left out."""
+    """Returns the entries of a float .onnx file for our ranges, which are by tensor."""
     names = name_operators(model)
     return {
         operator: Entry(

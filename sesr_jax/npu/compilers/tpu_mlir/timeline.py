@@ -1,10 +1,11 @@
-"""The timeline that tpu-mlir writes beside a compiled file: what its engines do in which cycle, by its own model.
+"""The timeline that tpu-mlir writes of a compiled file: what the chip's engines do in which cycle.
 
     Conv2D_88|CONV|s:99034|b:12|g:8|e:161209|t:62176
     Load_89|GDMA_TENSOR|s:101|b:3|g:4|e:780|t:680|dr:0|sz:36864|bw:54.2
 
-A command has the kind and the line of its operator in the last MLIR file, its first and last cycle, and its cycles.
-Those of the DMA engine also have a direction and bytes. The clock is 1 GHz; it is an estimate and no measurement.
+A command has the kind and the line of its operator in the last MLIR file, its first and last cycle, and
+its cycles. Those of the DMA engine also have a direction and bytes. The clock is 1 GHz. It is the
+compiler's own model of the chip, and no measurement.
 """
 
 import collections
@@ -24,7 +25,9 @@ TIMELINE = "compiler_profile_0.txt"
 
 CLOCK = 1e9
 
-_COMMAND = re.compile(r"([\w.]+)_(\d+)\|\w+\|s:\d+\|b:\d+\|g:\d+\|e:\d+\|t:(\d+)(\|dr:\d+\|sz:(\d+))?")
+_COMMAND = re.compile(
+    r"([\w.]+)_(\d+)\|\w+\|s:\d+\|b:\d+\|g:\d+\|e:\d+\|t:(\d+)(\|dr:\d+\|sz:(\d+))?"
+)
 
 
 @dataclasses.dataclass
@@ -47,9 +50,9 @@ def read_timeline(
       target: the name of our target.
 
     Returns:
-      The operators in the order in which they begin. Loads are those of the operator that reads, and stores those of
-      the one that writes. The engines work at once, so that the cycles of operators, the more of the two, are not to
-      be added; `seconds` is the whole timeline's.
+      The operators in the order in which they begin. Loads are those of the operator that reads, and
+      stores those of the one that writes. The engines work at once, so that the cycles of operators, the
+      more of the two, are not to be added; `seconds` is the whole timeline's.
 
     Raises:
       InputError: the files are no such files.
@@ -57,7 +60,9 @@ def read_timeline(
     text = pathlib.Path(timeline).read_text("utf-8", errors="replace")
     total = re.search(r"^TCYC : (\d+)", text, re.MULTILINE)
     if total is None:
-        raise InputError(f"{timeline} has no total of cycles (TCYC): tpu-mlir's timelines end with it.")
+        raise InputError(
+            f"{timeline} has no total of cycles (TCYC): tpu-mlir's timelines end with it."
+        )
     owners, kinds = _find_owners(json.loads(pathlib.Path(locations).read_text("utf-8")))
     found: dict[str, _Work] = collections.defaultdict(_Work)
     for kind, line, cycles, transfer, size in _COMMAND.findall(text):

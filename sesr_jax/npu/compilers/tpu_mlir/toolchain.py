@@ -6,10 +6,12 @@
 Its programs run as processes; nothing of it is imported here.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,8 +29,9 @@ LOG = "tpu_mlir.log"
 """The file, in the folder of a run, to which all that the programs print is appended."""
 
 _PYTHON = "python3.10"  # the wheel is for no other
-# What the wheel wants for ONNX files, at its own versions. It wants more for other files, among which pycocotools
-# has to be compiled. PyTorch is older than tpu-mlir's, as this one brings its libraries in one wheel.
+# What the wheel wants for ONNX files, at its own versions. It wants more for other files, among which
+# pycocotools # has to be compiled. PyTorch is older than tpu-mlir's, as this one brings its libraries in
+# one wheel.
 _PACKAGES = (
     "filelock==4.1.0",
     "numpy==1.24.3",
@@ -136,15 +139,14 @@ def make_toolchain(path: str | os.PathLike[str]) -> Toolchain:
         raise InputError(f"there is no {_PYTHON}, which tpu-mlir {VERSION} needs; install it.")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{path} is not empty: a toolchain is made in a new folder.")
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
     for command in (
-        [python, "-m", "venv", folder],
+        [python, "-m", "venv", str(folder)],
         [*pip, "--no-deps", f"tpu_mlir=={VERSION}"],
         [*pip, *_PACKAGES],
     ):
         if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
-            line = " ".join(map(str, command))
-            raise InputError(f"the toolchain is not made, as this fails: {line}")
+            raise InputError(f"the toolchain is not made, as this fails: {shlex.join(command)}")
     return find_toolchain(folder)
 
 
@@ -164,10 +166,8 @@ def _list_host_libraries() -> list[str]:
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends the process and all that it started, which are a group of their own."""
     if process.poll() is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 
@@ -178,7 +178,7 @@ def _find_reason(printed: str) -> str:
         line
         for line in lines
         if re.search(r"error|not support|unsupport|unreachable|assert|failed|no such", line, re.I)
-        and not line.startswith(("File ", "[Running]"))
+        and not line.startswith(("File ", "[Running]", "raise "))
     ]
     # The last line of a traceback only repeats the command that failed.
     telling = [line for line in speaking if not line.startswith("RuntimeError: [!Error]")]
