@@ -26,6 +26,10 @@ _RECORDED = ("h264", "hevc", "mpeg", "mpegts", "mpegvideo")
 """Formats without a header, which may begin with frames that need others before them."""
 
 
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""The decoders that read the alpha which WebM has beside the frames of a codec."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
     """What one reading of a video's packets tells.
@@ -79,6 +83,23 @@ def open_video(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any
         yield container, moving[0]
 
 
+def make_decoder(av: Any, stream: Any) -> Any:
+    """Returns what decodes the packets of a stream, with its alpha where it has one."""
+    own = stream.codec_context
+    if has_alpha_beside(stream) and own.name in _WITH_ALPHA:
+        with contextlib.suppress(av.FFmpegError, ValueError):  # such as where libvpx is missing
+            decoder = av.CodecContext.create(_WITH_ALPHA[own.name], "r")
+            if own.extradata:
+                decoder.extradata = own.extradata
+            return decoder
+    return own
+
+
+def has_alpha_beside(stream: Any) -> bool:
+    """Returns whether a WebM stream says that it has alpha, which lies beside its frames."""
+    return any(k.lower() == "alpha_mode" and v == "1" for k, v in stream.metadata.items())
+
+
 def survey_video(av: Any, path: str | os.PathLike[str]) -> Survey:
     """Reads the packets of a file once.
 
@@ -88,6 +109,7 @@ def survey_video(av: Any, path: str | os.PathLike[str]) -> Survey:
     """
     first, total, end, end_of_video = None, 0, 0.0, 0.0
     with open_video(av, path) as (container, stream):
+        decoder = make_decoder(av, stream)
         try:
             for packet in container.demux():
                 is_video = packet.stream.index == stream.index
@@ -95,7 +117,7 @@ def survey_video(av: Any, path: str | os.PathLike[str]) -> Survey:
                     total += packet.size > 0
                     if first is None:
                         with contextlib.suppress(av.FFmpegError):
-                            first = next(iter(packet.decode()), None)
+                            first = next(iter(decoder.decode(packet)), None)
                 if packet.pts is not None:
                     last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     end = max(end, last)
@@ -154,6 +176,7 @@ class FrameReader:
 
     def __init__(self, av: Any, source: Any, stream: Any) -> None:
         self._av, self._source, self._stream = av, source, stream
+        self._decoder = make_decoder(av, stream)
         self._pending: set[int] = set()  # the times of packets whose frames did not come yet
         self._failed: set[int] = set()
         self._first_packet: Any = None
@@ -184,7 +207,7 @@ class FrameReader:
             if packet.pts is not None and not packet.is_discard:
                 self._pending.add(packet.pts)
         try:
-            frames = packet.decode()
+            frames = self._decoder.decode(packet)
         except self._av.FFmpegError:
             if packet.pts is not None:
                 self._failed.add(packet.pts)

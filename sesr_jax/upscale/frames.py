@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.data.resize import imresize
+from sesr_jax.data.transparency import spread_colours
 from sesr_jax.upscale.upscaler import Tile, Upscaler, upscale_luma, upscale_photo
 
 _SAMPLING = {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1), "gray": (1, 1)}
@@ -29,6 +30,13 @@ BITS = {**dict.fromkeys(_SAMPLING, 8), **{f"{name}10le": 10 for name in _SAMPLIN
 _EVEN_SIDES = ("libx264",)
 """Codecs in which the sides of subsampled frames must be even."""
 
+WITH_ALPHA = "yuva420p"
+"""The pixel format that is written of frames with alpha, where the codec has alpha."""
+
+_OPAQUE = WITH_ALPHA.replace("yuva", "yuv")
+
+_ALPHA_CODECS = ("libvpx-vp9",)
+
 _FULL, _LIMITED, _UNSPECIFIED, _BT470BG, _BT601 = 2, 1, 2, 5, 6
 """AVColorRange and AVColorSpace of FFmpeg's pixfmt.h; the latter's codes are those of ISO/IEC 23091-2."""
 
@@ -38,9 +46,12 @@ def choose_pixel_format(
 ) -> str:
     """Returns the pixel format of `codec` that is nearest to `source` for frames of `size`, height and width.
 
-    It is `source` itself where the codec has it, with two exceptions: RGB networks give 8 bits, and H.264
-    has no subsampling across an odd side, which cannot be padded without changing the video's size.
+    It is `source` itself where the codec has it, with three exceptions: RGB networks give 8 bits, H.264 has
+    no subsampling across an odd side, which cannot be padded without changing the video's size, and all alpha
+    is written as players take it (`WITH_ALPHA`).
     """
+    if codec.name in _ALPHA_CODECS and has_alpha(av.VideoFormat(source)):
+        return WITH_ALPHA
     most = 8 if upscaler.channels == 3 else 10
     names = [
         fmt.name
@@ -81,12 +92,19 @@ def complete_colour_tags(
     return matrix, primaries, transfer
 
 
+def has_alpha(pixel_format: Any) -> bool:
+    """Returns whether frames of this PyAV format have alpha."""
+    return any(component.is_alpha for component in pixel_format.components)
+
+
 def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: Tile) -> Any:
-    """Returns `frame` upscaled, in the pixel format `name` (one of `BITS`).
+    """Returns `frame` upscaled, in the pixel format `name` (one of `BITS`, or `WITH_ALPHA`).
 
     Raises:
       InputError: the tile is too small for the network's halo.
     """
+    if name == WITH_ALPHA:
+        return _upscale_with_alpha(av, upscaler, frame, tile)
     space, colour_range = find_matrix_and_range(frame)
     if upscaler.channels == 3:
         photo = _convert(av, frame, "rgb24").to_ndarray()
@@ -96,9 +114,7 @@ def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: T
     bits, own = BITS[name], frame.format.name.replace("yuvj", "yuv")
     if BITS.get(own) != bits:
         own = _find_nearest_format(av, [n for n in BITS if BITS[n] == bits], own)
-        from_rgb = frame.format.is_rgb or frame.format.has_palette
-        settings = {"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if from_rgb else {}
-        frame = _convert(av, frame, own, **settings)
+        frame = _to_yuv(av, frame, own)
     large = av.VideoFrame(*(upscaler.scale * n for n in (frame.width, frame.height)), name)
     luma, *chroma = (_view_codes(plane, bits) for plane in frame.planes)
     large_luma, *large_chroma = (_view_codes(plane, bits) for plane in large.planes)
@@ -113,6 +129,38 @@ def upscale_frame(av: Any, upscaler: Upscaler, frame: Any, name: str, *, tile: T
         for index, plane in enumerate(large_chroma):  # odd sides have half a sample less
             plane[...] = wide[: plane.shape[0], : plane.shape[1], index]
     return large
+
+
+def _upscale_with_alpha(av: Any, upscaler: Upscaler, frame: Any, tile: Tile) -> Any:
+    """Returns `frame` upscaled in the format `WITH_ALPHA`, its alpha bicubically.
+
+    Pixels that are wholly transparent take the colours of their visible neighbours, as those of photos do.
+    """
+    whole, opaque = (_to_yuv(av, frame, name) for name in (WITH_ALPHA, _OPAQUE))
+    alpha = _view_codes(whole.planes[3], 8) if has_alpha(frame.format) else None
+    if alpha is not None:
+        for plane in opaque.planes:
+            codes = _view_codes(plane, 8)
+            share = [round(n / m) for n, m in zip(alpha.shape, codes.shape, strict=True)]
+            codes[...] = spread_colours(codes.copy(), _find_visible(alpha, share))
+    large = upscale_frame(av, upscaler, opaque, _OPAQUE, tile=tile)
+    result = av.VideoFrame(large.width, large.height, WITH_ALPHA)
+    for source, target in zip(large.planes, result.planes, strict=False):
+        _view_codes(target, 8)[...] = _view_codes(source, 8)
+    codes = _view_codes(result.planes[3], 8)
+    codes[...] = 255
+    if alpha is not None:
+        codes[...] = _round_codes(imresize(alpha.astype(np.float64), shape=codes.shape), 255)
+    return result
+
+
+def _find_visible(alpha: np.ndarray, share: Sequence[int]) -> np.ndarray:
+    """Returns the largest alpha of the pixels that share a sample of chroma."""
+    rest = [(0, -n % by) for n, by in zip(alpha.shape, share, strict=True)]
+    blocks = np.pad(alpha, rest)
+    height, width = (n // by for n, by in zip(blocks.shape, share, strict=True))
+    visible: np.ndarray = blocks.reshape(height, share[0], width, share[1]).max(axis=(1, 3))
+    return visible
 
 
 def _upscale_luma_codes(
@@ -146,6 +194,13 @@ def _view_codes(plane: Any, bits: int) -> np.ndarray:
     columns = abs(plane.line_size) // dtype.itemsize  # padding included
     rows = np.ndarray((plane.height, columns), dtype, buffer=plane)
     return rows[:: -1 if plane.line_size < 0 else 1, : plane.width]
+
+
+def _to_yuv(av: Any, frame: Any, name: str) -> Any:
+    """Converts `frame` to Y, U and V: RGB as `find_matrix_and_range` says, and others by their own tags."""
+    from_rgb = frame.format.is_rgb or frame.format.has_palette
+    settings = {"dst_colorspace": "ITU601", "dst_color_range": "MPEG"} if from_rgb else {}
+    return _convert(av, frame, name, **settings)
 
 
 def _convert(av: Any, frame: Any, name: str, **settings: Any) -> Any:

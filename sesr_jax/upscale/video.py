@@ -24,16 +24,18 @@ from sesr_jax.upscale.decoding import (
     file_name,
     frame_duration,
     frame_rate,
+    has_alpha_beside,
     import_av,
     open_video,
     survey_video,
 )
 from sesr_jax.upscale.deinterlacing import deinterlace as make_whole
 from sesr_jax.upscale.frames import (
-    BITS,
+    WITH_ALPHA,
     choose_pixel_format,
     complete_colour_tags,
     find_matrix_and_range,
+    has_alpha,
     upscale_frame,
 )
 from sesr_jax.upscale.light import find_light_levels, has_moving_light_levels
@@ -83,8 +85,8 @@ def upscale_video(
     The new file keeps each frame's time (counted from the start, where that is later than a second), the
     average rate, the shape of pixels, rotation, the range, matrix, primaries and transfer of colours, chroma
     subsampling, chapters and metadata, 10 bits where codec and network have them, and the static light levels
-    of HDR10 in H.264. Sound, subtitles and further streams are copied packet by packet. What the container
-    does not take is left out with a logged warning, as alpha is. H.264 takes odd sides only without
+    of HDR10 in H.264, and alpha in WebM. Sound, subtitles and further streams are copied packet by packet.
+    What the container does not take is left out with a logged warning. H.264 takes odd sides only without
     subsampling: such videos become 4:4:4, of the right size, with a warning too.
 
     Args:
@@ -240,6 +242,8 @@ def _add_video(
     if "DISPLAYMATRIX" in first.side_data:
         video.set_display_matrix(np.frombuffer(first.side_data["DISPLAYMATRIX"], np.int32))
     video.metadata.update(_without_encoding_facts(stream.metadata))
+    if context.pix_fmt == WITH_ALPHA:
+        video.metadata["alpha_mode"] = "1"
     video.disposition = stream.disposition
     try:
         context.open()
@@ -254,7 +258,7 @@ def _add_video(
 def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
     """Logs what the frames lose in the encoder `context`."""
     written = context.format
-    had, has = first.format.components[0].bits, BITS[written.name]
+    had, has = first.format.components[0].bits, written.components[0].bits
     chroma = [(f.chroma_height(2), f.chroma_width(2)) for f in (first.format, written)]
     for is_so, loss in (
         (
@@ -262,7 +266,7 @@ def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
             "is interlaced, and upscaled as if it were not (see sesr upscale --deinterlace)",
         ),
         (
-            any(c.is_alpha for c in first.format.components) or _has_alpha_beside(stream),
+            (has_alpha(first.format) or has_alpha_beside(stream)) and not has_alpha(written),
             "has alpha, which is dropped",
         ),
         (
@@ -305,10 +309,3 @@ def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
 def _without_encoding_facts(metadata: dict[str, str]) -> dict[str, str]:
     """Returns the metadata that are as true of the upscaled video."""
     return {k: v for k, v in metadata.items() if not k.lower().startswith(_ENCODING_FACTS)}
-
-
-def _has_alpha_beside(stream: Any) -> bool:
-    """Returns whether a WebM stream has its alpha in a second stream of codes, which is not decoded."""
-    return any(
-        key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()
-    )

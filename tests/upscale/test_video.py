@@ -458,7 +458,7 @@ def test_colours_without_tags_stay_those_that_players_assumed(tmp_path, size, ta
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("alpha.webm", "alpha"), ("hdr.mp4", "light"), ("sd.mp4", None)]
+    ("name", "said"), [("alpha.webm", None), ("hdr.mp4", "light"), ("sd.mp4", None)]
 )
 def test_what_a_foreign_video_loses_is_said(shared, tmp_path, caplog, name, said):
     source = shared / "data" / "cases" / name
@@ -467,8 +467,40 @@ def test_what_a_foreign_video_loses_is_said(shared, tmp_path, caplog, name, said
     upscale_video(bicubic_upscaler(2), source, tmp_path / "b.webm")
     assert (said or "") in caplog.text
     assert bool(said) == bool(caplog.records)
-    with av.open(str(tmp_path / "b.webm")) as target:
-        assert not {key.lower() for key in target.streams.video[0].metadata} & {"alpha_mode"}
+
+
+def _read_with_alpha(path):
+    with av.open(str(path)) as source:
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        assert source.streams.video[0].metadata["ALPHA_MODE"] == "1"
+        return [_planes(frame) for packet in packets for frame in decoder.decode(packet)]
+
+
+def test_alpha_is_kept_in_webm_and_hidden_colours_make_no_ring(tmp_path, caplog):
+    """Twice, since the alpha of a WebM file lies beside its frames."""
+
+    def paint(shape, index, number, *, peak):
+        inside = np.pad(np.ones([n // 2 for n in shape]), [(n // 4, n // 4) for n in shape])
+        return inside * (255 if number == 3 else 180) + (1 - inside) * (0 if number == 3 else 20)
+
+    _film(tmp_path / "a.mkv", "ffv1", "yuva420p", times=[0, 100, 200], paint=paint)
+    for source, target, shape in (("a.mkv", "b.webm", (64, 96)), ("b.webm", "c.webm", (128, 192))):
+        upscale_video(bicubic_upscaler(2), tmp_path / source, tmp_path / target)
+        frames = _read_with_alpha(tmp_path / target)
+        assert len(frames) == 3
+        want = imresize(paint((32, 48), 0, 3, peak=255), shape=shape).clip(0, 255)
+        for luma, *chroma, alpha in frames:
+            assert np.abs(alpha - want).mean() < 2
+            assert np.abs(luma[alpha > 0].astype(int) - 180).max() <= 4
+            for plane in chroma:
+                seen = plane[alpha[::2, ::2] > 0]
+                assert np.abs(seen.astype(int) - 180).max() <= 4
+    assert not caplog.records
+    upscale_video(bicubic_upscaler(2), tmp_path / "b.webm", tmp_path / "d.mp4")
+    assert "alpha, which is dropped" in caplog.text
+    with av.open(str(tmp_path / "d.mp4")) as target:
+        assert "alpha_mode" not in target.streams.video[0].metadata
 
 
 @pytest.mark.parametrize("moves", [False, True])
