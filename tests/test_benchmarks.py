@@ -28,6 +28,7 @@ _SMOKE = {
     "mobile_ai": "",
     "npu": "--reference . --repetitions 1",
     "official": "benchmarks",
+    "official_int8": "benchmarks",
     "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
@@ -93,10 +94,30 @@ def test_the_collapse_is_timed(tmp_path):
     assert "expanded / collapsed" in printed
 
 
-def test_official_weights_that_are_not_there_are_named(tmp_path):
-    results, printed = _run("official", tmp_path)
+@pytest.mark.parametrize("name", ["official", "official_int8"])
+def test_official_weights_that_are_not_there_are_named(tmp_path, name):
+    results, printed = _run(name, tmp_path)
     assert results == {}
     assert "RFDN_AIM.pth" in printed
+
+
+def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path):
+    from benchmarks.official_int8 import format_row, measure_network
+    from sesr_jax.models import network
+
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 52, 1), np.uint8)
+    write_image(tmp_path / "Set5" / "noise.png", np.repeat(pixels, 3, axis=-1))
+    fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
+    sets, targets = [str(tmp_path / "Set5")], ["ethos-u85-2048", "ethos-n78-4tops"]
+    found = measure_network(fresh, sets, sets[0], targets)
+    (before,), (after,) = found.float_psnr, found.int8_psnr
+    assert before != after == pytest.approx(before, abs=0.5)
+    # The first has no depth_to_space, and gets a transposed convolution; the second has no PReLU for each
+    # channel and no sum of maps of different depths.
+    assert list(found.refused.values()) == [[], ["add", "prelu"]]
+    cells = format_row("x", found)
+    assert cells[:4] == ["x", f"{before:.2f}", f"{after:.2f}", f"{before - after:.2f}"]
+    assert cells[-1].endswith("(no add, prelu)")
 
 
 def test_latency_estimates_stand_beside_published_figures(tmp_path):
