@@ -1,5 +1,12 @@
 """Images: files, colour, MATLAB's resizing, sources of images, and feeds that give them to training."""
 
+from sesr_jax.data.animations import (
+    Animation,
+    check_animation_output,
+    count_animation_frames,
+    read_animation,
+    write_animation,
+)
 from sesr_jax.data.canvas import Canvas
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.data.feed import Batch, Feed, PoolFeed, StreamFeed, plan_feed
@@ -28,6 +35,7 @@ from sesr_jax.data.sources import (
 from sesr_jax.data.transparency import spread_colours
 
 __all__ = [
+    "Animation",
     "Batch",
     "Canvas",
     "Feed",
@@ -38,8 +46,10 @@ __all__ = [
     "PoolFeed",
     "Source",
     "StreamFeed",
+    "check_animation_output",
     "check_output",
     "contributions",
+    "count_animation_frames",
     "imresize",
     "list_images",
     "make_low_resolution",
@@ -50,6 +60,7 @@ __all__ = [
     "open_source",
     "open_tfds",
     "plan_feed",
+    "read_animation",
     "read_image",
     "read_image_size",
     "read_photo",
@@ -59,6 +70,7 @@ __all__ = [
     "search_folder",
     "spread_colours",
     "to_8_bits",
+    "write_animation",
     "write_canvas",
     "write_image",
     "write_photo",

@@ -28,7 +28,7 @@ from sesr_jax.files import check_writable, write_file
 
 _log = logging.getLogger(__name__)
 
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"quality": 95, "subsampling": 0},
     "TIFF": {"compression": "tiff_deflate"},
@@ -76,7 +76,7 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
         if (frames := getattr(file, "n_frames", 1)) > 1:
             if file.format in _ANIMATED:
                 raise InputError(
-                    f"{name} is an animation of {frames} frames: one image is upscaled at a time, or a video."
+                    f"{name} is an animation of {frames} frames, where one image is expected."
                 )
             _log.warning("%s has %d images, of which the first one is read.", name, frames)
         if (bits := file.info.get("bit_depth", 8)) > 8:  # of HEIF
@@ -227,7 +227,7 @@ def _write(
     alpha: np.ndarray | None,
     metadata: Mapping[str, Any],
 ) -> None:
-    path, kind = pathlib.Path(path), _find_format(path)
+    path, kind = pathlib.Path(path), find_format(path)
     if isinstance(image, Image.Image):
         is_grey, is_deep = image.mode == "L", False
     else:
@@ -256,7 +256,7 @@ def _write(
     # Encoded in memory, since Pillow's encoders of JPEG and BMP ignore what a full disk refuses.
     file = io.BytesIO()
     try:
-        image.save(file, kind, **{**_SAVE_OPTIONS.get(kind, {}), **options})
+        image.save(file, kind, **{**SAVE_OPTIONS.get(kind, {}), **options})
     except (OSError, ValueError) as error:  # for example, the format holds no images of that size
         raise InputError(f"{path} can't be written as {kind}: {error}") from error
     write_file(path, file.getvalue())
@@ -287,7 +287,7 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
       InputError: the suffix is none of `FORMATS`, the format or the machine's memory holds no images of
         that size, or the file system refuses.
     """
-    longest = _LONGEST.get(_find_format(path))
+    longest = _LONGEST.get(find_format(path))
     if longest and max(size) > longest:
         raise InputError(
             f"{path} would have {size[1]}×{size[0]} pixels: a side of such a file has at most {longest}; "
@@ -297,7 +297,7 @@ def check_output(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
     check_writable(path)
 
 
-def _find_format(path: str | os.PathLike[str]) -> str:
+def find_format(path: str | os.PathLike[str]) -> str:
     """Returns the format that `write_photo` will give to `path`.
 
     Raises:

@@ -15,7 +15,14 @@ from typing import TypeAlias
 
 from tqdm import tqdm
 
-from sesr_jax.data import read_image_size, read_photo, search_folder, to_8_bits
+from sesr_jax.data import (
+    count_animation_frames,
+    read_animation,
+    read_image_size,
+    read_photo,
+    search_folder,
+    to_8_bits,
+)
 from sesr_jax.data.image_files import FORMATS, is_video_name
 from sesr_jax.errors import InputError, Stopped
 from sesr_jax.upscale.assumed import choose_halo, measure_tiling_error, with_assumed_halo
@@ -89,9 +96,9 @@ def upscale_file(
     if halo is None and tile == "default":
         halo = choose_halo(upscaler, read_image_size(source))
     if halo is not None:
-        error = measure_tiling_error(
-            upscaler, to_8_bits(read_photo(source).pixels), halo, tile=tile
-        )
+        animated = count_animation_frames(source)
+        photo = read_animation(source).frames[0] if animated else read_photo(source)
+        error = measure_tiling_error(upscaler, to_8_bits(photo.pixels), halo, tile=tile)
         upscaler = with_assumed_halo(upscaler, halo)
     with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
         upscaled = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))

@@ -15,7 +15,7 @@ class UpscaledFile:
       target: the file that was written.
       input_size: the height and width that were read; of a video, before any rotation for display.
       output_size: the height and width that were written, scale times as many.
-      frames: how many frames a video has; None for an image.
+      frames: how many frames a video or an animation has; None for an image.
       damaged_frames: how many frames of a video could not be decoded, or not in whole. In their places stand
         the frames before them, or what the decoder made of them; at the ends there is nothing.
       tiling_error: how far the tiles are from the whole image, where a halo was assumed.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from sesr_jax.data import imresize, read_photo, write_image
+from sesr_jax.data import imresize, read_animation, read_photo, write_image, write_photo
 from sesr_jax.errors import InputError
 from sesr_jax.upscale import bicubic_upscaler, match_images, upscale_image, upscale_photo
 
@@ -158,17 +158,74 @@ def test_images_of_a_folder_keep_their_places(tmp_path):
             match_images(tmp_path / "from", inside)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".gif", ".tif"])
-def test_an_animation_is_refused_by_name_and_pages_are_counted(tmp_path, caplog, suffix):
-    frames = [Image.fromarray(codes(16, 16, 3)), Image.fromarray(255 - codes(16, 16, 3))]
+def _write_animation(path):
+    """Two frames of 16×12, of which the second is transparent on the left, and shown twice as long."""
+    frames = [np.dstack([codes(12, 16, 3), np.full((12, 16), 255, np.uint8)])] * 2
+    frames[1] = 255 - frames[1][::-1]
+    frames[1][..., 3] = np.arange(16) > 5
+    frames[1][..., 3] *= 255
+    images = [Image.fromarray(frame) for frame in frames]
+    times = {"duration": [80, 160], "loop": 3}
+    special = {".webp": {"lossless": True}, ".gif": {"disposal": 2}}.get(path.suffix, {})
+    images[0].save(path, save_all=True, append_images=images[1:], **times, **special)
+
+
+@pytest.mark.parametrize("target", ["b.png", "b.webp", "b.avif"])
+@pytest.mark.parametrize("source", ["a.png", "a.webp", "a.gif"])
+def test_an_animation_stays_one(tmp_path, source, target):
+    """Its frames are what they become as photos."""
+    _write_animation(tmp_path / source)
+    steps = []
+    done = upscale_image(
+        bicubic_upscaler(2),
+        tmp_path / source,
+        tmp_path / target,
+        progress=lambda *step: steps.append(step),
+    )
+    assert (done.frames, done.output_size) == (2, (24, 32))
+    assert steps == [(1, 2), (2, 2)]
+    before, after = (read_animation(tmp_path / name) for name in (source, target))
+    assert list(before.milliseconds) == list(after.milliseconds) == [80, 160]
+    if target != "b.avif":  # which is shown for ever
+        assert before.loop == after.loop == 3
+    for small, large in zip(before.frames, after.frames, strict=True):
+        write_photo(tmp_path / "c.png", small)
+        upscale_image(bicubic_upscaler(2), tmp_path / "c.png", tmp_path / "d.png")
+        want = read_photo(tmp_path / "d.png")
+        seen = want.alpha > 0
+        if target == "b.avif":
+            assert np.abs(large.alpha.astype(int) - want.alpha).max() <= 8
+            assert np.abs(large.pixels.astype(int) - want.pixels)[want.alpha == 255].mean() < 8
+        else:
+            np.testing.assert_array_equal(large.alpha, want.alpha)
+            np.testing.assert_array_equal(large.pixels[seen], want.pixels[seen])
+
+
+def test_an_image_for_viewers_without_animation_is_no_frame_of_it(tmp_path):
+    images = [Image.fromarray(codes(6, 5, 3) // n) for n in (1, 2, 3)]
+    path = tmp_path / "a.png"
+    images[0].save(path, save_all=True, default_image=True, append_images=images[1:], duration=50)
+    found = read_animation(path)
+    assert [frame.alpha for frame in found.frames] == [None, None]
+    np.testing.assert_array_equal(found.frames[0].pixels, codes(6, 5, 3) // 2)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_a_format_of_one_image_refuses_an_animation(tmp_path, suffix):
     path = tmp_path / f"two{suffix}"
-    frames[0].save(path, save_all=True, append_images=frames[1:])
-    if suffix != ".tif":
+    _write_animation(path)
+    for target in ("b.jpg", "b.tif"):
         with pytest.raises(InputError, match=rf"two\{suffix} .* 2 frames"):
-            upscale_image(bicubic_upscaler(2), path, tmp_path / "b.png", progress=_never)
-        return
+            upscale_image(bicubic_upscaler(2), path, tmp_path / target, progress=_never)
+    with pytest.raises(InputError, match=rf"two\{suffix} .* 2 frames"):
+        read_photo(path)
+
+
+def test_of_pages_the_first_is_read(tmp_path, caplog):
+    frames = [Image.fromarray(codes(16, 16, 3)), Image.fromarray(255 - codes(16, 16, 3))]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     with caplog.at_level(logging.WARNING, logger="sesr_jax"):
-        np.testing.assert_array_equal(read_photo(path).pixels, codes(16, 16, 3))
+        np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, codes(16, 16, 3))
     assert "2 images" in caplog.text
 
 
