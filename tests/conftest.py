@@ -1,6 +1,7 @@
 """Fixtures that every part of the tests shares."""
 
 import functools
+import gc
 import os
 import pathlib
 import tempfile
@@ -10,6 +11,7 @@ from typing import Any
 import jax
 import pytest
 from jax._src import compiler
+from jax._src.interpreters import mlir
 
 _SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
@@ -26,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     folder = tempfile.TemporaryDirectory(prefix="compiled-programs-")
     config.add_cleanup(folder.cleanup)
+    # So do processes keep their byte code, of which many machines have none.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name, value in {
         "jax_compilation_cache_dir": folder.name,
         "jax_persistent_cache_min_compile_time_secs": 0,
@@ -47,11 +51,21 @@ def _get_compile_options(*args: Any, **settings: Any) -> Any:
     return _get_usual_options(*args, **settings)
 
 
+# jax loads all of MLIR's dialects anew for each program, which takes as long as to compile a small one.
+mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+
 # jax has options of XLA for a process or for a function, and none for a while.
 _get_usual_options, compiler.get_compile_options = (
     compiler.get_compile_options,
     _get_compile_options,
 )
+
+
+def pytest_collection_finish() -> None:
+    """Collects garbage less often: what TensorFlow and jax load stays, and each collection walks all of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,6 +81,7 @@ def _forget_programs() -> Iterator[None]:
     """Frees the programs of a file behind its tests: the folder keeps them, and they take gigabytes."""
     yield
     jax.clear_caches()
+    mlir.make_ir_context.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,12 @@ def _network(model, quantum=None):
     )
     if quantum:
         variables = jax.tree.map(lambda p: jnp.round(p / quantum) * quantum, variables)
-    return jax.jit(functools.partial(network.module.apply, variables)), scale, halo
+    # Exact sums do not depend on how they are compiled.
+    plain = {"xla_backend_optimization_level": 0} if quantum else None
+    function = jax.jit(
+        functools.partial(network.module.apply, variables), compiler_options=plain
+    )
+    return function, scale, halo
 
 
 def _tiled_and_whole(model, image, extra, quantum=None):
