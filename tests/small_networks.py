@@ -1,5 +1,9 @@
 """The networks of the zoo in small, for tests that run every one of them."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from sesr_jax.models import VARIANTS, create
 
 SIDE = 16
@@ -48,6 +52,17 @@ def small_options(name):
     if name.startswith("sesr_"):
         return {"expansion": 8, "blocks": 1}
     return _OPTIONS.get(name, _OPTIONS.get(name.split("_")[0], {}))
+
+
+def randomise(shapes):
+    """Random arrays of these shapes, of kernels' usual sizes; initialisers would compile, and leave biases at 0."""
+    rng = np.random.default_rng(0)
+
+    def draw(parameter):
+        size = 2 / np.sqrt(np.prod(parameter.shape[:-1])) if len(parameter.shape) == 4 else 0.1
+        return jnp.asarray(rng.normal(size=parameter.shape) * size, jnp.float32)
+
+    return jax.tree.map(draw, shapes)
 
 
 def small_networks():

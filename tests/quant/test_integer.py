@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from random_networks import LAYERS, networks
-from small_networks import SIDE, small_networks, small_options
+from small_networks import SIDE, randomise, small_networks, small_options
 
 from sesr_jax import ops
 from sesr_jax.errors import InputError
@@ -87,19 +87,15 @@ def test_random_networks_end_with_every_operation() -> None:
 
 
 def random_graph(name: str, scale: int, **options: Any) -> Graph:
-    """A collapsed model, every parameter of it random; initialisation would leave biases at 0."""
+    """A collapsed model, every parameter of it random."""
     network = create(name, scale=scale, **options)
-    rng, image = np.random.default_rng(0), (1, SIDE, SIDE, network.channels)
+    image = (1, SIDE, SIDE, network.channels)
 
     def init() -> Any:
         variables = network.init(jax.random.key(0), jnp.zeros(image))
         return {**variables, "params": collapse(variables["params"])}
 
-    def values(parameter: Any) -> jax.Array:
-        size = 2 / np.sqrt(np.prod(parameter.shape[:-1])) if len(parameter.shape) == 4 else 0.1
-        return jnp.asarray(rng.normal(size=parameter.shape) * size, jnp.float32)
-
-    return trace(network, jax.tree.map(values, jax.eval_shape(init)), image)
+    return trace(network, randomise(jax.eval_shape(init)), image)
 
 
 SHORT = {

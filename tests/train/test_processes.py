@@ -105,7 +105,7 @@ def _losses(run: pathlib.Path) -> list[tuple[float, float]]:
 def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machine_left_alone(
     photos, tmp_path, cache
 ):
-    settings = "steps=1600, steps_per_call=10, eval_every=1600, checkpoint_every=50"
+    settings = "steps=800, steps_per_call=10, eval_every=800, checkpoint_every=50"
     config = _config(tmp_path, photos, settings)
     alone, run = tmp_path / "alone", tmp_path / "run"
     status, said = _end(_start(config, alone, env=cache, before=_BARE))
@@ -126,7 +126,7 @@ def test_a_run_that_is_killed_and_asked_to_end_at_random_is_that_of_a_bare_machi
     assert "the same command resumes it" in told
     last = max(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdigit())
     assert f"after step {last}, which is saved" in told
-    assert 10 * asked <= last < 1600
+    assert 10 * asked <= last < 800
 
     assert _end(_start(config, run, env=cache))[0] == 0
     for name in (train.EXPANDED, train.WEIGHTS):

@@ -50,9 +50,7 @@ def _network(model, quantum=None):
         variables = jax.tree.map(lambda p: jnp.round(p / quantum) * quantum, variables)
     # Exact sums do not depend on how they are compiled.
     plain = {"xla_backend_optimization_level": 0} if quantum else None
-    function = jax.jit(
-        functools.partial(network.module.apply, variables), compiler_options=plain
-    )
+    function = jax.jit(functools.partial(network.module.apply, variables), compiler_options=plain)
     return function, scale, halo
 
 
