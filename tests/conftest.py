@@ -62,7 +62,7 @@ _get_usual_options, compiler.get_compile_options = (
 
 
 def pytest_collection_finish() -> None:
-    """Collects garbage less often: what TensorFlow and jax load stays, and each collection walks all of it."""
+    """Collects garbage less often: each collection walks all that TensorFlow and jax have loaded."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

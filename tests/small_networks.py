@@ -55,7 +55,7 @@ def small_options(name):
 
 
 def randomise(shapes):
-    """Random arrays of these shapes, of kernels' usual sizes; initialisers would compile, and leave biases at 0."""
+    """Random arrays of these shapes: initialisers compile for long, and leave biases at 0."""
     rng = np.random.default_rng(0)
 
     def draw(parameter):
