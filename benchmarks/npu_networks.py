@@ -118,6 +118,10 @@ def _general(height: int, width: int) -> list[Layer]:
         b.conv(64, 3, "prelu")
     b.conv(48, 3)
     b.depth_to_space(4)
+    image, shape = b.last, b.shape
+    b.last, b.shape = "input", (1, height, width, 3)
+    b.add("resize", shape)
+    b.add("add", shape, other=image)
     return b.layers
 
 

@@ -21,6 +21,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _SMOKE = {
     "aim_2020": "--target vs680",
     "amsgrad": "--steps 30",
+    "bm1684x": "--model sesr_m5_hw --repetitions 1",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "interruptions": "--only upscale --by limit --by kill --trials 1",
@@ -125,6 +126,15 @@ def test_latency_estimates_stand_beside_published_figures(tmp_path):
     assert results["seconds"] > 0
     assert "ethos_n78" not in results  # its table is not there
     assert all(target in printed for target in ("ethos-n78-4tops", "bm1684x-int8", "vs680"))
+
+
+def test_estimates_for_a_bm1684x_stand_beside_boards_and_timelines(tmp_path):
+    results, printed = _run("bm1684x", tmp_path)
+    residuals = {row[1]: float(row[-1].rstrip("%")) for row in results["boards"][:3]}
+    assert residuals.keys() == {"f32", "f16", "int8"}
+    assert all(abs(residual) <= 12 for residual in residuals.values())
+    assert all(value > 0 for value in results["host"].values())
+    assert "tpu-mlir 1.30.2" in printed
 
 
 def test_the_target_of_mobile_ai_holds_what_is_fitted(tmp_path):

@@ -51,6 +51,11 @@ class Convolution:
 def mac_cycles(target: Target, work: Convolution, block: Block) -> tuple[int, str]:
     """Returns the cycles of the MAC array, and the algorithm: "direct" or, where it is faster, "winograd"."""
     direct = direct_cycles(target, work)
+    if target.mac.output_cycles:
+        height, width, channels = work.output
+        patches = height * width / math.prod(target.vector.patch)
+        lanes = ceil_div(channels, target.vector.lanes)
+        direct += math.ceil(patches * lanes * target.mac.output_cycles)
     if work.fast and target.mac.winograd is not None:
         # In one dimension a tile of outputs has half the products, and a block twice the pixels.
         one_dimensional = 1 in work.kernel
@@ -93,6 +98,8 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
         inputs = work.channels // work.groups
         outputs = ceil_div(channels // work.groups, lanes) * lanes / mac.outputs
         turns = _turns(mac, taps, inputs, tap_group(mac, taps, inputs))
+        if mac.row_taps:
+            turns = _count_row_turns(mac, work.kernel, inputs)
         groups = work.groups * turns * outputs / (2 if inputs <= mac.sparse else 1)
         if work.channels == 1 and mac.depthwise_macs:
             groups = min(groups, depthwise)
@@ -120,6 +127,16 @@ def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
     width = max(1, mac.inputs // group)
     step = mac.input_step if mac.input_step and channels <= width else width
     return ceil_div(taps, group) * group * round_up(channels, step) / mac.inputs
+
+
+def _count_row_turns(mac: Mac, kernel: tuple[int, int], channels: int) -> int:
+    """Returns the turns of the input lanes where the taps of a row, or all taps, share them if they fit."""
+    height, width = kernel
+    if height * width * channels <= mac.inputs:
+        return 1
+    if width * channels <= mac.inputs:
+        return height
+    return height * width * ceil_div(channels, mac.inputs)
 
 
 def micro_block(micro: Sequence[Map], output: Map) -> Map:

@@ -91,6 +91,10 @@ class Mac:
         several numbers, the fastest is taken. 0 means any number.
       tap_fill: for a compiler that chooses among them not by time, but by how far the lanes are filled: taps
         count in groups of the first number, and a remainder counts at least the second.
+      row_taps: whether the taps of a kernel share the input lanes: all of them where they fit with all of
+        their channels, or else those of a row.
+      output_cycles: cycles in which the array rests to make the output's codes of a patch of the vector
+        engine's, of all its lanes; 0 where that happens beside it.
       sparse: the most input channels at which half of the products are skipped. An array that needs two
         weights in four channels does so, as the others are zeros of the padding.
       blocks: how it works in blocks; None where it reads the input once.
@@ -106,6 +110,8 @@ class Mac:
     input_step: _Size = 0
     tap_groups: Annotated[tuple[_Size, ...], _SOME] = (1,)
     tap_fill: tuple[_Count, ...] = ()
+    row_taps: bool = False
+    output_cycles: _Cost = 0
     sparse: _Size = 0
     depthwise_macs: _Size = 0
     depthwise_pixels: _Size = 0

@@ -48,6 +48,20 @@ def test_one_dimensional_kernels_gain_less_from_winograd():
     assert np.isclose(gain, 2 / 3)
 
 
+@pytest.mark.parametrize(
+    ("side", "channels", "turns"),
+    # All taps fit into 64 lanes, those of a row do, none does; more channels than lanes.
+    [(5, 1, 1), (3, 16, 3), (5, 16, 25), (3, 64, 9), (3, 65, 18)],
+)
+def test_taps_of_a_row_share_lanes_where_they_fit(side, channels, turns):
+    target = find_target("bm1684x-int8")
+    target = dataclasses.replace(target, mac=dataclasses.replace(target.mac, efficiency=1.0))
+    conv = _conv(side, (64, 64, 64), channels)
+    assert direct_cycles(target, conv) == turns * 64 * 64 // 4
+    # tpu-mlir's timeline: 768 cycles to make the codes of 64×64×64.
+    assert mac_cycles(target, conv, (1, 1))[0] == direct_cycles(target, conv) + 768
+
+
 @pytest.mark.parametrize("name", list_targets())
 def test_full_channels_reach_the_peak(name):
     target = find_target(name)

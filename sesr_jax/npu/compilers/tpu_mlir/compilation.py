@@ -206,13 +206,24 @@ def _format_ours(rows: Sequence[Row] | None) -> list[str]:
 
 
 def _rename(compilation: Compilation, job: Job) -> Compilation:
-    """Returns the compilation with the names of our layers for those of tpu-mlir's operators."""
-    names = {operator: tensor for tensor, operator in name_operators(job.model).items()}
+    """Returns the compilation with the names of our layers for those of tpu-mlir's operators.
+
+    tpu-mlir names a convolution with its ReLU after the ReLU, we after the convolution.
+    """
+    tensors = {operator: tensor for tensor, operator in name_operators(job.model).items()}
+    made = {tensors.get(one.name, one.name) for one in compilation.operators}
+    layers = {
+        layer.output: layer.name for layer in layers_from_graph(job.graph) if layer.name not in made
+    }
+
+    def rename(name: str) -> str:
+        tensor = tensors.get(name, name)
+        return layers.get(tensor, tensor)
+
     return dataclasses.replace(
         compilation,
         operators=tuple(
-            dataclasses.replace(one, name=names.get(one.name, one.name))
-            for one in compilation.operators
+            dataclasses.replace(one, name=rename(one.name)) for one in compilation.operators
         ),
     )
 

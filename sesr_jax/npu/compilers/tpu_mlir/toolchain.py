@@ -135,8 +135,11 @@ def make_toolchain(path: str | os.PathLike[str]) -> Toolchain:
     """
     folder = pathlib.Path(path).absolute()
     python = shutil.which(_PYTHON)
-    if python is None:
-        raise InputError(f"there is no {_PYTHON}, which tpu-mlir {VERSION} needs; install it.")
+    # A wrapper such as pyenv's may be there without a Python behind it.
+    if python is None or subprocess.run([python, "--version"], capture_output=True).returncode:
+        raise InputError(
+            f"no {_PYTHON} runs here, which tpu-mlir {VERSION} needs; install one on the PATH."
+        )
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{path} is not empty: a toolchain is made in a new folder.")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
