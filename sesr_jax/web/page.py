@@ -9,7 +9,8 @@ from sesr_jax.report.style import STYLE
 
 _STYLE = """
 #drop {
-  display: block; padding: 2rem 1rem; border: 2px dashed var(--rule); border-radius: 6px; text-align: center;
+  display: block; margin-top: 1.5rem; padding: 2rem 1rem; border: 2px dashed var(--rule);
+  border-radius: 6px; text-align: center;
   cursor: pointer;
 }
 #drop:hover, #drop:focus-within { border-color: var(--accent); }

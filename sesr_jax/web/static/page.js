@@ -60,56 +60,55 @@ async function run(file, model, values) {
   return result;
 }
 
-/** Upscales `source` by a file; `say` hears of each tile. Resolves to the canvas, and the seconds it took. */
+/** Upscales the canvas of `source`; `say` hears of each tile. Resolves to a canvas, and the seconds it took. */
 async function upscale(file, source, width, height, say) {
   const { scale } = facts;
   if (!compiled.has(file)) compiled.set(file, compile(file));
   const { model, place } = await compiled.get(file);
   await measure(file, model); // which warms it up
-  const canvas = makeCanvas(scale * width, scale * height);
-  const [from, to] = [source, canvas].map((each) => each.getContext("2d", { willReadFrequently: true }));
-  const tiles = planTiles(facts, source.height, source.width);
+  const target = makeContext(scale * width, scale * height);
+  const tiles = planTiles(facts, source.canvas.height, source.canvas.width);
   const start = performance.now();
   let network = 0;
   for (const [done, { row, column }] of tiles.entries()) {
     const [h, w] = [row.stop - row.start, column.stop - column.start];
-    const pixels = from.getImageData(column.start, row.start, w, h).data;
+    const pixels = source.getImageData(column.start, row.start, w, h).data;
     const large = await upscaleTile(facts, pixels, h, w, async (values) => {
       const before = performance.now();
       const output = await run(file, model, values);
       network += performance.now() - before;
       return output;
     });
-    to.putImageData(
+    target.putImageData(
       new ImageData(large, scale * w, scale * h), scale * column.start, scale * row.start,
       scale * (column.first - column.start), scale * (row.first - row.start),
       scale * (column.last - column.first), scale * (row.last - row.first));
     await say((done + 1) / tiles.length);
   }
-  return { canvas, place, network: network / 1000, seconds: (performance.now() - start) / 1000 };
+  return { canvas: target.canvas, place, network: network / 1000, seconds: (performance.now() - start) / 1000 };
 }
 
-function makeCanvas(width, height) {
+/** Returns the context of a new white canvas without alpha. */
+function makeContext(width, height) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context?.fillRect(0, 0, 1, 1); // which leaves no trace in a canvas that is too large
-  if (!context?.getImageData(0, 0, 1, 1).data[3]) throw new RangeError("the canvas is too large");
-  return canvas;
+  const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  if (context) context.fillStyle = "#fff";
+  context?.fillRect(0, 0, width, height); // which leaves no trace in a canvas that is too large
+  if (!context?.getImageData(0, 0, 1, 1).data[0]) throw new RangeError("the canvas is too large");
+  return context;
 }
 
-/** Draws the photo on white, with its last pixels repeated up to the size that tiles cover. */
+/** Returns the context of the photo on white, with its last pixels repeated up to the size that tiles cover. */
 function drawPhoto(bitmap) {
   const { width, height } = bitmap;
   const [tall, wide] = padSize(facts, height, width);
-  const canvas = makeCanvas(wide, tall);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
+  const context = makeContext(wide, tall);
+  const { canvas } = context;
   context.drawImage(bitmap, 0, 0);
   context.imageSmoothingEnabled = false;
   if (wide > width) context.drawImage(canvas, width - 1, 0, 1, height, width, 0, wide - width, height);
   if (tall > height) context.drawImage(canvas, 0, height - 1, wide, 1, 0, height, wide, tall - height);
-  return canvas;
+  return context;
 }
 
 async function takePhoto(photo) {
@@ -124,8 +123,9 @@ async function takePhoto(photo) {
     const { width, height } = bitmap;
     const source = drawPhoto(bitmap);
     results.clear();
-    results.set("photo", makeCanvas(width, height));
-    results.get("photo").getContext("2d").drawImage(source, 0, 0);
+    const shown = makeContext(width, height);
+    shown.drawImage(source.canvas, 0, 0);
+    results.set("photo", shown.canvas);
     for (const [index, file] of facts.files.entries()) {
       const done = await upscale(file, source, width, height, async (part) => {
         say(`${photo.name}, ${width}×${height}: ${file.name} …`, (index + part) / facts.files.length);
