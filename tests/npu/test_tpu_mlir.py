@@ -25,6 +25,7 @@ from sesr_jax.npu.compilers.tpu_mlir import (
     VARIABLE,
     Entry,
     compile_job,
+    crop_centres,
     find_toolchain,
     format_table,
     list_commands,
@@ -187,6 +188,8 @@ def test_calibration_images_are_centres_of_one_size(network):
     assert second[0, 0, 0] == 1 * 20 + 4
     with pytest.raises(InputError, match="smaller than 16"):
         crop_alike(images, (64, 64), 16)
+    with pytest.raises(InputError, match=r"28×28 pixels, fewer than the 32×24"):
+        crop_centres(make_job(network, F16, size=(8, 8)), (24, 32), [_photo("a", 56)])
     with pytest.raises(InputError, match="--calibrate"):
         make_job(network, INT8, size=(8, 8))
     with pytest.raises(InputError, match="without ranges"):

@@ -10,7 +10,13 @@ of the chip.
 """
 
 from sesr_jax.npu.compilers.tpu_mlir import on_board
-from sesr_jax.npu.compilers.tpu_mlir.check import Check, check_on_simulator, format_checks
+from sesr_jax.npu.compilers.tpu_mlir.check import (
+    Check,
+    Crop,
+    check_on_simulator,
+    crop_centres,
+    format_checks,
+)
 from sesr_jax.npu.compilers.tpu_mlir.commands import METHODS, list_commands, make_script
 from sesr_jax.npu.compilers.tpu_mlir.compilation import (
     Result,
@@ -33,6 +39,7 @@ __all__ = [
     "METHODS",
     "VARIABLE",
     "Check",
+    "Crop",
     "Entry",
     "Job",
     "Result",
@@ -40,6 +47,7 @@ __all__ = [
     "Toolchain",
     "check_on_simulator",
     "compile_job",
+    "crop_centres",
     "find_toolchain",
     "format_beside",
     "format_checks",

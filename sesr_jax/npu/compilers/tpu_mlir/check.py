@@ -6,6 +6,7 @@ ranges are the same.
 """
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -48,34 +49,30 @@ class Check:
     reference: float | None
 
 
-def check_on_simulator(
-    job: Job,
-    toolchain: Toolchain,
-    bmodel: pathlib.Path,
-    size: tuple[int, int],
-    images: Sequence[ImagePair],
-) -> tuple[Check, ...]:
-    """Compares a compiled file with the .onnx file and with our integer reference, on the centres of images.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Crop:
+    """The centre of an image of the check.
 
-    Args:
-      job: what was compiled.
-      toolchain: where tpu-mlir is.
-      bmodel: the compiled file, whose folder is used for the simulator's files.
-      size: height and width of the file's input.
-      images: of which the first `CHECK_IMAGES` are taken.
+    Attributes:
+      name: of the image.
+      low: of its low resolution, float32 ``[1, h, w, C]`` in steps of 1/255.
+      high: of its high resolution, uint8 ``[H, W, C]``.
+    """
+
+    name: str
+    low: np.ndarray
+    high: np.ndarray
+
+
+def crop_centres(job: Job, size: tuple[int, int], images: Sequence[ImagePair]) -> tuple[Crop, ...]:
+    """Returns the centres, of `size` (height, width) in low resolution, of the first `CHECK_IMAGES` images.
 
     Raises:
-      InputError: an image is smaller than `size`, or the simulator fails.
+      InputError: an image is smaller.
     """
-    with require_extra("export", "running .onnx files"):
-        import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        job.model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
     protocol, scale = choose_protocol(job.network.channels), job.network.scale
     found = []
-    for image in images[:CHECK_IMAGES]:
+    for image in itertools.islice(images, CHECK_IMAGES):
         pixels = make_pixels(job.network, image)
         _, high = protocol.pair(image, scale)
         corner = [(n - side) // 2 for n, side in zip(pixels.shape[:2], size, strict=True)]
@@ -84,29 +81,56 @@ def check_on_simulator(
                 f"the low resolution of {image.name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, fewer "
                 f"than the {size[1]}×{size[0]} of the check."
             )
-        x = _crop(pixels, corner, size)[None] / np.float32(255)
-        target = _crop(high, [n * scale for n in corner], (size[0] * scale, size[1] * scale))
-        (onnx,) = session.run(None, {job.graph.input: x.transpose(0, 3, 1, 2)})
-        onnx = _to_image(onnx)
-        compiled = _to_image(_simulate(toolchain, bmodel, job.graph.input, x))
-        reference = None
-        if job.ranges is not None:
-            codes = integer.run(job.graph, job.ranges, integer.quantise(x, IMAGE))
-            reference = np.clip(np.asarray(integer.dequantise(codes, IMAGE))[0], 0, 1)
-        found.append(
-            Check(
-                name=image.name,
-                compiled_to_onnx=psnr(compiled, onnx),
-                reference_to_onnx=None if reference is None else psnr(reference, onnx),
-                compiled_to_reference=None if reference is None else psnr(compiled, reference),
-                onnx=protocol.score(onnx, target, scale)["psnr"],
-                compiled=protocol.score(compiled, target, scale)["psnr"],
-                reference=None
-                if reference is None
-                else protocol.score(reference, target, scale)["psnr"],
-            )
-        )
+        low = _crop(pixels, corner, size)[None] / np.float32(255)
+        high = _crop(high, [n * scale for n in corner], [n * scale for n in size])
+        found.append(Crop(name=image.name, low=low, high=high))
     return tuple(found)
+
+
+def check_on_simulator(job: Job, toolchain: Toolchain, bmodel: pathlib.Path, crop: Crop) -> Check:
+    """Compares a compiled file with the .onnx file and with our integer reference.
+
+    Args:
+      job: what was compiled.
+      toolchain: where tpu-mlir is.
+      bmodel: the compiled file, for inputs of the crop's size; its folder is used for the simulator's files.
+      crop: the image.
+
+    Raises:
+      InputError: the simulator fails.
+    """
+    with require_extra("export", "running .onnx files"):
+        import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        job.model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (output,) = session.run(None, {job.graph.input: crop.low.transpose(0, 3, 1, 2)})
+    outputs = {
+        "onnx": _to_image(output),
+        "compiled": _to_image(_simulate(toolchain, bmodel, job.graph.input, crop.low)),
+    }
+    if job.ranges is not None:
+        codes = integer.run(job.graph, job.ranges, integer.quantise(crop.low, IMAGE))
+        outputs["reference"] = np.clip(np.asarray(integer.dequantise(codes, IMAGE))[0], 0, 1)
+
+    def compare(first: str, second: str) -> float | None:
+        return psnr(outputs[first], outputs[second]) if {first, second} <= outputs.keys() else None
+
+    protocol = choose_protocol(job.network.channels)
+    scores = {
+        name: protocol.score(image, crop.high, job.network.scale)["psnr"]
+        for name, image in outputs.items()
+    }
+    return Check(
+        name=crop.name,
+        compiled_to_onnx=psnr(outputs["compiled"], outputs["onnx"]),
+        reference_to_onnx=compare("reference", "onnx"),
+        compiled_to_reference=compare("compiled", "reference"),
+        onnx=scores["onnx"],
+        compiled=scores["compiled"],
+        reference=scores.get("reference"),
+    )
 
 
 def format_checks(checks: Sequence[Check]) -> str:

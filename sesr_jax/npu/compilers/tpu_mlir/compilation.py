@@ -21,10 +21,10 @@ from sesr_jax.files import make_folder, write_file
 from sesr_jax.npu.compilers.result import Compilation, Operator
 from sesr_jax.npu.compilers.tpu_mlir.bundle import write_bundle
 from sesr_jax.npu.compilers.tpu_mlir.check import (
-    CHECK_IMAGES,
     CHECK_SIZE,
     Check,
     check_on_simulator,
+    crop_centres,
     format_checks,
 )
 from sesr_jax.npu.compilers.tpu_mlir.job import Job
@@ -102,11 +102,13 @@ def compile_job(
     """
     height, width = (min(pair) for pair in zip(job.size, CHECK_SIZE, strict=True))
     check_size = check_size or (height, width)
+    crops = crop_centres(job, check_size, check_on)
     with tempfile.TemporaryDirectory(prefix="sesr_compile_") as name:
         work = pathlib.Path(name)
         job.write(work)
         commands = job.list_commands()
-        total = len(commands) + min(len(check_on), CHECK_IMAGES) + 2 * (check_size != job.size)
+        apart = bool(crops) and check_size != job.size
+        total = len(commands) + len(crops) + 2 * apart
         with tqdm(total=total, unit="step", leave=False, disable=None) as bar:
 
             def run(commands: Sequence[Sequence[str]], place: pathlib.Path) -> None:
@@ -119,15 +121,16 @@ def compile_job(
             compilation = read_timeline(
                 work / TIMELINE, work / f"{job.name}.bmodel.json", job.target.name
             )
-            checks: tuple[Check, ...] = ()
-            if check_on:
-                place = work
-                if check_size != job.size:
-                    place = _prepare_check(job, work)
-                    run(job.list_commands(check_size, calibrated=True), place)
-                bar.set_description("model_runner")
+            place = work
+            if apart:
+                place = _prepare_check(job, work)
+                run(job.list_commands(check_size, calibrated=True), place)
+            bar.set_description("model_runner")
+            checks = []
+            for crop in crops:
                 bmodel = place / f"{job.name}.bmodel"
-                checks = check_on_simulator(job, toolchain, bmodel, check_size, check_on)
+                checks.append(check_on_simulator(job, toolchain, bmodel, crop))
+                bar.update()
         out = make_folder(folder)
         job.write(out)
         result = Result(
@@ -135,7 +138,7 @@ def compile_job(
             compilation=_rename(compilation, job),
             report=estimate(merge_shuffles(layers_from_graph(job.graph)), job.target),
             check_size=check_size,
-            checks=checks,
+            checks=tuple(checks),
         )
         for kept in (f"{job.name}.bmodel", job.table, LOG):
             if (work / kept).exists():
