@@ -63,7 +63,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, expression, seconds=60):
+    def wait(self, expression, seconds=300):
         """Waits until an expression is true."""
         end = time.monotonic() + seconds
         while not self.evaluate(expression):
@@ -80,7 +80,7 @@ class Tab:
         """Names the folder in which the page saves files."""
         self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=os.fspath(folder))
 
-    def wait_for_file(self, path, seconds=20):
+    def wait_for_file(self, path, seconds=60):
         """Waits until a file was saved."""
         end = time.monotonic() + seconds
         while not path.exists():
@@ -127,7 +127,7 @@ def open_tab(*flags):
                 yield Tab(send.write, lambda: _read_message(answers))
         finally:
             browser.terminate()
-            browser.wait(20)
+            browser.wait(60)
 
 
 def _read_message(answers):
