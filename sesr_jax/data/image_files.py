@@ -38,7 +38,10 @@ READ_ONLY = {".gif": "GIF", ".heic": "HEIF", ".heif": "HEIF"}
 """The formats that are read and not written; HEIF by pillow-heif (the extra `heic`)."""
 
 _HEIF = (b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevs", b"hevx", b"mif1", b"msf1")
-"""The brands of HEIF files (ISO/IEC 23008-12, annex B); AVIF files may have the last two."""
+"""The brands of HEIF files (ISO/IEC 23008-12, annex B); AVIF files may begin with the last two."""
+
+_BRANDS = 64
+"""The first bytes of a file, among which its brands are."""
 
 _JPEG = ("JPEG", "MPO")
 """Pillow's names for files of one JPEG image and of several."""
@@ -179,14 +182,13 @@ def open_image(
 
 
 def _is_heif(path: str | os.PathLike[str] | bytes) -> bool:
-    """Returns whether a file says that it is HEIF, which AVIF's reader does not read."""
+    """Returns whether a file says that it is HEIF, and not also AVIF, which Pillow reads."""
     if isinstance(path, bytes):
-        head = path[:12]
+        head = path[:_BRANDS]
     else:
         with open(path, "rb") as file:
-            head = file.read(12)
-    is_avif = not isinstance(path, bytes) and pathlib.Path(path).suffix.lower() == ".avif"
-    return head[4:8] == b"ftyp" and head[8:] in _HEIF and not is_avif
+            head = file.read(_BRANDS)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF and b"avif" not in head
 
 
 def _check_length(file: Image.Image, name: str, length: int) -> None:

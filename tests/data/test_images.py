@@ -336,6 +336,9 @@ def test_heif_is_read_where_its_extra_is_installed(tmp_path):
 
 def test_heif_names_its_extra_where_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "b.jpg").write_bytes(bytes(4) + b"ftypmif1" + bytes(4) + b"mif1avif" + bytes(9))
+    with pytest.raises(InputError, match=r"b\.jpg can't be read as an image"):
+        read_image(tmp_path / "b.jpg")
     (tmp_path / "a.jpg").write_bytes(bytes(4) + b"ftypheic" + bytes(20))
     with pytest.raises(InputError, match=r"a\.jpg is a HEIF file: .*sesr_jax\[heic\]"):
         read_image(tmp_path / "a.jpg")
