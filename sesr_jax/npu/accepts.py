@@ -17,7 +17,8 @@ def list_refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ..
     """Returns why `target` does not run the whole file, one reason each; nothing if it does.
 
     An operator is called by its place in the file and its name, such as "3_conv_2d". An activation that is
-    the only reader of a convolution is called "prelu after 3_conv_2d".
+    the only reader of a convolution is called "prelu after 3_conv_2d". What holds for all of them is said of
+    "every operator".
 
     Raises:
       InputError: the file cannot be read, is no TFLite model, or is damaged.
@@ -29,12 +30,17 @@ def list_refusals(path: str | os.PathLike[str], target: Target) -> tuple[str, ..
     by_reason: dict[str, list[str]] = {}
     if several := find_batches(layers):
         by_reason["a batch of several images"] = several
+    count = 0
     for layer in layers:
         for one in lower([layer], target):
+            count += 1
             name = layer.name if one.op != layer.activation else f"{one.op} after {layer.name}"
             if one.flag:
                 by_reason.setdefault(one.flag, []).append(name)
-    return tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return tuple(
+        f"{'every operator' if len(names) == count else ', '.join(names)}: {reason}"
+        for reason, names in by_reason.items()
+    )
 
 
 def check_accepted(path: str | os.PathLike[str], target: Target) -> None:

@@ -244,7 +244,8 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
 
     Raises:
       InputError: there are no layers, or several images, or convolutions of elements with which the target
-        does not compute, or the saving lies outside its range.
+        does not compute, or layers of integers whose speed it does not state, or the saving lies outside its
+        range.
     """
     if not 0 <= activation_saving < 1:
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
@@ -255,6 +256,11 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
             f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
         )
     for layer in layers:
+        if layer.bits in target.untimed_bits:
+            raise InputError(
+                f"Layer {layer.name!r} has {layer.bits}-bit tensors, which {target.name} computes with at a "
+                "speed that is not modelled; a full INT8 file can be estimated."
+            )
         if target.bits == 8 and layer.bits != 8 and layer.op in CONVOLUTIONS:
             raise InputError(
                 f"Layer {layer.name!r} has {layer.bits}-bit tensors and {target.name} computes "

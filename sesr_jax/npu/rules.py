@@ -24,7 +24,7 @@ def find_refusal(layer: Layer, target: Target) -> str:
         return f"a {sides} window ({', '.join(windows)})" if windows else "an unsupported operation"
     if rule.engine == "refused":
         return rule.note or "an unsupported operation"
-    if target.bits == 8 and layer.bits != 8:
+    if target.bits == 8 and layer.bits not in (8, *target.untimed_bits):
         return f"elements of {layer.bits} bits"
     shapes = [as_nhwc(shape) for shape in layer.input_shapes]
     output = as_nhwc(layer.output_shape)

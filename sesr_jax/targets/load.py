@@ -109,7 +109,7 @@ def _check_sources(table: dict[str, Any], file: str) -> None:
 
 def _figure_names(table: dict[str, Any]) -> list[str]:
     """Returns the dotted names of the figures in a file's tables."""
-    names: list[str] = [name for name in ("bits", "clock_hz") if name in table]
+    names: list[str] = [name for name in ("bits", "untimed_bits", "clock_hz") if name in table]
     for key in _TABLES:
         if isinstance(table.get(key), dict):
             names += [f"{key}.{name}" for name in table[key]]
@@ -158,7 +158,7 @@ def _check_consistency(target: Target, file: str) -> None:
 
 def _source_names(target: Target) -> set[str]:
     """Returns the dotted names of all that may have a source."""
-    found = {"bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
+    found = {"bits", "untimed_bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
     for prefix, kind in (
         *(("mac", Mac), ("mac.winograd", Winograd), ("mac.blocks", Blocks), ("vector", Vector)),
         *(("memory", Memory), ("stripes", Stripes), ("energy", Energy)),

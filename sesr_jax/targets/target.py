@@ -287,6 +287,7 @@ class Target:
       name: the name of its file.
       title: its name for people.
       bits: of an element of a tensor; 8 is INT8, 16 is F16, 32 is F32.
+      untimed_bits: of integers with which it computes too, at a speed that this file does not state.
       clock_hz: the clock of all engines.
       mac: the MAC array.
       vector: the engine for the rest.
@@ -301,6 +302,7 @@ class Target:
     name: str
     title: str
     bits: Literal[8, 16, 32]
+    untimed_bits: tuple[int, ...] = ()
     clock_hz: _Rate
     mac: Mac
     vector: Vector

@@ -4,13 +4,18 @@ import dataclasses
 import importlib.util
 import pathlib
 
+import numpy as np
 import pytest
+from flax import linen as nn
 
 from benchmarks import vela as benchmark
+from sesr_jax import ops
 from sesr_jax.errors import InputError
-from sesr_jax.export import export_tflite
-from sesr_jax.npu import estimate, layers_from_tflite
-from sesr_jax.npu.compilers import COMPILERS, compile_model
+from sesr_jax.export import Options, export_tflite
+from sesr_jax.graph import trace
+from sesr_jax.npu import estimate, layers_from_tflite, list_refusals
+from sesr_jax.npu.compilers import COMPILERS, compile_model, vela
+from sesr_jax.quant import find_points
 from sesr_jax.targets import find_target, list_targets
 
 TARGET = find_target("ethos-u85-2048")
@@ -87,6 +92,35 @@ def test_the_estimates_agree_layer_by_layer(target, networks, request):
     rank, median = benchmark.measure_agreement(found)
     assert rank >= 0.95
     assert median < 0.2
+
+
+def _make_of_many_operators(x):
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32) / 9
+    slopes = np.linspace(0.1, 0.3, 8, dtype=np.float32)
+    h = ops.prelu(ops.conv2d(x, kernel), slopes)
+    h = ops.add(ops.mul(h, ops.mean(h)), ops.leaky_relu(ops.conv2d(x, kernel), slope=0.1))
+    h = ops.relu(ops.conv2d(h, kernel[:, :, :1], groups=8))
+    h = ops.max_pool(h, window=(2, 2), strides=(2, 2))
+    h = ops.average_pool(h, window=(3, 3), strides=(1, 1))
+    h = ops.resize(h, scale=2, method="nearest")
+    return ops.conv2d_transpose(h, kernel, strides=(2, 2))
+
+
+@needs_vela
+@pytest.mark.parametrize("name", ["ethos-u55-128", "ethos-u85-2048"])
+def test_vela_runs_integers_of_16_bits_as_the_target_says(name, tmp_path):
+    graph = trace(nn.Sequential([_make_of_many_operators]), {}, (1, 16, 16, 8))
+    where, path = find_points(graph), tmp_path / "many.tflite"
+    ranges = {key: where.fixed.get(key, (-1.0, 1.0)) for key in where.group.values()}
+    export_tflite(graph, path, ranges=ranges, options=Options(precision="int16"))
+    target = find_target(name)
+    assert list_refusals(path, target) == ()
+    with pytest.raises(InputError, match=f"16-bit tensors, which {name}"):
+        estimate(layers_from_tflite(path), target)
+    vela._run(path, target, str(tmp_path))
+    rows = vela._read_csv(str(tmp_path), "*_per-layer.csv")
+    assert len(rows) > 10
+    assert {row["Target"] for row in rows} == {"NPU"}
 
 
 @needs_vela
