@@ -109,7 +109,11 @@ class Result:
 
 
 def measure_network(
-    network: Network, sets: Sequence[str], calibration: str, targets: Sequence[str]
+    network: Network,
+    sets: Sequence[str],
+    calibration: str,
+    targets: Sequence[str],
+    observers: Sequence[str] = tuple(OBSERVERS),
 ) -> Result:
     """Measures a network, exports it and estimates its times.
 
@@ -122,7 +126,7 @@ def measure_network(
     images = [pair(pairs[i], network.scale)[0][None] for i in range(len(pairs))]
     int8_psnr = None
     try:
-        observer, ranges, model = _choose_ranges(network, images)
+        observer, ranges, model = _choose_ranges(network, images, observers)
         _prove(network, ranges)
     except InputError as error:
         observer = f"refused: {error}"
@@ -145,7 +149,7 @@ def measure_network(
 
 
 def _choose_ranges(
-    network: Network, images: Sequence[np.ndarray]
+    network: Network, images: Sequence[np.ndarray], observers: Sequence[str]
 ) -> tuple[str, Ranges, TFLiteModel]:
     """Returns the observer whose file errs least on `images`, its ranges and the file."""
     size = tuple(min(image.shape[axis] for image in images) for axis in (1, 2))
@@ -153,7 +157,7 @@ def _choose_ranges(
     expected = [np.clip(network.apply(jnp.asarray(crop)), 0, 1) for crop in crops]
     graph = trace_collapsed(network, (size[0], size[1]))
     found = {}
-    for name in OBSERVERS:
+    for name in observers:
         ranges = calibrate(graph, images, observer=name)
         model = TFLiteModel(to_tflite(graph, ranges=ranges))
         errors = [np.square(model(c) - e).mean() for c, e in zip(crops, expected, strict=True)]

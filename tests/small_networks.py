@@ -69,14 +69,14 @@ def small_networks():
     """The (name, scale) of all networks that differ when they are small.
 
     One of each family that is searched, of the challenges on efficient super-resolution and of Real-ESRGAN is
-    enough, at its largest scale. SESR's rivals are left out: all their layers are in others too.
+    enough, at its largest scale. SESR's rivals and SPANV2 are left out: all their layers are in others.
     """
     seen, found = [], []
     for name, variant in VARIANTS.items():
         for scale in variant.scales:
             module = create(name, scale=scale, **small_options(name))
             family = set(type(module).__module__.split("."))
-            if "rivals" in family:
+            if {"rivals", "spanv2"} & family:
                 continue
             if {"efficient", "real"} & family or name in ("esrn", "layered_sesr"):
                 module = type(module)
