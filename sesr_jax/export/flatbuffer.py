@@ -26,6 +26,8 @@ Source: TypeAlias = bytes | str | os.PathLike[str]
 
 _IDENTIFIER = b"TFL3"
 _METADATA = b"sesr_jax"
+_COMPILED = b"ethos-u"
+"""The custom operator that holds all commands for an Ethos-U."""
 
 
 OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
@@ -82,7 +84,7 @@ def read(source: Source) -> Any:
     which they can run, and convolutions, poolings and resizings have their options and inputs.
 
     Raises:
-      InputError: there is no such file, it is not TFLite, or it is damaged.
+      InputError: there is no such file, it is not TFLite, it is damaged, or a compiler made commands of it.
     """
     schema = import_schema()
     data = read_content(source)
@@ -90,11 +92,18 @@ def read(source: Source) -> Any:
         with refuse_damaged("its bytes are no model"):
             check_size(data, schema)
             model = schema.ModelT.InitFromPackedBuf(data, 0)
-            check_model(model, schema, read_enum("BuiltinOperator"))
+            compiled = any(code.customCode == _COMPILED for code in model.operatorCodes or ())
+            if not compiled:
+                check_model(model, schema, read_enum("BuiltinOperator"))
     except InputError as error:
         raise InputError(
             f"{_name_source(source)} is a damaged TFLite model: {str(error).rstrip('.')}."
         ) from error
+    if compiled:
+        raise InputError(
+            f"{_name_source(source)} is compiled for Ethos-U by Vela already: its operators are the NPU's "
+            "commands; give the file from which Vela made it."
+        )
     return model
 
 

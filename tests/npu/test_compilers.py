@@ -118,6 +118,9 @@ def test_vela_runs_integers_of_16_bits_as_the_target_says(name, tmp_path):
     with pytest.raises(InputError, match=f"16-bit tensors, which {name}"):
         estimate(layers_from_tflite(path), target)
     vela._run(path, target, str(tmp_path))
+    (compiled,) = tmp_path.glob("*_vela.tflite")
+    with pytest.raises(InputError, match=rf"{compiled.name}.* Vela"):
+        layers_from_tflite(compiled)
     rows = vela._read_csv(str(tmp_path), "*_per-layer.csv")
     assert len(rows) > 10
     assert {row["Target"] for row in rows} == {"NPU"}
