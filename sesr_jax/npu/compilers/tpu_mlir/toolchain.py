@@ -34,6 +34,7 @@ _PYTHON = "python3.10"  # the wheel is for no other
 # one wheel.
 _PACKAGES = (
     "filelock==4.1.0",
+    "graphviz==0.20.1",
     "numpy==1.24.3",
     "onnx==1.14.1",
     "onnxruntime==1.16.3",
