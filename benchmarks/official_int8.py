@@ -5,7 +5,8 @@
 FOLDER holds the authors' files, as for `benchmarks.official`. Each observer measures ranges, and that one is
 taken whose file is nearest to the float network on the photos of the calibration. The export proves it code
 for code against LiteRT's reference kernels. LiteRT then runs the file on each image, or a file for each size
-where sizes are fixed inside (a map that is resized back). PSNR is that of the protocol rgb8, on luma.
+where files hold sizes (of a map that is resized back, or of a mean). PSNR is that of the protocol rgb8, on
+luma.
 
 Milliseconds are estimates for an image of 256×256, AIM 2020's frame. An NPU without depth_to_space gets a
 transposed convolution in its place. In brackets are the operations that an NPU does not run: of these the
@@ -40,6 +41,9 @@ from sesr_jax.quant import OBSERVERS, Ranges, calibrate
 from sesr_jax.report import format_table
 from sesr_jax.targets import Target, find_target
 from sesr_jax.upscale import from_network
+
+_FIXED = ("channel_shuffle", "mean", "resize_like")
+"""Operations that hold the size of the image in a file."""
 
 TARGETS = ("ethos-u85-2048", "ethos-n78-4tops", "vs680", "bm1684x-int8")
 
@@ -132,7 +136,7 @@ def measure_network(
         observer = f"refused: {error}"
     else:
         graph = trace_collapsed(network, AIM_2020.frame)
-        fixed = any(node.op == "resize_like" for node in graph.nodes)
+        fixed = any(node.op in _FIXED for node in graph.nodes)
         function = _run_by_size(network, ranges) if fixed else model
         integer = dataclasses.replace(upscaler, function=function)
         int8_psnr = [score.mean["psnr"] for score in measure(integer, sets, RGB8)]
