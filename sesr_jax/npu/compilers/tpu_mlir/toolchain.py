@@ -30,7 +30,7 @@ LOG = "tpu_mlir.log"
 
 _PYTHON = "python3.10"  # the wheel is for no other
 # What the wheel wants for ONNX files, at its own versions. It wants more for other files, among which
-# pycocotools # has to be compiled. PyTorch is older than tpu-mlir's, as this one brings its libraries in
+# pycocotools has to be compiled. PyTorch is older than tpu-mlir's, as this one brings its libraries in
 # one wheel.
 _PACKAGES = (
     "filelock==4.1.0",
