@@ -114,7 +114,7 @@ def tap_group(mac: Mac, taps: int, channels: int) -> int:
     counted = taps // step * step + max(taps % step, least)
 
     def fill(group: int) -> float:
-        filled = channels / round_up(channels, mac.inputs // group)
+        filled = channels / round_up(channels, max(1, mac.inputs // group))
         return filled if group == 1 else filled * taps / counted
 
     return max(sorted(mac.tap_groups, reverse=True), key=fill)

@@ -150,6 +150,10 @@ def _check_consistency(target: Target, file: str) -> None:
         raise InputError(
             f"{file}: mac.tap_fill is {list(target.mac.tap_fill)}; it must be empty or two numbers."
         )
+    if target.mac.tap_fill and 0 in target.mac.tap_groups:
+        raise InputError(
+            f"{file}: mac.tap_groups has 0; where mac.tap_fill is given, they must be 1 or more."
+        )
     if unknown := target.sources.keys() - figures:
         raise InputError(
             f"{file}: [sources] has {min(unknown)!r}, which is no figure and no table of the target."

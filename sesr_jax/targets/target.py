@@ -185,7 +185,7 @@ class Memory:
     dram_brick: tuple[_Count, _Count, _Count] = (1, 1, 1)
     sram_granule: _Count = 1
     burst_bytes: _Size = 0
-    border: _Size = 1
+    border: _Count = 1
     transfer_cycles: _Cost = 0
     transfer_minimum_cycles: _Cost = 0
     cells: tuple[tuple[_Count, _Count, _Count], ...] = ()

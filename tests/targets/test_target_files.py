@@ -87,6 +87,8 @@ def _changed(tmp_path, old: str, new: str) -> pathlib.Path:
         ("lanes = 1", "lanes = 1\ndefault_block = 1", "must fit the 1 of vector.blocks"),
         ("dram_bytes_per_cycle = 16", "dram_bytes_per_cycle = 0", "it must be above 0"),
         ("sram_bytes = 1_048_576", "sram_bytes = 0", "memory.sram_bytes is 0"),
+        ("sram_bytes = 1_048_576", "sram_bytes = 9999\nborder = 0", "memory.border is 0"),
+        ("tap_groups = [0]", "tap_groups = [0]\ntap_fill = [1, 1]", "mac.tap_groups has 0"),
         ("cascades = 1000", "cascades = 0", "stripes.cascades is 0"),
         ("base = [8, 8]", "base = [0, 8]", "stripes.base is 0"),
         ("clock_hz = 1e9", "clock_hz = 0", "clock_hz is 0; it must be above 0"),
