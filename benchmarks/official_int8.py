@@ -42,7 +42,7 @@ from sesr_jax.report import format_table
 from sesr_jax.targets import Target, find_target
 from sesr_jax.upscale import from_network
 
-_FIXED = ("channel_shuffle", "mean", "resize_like")
+_FIXED = ("channel_shuffle", "mean", "resize", "resize_like", "slice")
 """Operations that hold the size of the image in a file."""
 
 TARGETS = ("ethos-u85-2048", "ethos-n78-4tops", "vs680", "bm1684x-int8")

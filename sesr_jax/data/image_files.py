@@ -47,6 +47,7 @@ _JPEG = ("JPEG", "MPO")
 """Pillow's names for files of one JPEG image and of several."""
 
 _TIFF_SIDES = (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH)
+_PLANES = 284  # TIFF: 2 where each channel has strips of its own
 
 _BITS = {"RGB": 24, "RGBA": 32, "LA": 16, "I;16": 16}
 """The least bits of a PNG file's pixel by Pillow's mode, where they are more than one."""
@@ -194,12 +195,20 @@ def _is_heif(path: str | os.PathLike[str] | bytes) -> bool:
 def _check_length(file: Image.Image, name: str, length: int) -> None:
     """Checks that a file of `length` bytes can hold its pixels.
 
-    JPEG takes a bit or more for each block of 8×8 (decoders fill in grey for those that are not there), and
-    PNG's compression has a bound.
+    JPEG takes a bit or more for each block of 8×8 (decoders fill in grey for those that are not there),
+    PNG's compression has a bound, and a TIFF file says where each of its strips or tiles is (decoders leave
+    those black that are not there).
 
     Raises:
         InputError: it cannot.
     """
+    if isinstance(file, TiffImagePlugin.TiffImageFile):
+        found, needed = _count_strips(file)
+        if found < needed:
+            raise InputError(
+                f"{name} says where {found:,} of its {needed:,} strips are: it is damaged or cut short."
+            )
+        return
     if file.format in _JPEG:
         least = -(-file.width // 8) * -(-file.height // 8) / 8
     elif file.format == "PNG":
@@ -211,6 +220,19 @@ def _check_length(file: Image.Image, name: str, length: int) -> None:
             f"{name} has {length} bytes, too few for the {file.width}×{file.height} pixels that its header "
             "promises: it is damaged or cut short."
         )
+
+
+def _count_strips(file: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
+    """Returns how many strips or tiles a TIFF file says to have, and of how many its size consists."""
+    tags = file.tag_v2
+    height, width = (tags[tag] for tag in _TIFF_SIDES)
+    planes = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) if tags.get(_PLANES, 1) == 2 else 1
+    if TiffImagePlugin.TILEOFFSETS in tags:
+        across = -(-width // max(1, tags[TiffImagePlugin.TILEWIDTH]))
+        down = -(-height // max(1, tags[TiffImagePlugin.TILELENGTH]))
+        return len(tags[TiffImagePlugin.TILEOFFSETS]), planes * across * down
+    rows = tags.get(TiffImagePlugin.ROWSPERSTRIP, height)
+    return len(tags[TiffImagePlugin.STRIPOFFSETS]), planes * -(-height // max(1, rows))
 
 
 def check_memory(name: str, size: tuple[int, int]) -> None:

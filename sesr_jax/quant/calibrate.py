@@ -3,6 +3,7 @@
 ranges = calibrate(graph, (y[None] for y in luma_images))
 """
 
+import logging
 from collections.abc import Iterable
 
 import jax
@@ -13,7 +14,9 @@ from sesr_jax.errors import InputError, look_up
 from sesr_jax.graph import Graph, run
 from sesr_jax.quant.observers import OBSERVERS
 from sesr_jax.quant.ranges import Range, find_points
-from sesr_jax.quant.scheme import INT8, Scheme
+from sesr_jax.quant.scheme import INT8, Scheme, widen
+
+_log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -77,4 +80,9 @@ def calibrate(
         low, high = (lows.min(), highs.max()) if chosen.union else (lows.mean(), highs.mean())
         key = wanted.group[name]
         total[key] = (min(total[key][0], float(low)), max(total[key][1], float(high)))
+    for key, ends in total.items():
+        if not any(ends):  # as behind dead ReLUs
+            _log.warning("%s is 0 on all %d calibration images, and will be 0 in INT8", key, count)
+            low, high = widen(*ends)
+            total[key] = (float(low), float(high))
     return total | dict(wanted.fixed)

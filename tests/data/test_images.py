@@ -252,6 +252,19 @@ def test_float_samples(tmp_path):
             read_image(path)
 
 
+def test_a_tiff_that_lacks_strips_is_refused(tmp_path):
+    """Its header promises a million rows, of which the decoder would leave all but twelve black."""
+    Image.new("RGB", (16, 12), "white").save(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    rows = struct.pack("<HHII", 257, 4, 1, 12)
+    assert rows in content
+    (tmp_path / "a.tif").write_bytes(
+        content.replace(rows, struct.pack("<HHII", 257, 4, 1, 1_000_012))
+    )
+    with pytest.raises(InputError, match=r"a\.tif .*1 of its 83,335 strips"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_cmyk(tmp_path):
     ink = np.zeros((2, 2, 4), np.uint8)
     ink[0, 0] = [0, 255, 255, 0]  # magenta and yellow make red

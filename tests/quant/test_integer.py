@@ -19,7 +19,7 @@ from sesr_jax.export.flatbuffer import read
 from sesr_jax.export.options import Options
 from sesr_jax.graph import Graph, trace
 from sesr_jax.models import create
-from sesr_jax.quant import Range, find_points
+from sesr_jax.quant import Range, calibrate, find_points
 from sesr_jax.quant.integer import KERNELS, dequantise, quantise, run
 from sesr_jax.quant.ranges import IMAGE
 from sesr_jax.reparam import collapse
@@ -173,6 +173,20 @@ def test_extremes_have_the_codes_of_their_files(case: str) -> None:
     np.testing.assert_array_equal(
         run(graph, ranges, codes), reference(graph, ranges, codes), strict=True
     )
+
+
+def test_a_tensor_that_is_zero_on_all_images_has_codes(caplog: pytest.LogCaptureFixture) -> None:
+    """As behind dead ReLUs, which trained networks have."""
+
+    def network(x: jax.Array) -> jax.Array:
+        dead = ops.relu(ops.sub(ops.conv2d(x, KERNEL), 50.0))
+        return ops.add(ops.conv2d(dead, KERNEL), ops.mul(x, 0.7))
+
+    graph = graph_of(network)
+    codes = random_input(graph)[1]
+    ranges = calibrate(graph, [np.random.default_rng(1).uniform(size=graph.input_shape)])
+    assert "relu is 0 on all 1 calibration images" in caplog.text
+    np.testing.assert_array_equal(run(graph, ranges, codes), reference(graph, ranges, codes))
 
 
 def test_a_tap_sees_every_tensor_of_the_file() -> None:
