@@ -19,9 +19,10 @@ from sesr_jax.schema import NOT_NEGATIVE, POSITIVE, Rule
 
 _SOME = Rule("no empty list", bool)
 _Size = Annotated[int, NOT_NEGATIVE]
-_Cost = Annotated[float, NOT_NEGATIVE]
+_MOST = 1e15  # of a figure, so that no sum of them overflows
+_Cost = Annotated[float, Rule("from 0 to 1e15", lambda value: 0 <= value <= _MOST)]
 _Count = Annotated[int, POSITIVE]
-_Rate = Annotated[float, POSITIVE]
+_Rate = Annotated[float, Rule("above 0 and at most 1e15", lambda value: 0 < value <= _MOST)]
 _Share = Annotated[float, Rule("above 0 and at most 1", lambda value: 0 < value <= 1)]
 _Scale = Annotated[int, Rule("above 1", lambda value: value > 1)]
 

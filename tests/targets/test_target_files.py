@@ -90,6 +90,7 @@ def _changed(tmp_path, old: str, new: str) -> pathlib.Path:
         ("sram_bytes = 1_048_576", "sram_bytes = 9999\nborder = 0", "memory.border is 0"),
         ("tap_groups = [0]", "tap_groups = [0]\ntap_fill = [1, 1]", "mac.tap_groups has 0"),
         ("cascades = 1000", "cascades = 0", "stripes.cascades is 0"),
+        ("cascades = 1000", "cascades = 1\nminimum_cycles = 1e308", "minimum_cycles is 1e+308"),
         ("base = [8, 8]", "base = [0, 8]", "stripes.base is 0"),
         ("clock_hz = 1e9", "clock_hz = 0", "clock_hz is 0; it must be above 0"),
         ("bits = 8", "bits = 4", "bits is 4; it must be one of 8, 16"),
