@@ -57,6 +57,8 @@ def test_what_it_lacks_is_named_with_the_reason(files):
 
 def test_elements_that_it_does_not_compute_with(files):
     assert any("elements of 32 bits" in reason for reason in list_refusals(files["float"], N78))
+    whole = list_refusals(files["float"], find_target("roofline"))
+    assert whole == ("every operator: elements of 32 bits",)
     f16 = find_target("bm1684x-f16")
     assert not any("bits" in reason for reason in list_refusals(files["float"], f16))
 

@@ -64,6 +64,11 @@ def test_taps_share_the_lanes_by_how_full_they_are(taps, channels, group):
     assert tap_group(TARGET.mac, taps, channels) == group
 
 
+def test_more_taps_than_lanes_share_them_one_at_a_time():
+    mac = dataclasses.replace(TARGET.mac, inputs=4, tap_groups=(1, 64))
+    assert tap_group(mac, 9, 1) in mac.tap_groups
+
+
 def test_stripes_of_one_row_take_flat_micro_blocks():
     conv = _conv(3, (64, 64, 64), 64)
     assert direct_cycles(TARGET, conv, 1) == direct_cycles(TARGET, conv)
