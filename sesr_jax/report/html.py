@@ -68,25 +68,44 @@ def to_html(page: Page) -> str:
         + "\n</section>"
         for section in page.sections
     )
-    lead = f'<p class="lead">{escape(page.lead)}</p>' if page.lead else ""
+    return make_document(
+        page.title, escape(page.lead), sections, scripts=f"<script>{SCRIPT}</script>"
+    )
+
+
+def make_document(
+    title: str, lead: str, body: str, *, head: str = "", style: str = "", scripts: str = ""
+) -> str:
+    """Returns a document in the style of all pages.
+
+    Args:
+      title: its headline, as text.
+      lead: the HTML of the paragraph below; "" for none.
+      body: the HTML of what follows.
+      head: more HTML for its head.
+      style: more CSS.
+      scripts: the HTML of its scripts.
+    """
+    more = f"{head}\n" if head else ""
+    paragraph = f'<p class="lead">{lead}</p>' if lead else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(page.title)}</title>
-<style>{STYLE}</style>
-</head>
+<title>{escape(title)}</title>
+<style>{STYLE}{style}</style>
+{more}</head>
 <body>
 <header>
-<h1>{escape(page.title)}</h1>
-{lead}
+<h1>{escape(title)}</h1>
+{paragraph}
 </header>
 <main>
-{sections}
+{body}
 </main>
-<script>{SCRIPT}</script>
+{scripts}
 </body>
 </html>
 """

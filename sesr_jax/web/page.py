@@ -4,8 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sesr_jax.report.html import escape
-from sesr_jax.report.style import STYLE
+from sesr_jax.report.html import escape, make_document
 
 _STYLE = """
 #drop {
@@ -34,12 +33,19 @@ progress { width: 100%; accent-color: var(--accent); }
 #choices { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; justify-content: center; margin-top: .75rem; }
 """
 
-_SCRIPT = """
+_HEAD = """<link rel="icon" href="data:,">
+<script type="importmap">
+{"imports": {"@litertjs/core": "./litert/core/dist/index.js",
+  "@litertjs/wasm-utils": "./litert/wasm-utils/dist/index.js"}}
+</script>"""
+
+_SCRIPTS = """<script>
 const slider = document.querySelector("#compare input");
 slider.addEventListener("input", () => slider.parentElement.style.setProperty("--at", slider.value + "%"));
 if (location.protocol === "file:") document.getElementById("status").textContent =
   "Browsers open this page only from a server, such as: python3 -m http.server --directory FOLDER";
-"""
+</script>
+<script type="module" src="page.js"></script>"""
 
 
 def to_html(title: str, facts: Mapping[str, Any], sizes: Sequence[int]) -> str:
@@ -77,27 +83,9 @@ def to_html(title: str, facts: Mapping[str, Any], sizes: Sequence[int]) -> str:
         + "</tr>"
         for name, cells in rows
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<link rel="icon" href="data:,">
-<style>{STYLE}{_STYLE}</style>
-<script type="importmap">
-{{"imports": {{"@litertjs/core": "./litert/core/dist/index.js",
-  "@litertjs/wasm-utils": "./litert/wasm-utils/dist/index.js"}}}}
-</script>
-</head>
-<body>
-<header>
-<h1>{escape(title)}</h1>
-<p class="lead">Your photo is upscaled ×{facts["scale"]} on this machine, by the files that would run on a
-phone or an NPU. Nothing is uploaded.</p>
-</header>
-<main>
+    lead = f"""Your photo is upscaled ×{facts["scale"]} on this machine, by the files that would run on a
+phone or an NPU. Nothing is uploaded."""
+    main = f"""\
 <label id="drop"><input id="photo" type="file" accept="image/*">Drop a photo here, or choose one</label>
 <p id="status" role="status">Loading …</p>
 <progress id="progress" max="1" value="0" hidden aria-label="How much is done"></progress>
@@ -123,10 +111,5 @@ phone or an NPU. Nothing is uploaded.</p>
 {facts["halo"]} on each side. INT8 is made for NPUs; on a CPU, float may be faster.</figcaption>
 </figure>
 <p>Transparent photos are shown on white. The saved images are in sRGB and without metadata, which
-<code>sesr upscale</code> keeps. LiteRT.js runs the files; it is licensed under Apache-2.0.</p>
-</main>
-<script>{_SCRIPT}</script>
-<script type="module" src="page.js"></script>
-</body>
-</html>
-"""
+<code>sesr upscale</code> keeps. LiteRT.js runs the files; it is licensed under Apache-2.0.</p>"""
+    return make_document(title, lead, main, head=_HEAD, style=_STYLE, scripts=_SCRIPTS)
