@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
@@ -101,9 +101,14 @@ def run(argv: Sequence[str]) -> None:
         height, width = upscaler.tile
         raise InputError(f"{args.model} takes tiles of {width}×{height} alone; leave --tile out.")
     tile: TileChoice = args.tile or "default"
+    told = sys.stderr if args.output == _STREAM else sys.stdout
     if args.tile == "auto":
-        tile = _choose_tiles(args.model, args.target or arguments.TARGET)
+        tile = _choose_tiles(args.model, args.target or arguments.TARGET, told)
     if pathlib.Path(args.input).is_dir():
+        if args.output == _STREAM:
+            raise InputError(
+                f"{args.input} is a folder, and standard output takes one image; name a folder."
+            )
         if args.deinterlace:
             raise InputError(f"--deinterlace is for one video, not for the folder {args.input}.")
         _print_outcomes(
@@ -115,7 +120,7 @@ def run(argv: Sequence[str]) -> None:
                 upscaler, source, target, tile=tile, halo=args.halo, deinterlace=args.deinterlace
             )
         upscaled = dataclasses.replace(upscaled, source=args.input, target=args.output)
-        print(upscaled, file=sys.stderr if args.output == _STREAM else sys.stdout)
+        print(upscaled, file=told)
         if upscaled.damaged_frames:
             raise InputError(
                 f"{upscaled.damaged_frames} frames of {args.input} are damaged or lost: those that could not "
@@ -152,8 +157,10 @@ def _replace_streams(source: str, target: str) -> Iterator[tuple[str, str]]:
             write_file("/dev/stdout", pathlib.Path(written).read_bytes())
 
 
-def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[int, int]]:
-    """Returns a function that chooses, and prints, the fastest tile for an image's size."""
+def _choose_tiles(
+    model: str, target: str, told: TextIO
+) -> Callable[[tuple[int, int]], tuple[int, int]]:
+    """Returns a function that chooses the fastest tile for an image's size, and prints it to `told`."""
     from sesr_jax.npu import find_best_photo_tiling
     from sesr_jax.pretrained import find_network
     from sesr_jax.targets import find_target
@@ -167,7 +174,7 @@ def _choose_tiles(model: str, target: str) -> Callable[[tuple[int, int]], tuple[
 
     def choose(size: tuple[int, int]) -> tuple[int, int]:
         tiling = find_best_photo_tiling(network, size, npu)
-        print(tiling.to_text())
+        print(tiling.to_text(), file=told)
         return tiling.tile
 
     return choose

@@ -294,10 +294,10 @@ def test_names_that_the_terminal_cannot_show_and_images_that_are_left_out(tmp_pa
     ]
 
 
-def test_an_image_goes_through_pipes(photo, tmp_path, capfdbinary, monkeypatch):
+def test_an_image_goes_through_pipes(weights, photo, tmp_path, capfdbinary, monkeypatch):
     def upscale(*argv, given=b""):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
-        status = main(["upscale", *argv, "--model", "bicubic_x2"])
+        status = main(["upscale", "--model", "bicubic_x2", *argv])
         return status, *capfdbinary.readouterr()
 
     assert upscale(str(photo), str(tmp_path / "b.png"))[0] == 0
@@ -307,6 +307,14 @@ def test_an_image_goes_through_pipes(photo, tmp_path, capfdbinary, monkeypatch):
     status, out, said = upscale("-", "-", given=b"no image")
     assert (status, out) == (2, b"")
     assert b"standard input can't be read" in said
+    status, out, said = upscale(str(photo.parent), "-")
+    assert (status, out) == (2, b"")
+    assert b"is a folder, and standard output takes one image" in said
+    model, large = str(weights), tmp_path / "c.png"
+    assert upscale(str(photo), str(large), "--model", model, "--tile", "auto")[0] == 0
+    status, out, said = upscale(str(photo), "-", "--model", model, "--tile", "auto")
+    assert (status, out) == (0, large.read_bytes())
+    assert "140×100 in tiles of" in said.decode()
 
 
 def test_upscale_of_a_video(photo, tmp_path, capsys):
