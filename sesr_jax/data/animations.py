@@ -4,7 +4,6 @@ write_animation("out.png", read_animation("in.gif"))
 """
 
 import dataclasses
-import io
 import logging
 import os
 import pathlib
@@ -12,18 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import ImageOps, PngImagePlugin
 
-from sesr_jax.data.image_files import check_memory, open_image
+from sesr_jax.data.image_files import (
+    ANIMATION_SUFFIXES,
+    check_memory,
+    list_animation_frames,
+    open_image,
+)
 from sesr_jax.data.metadata import find_save_options, read_metadata
-from sesr_jax.data.photos import SAVE_OPTIONS, Photo, find_format
+from sesr_jax.data.photos import Photo, find_format, to_pillow, warn_of_loss, write_pillow
 from sesr_jax.errors import InputError
-from sesr_jax.files import write_file
 
 _log = logging.getLogger(__name__)
-
-_HOLDERS = {"AVIF": ".avif", "GIF": "", "PNG": ".png", "WEBP": ".webp"}
-"""The formats in which several images are an animation, and the suffixes of those that are written."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,7 @@ def count_animation_frames(path: str | os.PathLike[str]) -> int:
       InputError: see `read_image`.
     """
     with open_image(path) as (file, _):
-        frames = getattr(file, "n_frames", 1)
-        return frames if frames > 1 and file.format in _HOLDERS else 0
+        return len(list_animation_frames(file))
 
 
 def check_animation_output(
@@ -62,10 +61,11 @@ def check_animation_output(
     Raises:
       InputError: it does not.
     """
-    if not _HOLDERS.get(kind := find_format(target)):
+    kind = find_format(target)
+    if pathlib.Path(target).suffix.lower() not in ANIMATION_SUFFIXES:
         raise InputError(
             f"{os.fspath(source)} is an animation of {frames} frames, which {kind} does not hold; name a "
-            f"file that ends in one of {', '.join(filter(None, _HOLDERS.values()))}."
+            f"file that ends in one of {', '.join(ANIMATION_SUFFIXES)}."
         )
 
 
@@ -76,16 +76,13 @@ def read_animation(path: str | os.PathLike[str]) -> Animation:
       InputError: see `read_image`; or the machine's memory does not hold the frames.
     """
     with open_image(path) as (file, name):
-        # A PNG file may have an image for viewers without animation before its frames.
-        first = int(getattr(file, "default_image", False) is True)
-        last = getattr(file, "n_frames", 1)
-        count = last - first
-        check_memory(name, (count * file.height, file.width))
+        places = list_animation_frames(file) or range(1)
+        check_memory(name, (len(places) * file.height, file.width))
         if isinstance(file, PngImagePlugin.PngImageFile) and ";16" in str(file.tile[0].args):
             _log.warning("%s has samples of 16 bits, of which the high ones are read.", name)
         frames, times = [], []
-        for index in range(first, last):
-            file.seek(index)
+        for place in places:
+            file.seek(place)
             frames.append(np.array(ImageOps.exif_transpose(file).convert("RGBA")))
             times.append(float(file.info.get("duration", 0)))
         metadata = read_metadata(file, path, name)
@@ -107,17 +104,13 @@ def write_animation(path: str | os.PathLike[str], animation: Animation) -> None:
     Raises:
       InputError: the suffix is of another format, or the file can't be written.
     """
-    path, kind = pathlib.Path(path), find_format(path)
+    kind = find_format(path)
     check_animation_output(path, path, len(animation.frames))
     options, lost = find_save_options(kind, animation.metadata, is_grey=False)
-    if lost:
-        _log.warning("%s: %s dropped, which %s does not hold.", path, ", ".join(lost), kind)
-    images = []
-    for frame in animation.frames:
-        image = Image.fromarray(frame.pixels)
-        if frame.alpha is not None:
-            image.putalpha(Image.fromarray(frame.alpha))
-        images.append(image)
+    if kind == "AVIF" and animation.loop:
+        lost.append("the number of rounds")
+    warn_of_loss(path, lost, kind)
+    images = [to_pillow(frame.pixels, frame.alpha) for frame in animation.frames]
     options |= {"duration": [round(each) for each in animation.milliseconds]}
     options |= {"loop": animation.loop, "save_all": True, "append_images": images[1:]}
     if kind == "PNG":
@@ -125,9 +118,4 @@ def write_animation(path: str | os.PathLike[str], animation: Animation) -> None:
             "disposal": PngImagePlugin.Disposal.OP_NONE,
             "blend": PngImagePlugin.Blend.OP_SOURCE,
         }
-    file = io.BytesIO()
-    try:
-        images[0].save(file, kind, **{**SAVE_OPTIONS.get(kind, {}), **options})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be written as {kind}: {error}") from error
-    write_file(path, file.getvalue())
+    write_pillow(path, images[0], kind, options)

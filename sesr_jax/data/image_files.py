@@ -13,12 +13,13 @@ import mimetypes
 import os
 import pathlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sesr_jax.data.jpeg import is_cut
+from sesr_jax.data.tiff import count_strips, read_sides
 from sesr_jax.errors import InputError, MissingError, require_extra
 
 FORMATS = {
@@ -37,6 +38,12 @@ FORMATS = {
 READ_ONLY = {".gif": "GIF", ".heic": "HEIF", ".heif": "HEIF"}
 """The formats that are read and not written; HEIF by pillow-heif (the extra `heic`)."""
 
+_ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
+"""The formats in which several images are an animation; in others they are pages, or views of a scene."""
+
+ANIMATION_SUFFIXES = tuple(suffix for suffix, kind in FORMATS.items() if kind in _ANIMATED)
+"""The suffixes of the files to which animations are written."""
+
 _HEIF = (b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevm", b"hevs", b"hevx", b"mif1", b"msf1")
 """The brands of HEIF files (ISO/IEC 23008-12, annex B); AVIF files may begin with the last two."""
 
@@ -45,9 +52,6 @@ _BRANDS = 64
 
 _JPEG = ("JPEG", "MPO")
 """Pillow's names for files of one JPEG image and of several."""
-
-_TIFF_SIDES = (TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.IMAGEWIDTH)
-_PLANES = 284  # TIFF: 2 where each channel has strips of its own
 
 _BITS = {"RGB": 24, "RGBA": 32, "LA": 16, "I;16": 16}
 """The least bits of a PNG file's pixel by Pillow's mode, where they are more than one."""
@@ -66,27 +70,33 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     Raises:
         MissingError: the folder is missing or holds no image.
     """
-    return search_folder(folder, recursive=recursive)[0]
+    return _sort_files(pathlib.Path(folder), FORMATS, recursive=recursive)[0]
 
 
 def search_folder(
-    folder: str | os.PathLike[str], *, recursive: bool = False, read_only: bool = False
+    folder: str | os.PathLike[str],
 ) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """Returns the images of a folder as `list_images` does, and the other images and videos that it holds.
+    """Returns all images that can be read of a folder and those inside it, and its other images and videos.
 
-    Args:
-        folder: the folder.
-        recursive: as of `list_images`.
-        read_only: whether images of `READ_ONLY` count as images, where what reads them is installed.
+    Hidden files and folders are left out. Images of `READ_ONLY` count where what reads them is installed.
 
     Raises:
         MissingError: the folder is missing or holds no image.
     """
-    folder = pathlib.Path(folder)
+    return _sort_files(pathlib.Path(folder), {*FORMATS, *_list_read_only()}, recursive=True)
+
+
+def _sort_files(
+    folder: pathlib.Path, suffixes: Collection[str], *, recursive: bool
+) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Returns the files of a folder with one of the suffixes, and the other images and videos that it holds.
+
+    Raises:
+        MissingError: the folder is missing or holds no file with one of the suffixes.
+    """
     if not folder.is_dir():
         raise MissingError(f"{folder} is not a folder.")
     images, others = [], []
-    suffixes = {*FORMATS, *(_list_read_only() if read_only else ())}
     for path in _list_files(folder, (), recursive=recursive):
         if path.suffix.lower() in suffixes:
             images.append(path)
@@ -121,7 +131,7 @@ def _list_read_only() -> list[str]:
     return [suffix for suffix, kind in READ_ONLY.items() if kind != "HEIF" or has_heif]
 
 
-_IMAGES = (".apng", ".avifs", ".gif", ".heic", ".heif", ".jp2", ".jxl")
+_IMAGES = (*READ_ONLY, ".apng", ".avifs", ".jp2", ".jxl")
 _VIDEOS = (".m2ts", ".mkv", ".mts", ".ts", ".webm")
 """Suffixes of images and videos that Python's table of them lacks in some release."""
 
@@ -182,6 +192,15 @@ def open_image(
         raise InputError(f"{name} can't be read as an image: {error}") from error
 
 
+def list_animation_frames(file: ImageFile.ImageFile) -> range:
+    """Returns the places of an animation's frames in its opened file; none where the file is no animation."""
+    count = getattr(file, "n_frames", 1)
+    if count == 1 or file.format not in _ANIMATED:
+        return range(0)
+    # A PNG file may have an image for viewers without animation before its frames.
+    return range(int(getattr(file, "default_image", False) is True), count)
+
+
 def _is_heif(path: str | os.PathLike[str] | bytes) -> bool:
     """Returns whether a file says that it is HEIF, and not also AVIF, which Pillow reads."""
     if isinstance(path, bytes):
@@ -203,7 +222,7 @@ def _check_length(file: Image.Image, name: str, length: int) -> None:
         InputError: it cannot.
     """
     if isinstance(file, TiffImagePlugin.TiffImageFile):
-        found, needed = _count_strips(file)
+        found, needed = count_strips(file)
         if found < needed:
             raise InputError(
                 f"{name} says where {found:,} of its {needed:,} strips are: it is damaged or cut short."
@@ -220,19 +239,6 @@ def _check_length(file: Image.Image, name: str, length: int) -> None:
             f"{name} has {length} bytes, too few for the {file.width}×{file.height} pixels that its header "
             "promises: it is damaged or cut short."
         )
-
-
-def _count_strips(file: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
-    """Returns how many strips or tiles a TIFF file says to have, and of how many its size consists."""
-    tags = file.tag_v2
-    height, width = (tags[tag] for tag in _TIFF_SIDES)
-    planes = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) if tags.get(_PLANES, 1) == 2 else 1
-    if TiffImagePlugin.TILEOFFSETS in tags:
-        across = -(-width // max(1, tags[TiffImagePlugin.TILEWIDTH]))
-        down = -(-height // max(1, tags[TiffImagePlugin.TILELENGTH]))
-        return len(tags[TiffImagePlugin.TILEOFFSETS]), planes * across * down
-    rows = tags.get(TiffImagePlugin.ROWSPERSTRIP, height)
-    return len(tags[TiffImagePlugin.STRIPOFFSETS]), planes * -(-height // max(1, rows))
 
 
 def check_memory(name: str, size: tuple[int, int]) -> None:
@@ -267,7 +273,7 @@ def read_image_size(path: str | os.PathLike[str] | bytes) -> tuple[int, int]:
         height, width = file.height, file.width
         if isinstance(file, TiffImagePlugin.TiffImageFile):
             # Later releases of Pillow give the sides of the upright image.
-            height, width = (file.tag_v2[tag] for tag in _TIFF_SIDES)
+            height, width = read_sides(file)
         on_its_side = _read_exif(file, path).get(ExifTags.Base.Orientation, 1) >= 5
     return (width, height) if on_its_side else (height, width)
 

@@ -11,14 +11,14 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from sesr_jax.data.canvas import Canvas
-from sesr_jax.data.image_files import FORMATS, check_memory, open_image
+from sesr_jax.data.image_files import FORMATS, check_memory, list_animation_frames, open_image
 from sesr_jax.data.images import to_uint8
 from sesr_jax.data.metadata import find_save_options, read_metadata
 from sesr_jax.data.png import encode_png, to_rgba_of_octets
@@ -28,15 +28,12 @@ from sesr_jax.files import check_writable, write_file
 
 _log = logging.getLogger(__name__)
 
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"quality": 95, "subsampling": 0},
     "TIFF": {"compression": "tiff_deflate"},
     "WEBP": {"lossless": True},
 }
-
-_ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
-"""The formats in which several images are an animation; in others they are pages, or views of a scene."""
 
 _ALPHA = ("AVIF", "PNG", "TIFF", "WEBP")
 _DEEP = ("PNG", "TIFF")
@@ -73,12 +70,12 @@ def read_photo(path: str | os.PathLike[str] | bytes) -> Photo:
         InputError: the file is an animation; or see `read_image`.
     """
     with open_image(path) as (file, name):
-        if (frames := getattr(file, "n_frames", 1)) > 1:
-            if file.format in _ANIMATED:
-                raise InputError(
-                    f"{name} is an animation of {frames} frames, where one image is expected."
-                )
-            _log.warning("%s has %d images, of which the first one is read.", name, frames)
+        if frames := list_animation_frames(file):
+            raise InputError(
+                f"{name} is an animation of {len(frames)} frames, where one image is expected."
+            )
+        if (pages := getattr(file, "n_frames", 1)) > 1:
+            _log.warning("%s has %d images, of which the first one is read.", name, pages)
         if (bits := file.info.get("bit_depth", 8)) > 8:  # of HEIF
             _log.warning("%s has samples of %d bits, of which 8 are read.", name, bits)
         tile = file.tile[0].args if file.tile else ""
@@ -227,7 +224,7 @@ def _write(
     alpha: np.ndarray | None,
     metadata: Mapping[str, Any],
 ) -> None:
-    path, kind = pathlib.Path(path), find_format(path)
+    kind = find_format(path)
     if isinstance(image, Image.Image):
         is_grey, is_deep = image.mode == "L", False
     else:
@@ -241,24 +238,45 @@ def _write(
         image, alpha = to_8_bits(image), None if alpha is None else to_8_bits(alpha)
         is_deep = False
     options, lost_metadata = find_save_options(kind, metadata, is_grey=is_grey)
-    if lost := lost + lost_metadata:
+    warn_of_loss(path, lost + lost_metadata, kind)
+    if is_deep and isinstance(image, np.ndarray):
+        encoded = encode_png(image, alpha, metadata) if kind == "PNG" else None
+        write_file(path, encoded or encode_tiff(image, alpha, options))
+        return
+    write_pillow(path, to_pillow(image, alpha), kind, options)
+
+
+def warn_of_loss(path: str | os.PathLike[str], lost: Sequence[str], kind: str) -> None:
+    """Logs a warning that lists what a format does not hold, if that is anything."""
+    if lost:
         listed = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
         verb = "are" if len(lost) > 1 else "is"
         _log.warning("%s: %s %s dropped, which %s does not hold.", path, listed, verb, kind)
+
+
+def to_pillow(image: np.ndarray | Image.Image, alpha: np.ndarray | None) -> Image.Image:
+    """Converts an image of 8 bits to Pillow's; one of Pillow's own gets the alpha in place."""
     if isinstance(image, np.ndarray):
-        if is_deep:
-            encoded = encode_png(image, alpha, metadata) if kind == "PNG" else None
-            write_file(path, encoded or encode_tiff(image, alpha, options))
-            return
         image = Image.fromarray(image)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+def write_pillow(
+    path: str | os.PathLike[str], image: Image.Image, kind: str, options: Mapping[str, Any]
+) -> None:
+    """Writes an image by Pillow's encoder of a format, with `options` beside the format's usual ones.
+
+    Raises:
+        InputError: the file can't be written.
+    """
     # Encoded in memory, since Pillow's encoders of JPEG and BMP ignore what a full disk refuses.
     file = io.BytesIO()
     try:
-        image.save(file, kind, **{**SAVE_OPTIONS.get(kind, {}), **options})
+        image.save(file, kind, **{**_SAVE_OPTIONS.get(kind, {}), **options})
     except (OSError, ValueError) as error:  # for example, the format holds no images of that size
-        raise InputError(f"{path} can't be written as {kind}: {error}") from error
+        raise InputError(f"{os.fspath(path)} can't be written as {kind}: {error}") from error
     write_file(path, file.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""Encoding TIFF files of 16 bits, which Pillow does for opaque grey alone (TIFF 6.0, with its Deflate)."""
+"""TIFF files: encoding 16 bits, which Pillow does for opaque grey alone, and counting strips (TIFF 6.0)."""
 
 import io
 import zlib
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from sesr_jax.errors import InputError
 
@@ -17,6 +17,27 @@ _MOST = 2**32
 
 _DEFLATE, _DIFFERENCES, _INCH, _UNASSOCIATED = 8, 2, 2, 2
 _GREY, _RGB = 1, 2
+_SEPARATE = 2
+"""The planar configuration in which each channel has strips of its own."""
+
+
+def read_sides(file: TiffImageFile) -> tuple[int, int]:
+    """Returns the height and the width of an opened file, as it is stored."""
+    return file.tag_v2[ExifTags.Base.ImageLength], file.tag_v2[ExifTags.Base.ImageWidth]
+
+
+def count_strips(file: TiffImageFile) -> tuple[int, int]:
+    """Returns how many strips or tiles an opened file says to have, and of how many its size consists."""
+    tags = file.tag_v2
+    height, width = read_sides(file)
+    is_separate = tags.get(ExifTags.Base.PlanarConfiguration) == _SEPARATE
+    planes = tags.get(ExifTags.Base.SamplesPerPixel, 1) if is_separate else 1
+    if ExifTags.Base.TileOffsets in tags:
+        across = -(-width // max(1, tags[ExifTags.Base.TileWidth]))
+        down = -(-height // max(1, tags[ExifTags.Base.TileLength]))
+        return len(tags[ExifTags.Base.TileOffsets]), planes * across * down
+    rows = tags.get(ExifTags.Base.RowsPerStrip, height)
+    return len(tags[ExifTags.Base.StripOffsets]), planes * -(-height // max(1, rows))
 
 
 def encode_tiff(pixels: np.ndarray, alpha: np.ndarray | None, options: Mapping[str, Any]) -> bytes:

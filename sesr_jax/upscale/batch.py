@@ -158,7 +158,7 @@ def upscale_folder(
             yield Outcome(source=path, failure=_explain(path, error))
         else:
             yield Outcome(source=path, upscaled=upscaled)
-    for path in search_folder(source, recursive=True, read_only=True)[1]:
+    for path in search_folder(source)[1]:
         yield Outcome(source=path, left_out=True)
 
 

@@ -25,8 +25,7 @@ _HIDDEN = ("av1", "mpeg4", "msmpeg4v3", "vp8", "vp9")
 _RECORDED = ("h264", "hevc", "mpeg", "mpegts", "mpegvideo")
 """Formats without a header, which may begin with frames that need others before them."""
 
-
-_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """The decoders that read the alpha which WebM has beside the frames of a codec."""
 
 
@@ -86,9 +85,9 @@ def open_video(av: Any, path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any
 def make_decoder(av: Any, stream: Any) -> Any:
     """Returns what decodes the packets of a stream, with its alpha where it has one."""
     own = stream.codec_context
-    if has_alpha_beside(stream) and own.name in _WITH_ALPHA:
+    if has_alpha_beside(stream) and own.name in _ALPHA_DECODERS:
         with contextlib.suppress(av.FFmpegError, ValueError):  # such as where libvpx is missing
-            decoder = av.CodecContext.create(_WITH_ALPHA[own.name], "r")
+            decoder = av.CodecContext.create(_ALPHA_DECODERS[own.name], "r")
             if own.extradata:
                 decoder.extradata = own.extradata
             return decoder

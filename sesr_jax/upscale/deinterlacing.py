@@ -9,7 +9,7 @@ from typing import Any
 from sesr_jax.upscale.decoding import DecodedFrame, frame_duration
 
 
-def deinterlace(av: Any, items: Iterable[Any], stream: Any) -> Iterator[Any]:
+def deinterlace_frames(av: Any, items: Iterable[Any], stream: Any) -> Iterator[Any]:
     """Yields the items of a `FrameReader` with their frames deinterlaced, a frame later than they come.
 
     All frames are taken for interlaced ones, by the order of fields that they name (the top one first, if

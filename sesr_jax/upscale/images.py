@@ -145,7 +145,7 @@ def match_images(
     source, target = pathlib.Path(source), pathlib.Path(target)
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} lies in {source}; name a folder outside it.")
-    images, _ = search_folder(source, recursive=True, read_only=True)
+    images, _ = search_folder(source)
     places = [(path, target / path.relative_to(source)) for path in images]
     return [
         (path, place if path.suffix.lower() in FORMATS else place.with_name(f"{place.name}.png"))

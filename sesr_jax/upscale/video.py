@@ -29,7 +29,7 @@ from sesr_jax.upscale.decoding import (
     open_video,
     survey_video,
 )
-from sesr_jax.upscale.deinterlacing import deinterlace as make_whole
+from sesr_jax.upscale.deinterlacing import deinterlace_frames
 from sesr_jax.upscale.frames import (
     WITH_ALPHA,
     choose_pixel_format,
@@ -122,7 +122,7 @@ def upscale_video(
         reader = FrameReader(av, source, stream)
         start = source.start_time if (source.start_time or 0) > _LATE else 0
         late = round(Fraction(start, av.time_base) / stream.time_base)
-        for item in make_whole(av, reader, stream) if deinterlace else reader:
+        for item in deinterlace_frames(av, reader, stream) if deinterlace else reader:
             if isinstance(item, av.Packet):
                 if item.stream.index in copies:
                     _start_earlier(item, Fraction(start, av.time_base))

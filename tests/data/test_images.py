@@ -344,7 +344,7 @@ def test_heif_is_read_where_its_extra_is_installed(tmp_path):
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.heic").read_bytes())
     for name in ("a.heic", "b.jpg"):
         assert np.abs(read_image(tmp_path / name).astype(int) - grey[..., None]).max() < 6
-    assert search_folder(tmp_path, read_only=True)[0] == [tmp_path / "a.heic", tmp_path / "b.jpg"]
+    assert search_folder(tmp_path)[0] == [tmp_path / "a.heic", tmp_path / "b.jpg"]
 
 
 def test_heif_names_its_extra_where_that_is_missing(tmp_path, monkeypatch):

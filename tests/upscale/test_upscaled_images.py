@@ -158,6 +158,9 @@ def test_images_of_a_folder_keep_their_places(tmp_path):
             match_images(tmp_path / "from", inside)
 
 
+_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
 def _write_animation(path):
     """Two frames of 16×12, of which the second is transparent on the left, and shown twice as long."""
     frames = [np.dstack([codes(12, 16, 3), np.full((12, 16), 255, np.uint8)])] * 2
@@ -165,14 +168,14 @@ def _write_animation(path):
     frames[1][..., 3] = np.arange(16) > 5
     frames[1][..., 3] *= 255
     images = [Image.fromarray(frame) for frame in frames]
-    times = {"duration": [80, 160], "loop": 3}
+    times = {"duration": [80, 160], "loop": 3, "icc_profile": _PROFILE}
     special = {".webp": {"lossless": True}, ".gif": {"disposal": 2}}.get(path.suffix, {})
     images[0].save(path, save_all=True, append_images=images[1:], **times, **special)
 
 
 @pytest.mark.parametrize("target", ["b.png", "b.webp", "b.avif"])
 @pytest.mark.parametrize("source", ["a.png", "a.webp", "a.gif"])
-def test_an_animation_stays_one(tmp_path, source, target):
+def test_an_animation_stays_one(tmp_path, caplog, source, target):
     """Its frames are what they become as photos."""
     _write_animation(tmp_path / source)
     steps = []
@@ -186,8 +189,10 @@ def test_an_animation_stays_one(tmp_path, source, target):
     assert steps == [(1, 2), (2, 2)]
     before, after = (read_animation(tmp_path / name) for name in (source, target))
     assert list(before.milliseconds) == list(after.milliseconds) == [80, 160]
-    if target != "b.avif":  # which is shown for ever
-        assert before.loop == after.loop == 3
+    assert (before.loop, after.loop) == (3, 0 if target == "b.avif" else 3)
+    assert ("rounds" in caplog.text) == (target == "b.avif")
+    assert before.metadata == after.metadata
+    assert before.metadata.get("icc_profile") == (None if source == "a.gif" else _PROFILE)
     for small, large in zip(before.frames, after.frames, strict=True):
         write_photo(tmp_path / "c.png", small)
         upscale_image(bicubic_upscaler(2), tmp_path / "c.png", tmp_path / "d.png")
