@@ -188,7 +188,7 @@ class FrameReader:
         """Yields a `DecodedFrame` or a packet.
 
         Raises:
-          InputError: the file cannot be read on.
+          InputError: the file cannot be read on, or its frames change their size.
         """
         try:
             for packet in self._source.demux():
@@ -215,6 +215,7 @@ class FrameReader:
                 yield DecodedFrame(image=self._last, pts=None, is_repeated=True)
             return
         for frame in frames:
+            self._check_size(frame)
             if frame.pts is not None:
                 self._pending.discard(frame.pts)
                 if self._last is None:
@@ -225,6 +226,15 @@ class FrameReader:
             self._last = frame
             self._count += 1
             yield DecodedFrame(image=frame, pts=frame.pts)
+
+    def _check_size(self, frame: Any) -> None:
+        first = self._last or frame
+        if (frame.width, frame.height) != (first.width, first.height):
+            raise InputError(
+                f"{file_name(self._stream)} changes from {first.width}×{first.height} to "
+                f"{frame.width}×{frame.height} after {self._count} frames, and a video has one size; cut it "
+                "there."
+            )
 
     def _pass_over(self, start: int) -> None:
         """Drops what stands before the first frame, as players do; a recording may begin anywhere."""

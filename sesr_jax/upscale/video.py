@@ -129,12 +129,6 @@ def upscale_video(
                     item.stream = copies[item.stream.index]
                     target.mux(item)
                 continue
-            image = item.image
-            if (image.height, image.width) != size:
-                raise InputError(
-                    f"{file_name(stream)} changes from {size[1]}×{size[0]} to {image.width}×{image.height} "
-                    f"after {frames} frames, and a video has one size; cut it there."
-                )
             if item.pts is not None:
                 pts = item.pts - late
             elif frames:  # a bare stream, whose frames have no times
@@ -142,12 +136,12 @@ def upscale_video(
             if not item.is_repeated:
                 try:
                     large = upscale_frame(
-                        av, upscaler, image, video.codec_context.pix_fmt, tile=tile
+                        av, upscaler, item.image, video.codec_context.pix_fmt, tile=tile
                     )
                 except InputError as error:
                     raise InputError(f"{file_name(stream)}, frame {frames}: {error}") from error
             large.pts, large.time_base = pts, stream.time_base
-            large.duration = image.duration or frame_duration(stream)
+            large.duration = item.image.duration or frame_duration(stream)
             target.mux(video.encode(large))
             frames += 1
             if progress:

@@ -544,18 +544,42 @@ def test_the_light_levels_of_hdr10_are_kept(tmp_path, caplog):
     assert "light levels" in caplog.text
 
 
+def test_light_levels_of_each_frame_are_said_to_be_lost(tmp_path, caplog):
+    """Those of HDR10+ (SMPTE ST 2094-40), which WebM has beside a frame, where it also has alpha."""
+    _film(tmp_path / "a.webm", "libvpx-vp9", "yuva420p", times=[0])
+    content = (tmp_path / "a.webm").read_bytes()
+    mark, kind = b"\xee\x81\x01\xa5", b"\xee\x81\x04\xa5"  # alpha; ITU-T T.35, as which HDR10+ goes
+    before, after = content.split(mark)
+    levels = bytes([0xB5, 0x00, 0x3C, 0x00, 0x01, 0x04, 0x01, 0x40])  # of one window
+    size = int.from_bytes(after[:2], "big") & 0x3FFF
+    data = after[:2] + levels.ljust(size, b"\0") + after[2 + size :]
+    before = before.replace(
+        b"\x53\xc0\x81\x01", b"\x53\xc0\x81\x00"
+    )  # which says that it has alpha
+    (tmp_path / "a.webm").write_bytes(before + kind + data)
+    upscale_video(bicubic_upscaler(2), tmp_path / "a.webm", tmp_path / "b.webm")
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said == "a.webm has light levels for each frame, which are dropped."
+
+
 def test_an_image_is_no_video(tmp_path):
     write_image(tmp_path / "a.webp", np.zeros((8, 8, 3), np.uint8))
     _refused(tmp_path / "a.webp", tmp_path / "b.mp4", r"a\.webp is an image")
 
 
-def test_a_video_that_changes_its_size(tmp_path):
+@pytest.mark.parametrize("deinterlace", [False, True])
+def test_a_video_that_changes_its_size(tmp_path, deinterlace):
     _film(tmp_path / "a.h264", times=[0, 100])
     _film(tmp_path / "b.h264", times=[0, 100], size=(64, 64))
     both = (tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes()
     (tmp_path / "c.h264").write_bytes(both)
     with pytest.raises(InputError, match="from 48×32 to 64×64 after 2 frames"):
-        upscale_video(bicubic_upscaler(2), tmp_path / "c.h264", tmp_path / "d.mp4")
+        upscale_video(
+            bicubic_upscaler(2),
+            tmp_path / "c.h264",
+            tmp_path / "d.mp4",
+            deinterlace=deinterlace,
+        )
     assert not (tmp_path / "d.mp4").exists()
 
 
