@@ -17,7 +17,7 @@ and PAN's at ×4 are the means of its log. RFDN's are those of this form's weigh
 import argparse
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -79,10 +79,10 @@ def format_row(
     return cells
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parses `argv`, measures, and prints the table line by line."""
+def make_parser(description: str | None, sets: Sequence[str]) -> argparse.ArgumentParser:
+    """Returns a parser of what names the authors' files and the images; `sets` are the default."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=pathlib.Path, help="the folder of the authors' files")
     parser.add_argument(
@@ -91,29 +91,41 @@ def main(argv: list[str] | None = None) -> None:
         help="the folder with the folders Set5, Set14 and B100; default the folder of the files",
     )
     parser.add_argument("--only", help="measure the files whose name contains this")
-    parser.add_argument("--set", action="append", choices=SETS, help="the sets; default all")
+    parser.add_argument(
+        "--set", action="append", choices=SETS, help=f"the sets; default {', '.join(sets)}"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
-    args = parser.parse_args(argv)
+    return parser
 
-    sets = args.set or list(SETS)
+
+def list_files(folder: pathlib.Path, only: str | None) -> tuple[list[pathlib.Path], list[str]]:
+    """Returns the authors' files that are in `folder`, and the names of those that are not.
+
+    Args:
+      folder: the folder of the authors' files.
+      only: a part of the wanted names, in any case; None for all.
+    """
+    paths = [folder / name for name in read_table() if (only or "").lower() in name.lower()]
+    absent = [path.name for path in paths if not path.is_file()]
+    return [path for path in paths if path.name not in absent], absent
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses `argv`, measures, and prints the table line by line."""
+    args = make_parser(__doc__, SETS).parse_args(argv)
+    sets, table = args.set or SETS, read_table()
+    folders = [str((args.data or args.folder) / name) for name in sets]
     results: dict[str, dict[str, float]] = {}
-    rows, absent = [], []
-    for file, published in read_table().items():
-        if args.only and args.only.lower() not in file.lower():
-            continue
-        path = args.folder / file
-        if not path.is_file():
-            absent.append(file)
-            continue
+    rows = []
+    paths, absent = list_files(args.folder, args.only)
+    for path in paths:
         try:
-            folders = [str((args.data or args.folder) / name) for name in sets]
             scores = measure(load_upscaler(path), folders, RGB8)
-            results[file] = {
-                name: score.mean["psnr"] for name, score in zip(sets, scores, strict=True)
-            }
         except InputError as error:
             raise SystemExit(str(error)) from error
-        rows.append(format_row(file, results[file], published))
+        found = {name: score.mean["psnr"] for name, score in zip(sets, scores, strict=True)}
+        results[path.name] = found
+        rows.append(format_row(path.name, found, table[path.name]))
         tqdm.write("  ".join(rows[-1]))  # the whole table takes hours on a CPU
     header = ["file", *(cell for name in sets for cell in (name, "published", ""))]
     print(format_table(rows, header, "<" + ">" * (len(header) - 1)))

@@ -4,16 +4,14 @@
 
 FOLDER holds the authors' files, as for `benchmarks.official`. Each observer measures ranges, and that one is
 taken whose file is nearest to the float network on the photos of the calibration. The export proves it code
-for code against LiteRT's reference kernels. LiteRT then runs the file on each image, or a file for each size
-where files hold sizes (of a map that is resized back, or of a mean). PSNR is that of the protocol rgb8, on
-luma.
+for code against LiteRT's reference kernels. LiteRT then runs a file for the size of each image, since many
+files hold sizes (of a map that is resized back, or of a mean). PSNR is that of the protocol rgb8, on luma.
 
 Milliseconds are estimates for an image of 256×256, AIM 2020's frame. An NPU without depth_to_space gets a
 transposed convolution in its place. In brackets are the operations that an NPU does not run: of these the
 memory traffic alone is counted.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -24,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.official import SETS, read_table
+from benchmarks.official import SETS, list_files, make_parser
 from sesr_jax.challenges import AIM_2020
 from sesr_jax.compare import measure
 from sesr_jax.data import open_source
@@ -42,46 +40,27 @@ from sesr_jax.report import format_table
 from sesr_jax.targets import Target, find_target
 from sesr_jax.upscale import from_network
 
-_FIXED = ("channel_shuffle", "mean", "resize", "resize_like", "slice")
-"""Operations that hold the size of the image in a file."""
-
 TARGETS = ("ethos-u85-2048", "ethos-n78-4tops", "vs680", "bm1684x-int8")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parses `argv`, measures, and prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=pathlib.Path, help="the folder of the authors' files")
-    parser.add_argument(
-        "--data",
-        type=pathlib.Path,
-        help="the folder with the folders Set5, Set14 and B100; default the folder of the files",
-    )
-    parser.add_argument("--only", help="measure the files whose name contains this")
-    parser.add_argument(
-        "--set", action="append", choices=SETS, help="the sets; default Set5, Set14"
-    )
+    parser = make_parser(__doc__, SETS[:2])
     parser.add_argument("--calibrate", default="embedded:train", help="images; default %(default)s")
     parser.add_argument("--target", action="append", help="an NPU; default four of them")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
     args = parser.parse_args(argv)
 
-    sets, targets = args.set or list(SETS[:2]), args.target or list(TARGETS)
+    sets, targets = args.set or SETS[:2], args.target or TARGETS
     folders = [str((args.data or args.folder) / name) for name in sets]
-    results, rows, absent = {}, [], []
-    for file in tqdm(read_table(), desc="networks", disable=None):
-        if args.only and args.only.lower() not in file.lower():
-            continue
-        if not (path := args.folder / file).is_file():
-            absent.append(file)
-            continue
+    results, rows = {}, []
+    paths, absent = list_files(args.folder, args.only)
+    for path in tqdm(paths, desc="networks", disable=None):
         try:
-            results[file] = measure_network(find_network(path), folders, args.calibrate, targets)
+            found = measure_network(find_network(path), folders, args.calibrate, targets)
         except InputError as error:
             raise SystemExit(str(error)) from error
-        rows.append(format_row(file, results[file]))
+        results[path.name] = found
+        rows.append(format_row(path.name, found))
         tqdm.write("  ".join(rows[-1]))
     header = ["file", *(cell for name in sets for cell in (name, "INT8", "lost")), "observer"]
     header += [f"ms, {target}" for target in targets]
@@ -130,15 +109,12 @@ def measure_network(
     images = [pair(pairs[i], network.scale)[0][None] for i in range(len(pairs))]
     int8_psnr = None
     try:
-        observer, ranges, model = _choose_ranges(network, images, observers)
+        observer, ranges = _choose_ranges(network, images, observers)
         _prove(network, ranges)
     except InputError as error:
         observer = f"refused: {error}"
     else:
-        graph = trace_collapsed(network, AIM_2020.frame)
-        fixed = any(node.op in _FIXED for node in graph.nodes)
-        function = _run_by_size(network, ranges) if fixed else model
-        integer = dataclasses.replace(upscaler, function=function)
+        integer = dataclasses.replace(upscaler, function=_run_by_size(network, ranges))
         int8_psnr = [score.mean["psnr"] for score in measure(integer, sets, RGB8)]
     reports = {target: _estimate(network, find_target(target)) for target in targets}
     return Result(
@@ -154,8 +130,8 @@ def measure_network(
 
 def _choose_ranges(
     network: Network, images: Sequence[np.ndarray], observers: Sequence[str]
-) -> tuple[str, Ranges, TFLiteModel]:
-    """Returns the observer whose file errs least on `images`, its ranges and the file."""
+) -> tuple[str, Ranges]:
+    """Returns the observer whose file errs least on `images`, and its ranges."""
     size = tuple(min(image.shape[axis] for image in images) for axis in (1, 2))
     crops = [image[:, : size[0], : size[1]].astype(np.float32) for image in images]
     expected = [np.clip(network.apply(jnp.asarray(crop)), 0, 1) for crop in crops]
@@ -165,9 +141,9 @@ def _choose_ranges(
         ranges = calibrate(graph, images, observer=name)
         model = TFLiteModel(to_tflite(graph, ranges=ranges))
         errors = [np.square(model(c) - e).mean() for c, e in zip(crops, expected, strict=True)]
-        found[name] = float(np.mean(errors)), ranges, model
+        found[name] = float(np.mean(errors)), ranges
     best = min(found, key=lambda name: found[name][0])
-    return best, *found[best][1:]
+    return best, found[best][1]
 
 
 def _prove(network: Network, ranges: Ranges) -> None:
