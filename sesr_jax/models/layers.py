@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
@@ -26,6 +27,9 @@ from sesr_jax.reparam.linear_conv import Mode
 
 Start = Callable[..., Any]
 """An initialiser of `flax.linen.initializers`."""
+
+DIV2K_MEAN = np.array([0.4488, 0.4371, 0.4040], np.float32)
+"""The mean of DIV2K's R, G and B, which networks on RGB take off their input."""
 
 _GLOROT = nn.initializers.glorot_uniform()
 

@@ -21,23 +21,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.layers import Conv, to_pixels
+from sesr_jax.models.layers import DIV2K_MEAN, Conv, to_pixels
 from sesr_jax.models.published import read_rows
 from sesr_jax.models.variant import Channels, Variant
 from sesr_jax.reparam import Conv as ConvTerm
 from sesr_jax.reparam import Form, LinearConv, Term, dense
 from sesr_jax.reparam.linear_conv import Mode
 
-MEAN = (0.4488, 0.4371, 0.4040)
-"""The mean of DIV2K's R, G and B."""
-
 
 def _shift(sign: float) -> Form:
-    """Makes a 1×1 convolution that starts as the addition of ``sign · MEAN``."""
+    """Makes a 1×1 convolution that starts as the addition of ``sign · DIV2K_MEAN``."""
 
     def form(key: jax.Array, in_features: int, out_features: int) -> Term:
         del key
-        mean = MEAN if out_features == len(MEAN) else [sum(MEAN) / len(MEAN)]
+        mean = DIV2K_MEAN if out_features == len(DIV2K_MEAN) else DIV2K_MEAN.mean(keepdims=True)
         return ConvTerm(jnp.eye(in_features)[None, None], sign * jnp.asarray(mean))
 
     return form

@@ -16,13 +16,11 @@ import functools
 from typing import ClassVar, Literal
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.efficient.latticenet import MEAN
 from sesr_jax.models.efficient.report import NTIRE_2024
-from sesr_jax.models.layers import to_pixels
+from sesr_jax.models.layers import DIV2K_MEAN, to_pixels
 from sesr_jax.models.variant import FormOption, Variant
 from sesr_jax.reparam import LinearConv, dense, find_form
 from sesr_jax.reparam.linear_conv import Mode
@@ -67,7 +65,7 @@ class SPAN(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
         conv = functools.partial(LinearConv, self.features, find_form(self.form)(3), mode=self.mode)
-        h = shallow = conv(name="head")(ops.sub(x, np.asarray(MEAN, np.float32)))
+        h = shallow = conv(name="head")(ops.sub(x, DIV2K_MEAN))
         outputs = []
         for i in range(self.blocks):
             h, inner = SPABlock(self.form, self.mode, name=f"block_{i}")(h)

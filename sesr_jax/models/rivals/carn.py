@@ -22,12 +22,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.efficient.latticenet import MEAN
-from sesr_jax.models.layers import Conv, list_shuffle_blocks
+from sesr_jax.models.layers import DIV2K_MEAN, Conv, list_shuffle_blocks
 from sesr_jax.models.published import read_rows
 from sesr_jax.models.variant import AtLeast, Variant
 from sesr_jax.reparam import LinearConv, dense
@@ -92,8 +90,7 @@ class CARN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        mean = np.asarray(MEAN, np.float32)
-        h = LinearConv(self.features, dense(3), self.mode, name="head")(ops.sub(x, mean))
+        h = LinearConv(self.features, dense(3), self.mode, name="head")(ops.sub(x, DIV2K_MEAN))
         blocks = [CascadingBlock(self.groups, self.mode, name=f"part_{i}") for i in range(_PARTS)]
         h = _cascade(h, blocks, self.mode)
         for i, block in enumerate(list_shuffle_blocks(self.scale)):
@@ -105,7 +102,7 @@ class CARN(nn.Module):
                 # A group gives all pixels of its channels; `depth_to_space` would take one of each group.
                 h = ops.channel_shuffle(h, groups=self.features)
             h = ops.depth_to_space(h, block=block)
-        return ops.add(LinearConv(self.channels, dense(3), self.mode, name="tail")(h), mean)
+        return ops.add(LinearConv(self.channels, dense(3), self.mode, name="tail")(h), DIV2K_MEAN)
 
 
 def _make_conv(features: int, *, groups: int, mode: Mode, name: str) -> nn.Module:

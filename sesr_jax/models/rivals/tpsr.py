@@ -17,12 +17,10 @@ import functools
 from typing import ClassVar, Literal
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from sesr_jax import ops
-from sesr_jax.models.efficient.latticenet import MEAN
-from sesr_jax.models.layers import Conv, PReLU, list_shuffle_blocks
+from sesr_jax.models.layers import DIV2K_MEAN, Conv, PReLU, list_shuffle_blocks
 from sesr_jax.models.published import read_rows
 from sesr_jax.models.variant import Variant
 from sesr_jax.reparam import LinearConv, dense
@@ -78,9 +76,8 @@ class TPSR(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Upscales `x`."""
-        mean = np.asarray(MEAN, np.float32)
         conv = functools.partial(LinearConv, form=dense(3), mode=self.mode)
-        shallow = conv(self.features, name="head")(ops.sub(x, mean))
+        shallow = conv(self.features, name="head")(ops.sub(x, DIV2K_MEAN))
         trunk = Path(_TRUNK, self.mode, name="trunk")(shallow)
         main, side, skip = (
             Path(layers, self.mode, name=name)(shallow if name == "skip" else trunk)
@@ -90,7 +87,7 @@ class TPSR(nn.Module):
         for i, block in enumerate(list_shuffle_blocks(self.scale)):
             wide = conv(self.channels * block**2, name=f"enlarge_{i}")(h)
             h = ops.depth_to_space(wide, block=block)
-        return ops.add(h, mean)
+        return ops.add(h, DIV2K_MEAN)
 
 
 VARIANTS = {
