@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from sesr_jax.errors import InputError
@@ -90,6 +91,18 @@ def test_a_reconstructed_network_is_about_as_large_as_published():
     assert found.parameters == pytest.approx(0.461e6, rel=0.03)
     assert found.flops == pytest.approx(30.06e9, rel=0.03)
     assert found.activations == pytest.approx(219.61e6, rel=0.04)
+
+
+def test_the_near_pixels_of_spanv2_start_as_copies():
+    module = create("spanv2", scale=4, features=4, blocks=1, form="dense")
+    x = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 3, 4, 3)), jnp.float32)
+    params = module.init(jax.random.key(0), x)["params"]
+    params["depthwise"]["kernel"] = jnp.zeros((3, 3, 1, 52)).at[1, 1].set(1)
+    colours = np.arange(48) % 3 * 16 + np.arange(48) // 3  # pixel by pixel, as the tail gives them
+    kernel = jnp.zeros((1, 1, 52, 48)).at[0, 0, colours, np.arange(48)].set(1)
+    params["tail"] = {"term": params["tail"]["term"].replace(kernel=kernel)}
+    expected = np.repeat(np.repeat(x, 4, axis=1), 4, axis=2)
+    np.testing.assert_array_equal(module.apply({"params": params}, x), expected)
 
 
 def test_an_image_without_room_for_a_pooling_is_refused():

@@ -4,10 +4,14 @@ import functools
 import math
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from small_networks import randomise, small_options
 
 from sesr_jax.graph import count_cost, eval_shapes, macs
-from sesr_jax.models import network
+from sesr_jax.models import create, network
+from sesr_jax.models.layers import DIV2K_MEAN
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.models.rivals import FAMILIES
 
@@ -90,3 +94,50 @@ def test_what_recurs_counts_once_as_parameters_and_every_time_as_macs():
     )
     assert _printed_weights("carn", 2) == 1_591_939
     assert _printed_weights("carn_m", 2) == 412_032
+
+
+def _set_zero(params, layer):
+    return {**params, layer: jax.tree.map(jnp.zeros_like, params[layer])}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("vdsr", "tail"),
+        ("drcn", "reconstruct_1"),
+        ("memnet", "tail"),
+        ("lapsrn", "level_0_residual"),
+    ],
+)
+def test_a_residual_of_zero_leaves_an_interpolation(name, layer):
+    """Bicubic and bilinear interpolation continue a slope, with pixel centres at halves."""
+    module = create(name, scale=2, **small_options(name))
+    rows, columns = np.mgrid[:10, :12]
+    fresh = module.init(jax.random.key(0), jnp.zeros((1, 10, 12, 1)))
+    found = module.apply(
+        {"params": _set_zero(fresh["params"], layer)},
+        jnp.asarray(rows + 2 * columns, jnp.float32)[None, ..., None],
+    )
+    rows, columns = (np.mgrid[:20, :24] + 0.5) / 2 - 0.5
+    inside = np.s_[4:-4, 4:-4]
+    np.testing.assert_allclose(found[0, ..., 0][inside], (rows + 2 * columns)[inside], rtol=1e-5)
+
+
+def test_a_group_of_carn_m_gives_all_pixels_of_its_own_channels():
+    """Where the tail reads the channels of the first group alone, it sees nothing of the others."""
+    module = create("carn_m", scale=2, features=8)
+    x = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 6, 6, 3)), jnp.float32)
+    params = randomise(jax.eval_shape(module.init, jax.random.key(0), x))["params"]
+    enlargement = params["enlarge_0"]
+    first = {
+        key: array.at[..., 8:].set(0) for key, array in enlargement.items()
+    }  # 2 · 2² of 8 · 2²
+    tail = jax.tree.map(lambda k: k.at[:, :, 2:].set(0) if k.ndim == 4 else k * 0, params["tail"])
+    params = {**params, "tail": tail}
+    whole = module.apply({"params": params}, x)
+    alone = module.apply({"params": {**params, "enlarge_0": first}}, x)
+    np.testing.assert_array_equal(alone, whole)
+    others = jax.tree.map(jnp.subtract, enlargement, first)
+    nothing = module.apply({"params": {**params, "enlarge_0": others}}, x)
+    np.testing.assert_array_equal(nothing, np.broadcast_to(DIV2K_MEAN, nothing.shape))
+    assert np.ptp(whole[..., 0]) > 0
