@@ -4,7 +4,7 @@
     python -m benchmarks.bm1684x --toolchain FOLDER --layers --json bm1684x.json
 
 The networks are the zoo's with random weights, which cost as much as trained ones. tpu-mlir's columns are
-those of `TIMELINES`, which tpu-mlir 1.30.2 gave; with a toolchain they are measured again. A timeline is the
+those that tpu-mlir 1.30.2 gave; with a toolchain they are computed again. A timeline is the
 compiler's own model of the chip, and no measurement. For realesr-general-x4v3 its INT8 agrees with the
 board's, while its F16 is a sixth too short and its F32 half.
 
@@ -76,7 +76,6 @@ rlfn_s            4 96x96     int8    1.22   13.71 unseen
 sesr_m7           4 200x120   int8    0.44    3.07 unseen
 sesr_m11          2 320x180   f16     2.00   14.89 unseen
 sesr_m3           2 320x180   f32     3.26   18.68 unseen
-
 """
 
 # Of realesr-general-x4v3 at 640×480: who printed it, what it computes with, milliseconds.

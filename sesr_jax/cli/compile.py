@@ -20,6 +20,7 @@ def run(argv: Sequence[str]) -> None:
     args = _parse(argv)
 
     from sesr_jax.npu.compilers.tpu_mlir import (
+        METHODS,
         compile_job,
         find_toolchain,
         make_job,
@@ -44,8 +45,14 @@ def run(argv: Sequence[str]) -> None:
     calibration = None
     if target.bits == 8:
         calibration = find_calibration(network, args.calibrate)
-    elif args.calibrate:
-        raise InputError(f"--calibrate: {target.name} computes in float; leave it out.")
+    else:
+        options = ("calibrate", "ranges", "method")
+        if idle := [f"--{name}" for name in options if getattr(args, name)]:
+            raise InputError(f"{', '.join(idle)}: {target.name} computes in float; leave it out.")
+    if args.method and source == "ours":
+        raise InputError(
+            f"--method {args.method} is how tpu-mlir finds ranges, and these are ours; leave it out."
+        )
     job = make_job(
         network,
         target,
@@ -53,7 +60,7 @@ def run(argv: Sequence[str]) -> None:
         asymmetric=args.asymmetric,
         calibration=calibration,
         source=source,
-        method=args.method,
+        method=args.method or METHODS[0],
     )
     try:
         toolchain = find_toolchain(args.toolchain)
@@ -110,8 +117,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--method",
         choices=METHODS,
-        default="kl",
-        help="how tpu-mlir finds ranges; default %(default)s",
+        help=f"how tpu-mlir finds ranges; default {METHODS[0]}",
     )
     parser.add_argument(
         "--asymmetric", action="store_true", help="give the codes of INT8 activations zero points"

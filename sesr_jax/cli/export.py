@@ -77,6 +77,7 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     from sesr_jax.export.options import Codes, Converter, Options, Precision
     from sesr_jax.graph import TAILS
     from sesr_jax.quant import OBSERVERS
+    from sesr_jax.web import WEB_TILE
 
     parser = arguments.make_parser(
         "export",
@@ -105,7 +106,7 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
         type=pathlib.Path,
         metavar="FOLDER",
         help="write a page that upscales photos in a browser, by an INT8 and a float .tflite file for tiles "
-        "of --size, 256x256 by default; npm fetches the library that runs them",
+        f"of --size, {WEB_TILE[1]}x{WEB_TILE[0]} by default; npm fetches the library that runs them",
     )
     parser.add_argument(
         "--serve",

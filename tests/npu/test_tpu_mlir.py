@@ -10,12 +10,13 @@ import math
 import os
 import pathlib
 import shlex
+import time
 
 import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
-from sesr_jax.data import ImagePair
+from sesr_jax.data import ImagePair, read_image
 from sesr_jax.data.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import to_onnx
@@ -23,27 +24,30 @@ from sesr_jax.graph import Graph, Node
 from sesr_jax.npu import layers_from_graph
 from sesr_jax.npu.compilers.tpu_mlir import (
     VARIABLE,
-    Entry,
+    Toolchain,
     compile_job,
-    crop_centres,
     find_toolchain,
-    format_table,
-    list_commands,
     make_job,
-    make_script,
     merge_shuffles,
     on_board,
-    read_table,
-    read_timeline,
-    to_pixel_shuffles,
 )
-from sesr_jax.npu.compilers.tpu_mlir.job import crop_alike
-from sesr_jax.npu.compilers.tpu_mlir.toolchain import Toolchain
+from sesr_jax.npu.compilers.tpu_mlir.check import crop_centres
+from sesr_jax.npu.compilers.tpu_mlir.commands import list_commands, make_script
+from sesr_jax.npu.compilers.tpu_mlir.job import crop_alike, make_pixels
+from sesr_jax.npu.compilers.tpu_mlir.shuffles import to_pixel_shuffles
+from sesr_jax.npu.compilers.tpu_mlir.table import Entry, format_table, read_table
+from sesr_jax.npu.compilers.tpu_mlir.timeline import read_timeline
 from sesr_jax.pretrained import find_network
-from sesr_jax.targets import find_target
+from sesr_jax.targets import Target, find_target
 
 INT8, F16, F32 = (find_target(f"bm1684x-{kind}") for kind in ("int8", "f16", "f32"))
 rng = np.random.default_rng(0)
+
+
+def _with_compiler(**options: str | None) -> Target:
+    changed = {**INT8.compiler, **options}
+    kept = {name: value for name, value in changed.items() if value is not None}
+    return dataclasses.replace(INT8, compiler=kept)
 
 
 def _photo(name: str, side: int) -> ImagePair:
@@ -96,6 +100,8 @@ def test_a_float_onnx_is_compiled_with_ranges_of_tpu_mlir_s_or_with_a_table():
         ("m5.onnx", find_target("ethos-u85-2048"), {}, "does not compile for"),
         ("m5.onnx", F16, {"asymmetric": True}, "float16"),
         ("m5.onnx", F16, {"channels": 4}, "4 channels"),
+        ("m5.onnx", _with_compiler(quantize="INT4"), {}, "INT4"),
+        ("m5.onnx", _with_compiler(quantize="F16", processor=None), {}, r"no compiler\.processor"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused(path, target, options, said):
@@ -178,6 +184,16 @@ def test_our_ranges_stand_in_the_table_under_tpu_mlir_s_names(network, tmp_path)
     # A range for each operator of the file.
     assert len(entries) == len(job.model.graph.node) + 1
     assert "run_calibration" not in (tmp_path / "compile.sh").read_text("utf-8")
+    assert job.images == ()
+
+
+def test_images_for_tpu_mlir_s_ranges_are_written_as_the_network_sees_them(network, tmp_path):
+    photos = [_photo("a", 48), _photo("b", 64)]
+    make_job(network, INT8, size=(8, 8), calibration=photos).write(tmp_path)
+    first, second = (read_image(tmp_path / "calibration" / f"{i:03}.png") for i in range(2))
+    assert np.array_equal(first, make_pixels(network, photos[0])[..., 0])
+    assert np.array_equal(second, make_pixels(network, photos[1])[4:28, 4:28, 0])
+    assert "--input_num 2" in (tmp_path / "compile.sh").read_text("utf-8")
 
 
 def test_calibration_images_are_centres_of_one_size(network):
@@ -192,6 +208,10 @@ def test_calibration_images_are_centres_of_one_size(network):
         crop_centres(make_job(network, F16, size=(8, 8)), (24, 32), [_photo("a", 56)])
     with pytest.raises(InputError, match="--calibrate"):
         make_job(network, INT8, size=(8, 8))
+    photo = ImagePair(name="b", hr=np.arange(14 * 18, dtype=np.uint8).reshape(14, 18))
+    (crop,) = crop_centres(make_job(network, F16, size=(8, 8)), (4, 4), [photo])
+    assert np.array_equal(crop.high[..., 0], photo.hr[2:10, 4:12])
+    assert np.array_equal(crop.low[0] * 255, make_pixels(network, photo)[1:5, 2:6])
     with pytest.raises(InputError, match="without ranges"):
         make_job(network, INT8, size=(8, 8), source="ours")
 
@@ -251,14 +271,31 @@ def test_without_a_toolchain_the_commands_are_written_and_one_sentence_says_so(
     assert "empty" in capsys.readouterr().err
 
 
-def test_a_program_that_fails_is_quoted(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "idle", "said"),
+    [
+        ("f16", ["--ranges", "ours", "--method", "mse"], "--ranges, --method: bm1684x-f16"),
+        ("int8", ["--ranges", "ours", "--method", "mse"], "--method mse"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(kind, idle, said, tmp_path, capsys):
+    options = ["--target", f"bm1684x-{kind}", "--out", str(tmp_path / "out"), *idle]
+    assert main(["compile", "--model", "sesr_m3_x2", *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_program_that_fails_is_quoted_and_what_it_started_ends(tmp_path):
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "model_deploy.py"
-    text = "#!/bin/sh\necho 'Op not support: Fancy'\necho 'RuntimeError: [!Error]: tpuc-opt x'\nexit 1\n"
+    lines = ["#!/bin/sh", "(sleep 0.3; touch left) &", "echo 'Op not support: Fancy'"]
+    text = "\n".join([*lines, "echo 'RuntimeError: [!Error]: tpuc-opt x'", "exit 1", ""])
     program.write_text(text, "utf-8")
     program.chmod(0o755)
     with pytest.raises(InputError, match=r"model_deploy\.py fails: Op not support: Fancy"):
         Toolchain(path=tmp_path).run(["model_deploy.py"], tmp_path)
+    time.sleep(0.5)
+    assert not (tmp_path / "left").exists()
 
 
 @pytest.mark.parametrize("shape", [(20, 17), (5, 9), (24, 40)])

@@ -25,6 +25,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.graph import Extent
 from sesr_jax.models import network
 from sesr_jax.upscale import bicubic_upscaler, from_tflite, tiles, upscale_photo
+from sesr_jax.web.facts import find_facts
 
 _STATIC = pathlib.Path(web.__file__).parent / "static"
 
@@ -57,7 +58,7 @@ def test_the_page_cuts_tiles_and_mixes_colours_as_this_package(
         tile=tile,
     )
     photo = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    facts = web.find_facts(upscaler, tile)
+    facts = find_facts(upscaler, tile)
     given = {
         "facts": facts,
         "bytes": photo.ravel().tolist(),
@@ -87,10 +88,10 @@ def test_tiles_that_keep_nothing_and_networks_that_see_all_are_refused():
     deep = dataclasses.replace(bicubic_upscaler(2), extent=Extent(halo=9, align=2))
     for tile in ((18, 40), (41, 41)):
         with pytest.raises(InputError, match=f"{tile[0]}|{tile[1]}"):
-            web.find_facts(deep, tile)
+            find_facts(deep, tile)
     whole = dataclasses.replace(deep, extent=Extent(halo=None, whole="mean"))
     with pytest.raises(InputError, match="mean"):
-        web.find_facts(whole, (64, 64))
+        find_facts(whole, (64, 64))
 
 
 def test_the_server_answers_this_machine_with_the_headers_that_threads_need(tmp_path):

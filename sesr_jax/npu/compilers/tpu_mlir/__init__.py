@@ -9,25 +9,9 @@ they read, `table` and `timeline` what they write. `check` runs the compiled fil
 of the chip.
 """
 
-from sesr_jax.npu.compilers.tpu_mlir import on_board
-from sesr_jax.npu.compilers.tpu_mlir.check import (
-    Check,
-    Crop,
-    check_on_simulator,
-    crop_centres,
-    format_checks,
-)
-from sesr_jax.npu.compilers.tpu_mlir.commands import METHODS, list_commands, make_script
-from sesr_jax.npu.compilers.tpu_mlir.compilation import (
-    Result,
-    compile_job,
-    format_beside,
-    merge_shuffles,
-)
+from sesr_jax.npu.compilers.tpu_mlir.commands import METHODS
+from sesr_jax.npu.compilers.tpu_mlir.compilation import Result, compile_job, merge_shuffles
 from sesr_jax.npu.compilers.tpu_mlir.job import Job, Source, make_job
-from sesr_jax.npu.compilers.tpu_mlir.shuffles import to_pixel_shuffles
-from sesr_jax.npu.compilers.tpu_mlir.table import Entry, format_table, read_table
-from sesr_jax.npu.compilers.tpu_mlir.timeline import read_timeline
 from sesr_jax.npu.compilers.tpu_mlir.toolchain import (
     VARIABLE,
     Toolchain,
@@ -38,27 +22,13 @@ from sesr_jax.npu.compilers.tpu_mlir.toolchain import (
 __all__ = [
     "METHODS",
     "VARIABLE",
-    "Check",
-    "Crop",
-    "Entry",
     "Job",
     "Result",
     "Source",
     "Toolchain",
-    "check_on_simulator",
     "compile_job",
-    "crop_centres",
     "find_toolchain",
-    "format_beside",
-    "format_checks",
-    "format_table",
-    "list_commands",
     "make_job",
-    "make_script",
     "make_toolchain",
     "merge_shuffles",
-    "on_board",
-    "read_table",
-    "read_timeline",
-    "to_pixel_shuffles",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.metrics import choose_protocol, psnr
-from sesr_jax.npu.compilers.tpu_mlir.job import Job, make_pixels
+from sesr_jax.npu.compilers.tpu_mlir.job import Job, crop_centre, make_pixels
 from sesr_jax.npu.compilers.tpu_mlir.toolchain import Toolchain
 from sesr_jax.quant import integer
 from sesr_jax.quant.ranges import IMAGE
@@ -75,15 +75,13 @@ def crop_centres(job: Job, size: tuple[int, int], images: Sequence[ImagePair]) -
     for image in itertools.islice(images, CHECK_IMAGES):
         pixels = make_pixels(job.network, image)
         _, high = protocol.pair(image, scale)
-        corner = [(n - side) // 2 for n, side in zip(pixels.shape[:2], size, strict=True)]
-        if min(corner) < 0:
+        if pixels.shape[0] < size[0] or pixels.shape[1] < size[1]:
             raise InputError(
                 f"the low resolution of {image.name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, fewer "
                 f"than the {size[1]}×{size[0]} of the check."
             )
-        low = _crop(pixels, corner, size)[None] / np.float32(255)
-        high = _crop(high, [n * scale for n in corner], [n * scale for n in size])
-        found.append(Crop(name=image.name, low=low, high=high))
+        low = crop_centre(pixels, size)[None] / np.float32(255)
+        found.append(Crop(name=image.name, low=low, high=crop_centre(high, size, scale)))
     return tuple(found)
 
 
@@ -159,10 +157,6 @@ def _simulate(toolchain: Toolchain, bmodel: pathlib.Path, name: str, x: np.ndarr
 
 def _to_image(output: np.ndarray) -> np.ndarray:
     return np.clip(output[0].transpose(1, 2, 0), 0, 1)
-
-
-def _crop(image: np.ndarray, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    return image[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
 
 
 def _format(value: float | None) -> str:

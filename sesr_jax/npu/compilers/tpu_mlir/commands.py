@@ -19,8 +19,8 @@ from sesr_jax.targets import Target
 Precision = Literal["int8", "float16", "float32"]
 """What a compiled file computes with."""
 
-QUANTIZE: dict[Precision, str] = {"int8": "INT8", "float16": "F16", "float32": "F32"}
-"""tpu-mlir's words for precisions."""
+_PRECISIONS: dict[str, Precision] = {"INT8": "int8", "F16": "float16", "F32": "float32"}
+"""Precisions by tpu-mlir's words for them."""
 
 Method = Literal["kl", "max", "mse", "percentile9999"]
 """How tpu-mlir finds the largest magnitude of a tensor that its codes hold."""
@@ -33,12 +33,19 @@ def find_precision(target: Target) -> Precision:
     """Returns the precision of `target`.
 
     Raises:
-      InputError: tpu-mlir is not the target's compiler.
+      InputError: tpu-mlir is not the target's compiler, or its file has not all options of tpu-mlir.
     """
     options = target.compiler or {}
     if options.get("name") != "tpu-mlir":
         raise InputError(f"tpu-mlir does not compile for {target.name}; choose bm1684x-int8.")
-    return next(name for name, word in QUANTIZE.items() if word == options["quantize"])
+    if "processor" not in options:
+        raise InputError(f"{target.name} has no compiler.processor, such as bm1684x.")
+    word = options.get("quantize")
+    if word not in _PRECISIONS:
+        raise InputError(
+            f"{target.name}: compiler.quantize is {word!r}; it must be one of {', '.join(_PRECISIONS)}."
+        )
+    return _PRECISIONS[word]
 
 
 def list_commands(
@@ -47,7 +54,6 @@ def list_commands(
     *,
     size: tuple[int, int],
     channels: int = 1,
-    precision: Precision | None = None,
     asymmetric: bool = False,
     calibration: str = "calibration",
     calibration_size: tuple[int, int] | None = None,
@@ -62,7 +68,6 @@ def list_commands(
       target: its table ``compiler`` holds tpu-mlir's processor and quantisation.
       size: height and width of the input.
       channels: the channels of the input, 1 or 3.
-      precision: by default that of the target.
       asymmetric: whether the codes of INT8 activations have zero points.
       calibration: a folder of images; INT8 without a `table` needs it.
       calibration_size: height and width of these images, by default those of the input.
@@ -71,11 +76,11 @@ def list_commands(
       table: a calibration table, with which nothing is calibrated here.
 
     Raises:
-      InputError: tpu-mlir is not the target's compiler, the file is no .onnx file, it has channels that no
-        image has, or what is no INT8 is to be asymmetric.
+      InputError: as `find_precision`; the file is no .onnx file, it has channels that no image has, or what
+        is no INT8 is to be asymmetric.
     """
-    own = find_precision(target)
-    precision = precision or own
+    precision = find_precision(target)
+    options = target.compiler or {}
     path = pathlib.Path(onnx)
     if path.suffix != ".onnx":
         raise InputError(f"{path} is no .onnx file; write one with `sesr export --out x.onnx`.")
@@ -88,7 +93,7 @@ def list_commands(
     if calibration_size in (None, size):
         small = full
     found = [_transform(path, full, channels, size)]
-    deploy = ["model_deploy.py", "--mlir", full, "--quantize", QUANTIZE[precision]]
+    deploy = ["model_deploy.py", "--mlir", full, "--quantize", options["quantize"]]
     if precision == "int8":
         if table is None:
             table = f"{name}_ranges"
@@ -103,7 +108,7 @@ def list_commands(
             )
         deploy += ["--calibration_table", table, "--quant_input", "--quant_output"]
         deploy += ["--asymmetric"] * asymmetric
-    deploy += ["--processor", (target.compiler or {})["processor"], "--skip_validation"]
+    deploy += ["--processor", options["processor"], "--skip_validation"]
     return (*found, (*deploy, "--model", f"{name}.bmodel"))
 
 

@@ -1,7 +1,6 @@
 """What tpu-mlir needs to compile a network: an .onnx file, calibration images or ranges, commands."""
 
 import dataclasses
-import io
 import itertools
 import pathlib
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sesr_jax.data import ImagePair
+from sesr_jax.data import ImagePair, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export import CALIBRATION_IMAGES, trace_collapsed
 from sesr_jax.export.onnx import to_onnx
@@ -113,7 +112,8 @@ class Job:
         elif self.images:
             make_folder(folder / _CALIBRATION)
             for i, image in enumerate(self.images):
-                write_file(folder / _CALIBRATION / f"{i:03}.png", encode_png(image))
+                pixels = image[..., 0] if image.shape[-1] == 1 else image
+                write_image(folder / _CALIBRATION / f"{i:03}.png", pixels)
 
 
 def make_job(
@@ -150,7 +150,8 @@ def make_job(
         if calibration is not None:
             first = itertools.islice(calibration, CALIBRATION_IMAGES)
             pixels = [make_pixels(network, image) for image in first]
-            images = crop_alike(pixels, (_SIDE, _SIDE), measure_extent(graph).align)
+            if source == "compiler":
+                images = crop_alike(pixels, (_SIDE, _SIDE), measure_extent(graph).align)
             ranges = calibrate(graph, (image[None] / np.float32(255) for image in pixels))
         elif source == "compiler":
             raise InputError(
@@ -206,17 +207,16 @@ def crop_alike(
         raise InputError(
             f"an image of the calibration is smaller than {align} pixels; leave it out."
         )
-    cropped = []
-    for image in images:
-        top, left = (n - side for n, side in zip(image.shape[:2], (height, width), strict=True))
-        cropped.append(image[top // 2 :, left // 2 :][:height, :width])
-    return tuple(cropped)
+    return tuple(crop_centre(image, (height, width)) for image in images)
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Returns uint8 ``[h, w, C]`` as a PNG file, grey where C is 1."""
-    from PIL import Image
+def crop_centre(image: np.ndarray, size: tuple[int, int], scale: int = 1) -> np.ndarray:
+    """Returns the centre of an image ``[scale · h, scale · w, C]``, of `size` (height, width) times `scale`.
 
-    file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
+    It begins at a multiple of `scale`, so that crops of low and high resolution show the same.
+    """
+    rows, columns = (
+        slice((n // scale - side) // 2 * scale, ((n // scale - side) // 2 + side) * scale)
+        for n, side in zip(image.shape[:2], size, strict=True)
+    )
+    return image[rows, columns]

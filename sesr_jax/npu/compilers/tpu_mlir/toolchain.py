@@ -169,10 +169,9 @@ def _list_host_libraries() -> list[str]:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends the process and all that it started, which are a group of their own."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and so have they
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _find_reason(printed: str) -> str:
