@@ -38,9 +38,12 @@ def find_precision(target: Target) -> Precision:
     options = target.compiler or {}
     if options.get("name") != "tpu-mlir":
         raise InputError(f"tpu-mlir does not compile for {target.name}; choose bm1684x-int8.")
-    if "processor" not in options:
-        raise InputError(f"{target.name} has no compiler.processor, such as bm1684x.")
-    word = options.get("quantize")
+    for name in ("processor", "quantize"):
+        if name not in options:
+            raise InputError(
+                f"{target.name}: [compiler] has no {name}, which tpu-mlir wants; see bm1684x-int8.toml."
+            )
+    word = options["quantize"]
     if word not in _PRECISIONS:
         raise InputError(
             f"{target.name}: compiler.quantize is {word!r}; it must be one of {', '.join(_PRECISIONS)}."
