@@ -12,6 +12,7 @@ import pathlib
 import shlex
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from sesr_jax.data.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import to_onnx
 from sesr_jax.graph import Graph, Node
+from sesr_jax.models.network import init
 from sesr_jax.npu import layers_from_graph
 from sesr_jax.npu.compilers.tpu_mlir import (
     VARIABLE,
@@ -31,6 +33,7 @@ from sesr_jax.npu.compilers.tpu_mlir import (
     merge_shuffles,
     on_board,
 )
+from sesr_jax.npu.compilers.tpu_mlir.bundle import write_bundle
 from sesr_jax.npu.compilers.tpu_mlir.check import crop_centres
 from sesr_jax.npu.compilers.tpu_mlir.commands import list_commands, make_script
 from sesr_jax.npu.compilers.tpu_mlir.job import crop_alike, make_pixels
@@ -161,7 +164,7 @@ def test_one_shuffle_of_pixels_gives_the_same_image(block):
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
     entries = {"input": Entry(threshold=1.0, low=0.0, high=1.0)}
-    entries["a/b_Conv"] = Entry(threshold=2.5, low=-2.5, high=1.25)
+    entries["a/b c_Conv"] = Entry(threshold=2.5, low=-2.5, high=1.25)
     path = tmp_path / "ranges"
     path.write_text(format_table(entries), "utf-8")
     assert read_table(path) == entries
@@ -194,6 +197,8 @@ def test_images_for_tpu_mlir_s_ranges_are_written_as_the_network_sees_them(netwo
     first, second = (read_image(tmp_path / "calibration" / f"{i:03}.png") for i in range(2))
     assert np.array_equal(first, make_pixels(network, photos[0])[..., 0])
     assert np.array_equal(second, make_pixels(network, photos[1])[4:28, 4:28, 0])
+    white = ImagePair(name="white", hr=np.full((16, 16, 3), 255, np.uint8))
+    assert (make_pixels(network, white) == 235).all()  # luma of ITU-R BT.601
     assert "--input_num 2" in (tmp_path / "compile.sh").read_text("utf-8")
 
 
@@ -304,11 +309,13 @@ def test_the_script_for_a_board_joins_pieces_to_the_whole(shape):
     def network(x: np.ndarray) -> np.ndarray:
         """A mean of 3×3, with zeros around what it sees, twice as large."""
         assert x.shape[2:] == (12, 10)
+        seen.append(x)
         padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
         h, w = x.shape[2:]
         mean = sum(padded[:, :, i : i + h, j : j + w] for i in range(3) for j in range(3)) / 9
         return mean.repeat(2, 2).repeat(2, 3)
 
+    seen = []
     x = rng.random((1, 1, *shape), np.float32)
     found = on_board.upscale(network, x, (12, 10), 2, 1)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
@@ -317,6 +324,22 @@ def test_the_script_for_a_board_joins_pieces_to_the_whole(shape):
     whole = whole.repeat(2, 2).repeat(2, 3)
     inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(found[inside], whole[inside], atol=1e-6)
+    missing = [(0, max(side - n, 0)) for side, n in zip((12, 10), shape, strict=True)]
+    corner = np.pad(x[0, 0], missing, mode="edge")[-12:, -10:]
+    assert np.array_equal(seen[-1][0, 0], corner)
+
+
+def test_pieces_keep_half_of_a_side_where_a_network_looks_far(tmp_path):
+    far = init("srvggnet_16", scale=4, key=jax.random.key(0))
+    job = make_job(far, F16, size=(24, 32))
+    write_bundle(job, tmp_path, "")
+    assert "share 6 pixels" in (said := (tmp_path / "README.md").read_text("utf-8"))
+    assert "seams" in said
+    assert "HALO = 6 " in (tmp_path / "upscale.py").read_text("utf-8")
+    for whole, halo in ((100, 6), (30, 20)):
+        found = on_board.find_corners(whole, 24, halo)
+        assert [first for _, first, _ in found[1:]] == [last for *_, last in found[:-1]]
+        assert found[-1][2] == whole
 
 
 def test_the_script_for_a_board_has_our_luma():

@@ -4,6 +4,7 @@ import inspect
 import pathlib
 
 from sesr_jax.files import write_file
+from sesr_jax.graph import measure_extent
 from sesr_jax.npu.compilers.tpu_mlir import on_board
 from sesr_jax.npu.compilers.tpu_mlir.job import Job
 from sesr_jax.npu.compilers.tpu_mlir.toolchain import VERSION
@@ -24,7 +25,7 @@ python3 upscale.py photo.jpg large.png --bmodel {name}.bmodel
 ```
 
 `upscale.py` needs NumPy, Pillow and `sophon.sail`. It upscales an image of any size, in pieces of
-{width}×{height} that share {halo} pixels with their neighbours, and prints the time of each step.
+{width}×{height} that share {halo} pixels with their neighbours{seams}, and prints the time of each step.
 
 | file | what it is |
 |---|---|
@@ -51,7 +52,8 @@ def write_bundle(job: Job, folder: pathlib.Path, report: str) -> None:
     Raises:
       InputError: a file cannot be written.
     """
-    halo = job.find_halo()
+    halo, reach = job.find_halo(), measure_extent(job.graph).halo
+    seams = " (the network looks farther, so that seams may show)"
     source = inspect.getsource(on_board)
     write_file(folder / SCRIPT, source.replace("HALO = 0", f"HALO = {halo}", 1))
     text = _TEXT.format(
@@ -62,6 +64,7 @@ def write_bundle(job: Job, folder: pathlib.Path, report: str) -> None:
         scale=job.network.scale,
         version=VERSION,
         halo=halo,
+        seams=seams if reach is None or reach > halo else "",
         channels="luma" if job.network.channels == 1 else "RGB",
         report=report,
     )

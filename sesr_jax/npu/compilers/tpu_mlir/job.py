@@ -71,8 +71,12 @@ class Job:
         return f"{self.name}_ranges"
 
     def find_halo(self) -> int:
-        """Returns the pixels that a piece of an image needs around it; 0 where the network sees it all."""
-        return measure_extent(self.graph).halo or 0
+        """Returns the pixels that pieces of an image share: as far as the network looks, if a piece has them.
+
+        At most they are a quarter of its shorter side, so that it keeps half of itself.
+        """
+        halo, most = measure_extent(self.graph).halo, min(self.size) // 4
+        return most if halo is None else min(halo, most)
 
     def list_commands(
         self, size: tuple[int, int] | None = None, *, calibrated: bool = False

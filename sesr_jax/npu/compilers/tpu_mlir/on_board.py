@@ -54,7 +54,7 @@ def find_corners(whole: int, piece: int, halo: int) -> list[tuple[int, int, int]
     first = 0
     while True:
         corner = min(max(first - halo, 0), whole - piece)
-        last = whole if corner + piece >= whole else min(first + step, corner + piece - halo)
+        last = whole if corner + piece >= whole else first + step
         found.append((corner, first, last))
         if last == whole:
             return found

@@ -106,7 +106,7 @@ def _find_owners(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[int, str], dic
         owners[line] = name
         if kind == "Load":
             loads[name].append(line)
-        elif kind != "Store":
+        else:
             kinds.setdefault(name, kind)
             for operand in row["operands"]:
                 for load in loads.pop(operand.get("name", ""), ()):
