@@ -251,7 +251,9 @@ def test_a_timeline_is_read_operator_by_operator(tmp_path):
     assert (conv.name, conv.op, conv.compute_cycles, conv.dram_cycles, conv.dram_bytes) == (
         *("a_Conv", "Conv2D", 100, 10, 320),
     )
-    assert (prelu.name, prelu.compute_cycles, prelu.dram_bytes) == ("b_PRelu", 10, 704)
+    assert (prelu.name, prelu.op, prelu.compute_cycles, prelu.dram_bytes) == (
+        *("b_PRelu", "PReluOp", 10, 704),
+    )
     (tmp_path / "timeline").write_text("nothing", "utf-8")
     with pytest.raises(InputError, match="TCYC"):
         read_timeline(tmp_path / "timeline", tmp_path / "locations", "bm1684x-int8")
