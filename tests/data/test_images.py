@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from sesr_jax.data import image_files
 from sesr_jax.data.image_files import FORMATS, list_images, read_image_size, search_folder
@@ -262,6 +262,26 @@ def test_a_tiff_that_lacks_strips_is_refused(tmp_path):
         content.replace(rows, struct.pack("<HHII", 257, 4, 1, 1_000_012))
     )
     with pytest.raises(InputError, match=r"a\.tif .*1 of its 83,335 strips"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_tiff_that_lacks_tiles_is_refused(tmp_path):
+    """It has two of 16×16 for an image of 20×12."""
+    for found in (2, 1):
+        directory = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in (
+            *((ExifTags.Base.ImageWidth, 20), (ExifTags.Base.ImageLength, 12)),
+            *((ExifTags.Base.BitsPerSample, 8), (ExifTags.Base.PhotometricInterpretation, 1)),
+            *((ExifTags.Base.TileWidth, 16), (ExifTags.Base.TileLength, 16)),
+            (ExifTags.Base.TileOffsets, (8,) * found),
+            (ExifTags.Base.TileByteCounts, (256,) * found),
+        ):
+            directory[tag] = value
+        header = struct.pack("<2sHI", b"II", 42, 8 + 256)
+        (tmp_path / "a.tif").write_bytes(header + bytes([200]) * 256 + directory.tobytes(264))
+        if found == 2:
+            np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.full((12, 20), 200))
+    with pytest.raises(InputError, match=r"a\.tif .*1 of its 2 strips"):
         read_image(tmp_path / "a.tif")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sesr_jax.data import read_image, write_image
 from sesr_jax.errors import InputError
@@ -95,6 +96,17 @@ def test_links_are_followed_once_and_other_images_are_named(tmp_path):
 def test_what_is_for_images_is_refused_of_a_video(how, tmp_path):
     with pytest.raises(InputError, match=r"b\.mp4"):
         upscale_file(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.mp4", **how)
+
+
+def test_tiles_of_an_animation_are_measured_and_no_image_is_deinterlaced(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 24, 40, 3), np.uint8)
+    first, second = map(Image.fromarray, noise)
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    done = upscale_file(bicubic_upscaler(2), *paths, tile=16, halo=1)
+    assert (done.frames, done.tiling_error.size) == (2, (24, 40))
+    with pytest.raises(InputError, match=r"b\.png is an image"):
+        upscale_file(bicubic_upscaler(2), *paths, deinterlace=True)
 
 
 @pytest.mark.parametrize(

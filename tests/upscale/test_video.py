@@ -408,9 +408,15 @@ def test_grey_and_ten_bits_in_webm(tmp_path, caplog):
     assert np.abs(luma - np.clip(want, 0, 255)).mean() < 3  # the codec's loss
 
 
-def test_bare_streams_get_the_times_of_their_rate(tmp_path):
-    _film(tmp_path / "a.h264", times=[0, 100, 200])
-    upscale_video(bicubic_upscaler(2), tmp_path / "a.h264", tmp_path / "b.mp4")
+@pytest.mark.parametrize("deinterlace", [False, True])
+def test_bare_streams_get_the_times_of_their_rate(tmp_path, caplog, deinterlace):
+    """A stream that says it is interlaced is told of it, where nothing is done about it."""
+    options = {"x264-params": "tff=1:bframes=0"}
+    _film(tmp_path / "a.h264", times=[0, 100, 200], options=options)
+    upscale_video(
+        bicubic_upscaler(2), tmp_path / "a.h264", tmp_path / "b.mp4", deinterlace=deinterlace
+    )
+    assert ("is interlaced" in caplog.text) != deinterlace
     times, _, _ = _read(tmp_path / "b.mp4")
     with av.open(str(tmp_path / "a.h264")) as source:
         step = 1 / source.streams.video[0].average_rate
