@@ -217,7 +217,7 @@ def _enter_run(path: pathlib.Path, samples: pathlib.Path) -> None:
         run = run.parent
     checkpoint.read_config(run)
     checkpoint.get_hardware(run)
-    for past in read_history(run):
+    for past in read_history(run).runs:
         _ = past.hours, past.curve
     load_network(run)
 

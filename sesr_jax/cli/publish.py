@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> None:
         type=_parse_origin,
         metavar="RUN[@STEPS]",
         help="the run with whose weights the first run began, and the last of its steps that counts; "
-        "needed where the first run's config does not name it",
+        "needed where that run's config names neither a run nor published weights",
     )
     add(
         "--hardware",

@@ -80,19 +80,20 @@ def make_card(facts: Facts) -> str:
 def plot_curve(facts: Facts) -> Plot:
     """Returns PSNR over the steps, with all stages of this network in a row.
 
-    Stages that trained another network, whose weights this one began with, are left out.
+    Stages that trained another network, whose weights this one began with, are left out, and so is PSNR on
+    other images than those that the last stage was watched on.
     """
     lines: dict[str, tuple[list[float], list[float]]] = {}
     done = 0
     keys = ("model", "scale")
     shown = [stage for stage in facts["training"] if all(stage[key] == facts[key] for key in keys)]
+    watched = shown[-1]["watched_on"]
     for stage in shown:
-        for step, psnr in stage["curve"]:
+        for step, psnr in stage["curve"] if stage["watched_on"] == watched else []:
             steps, values = lines.setdefault(stage["run"], ([], []))
             steps.append(done + step)
             values.append(psnr)
         done += stage["steps"]
-    watched = ", ".join(dict.fromkeys(stage["watched_on"] for stage in shown))
     return Plot(lines, x="steps", y=f"PSNR on {watched}, dB")
 
 

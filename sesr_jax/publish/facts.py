@@ -17,7 +17,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,6 +37,7 @@ from sesr_jax.models.published import OUTPUT
 from sesr_jax.publish.card import FILES, FLOAT, make_card, plot_curve
 from sesr_jax.train import PastRun, load_network, read_history
 from sesr_jax.train.stages import StagePlan, plan
+from sesr_jax.untrusted import parse_json, refuse_damaged
 from sesr_jax.upscale import from_network, from_tflite
 
 _OBSERVER = "min_max"
@@ -72,9 +73,10 @@ def publish(
 
     Raises:
       InputError: see `read_history`, `load_network`, `Case` and `measure`; or the zoo has another network of
-        that name, or two data sets have one name.
+        that name, or two data sets have one name, or nothing tells how the weights were trained that the
+        first run began with.
     """
-    history = _list_runs([run, *([] if qat is None else [qat])], origin)
+    history, earlier = _list_runs([run, *([] if qat is None else [qat])], origin)
     case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
     network = case.network
     name = name or network.name
@@ -108,14 +110,24 @@ def publish(
         },
         "files": _write_weights(case, folder, name),
         "training": [
-            part for past, previous in history for part in _describe_run(past, previous, hardware)
+            *earlier.training,
+            *(
+                part
+                for past, previous in history
+                for part in _describe_run(past, previous, hardware)
+            ),
         ],
         "data": {
-            "training": _count_images(
-                dict.fromkeys(
-                    stage.config.data.train for past, _ in history for stage in _list_stages(past)
-                )
-            ),
+            "training": {
+                **earlier.images,
+                **_count_images(
+                    dict.fromkeys(
+                        stage.config.data.train
+                        for past, _ in history
+                        for stage in _list_stages(past)
+                    )
+                ),
+            },
             "calibration": _count_images([calibrate], CALIBRATION_IMAGES),
             "evaluation": _count_images(data),
         },
@@ -154,17 +166,51 @@ def _count_parameters(network: Network) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(network.variables["params"]))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Earlier:
+    """What the facts of a published network say of how it was trained: the parts of it, and the images."""
+
+    training: Sequence[dict[str, Any]] = ()
+    images: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+
+
 def _list_runs(
     runs: Sequence[str | os.PathLike[str]], origin: tuple[pathlib.Path, int | None] | None
-) -> list[tuple[PastRun, str | None]]:
-    """Returns the history of `runs`, each run with the name of the run whose weights it began with."""
-    history: dict[pathlib.Path, tuple[PastRun, str | None]] = {}
+) -> tuple[list[tuple[PastRun, str | None]], _Earlier]:
+    """Returns the runs that led to the weights of `runs`, and what came before the first of them.
+
+    Each run has the name of the run whose weights it began with.
+    """
+    found: dict[pathlib.Path, tuple[PastRun, str | None]] = {}
+    earlier = _Earlier()
     for run in runs:
-        previous = None
-        for past in read_history(run, origin):
-            history.setdefault(past.run.resolve(), (past, previous))
+        history = read_history(run, origin)
+        if history.start:
+            earlier = _read_earlier(run, history.start)
+        previous = earlier.training[-1]["run"] if history.start else None
+        for past in history.runs:
+            found.setdefault(past.run.resolve(), (past, previous))
             previous = past.run.name
-    return list(history.values())
+    return list(found.values()), earlier
+
+
+def _read_earlier(run: str | os.PathLike[str], weights: pathlib.Path) -> _Earlier:
+    """Reads how published weights were trained in float, from the facts beside them.
+
+    Raises:
+      InputError: they have no facts, or damaged ones.
+    """
+    file = weights.with_name(weights.stem.removesuffix("_expanded") + ".json")
+    if not file.is_file():
+        raise InputError(
+            f"{run} began with {weights}, which is not in the folder of a run and has no facts ({file.name}) "
+            "beside it: a card lists all runs that led to the weights, so that --from RUN or --from "
+            "RUN@STEPS must name that run."
+        )
+    with refuse_damaged(f"{file} does not hold the facts of a published network"):
+        facts = parse_json(file.read_text("utf-8"), str(file))
+        training = [part for part in facts["training"] if "quantise" not in part["stages"]]
+        return _Earlier(training, facts["data"]["training"])
 
 
 def _list_stages(past: PastRun) -> list[StagePlan]:

@@ -21,7 +21,7 @@ from sesr_jax.train.checkpoint import load_network
 from sesr_jax.train.config import base, stage
 from sesr_jax.train.critics import UNetCritic
 from sesr_jax.train.fit import DivergedError, Stage, fit
-from sesr_jax.train.history import PastRun, read_history
+from sesr_jax.train.history import History, PastRun, read_history
 from sesr_jax.train.log import read_log
 from sesr_jax.train.perceptual import read_vgg
 from sesr_jax.train.run import Run, open_run
@@ -36,6 +36,7 @@ __all__ = [
     "Adversarial",
     "AdversarialState",
     "DivergedError",
+    "History",
     "Loss",
     "LossWeights",
     "Metrics",

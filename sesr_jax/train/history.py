@@ -1,7 +1,7 @@
 """The history of trained weights: the chain of runs, each of which began with the weights of the run before.
 
-for past in read_history("runs/m5_qat"):
-print(past.run.name, past.steps)
+for past in read_history("runs/m5_qat").runs:
+    print(past.run.name, past.steps)
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import ml_collections
 
-from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
 from sesr_jax.schema import build
 from sesr_jax.train.checkpoint import get_hardware, is_run, read_config
@@ -52,25 +51,39 @@ class PastRun:
         return [(line["step"], line["psnr"]) for line in self.log if "psnr" in line]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class History:
+    """What led to trained weights.
+
+    Attributes:
+      runs: the runs, the first one first.
+      start: the file with whose weights the first run began, where no known run wrote it; None where the
+        first run began with fresh weights.
+    """
+
+    runs: tuple[PastRun, ...]
+    start: pathlib.Path | None
+
+
 def read_history(
     run: str | os.PathLike[str], origin: tuple[pathlib.Path, int | None] | None = None
-) -> tuple[PastRun, ...]:
-    """Returns the runs that led to the weights of `run`, the first one first and `run` last.
+) -> History:
+    """Returns the runs that led to the weights of `run`, which is the last of them.
 
     Args:
       run: a run's folder.
       origin: the run whose weights the first run began with, and the last of its steps that counts (None:
-        all count); it is needed where the first run's ``config.init`` is not in the folder of a run.
+        all count), where the first run's ``config.init`` is not in the folder of a run.
 
     Raises:
-      InputError: a folder is not that of a run, or the origin of a run's first weights is unknown.
+      InputError: a folder is not that of a run.
     """
     return _follow(pathlib.Path(run), None, origin)
 
 
 def _follow(
     run: pathlib.Path, last: int | None, origin: tuple[pathlib.Path, int | None] | None
-) -> tuple[PastRun, ...]:
+) -> History:
     config = read_config(run)
     lines = [line for line in read_log(run) if last is None or line["step"] <= last]
     past = PastRun(
@@ -81,16 +94,17 @@ def _follow(
         log=lines,
     )
     if not config.init:
-        return (past,)
-    file = pathlib.Path(config.init)
-    if is_run(file.parent):
-        return (*_follow(file.parent, _read_step(file), origin), past)
-    if origin is None:
-        raise InputError(
-            f"{run} began with {file}, which is not in the folder of a run: a card lists all runs that led "
-            "to the weights, so that --from RUN or --from RUN@STEPS must name that run."
-        )
-    return (*_follow(*origin, None), past)
+        return History(runs=(past,), start=None)
+    start = pathlib.Path(config.init)
+    if is_run(start):
+        before = _follow(start, None, origin)
+    elif is_run(start.parent):
+        before = _follow(start.parent, _read_step(start), origin)
+    elif origin is not None:
+        before = _follow(*origin, None)
+    else:
+        before = History(runs=(), start=start)
+    return dataclasses.replace(before, runs=(*before.runs, past))
 
 
 def _read_step(file: pathlib.Path) -> int | None:

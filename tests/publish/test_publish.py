@@ -116,7 +116,7 @@ def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
     teacher = tmp_path / "runs" / "m5" / train.WEIGHTS
     network.save(network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=2), teacher)
     _run(tmp_path / "run", distill={"teacher": str(teacher), "weight": 0.3, "ensemble": True})
-    (past,) = train.read_history(tmp_path / "run")
+    (past,) = train.read_history(tmp_path / "run").runs
     (published,) = facts._describe_run(past, None, "a CPU")
     assert published["loss"] == "l1, 0.3 of its target by the self-ensemble of m5/model.safetensors"
 
@@ -129,11 +129,37 @@ def test_the_curve_goes_on_from_run_to_run(shipped):
     }
 
 
+def test_what_goes_on_from_published_weights_keeps_their_history(shipped, tmp_path):
+    root, _, published = shipped
+    for name, form in (("expanded", "_expanded"), ("collapsed", "")):
+        weights = root / "out" / f"sesr_m3_x2{form}.safetensors"
+        _run(tmp_path / name, init=str(weights), data={**train.base().data, "train": "gone"})
+        history, earlier = facts._list_runs([tmp_path / name], None)
+        assert [(past.run.name, previous) for past, previous in history] == [(name, "float")]
+        assert earlier.training == published["training"][:1]
+        assert earlier.images == published["data"]["training"]
+    _run(tmp_path / "lost", init=str(tmp_path / "elsewhere_expanded.safetensors"))
+    with pytest.raises(InputError, match=r"elsewhere\.json"):
+        facts._list_runs([tmp_path / "lost"], None)
+    (tmp_path / "elsewhere.json").write_text('{"training": [{}]}')
+    with pytest.raises(InputError, match=r"elsewhere\.json"):
+        facts._list_runs([tmp_path / "lost"], None)
+
+
+def test_the_curve_leaves_out_what_was_watched_on_other_images(shipped):
+    *_, published = shipped
+    first, last = copy.deepcopy(published["training"])
+    first["watched_on"] = "Set5"
+    plot = plot_curve({**published, "training": [first, last]})
+    assert plot.lines == {"qat": ([30, 40], [40.0, 50.0])}
+    assert plot.y == "PSNR on embedded:eval, dB"
+
+
 def test_the_stages_of_a_run_are_told_apart(shipped, tmp_path):
     *_, published = shipped
     last = train.stage("quantise", steps=15, loss="l2", data={"patch": 48})
     _run(tmp_path / "run", stages=(train.stage(steps=10), last))
-    (past,) = train.read_history(tmp_path / "run")
+    (past,) = train.read_history(tmp_path / "run").runs
     first, second = facts._describe_run(past, None, "unknown")
     assert (first["steps"], first["planned_steps"], first["from"]) == (10, 10, None)
     assert (second["steps"], second["planned_steps"], second["from"]) == (10, 15, "run")

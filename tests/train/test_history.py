@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sesr_jax.errors import InputError
 from sesr_jax.train import EXPANDED, base, checkpoint, read_history
 from sesr_jax.train.checkpoint import claim, get_hardware, note_hardware, read_config
 from sesr_jax.train.hardware import describe_hardware
@@ -32,7 +31,7 @@ def _save(path, **facts):
 
 
 def test_a_run_from_fresh_weights_is_one_run(tmp_path):
-    (past,) = read_history(_run(tmp_path / "a", 40))
+    (past,) = read_history(_run(tmp_path / "a", 40)).runs
     assert (past.run.name, past.steps, past.hardware) == ("a", 40, describe_hardware())
     assert past.hours == pytest.approx(40 / 2 / 3600)
     assert past.curve == [(s, 30.0 + s) for s in (10, 20, 30, 40)]
@@ -42,18 +41,29 @@ def test_runs_are_followed_to_the_step_whose_weights_were_taken(tmp_path):
     first = _run(tmp_path / "a", 40)
     _save(first / EXPANDED, step="30")
     last = _run(tmp_path / "b", 20, first / EXPANDED)
-    assert [(past.run.name, past.steps) for past in read_history(last)] == [("a", 30), ("b", 20)]
+    assert [(past.run.name, past.steps) for past in read_history(last).runs] == [
+        ("a", 30),
+        ("b", 20),
+    ]
     (first / EXPANDED).unlink()
-    assert read_history(last)[0].steps == 40
+    assert read_history(last).runs[0].steps == 40
 
 
-def test_weights_from_elsewhere_need_their_run(tmp_path):
-    last = _run(tmp_path / "b", 20, _save(tmp_path / "elsewhere" / "w.safetensors"))
-    with pytest.raises(InputError, match=r"w\.safetensors.*--from"):
-        read_history(last)
-    found = read_history(last, (_run(tmp_path / "a", 40), 10))
-    assert [(past.run.name, past.steps) for past in found] == [("a", 10), ("b", 20)]
-    assert found[0].curve == [(10, 40.0)]
+def test_a_run_that_began_with_a_runs_folder_follows_all_of_it(tmp_path):
+    last = _run(tmp_path / "b", 20, _run(tmp_path / "a", 40))
+    history = read_history(last)
+    assert [(past.run.name, past.steps) for past in history.runs] == [("a", 40), ("b", 20)]
+    assert history.start is None
+
+
+def test_weights_from_elsewhere_are_named_unless_their_run_is(tmp_path):
+    weights = _save(tmp_path / "elsewhere" / "w.safetensors")
+    last = _run(tmp_path / "b", 20, weights)
+    history = read_history(last)
+    assert ([past.run.name for past in history.runs], history.start) == (["b"], weights)
+    history = read_history(last, (_run(tmp_path / "a", 40), 10))
+    assert [(past.run.name, past.steps) for past in history.runs] == [("a", 10), ("b", 20)]
+    assert (history.runs[0].curve, history.start) == ([(10, 40.0)], None)
 
 
 def test_a_run_that_does_not_say_its_hardware(tmp_path):
