@@ -22,7 +22,13 @@ from sesr_jax.data.photos import (
     write_photo,
 )
 from sesr_jax.data.pool import Pool, make_pool, sample
-from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
+from sesr_jax.data.resize import (
+    contributions,
+    enlarge,
+    imresize,
+    make_low_resolution,
+    modcrop,
+)
 from sesr_jax.data.sources import (
     ImagePair,
     ImageSet,
@@ -50,6 +56,7 @@ __all__ = [
     "check_output",
     "contributions",
     "count_animation_frames",
+    "enlarge",
     "imresize",
     "list_images",
     "make_low_resolution",

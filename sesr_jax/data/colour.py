@@ -75,6 +75,8 @@ def _apply_affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Arra
             f"a colour array is {pixels.dtype}{list(pixels.shape)}: it must be floats in [0, 1] with 3 "
             "channels last."
         )
+    if isinstance(pixels, np.ndarray):
+        return _mix_channels(pixels, matrix.astype(pixels.dtype), offset.astype(pixels.dtype))
     red, green, blue = matrix.astype(pixels.dtype)
     return (
         pixels[..., 0:1] * red
@@ -82,3 +84,15 @@ def _apply_affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Arra
         + pixels[..., 2:3] * blue
         + offset.astype(pixels.dtype)
     )
+
+
+def _mix_channels(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Computes the same channel by channel, since NumPy is slow where the last axis is short."""
+    red, green, blue = (np.ascontiguousarray(pixels[..., i]) for i in range(3))
+    result = np.empty((*pixels.shape[:-1], len(offset)), pixels.dtype)
+    for i, weights in enumerate(matrix.T):
+        total = red * weights[0]
+        for channel, weight in ((green, weights[1]), (blue, weights[2])):
+            total += channel * weight
+        np.add(total, offset[i], out=result[..., i])
+    return result

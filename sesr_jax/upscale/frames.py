@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sesr_jax.data.resize import imresize
+from sesr_jax.data.resize import enlarge, imresize
 from sesr_jax.data.transparency import spread_colours
 from sesr_jax.upscale.upscaler import Tile, Upscaler, upscale_luma, upscale_photo
 
@@ -180,8 +180,7 @@ def _upscale_luma_codes(
 
 def _upscale_chroma_codes(codes: np.ndarray, factors: Sequence[int], *, bits: int) -> np.ndarray:
     """Upscales codes ``[h, w, 2]`` of U and V by `factors`, along height and width."""
-    shape = [n * factor for n, factor in zip(codes.shape[:2], factors, strict=True)]
-    return _round_codes(imresize(codes.astype(np.float64), shape=shape), (1 << bits) - 1)
+    return _round_codes(enlarge(codes, factors), (1 << bits) - 1)
 
 
 def _round_codes(values: np.ndarray, peak: int) -> np.ndarray:

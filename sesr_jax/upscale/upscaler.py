@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from sesr_jax.data.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
-from sesr_jax.data.resize import imresize
+from sesr_jax.data.resize import enlarge, imresize
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.graph import Extent, count_cost, measure_extent
 from sesr_jax.models.network import Network
@@ -307,7 +307,7 @@ def _upscale_codes(upscaler: Upscaler, codes: np.ndarray) -> np.ndarray:
     elif upscaler.channels == 1:
         ycbcr = rgb_to_ycbcr(rgb)
         y = _run(upscaler, ycbcr[..., :1])
-        chroma = _upscale_bicubically(ycbcr[..., 1:], upscaler.scale)
+        chroma = enlarge(ycbcr[0, ..., 1:], (upscaler.scale, upscaler.scale))[None]
         large = ycbcr_to_rgb(np.concatenate([y, chroma], axis=-1))
     else:
         large = _run(upscaler, rgb)

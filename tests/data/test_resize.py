@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from sesr_jax.data.images import read_image
-from sesr_jax.data.resize import contributions, imresize, make_low_resolution, modcrop
+from sesr_jax.data.resize import (
+    contributions,
+    enlarge,
+    imresize,
+    make_low_resolution,
+    modcrop,
+)
 from sesr_jax.data.sources import open_folder
 from sesr_jax.errors import InputError
 
@@ -177,3 +183,18 @@ def test_modcrop_keeps_the_top_left():
 def test_bad_input(call, named):
     with pytest.raises(InputError, match=named):
         call()
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (3, 3), (1, 2), (4, 1)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 7)])
+def test_enlarging_is_resizing_in_float32(size, factors):
+    image = noise(*size, 2)
+    shape = [n * factor for n, factor in zip(size, factors, strict=True)]
+    found = enlarge(image, factors)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, imresize(image, shape=shape), atol=5e-7)
+
+
+def test_a_factor_below_one_enlarges_nothing():
+    with pytest.raises(InputError, match="0"):
+        enlarge(noise(2, 2, 1), (2, 0))
