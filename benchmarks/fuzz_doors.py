@@ -13,6 +13,7 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -88,7 +89,9 @@ def make_samples(folder: pathlib.Path) -> None:
                 calibration=images if precision == "int8" else None,
                 options=options,
             )
-    np.savez(folder / "arrays.npz", **{"a/kernel": np.zeros((3, 3, 1, 4)), "b": np.zeros(4)})
+    arrays: dict[str, Any] = {"a/kernel": np.zeros((3, 3, 1, 4)), "b": np.zeros(4)}
+    np.savez(folder / "arrays.npz", **arrays)
+    np.savez(folder / "pickled.npz", np.array({"a": arrays}, object))
     _write_torch(folder / "state.pt")
     shipped = pathlib.Path(targets).parent
     for name in ("roofline", "ethos-n78-4tops"):
@@ -261,7 +264,9 @@ DOORS = {
         mutate=mutations.mutate_safetensors,
         enter=_enter_safetensors,
     ),
-    "npz": Door(samples=("arrays.npz",), mutate=mutations.mutate_zip, enter=_enter_arrays),
+    "npz": Door(
+        samples=("arrays.npz", "pickled.npz"), mutate=mutations.mutate_zip, enter=_enter_arrays
+    ),
     "torch": Door(samples=("state.pt",), mutate=mutations.mutate_zip, enter=_enter_arrays),
     "target": Door(
         samples=("roofline.toml", "ethos-n78-4tops.toml"),

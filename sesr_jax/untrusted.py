@@ -9,6 +9,7 @@ the libraries and the code behind them raise for contents that nobody foresaw.
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -16,8 +17,8 @@ import pathlib
 import stat
 import tomllib
 import zipfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -31,6 +32,12 @@ _MOST_DIGITS = 19
 
 _LARGEST_TOML = 1 << 20
 _LARGEST_NPZ = 1 << 30
+
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Reads the header of an array in a .npz file, by the version of its format."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -124,15 +131,24 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     return tables
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz file, which must hold no pickled objects and no more than 1 GiB.
+def read_npz(
+    path: str | os.PathLike[str],
+    *,
+    read_objects: Callable[[BinaryIO], dict[str, np.ndarray]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of an .npz file, which must hold no more than 1 GiB.
+
+    Args:
+      path: the file.
+      read_objects: reads the arrays of the pickled object at a file's current position, and runs nothing of
+        it. Without it a file with pickled objects is refused.
 
     Raises:
       InputError: as `check_regular`, or the file is damaged, too large or another than its headers say.
     """
     check_regular(path)
     with (
-        refuse_damaged(f"{os.fspath(path)} is no whole .npz file"),
+        refuse_damaged(f"{os.fspath(path)} is no whole .npz file of arrays"),
         zipfile.ZipFile(path) as archive,
     ):
         members = archive.infolist()
@@ -140,11 +156,18 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{os.fspath(path)} unpacks to {total:,} bytes: it must be {_LARGEST_NPZ:,} or less."
             )
+        arrays: dict[str, np.ndarray] = {}
         for member in members:
-            _check_npy(archive, member, path)
-        return {
-            member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members
-        }
+            if not _check_npy(archive, member, path):
+                arrays[member.filename.removesuffix(".npy")] = _read_npy(archive, member)
+            elif read_objects is not None:
+                arrays.update(read_objects(_skip_header(archive, member)))
+            else:
+                raise InputError(
+                    f"{os.fspath(path)} holds pickled objects, which could run any code when they are read: "
+                    "it must hold arrays alone."
+                )
+        return arrays
 
 
 @contextlib.contextmanager
@@ -164,31 +187,34 @@ def refuse_damaged(claim: str) -> Iterator[None]:
 
 def _check_npy(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str | os.PathLike[str]
-) -> None:
-    """Checks that an array's header describes as many bytes as there are, before memory is taken for them."""
+) -> bool:
+    """Checks that an array's header describes as many bytes as there are, before memory is taken for them.
+
+    Returns whether the array holds pickled objects, of whose bytes the header tells nothing.
+    """
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
+        if version not in _READ_HEADER:
             raise InputError(
                 f"{os.fspath(path)} has an array of the version {version}: it must be 1 or 2."
             )
-        shape, _, dtype = read(file)
+        shape, _, dtype = _READ_HEADER[version](file)
         if dtype.hasobject:
-            raise InputError(
-                f"{os.fspath(path)} holds pickled objects, which could run any code when they are read: if "
-                "you trust it, load it with NumPy and save its arrays as safetensors, named as in "
-                "module/parameter."
-            )
+            return True
         there = member.file_size - file.tell()
         if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != there:
             raise InputError(
                 f"{os.fspath(path)} says that {member.filename} is {dtype}{list(shape)} and holds {there:,} "
                 "bytes of it: the two must be the same."
             )
+        return False
+
+
+def _skip_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    """Returns the content of an array, at the position behind its header."""
+    file = io.BytesIO(archive.read(member))
+    _READ_HEADER[np.lib.format.read_magic(file)](file)
+    return file
 
 
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

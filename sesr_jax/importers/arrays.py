@@ -20,7 +20,9 @@ from sesr_jax.errors import InputError
 from sesr_jax.files import read_safetensors
 from sesr_jax.importers.ncnn import SUFFIXES as NCNN_SUFFIXES
 from sesr_jax.importers.ncnn import read_ncnn
-from sesr_jax.importers.torch_files import Tensor, Unknown, read_torch
+from sesr_jax.importers.pickled_arrays import read_pickled_arrays
+from sesr_jax.importers.pickles import Unknown
+from sesr_jax.importers.torch_files import Tensor, read_torch
 from sesr_jax.untrusted import check_regular, read_npz
 
 Arrays = Mapping[str, np.ndarray]
@@ -54,21 +56,21 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     | what `path` is | needs |
     |---|---|
     | .safetensors | |
-    | .npz without pickled objects | |
+    | .npz: arrays, or a pickled dict of dicts of arrays, as of Haiku's parameters | |
     | .param or .bin of ncnn: Real-ESRGAN's networks, under PyTorch's names | |
     | .pt, .pth or .pth.tar: a PyTorch state dict, bare or under a usual key such as "state_dict" | |
     | a TensorFlow checkpoint: its prefix, its .index, or the folder that holds its only .index | tensorflow |
 
     Raises:
       InputError: there is no such file, it is damaged or of another kind, the package that reads it is
-        not installed, or it holds pickled objects.
+        not installed, or it holds pickled objects other than arrays, dicts, lists and numbers.
     """
     file = pathlib.Path(path)
     if prefix := _find_checkpoint(file):
         return _read_tensorflow(prefix)
     readers: dict[str, Callable[[pathlib.Path], dict[str, np.ndarray]]] = {
         ".safetensors": lambda file: read_safetensors(file)[0],
-        ".npz": read_npz,
+        ".npz": lambda file: read_npz(file, read_objects=read_pickled_arrays),
         **dict.fromkeys(_TORCH_SUFFIXES, _read_torch),
         **dict.fromkeys(NCNN_SUFFIXES, _read_ncnn),
     }

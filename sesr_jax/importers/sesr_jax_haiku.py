@@ -1,7 +1,7 @@
 """Weights of Vlam1r/sesr-jax, a re-implementation of SESR in Haiku.
 
-Its .npz files hold one pickled dictionary of dictionaries, which this package does not read. Save the
-arrays ``params[module][parameter]`` under the names ``module/parameter`` first.
+Its .npz files hold one pickled dict of dicts, whose arrays ``params[module][parameter]`` are read without
+running the pickle, under the names ``module/parameter``.
 
 | theirs | ours |
 |---|---|

@@ -1,9 +1,8 @@
 """Reads the tensors of PyTorch's files, without PyTorch and without running anything that a file names.
 
-A file of `torch.save` is a pickle, a program of opcodes, and the bytes of the tensors beside it. Python's own
-reader imports and calls whatever such a program names. This one follows the opcodes that make numbers, texts,
-tuples, lists and dicts, recognises PyTorch's tensors by their names, and puts an inert `Unknown` in the place
-of every other object, so that the epoch, the optimiser or the options beside the weights do no harm.
+A file of `torch.save` is a pickle and the bytes of the tensors beside it. The pickle is followed, not run
+(`importers.pickles`): PyTorch's tensors are recognised by their names, and an inert `Unknown` stands in the
+place of every other object, so that the epoch, the optimiser or the options beside the weights do no harm.
 
     content = read_torch("RFDN_AIM.pth")        # {"fea_conv.weight": Tensor(…), …}
     content["fea_conv.weight"].read()           # an array
@@ -19,10 +18,11 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable
-from pickletools import genops  # it reads opcodes and runs none
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
+
+from sesr_jax.importers.pickles import Unknown, follow
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 """The number in the first pickle of a legacy file."""
@@ -47,13 +47,6 @@ _DICTS = ("collections.OrderedDict", "collections.defaultdict")
 
 class TorchFileError(Exception):
     """A file is no whole file of `torch.save`; the message says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Unknown:
-    """An object that the file would import by this name, such as "argparse.Namespace"."""
-
-    name: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +76,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
 
     Raises:
       TorchFileError: the file is damaged or of another kind.
+      PickleError: so is its pickle.
     """
     with pathlib.Path(path).open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
@@ -195,9 +189,6 @@ def _find_storage(key: Any) -> _Storage | Unknown:
     return _Storage(key=str(name), kind=kind, elements=elements)
 
 
-_MARK = object()
-
-
 def _run(
     program: BinaryIO,
     find: Callable[[_Storage], np.ndarray],
@@ -210,94 +201,15 @@ def _run(
       find: returns the elements of a storage, when a tensor is read.
       seen: receives every storage by its key.
     """
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
 
-    def pop_to_mark() -> list[Any]:
-        start = len(stack) - 1 - stack[::-1].index(_MARK)
-        items = stack[start + 1 :]
-        del stack[start:]
-        return items
+    def find_persistent(key: Any) -> _Storage | Unknown:
+        storage = _find_storage(key)
+        if seen is not None and isinstance(storage, _Storage):
+            seen[storage.key] = storage
+        return storage
 
-    def put(items: list[Any]) -> None:
-        """Puts pairs of keys and values into the dict on top of the stack."""
-        if isinstance(stack[-1], dict):
-            stack[-1].update(zip(items[::2], items[1::2], strict=True))
-
-    def extend(items: list[Any]) -> None:
-        if isinstance(stack[-1], list):
-            stack[-1].extend(items)
-
-    value: Any
-    for opcode, value, _ in genops(program):
-        match opcode.name:
-            case "PROTO" | "FRAME":
-                pass
-            case "STOP":
-                return stack.pop()
-            case "MARK":
-                stack.append(_MARK)
-            case "POP":
-                stack.pop()
-            case "POP_MARK":
-                pop_to_mark()
-            case "DUP":
-                stack.append(stack[-1])
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(opcode.name == "NEWTRUE")
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "EMPTY_SET":
-                stack.append(Unknown("set"))
-            case "DICT":
-                items = pop_to_mark()
-                stack.append(dict(zip(items[::2], items[1::2], strict=True)))
-            case "LIST":
-                stack.append(pop_to_mark())
-            case "TUPLE":
-                stack.append(tuple(pop_to_mark()))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                count = int(opcode.name[-1])
-                stack[-count:] = [tuple(stack[-count:])]
-            case "SETITEM":
-                items = stack[-2:]
-                del stack[-2:]
-                put(items)
-            case "SETITEMS":
-                put(pop_to_mark())
-            case "APPEND":
-                extend([stack.pop()])
-            case "APPENDS" | "ADDITEMS":
-                extend(pop_to_mark())
-            case "GLOBAL":
-                stack.append(Unknown(value.replace(" ", ".")))
-            case "STACK_GLOBAL":
-                name = stack.pop()
-                stack.append(Unknown(f"{stack.pop()}.{name}"))
-            case "REDUCE" | "NEWOBJ":
-                args = stack.pop()
-                stack.append(_call(stack.pop(), args, find))
-            case "BUILD":
-                stack.pop()  # the state of an object, which no dict and no tensor needs
-            case "BINPERSID":
-                storage = _find_storage(stack.pop())
-                if seen is not None and isinstance(storage, _Storage):
-                    seen[storage.key] = storage
-                stack.append(storage)
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[value] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                stack.append(memo[value])
-            case name if opcode.stack_before == [] and len(opcode.stack_after) == 1:
-                stack.append(value)  # a number, a text or bytes
-            case name:
-                raise TorchFileError(f"it uses the opcode {name}, which PyTorch does not write")
-    raise TorchFileError("it ends too early")
+    return follow(
+        program,
+        call=lambda function, args: _call(function, args, find),
+        find_persistent=find_persistent,
+    )

@@ -32,12 +32,6 @@ def test_npz(tmp_path):
     _same(read_arrays(tmp_path / "w.npz"))
 
 
-def test_an_npz_of_pickled_objects_is_refused_with_the_way_to_convert_it(tmp_path):
-    np.savez(tmp_path / "w.npz", {"sesr/first5x5/conv2_d": _ARRAYS})
-    with pytest.raises(InputError, match=r"w\.npz.*pickled objects.*module/parameter"):
-        read_arrays(tmp_path / "w.npz")
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A checkpoint as `model.save_weights` leaves it, with what training adds."""

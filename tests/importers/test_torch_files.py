@@ -8,7 +8,8 @@ from torch_writer import Bits, Global, write_legacy, write_zip
 
 from sesr_jax.errors import InputError
 from sesr_jax.importers import read_arrays
-from sesr_jax.importers.torch_files import Unknown, read_torch
+from sesr_jax.importers.pickles import Unknown
+from sesr_jax.importers.torch_files import read_torch
 
 _STATE = {
     "head.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
