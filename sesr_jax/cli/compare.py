@@ -39,11 +39,24 @@ def run(argv: Sequence[str]) -> None:
         "INT8 are measured; default %(default)s",
     )
     parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="also say which layers the loss comes from: of the best file without training for INT8, on the "
+        "first four images",
+    )
+    parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the folder for the INT8 files and the page"
     )
     args = parser.parse_args(argv)
 
-    from sesr_jax.compare import list_costs, make_table, measure_int8_cost, pair_cases, write_json
+    from sesr_jax.compare import (
+        list_costs,
+        make_layer_table,
+        make_table,
+        measure_int8_cost,
+        pair_cases,
+        write_json,
+    )
     from sesr_jax.data import open_source
     from sesr_jax.pretrained import find_network
     from sesr_jax.report import format_table
@@ -52,11 +65,16 @@ def run(argv: Sequence[str]) -> None:
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
     )
-    rows = measure_int8_cost(cases, args.data, open_source(args.calibrate), args.out)
+    calibration = open_source(args.calibrate)
+    rows = measure_int8_cost(cases, args.data, calibration, args.out, layers=args.layers)
     print(
         "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
         ".tflite files by LiteRT"
     )
     print(format_table(*make_table(rows)))
+    for row in rows:
+        if row.layers:
+            print(f"\n{row.model}, {row.form}: what its parts cost, in dB of PSNR")
+            print(format_table(*make_layer_table(row.layers)))
     print(f"page and files: {args.out}")
     write_json(list_costs(rows), args.out / "scores.json")

@@ -8,6 +8,7 @@ from sesr_jax.compare.int8 import (
     measure_int8_cost,
     pair_cases,
 )
+from sesr_jax.compare.layers import make_layer_table, measure_layers
 from sesr_jax.compare.leaderboard import (
     Ours,
     count_costs,
@@ -38,6 +39,7 @@ __all__ = [
     "list_entries",
     "list_quality",
     "make_correlations",
+    "make_layer_table",
     "make_leaderboard",
     "make_quality_page",
     "make_table",
@@ -45,6 +47,7 @@ __all__ = [
     "measure",
     "measure_all",
     "measure_int8_cost",
+    "measure_layers",
     "measured_time",
     "pair_cases",
     "shorten_names",

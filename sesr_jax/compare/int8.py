@@ -14,14 +14,15 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from sesr_jax import report
+from sesr_jax.compare.layers import make_layer_section, measure_layers
 from sesr_jax.compare.sets import Score, measure
-from sesr_jax.data import ImagePair
+from sesr_jax.data import ImagePair, open_source
 from sesr_jax.errors import InputError
-from sesr_jax.export import export_network
+from sesr_jax.export import export_network, read_metadata
 from sesr_jax.files import make_folder
 from sesr_jax.metrics import choose_protocol, drop
 from sesr_jax.models.network import Network
-from sesr_jax.quant import OBSERVERS
+from sesr_jax.quant import OBSERVERS, Sensitivity
 from sesr_jax.upscale import Upscaler, from_network, from_tflite
 
 PAGE = "index.html"
@@ -79,12 +80,14 @@ class Row:
       form: "float", "PTQ" with its observer, or "QAT".
       scores: on each set.
       drops: on each set, the PSNR in dB that is lost against the float form; negative where it is gained.
+      layers: what each part of it costs, the dearest first, where that was measured.
     """
 
     model: str
     form: str
     scores: tuple[Score, ...]
     drops: tuple[float, ...]
+    layers: tuple[Sensitivity, ...] = ()
 
 
 def pair_cases(networks: Sequence[Network], trained: Sequence[Network]) -> list[Case]:
@@ -111,6 +114,8 @@ def measure_int8_cost(
     data: Sequence[str],
     calibration: Sequence[ImagePair],
     folder: str | os.PathLike[str],
+    *,
+    layers: bool = False,
 ) -> list[Row]:
     """Measures all `cases` and writes their files and a page to `folder`.
 
@@ -119,6 +124,8 @@ def measure_int8_cost(
       data: folders of images, or "embedded:eval".
       calibration: images for the observers' ranges, which must not be those of `data`.
       folder: where the .tflite files and `PAGE` are written.
+      layers: whether the best PTQ form of each network also tells what each of its layers costs, which is
+        measured on the first set by `measure_layers`.
 
     Raises:
       InputError: two cases have one title; or as `export_network` and `measure`.
@@ -140,6 +147,13 @@ def measure_int8_cost(
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(drop(a.mean["psnr"], b.mean["psnr"]) for a, b in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
+        if layers:
+            own = [row for row in rows if row.model == case.title and row.form.startswith("PTQ")]
+            best = min(own, key=lambda row: sum(row.drops))
+            ranges = read_metadata(files[best.form])["ranges"]
+            images = open_source(data[0], case.network.scale)
+            found = measure_layers(case.network, ranges, images)
+            rows[rows.index(best)] = dataclasses.replace(best, layers=tuple(found))
     report.write_page(_make_page(rows), folder / PAGE)
     return rows
 
@@ -211,8 +225,9 @@ def _make_page(rows: Sequence[Row]) -> report.Page:
                 caption=f"{score.title}: one dot per image.",
             )
         )
+    layers = [make_layer_section(f"{r.model}, {r.form}", r.layers) for r in rows if r.layers]
     return report.Page(
         "What INT8 costs",
-        [report.Section("Quality", blocks)],
+        [report.Section("Quality", blocks), *layers],
         lead="Float networks beside their INT8 .tflite files, which LiteRT runs.",
     )

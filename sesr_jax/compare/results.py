@@ -15,6 +15,7 @@ from sesr_jax.compare.leaderboard import Ours
 from sesr_jax.compare.page import Measurement
 from sesr_jax.files import write_file
 from sesr_jax.metrics import Protocol
+from sesr_jax.quant import Sensitivity
 
 
 def list_quality(
@@ -43,15 +44,21 @@ def list_quality(
 
 
 def list_costs(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Returns, for each form of each network, the mean scores on each set of images."""
+    """Returns, for each form of each network, the mean scores on each set and what its layers cost, in dB."""
     return [
         {
             "model": row.model,
             "form": row.form,
             **{score.data: _without_infinity(score.mean) for score in row.scores},
+            **({"layers": [_list_values(one) for one in row.layers]} if row.layers else {}),
         }
         for row in rows
     ]
+
+
+def _list_values(found: Sensitivity) -> dict[str, Any]:
+    values = {"alone": found.alone, "won": found.won, "left": found.left}
+    return {"name": found.part.name, "kind": found.part.kind, **_without_infinity(values)}
 
 
 def list_entries(challenge: Challenge, ours: Sequence[Ours]) -> list[dict[str, Any]]:

@@ -5,20 +5,25 @@ from sesr_jax.quant.fake import RANGES, apply
 from sesr_jax.quant.observers import OBSERVERS, Observer
 from sesr_jax.quant.ranges import Points, Range, Ranges, find_points, validate, without_absorbed
 from sesr_jax.quant.scheme import INT8, Scheme, affine
+from sesr_jax.quant.sensitivity import Part, Sensitivity, choose_ranges, measure_sensitivity
 
 __all__ = [
     "INT8",
     "OBSERVERS",
     "RANGES",
     "Observer",
+    "Part",
     "Points",
     "Range",
     "Ranges",
     "Scheme",
+    "Sensitivity",
     "affine",
     "apply",
     "calibrate",
+    "choose_ranges",
     "find_points",
+    "measure_sensitivity",
     "validate",
     "without_absorbed",
 ]

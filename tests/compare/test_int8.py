@@ -65,9 +65,15 @@ def test_the_command_prints_and_keeps_the_table(net, folder, tmp_path, capsys):
     network.save(net, tmp_path / "net.safetensors")
     arguments = ["--model", str(tmp_path / "net.safetensors"), "--data", folder]
     out = tmp_path / "out"
-    assert main(["compare", *arguments, "--calibrate", folder, "--out", str(out)]) == 0
-    assert "PTQ, mse" in capsys.readouterr().out
-    assert len(json.loads((out / "scores.json").read_text())) == 1 + len(OBSERVERS)
+    assert main(["compare", *arguments, "--calibrate", folder, "--layers", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "PTQ, mse" in printed
+    forms = json.loads((out / "scores.json").read_text())
+    assert len(forms) == 1 + len(OBSERVERS)
+    (layers,) = (form["layers"] for form in forms if "layers" in form)
+    assert {layer["kind"] for layer in layers} == {"codes", "weights"}
+    assert f"{layers[0]['name']} {layers[0]['kind']}" in printed
+    assert layers[0]["name"] in (out / "index.html").read_text()
 
 
 def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):

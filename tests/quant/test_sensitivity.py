@@ -1,0 +1,64 @@
+"""The parts that cost most are found, and parts add up to the whole network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sesr_jax import graph as graphs
+from sesr_jax.models import network
+from sesr_jax.quant import Part, Scheme, calibrate, choose_ranges, fake, measure_sensitivity
+from sesr_jax.quant.sensitivity import list_parts, run_partly
+
+_SIDE = 12
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(size=(2, _SIDE, _SIDE, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    options = {"blocks": 2, "features": 4, "expansion": 8}
+    net = network.init("sesr_m3", scale=2, key=jax.random.key(1), **options)
+    return net.collapse().trace((1, _SIDE, _SIDE, 1))
+
+
+@pytest.fixture(scope="module")
+def ranges(graph, images):
+    return calibrate(graph, [images])
+
+
+@pytest.fixture(scope="module")
+def references(graph, images):
+    """The float network's output with some noise, so that there is a PSNR to lose from."""
+    output = jnp.clip(graphs.run(graph, images), 0, 1)
+    return output + np.random.default_rng(1).normal(scale=0.05, size=output.shape)
+
+
+def test_all_parts_make_the_quantised_network_and_none_the_float_one(graph, images, ranges):
+    for scheme in (Scheme(), Scheme(activations="int16", exclude=("*1*",))):
+        parts = list_parts(graph, scheme)
+        whole = run_partly(graph, ranges, images, dict.fromkeys(parts, True), scheme)
+        np.testing.assert_array_equal(whole, fake.run(graph, ranges, images, scheme))
+        none = run_partly(graph, ranges, images, dict.fromkeys(parts, False), scheme)
+        np.testing.assert_array_equal(none, graphs.run(graph, images))
+
+
+def test_a_range_that_is_far_too_wide_is_found(graph, images, ranges, references):
+    bad = next(key for key in ranges if "block_1" in key)
+    spoilt = {**ranges, bad: (-300.0, 300.0)}
+    rows = measure_sensitivity(graph, spoilt, images, references)
+    assert rows[0].part == Part(bad, "codes")
+    assert len(rows) == len({row.part for row in rows}) == len(list_parts(graph))
+    assert rows[0].alone > 1 > 5 * rows[1].alone
+    assert rows[0].won > 1 > 5 * max(abs(row.won) for row in rows[1:])
+    assert abs(rows[0].left) < 0.2
+    assert rows[-1].left == 0
+
+
+def test_each_group_gets_the_range_that_suits_it(graph, images, ranges):
+    first, second = [key for key in ranges if "block" in key][:2]
+    one, other = {**ranges, first: (-300.0, 300.0)}, {**ranges, second: (-300.0, 300.0)}
+    assert choose_ranges(graph, [one, other], images) == ranges
