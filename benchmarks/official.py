@@ -7,11 +7,14 @@ in these public repositories, and are not part of this one:
 
 - njulj/RFDN (trained_model), Zheng222/IMDN (checkpoints), zhaohengyuan1/PAN (experiments/pretrained_models),
   ymff0592/super-resolution (premodel), bytedance/RLFN (model_zoo);
+- nmhkahn/CARN-pytorch (checkpoint; carn_m.pth holds three scale factors, each of which needs a copy under a
+  name that tells it), royson/tpsr (pretrained);
 - ofsoundof/NTIRE2022_ESR, Amazingren/NTIRE2024_ESR, NTIRE2025_ESR and NTIRE2026_ESR (model_zoo).
 
 PSNR is that of the protocol rgb8: on luma, of images that are reduced and upscaled as 8-bit RGB. Published
 figures are those of the papers; LatticeNet's are those of its released weights, as later papers print them,
 and PAN's at ×4 are the means of its log. RFDN's are those of this form's weights as others measured them.
+CARN-M's are the paper's, whose weights were others.
 """
 
 import argparse
@@ -53,6 +56,9 @@ team38_span_ch28_slim.pth      -       -       -
 team39_spantiny_ch26_slim.pth  -       -       -
 team23_DSCF.pth                -       -       -
 team22_spanv2_c2.pth           -       -       -
+carn_m_x2.pth                  37.53   33.26   31.92
+carn_m_x4.pth                  31.92   28.42   27.44
+TPSR_NOGANX4.pt                31.10   27.95   27.15
 """
 
 

@@ -7,6 +7,7 @@ from small_networks import SIDE, small_options
 
 from sesr_jax.importers import LAYOUTS
 from sesr_jax.models import create
+from sesr_jax.models.layers import DIV2K_MEAN
 
 
 def make_arrays(key, scale=4, **options):
@@ -19,14 +20,23 @@ def make_arrays(key, scale=4, **options):
     options.pop("parts", None)  # files have as many as the model
     if "form" in options:
         options["form"] = layout.form
-    module = create(layout.models[0], scale=scale, **options)
     lr = jnp.zeros((1, SIDE, SIDE, 3))
-    params = jax.eval_shape(module.init, jax.random.key(0), lr)["params"]
     blocks = options.get("blocks", layout.fixed_blocks)
     rng = np.random.default_rng(0)
-    return {
+    shapes = {}
+    for s in layout.scales or (scale,):
+        module = create(layout.models[0], scale=s, **options)
+        params = jax.eval_shape(module.init, jax.random.key(0), lr)["params"]
+        shapes |= layout.list_shapes(blocks, params, s)
+    arrays = {
         name: (
             rng.normal(size=shape) * (0.1 if len(shape) < 4 else np.prod(shape) ** -0.35)
         ).astype(np.float32)
-        for name, shape in layout.list_shapes(blocks, params).items()
+        for name, shape in shapes.items()
     }
+    for name, factor in layout.means.items():
+        arrays |= {
+            f"{name}.weight": np.eye(3)[..., None, None],
+            f"{name}.bias": factor * DIV2K_MEAN,
+        }
+    return arrays

@@ -40,6 +40,20 @@ def _list_gates() -> str:
     )
 
 
+def _list_searched(theirs: str, ours: str, *layers: str) -> str:
+    """Returns the lines of one of TPSR's paths; a layer is "node kind size", and "Sep" a separable one."""
+    lines = []
+    for i, layer in enumerate(layers):
+        node, kind, size = layer.split()
+        parts = {0: f"conv_{i}", 1: f"conv_{i}_prelu"}
+        if kind == "Sep":
+            parts = {0: f"depthwise_{i}", 1: f"depthwise_{i}_prelu"}
+            parts |= {2: f"conv_{i}", 3: f"conv_{i}_prelu"}
+        name = f"{theirs}.Node_{node}_Operation_0_type_{kind}2d_{size}x{size}.model"
+        lines += [f"{name}.{part} {ours}/{path}" for part, path in parts.items()]
+    return "\n".join(lines)
+
+
 LAYOUTS = {
     "imdn": Layout(
         project="Zheng222/IMDN",
@@ -102,7 +116,7 @@ LAYOUTS = {
         project="zhaohengyuan1/PAN",
         models=("pan",),
         sizes={"features": "head", "upscaling_features": "upscale_0"},
-        shuffled=False,
+        shuffled=(),
         second_stage=("upscale_1", "attention_1/gate", "refine_1"),
         table="""
             conv_first                head
@@ -238,6 +252,54 @@ LAYOUTS = {
             conv_near                   near
             depthwise_conv              depthwise
             pointwise_conv              tail
+        """,
+    ),
+    "carn_m": Layout(
+        project="nmhkahn/CARN-pytorch (mobile form)",
+        models=("carn_m",),
+        first=1,
+        blocks=None,
+        fixed_blocks=3,
+        sizes={"features": "head"},
+        shuffled=(),
+        scales=(2, 3, 4),
+        means={"sub_mean.shifter": -1, "add_mean.shifter": 1},
+        table="""
+            entry                head
+            b{i}.b1.body.0       part_{i}/block_0/conv_0
+            b{i}.b1.body.2       part_{i}/block_0/conv_1
+            b{i}.b1.body.4       part_{i}/block_0/mix
+            b{i}.c1.body.0       part_{i}/fuse_0
+            b{i}.c2.body.0       part_{i}/fuse_1
+            b{i}.c3.body.0       part_{i}/fuse_2
+            c{i}.body.0          fuse_{i}
+            upsample.up2.body.0  enlarge_0@2
+            upsample.up3.body.0  enlarge_0@3
+            upsample.up4.body.0  enlarge_0@4
+            upsample.up4.body.3  enlarge_1@4
+            exit                 tail
+        """,
+    ),
+    "tpsr": Layout(
+        project="royson/tpsr",
+        models=("tpsr",),
+        blocks=None,
+        sizes={"features": "head"},
+        values=(255, 255),
+        ends=("head", "enlarge_1"),
+        shuffled=("enlarge_0", "enlarge_1"),
+        scales=(4,),
+        means={"sub_mean": -255, "add_mean": 255},
+        slopes="shared",
+        table=f"""
+            first_layer      head
+            {_list_searched("early_layers", "trunk", "0 Sep 5", "1 Conv 7", "2 Conv 7")}
+            {_list_searched("middle_main_layers", "main", "4 Conv 3", "5 Conv 5", "6 Sep 3")}
+            {_list_searched("middle_side_layers", "side", "3 Conv 3", "7 Conv 5", "8 Conv 3")}
+            {_list_searched("skip_layer", "skip", "9 Conv 7")}
+            merge_op_act     prelu
+            up_mod.0.extend  enlarge_0
+            up_mod.1.extend  enlarge_1
         """,
     ),
 }

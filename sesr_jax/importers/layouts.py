@@ -7,14 +7,14 @@ the layers, and the sizes of the network from the shapes, so that a file shows b
     params = layout.convert(arrays, module)
 
 In the tables, {i} stands for every block, and {n} for the number of blocks; {2i+3} is for blocks that take
-two numbers each.
+two numbers each. A path of ours that ends in @2 is of ×2 alone, in files that hold several scale factors.
 """
 
 import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
 from sesr_jax.importers.trees import find_pixel_order, to_hwio
 from sesr_jax.models import VARIANTS, create
+from sesr_jax.models.layers import DIV2K_MEAN
 from sesr_jax.models.variant import FormOption
 from sesr_jax.reparam import Conv
 
@@ -60,11 +61,14 @@ class Layout:
       fixed: options that belong to the layout.
       values: what their network takes for white, and what it gives for white: 1 or 255.
       ends: the layers of ours that these values scale, the first and the last one.
-      shuffled: whether the layer "tail" gives the pixels of PyTorch's pixel shuffle.
+      shuffled: the layers of ours that give the pixels of PyTorch's pixel shuffle.
       second_stage: the layers of ours that ×4 alone has, where these and not the tail show the scale factor.
       form: of the deployed convolutions, for a module that has the option.
       unshuffled: whether ×2 and ×1 begin with PyTorch's pixel unshuffle, so that the channels of the first
         layer show the scale factor.
+      scales: the scale factors of every file, where its shapes do not show them.
+      means: their layers that add a multiple of DIV2K's mean, which our network adds itself; the multiples.
+      slopes: "channels" where PReLUs have a slope per channel, and "shared" where they have one.
     """
 
     project: str
@@ -77,10 +81,13 @@ class Layout:
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     values: tuple[int, int] = (1, 1)
     ends: tuple[str, str] = ("head", "tail")
-    shuffled: bool = True
+    shuffled: tuple[str, ...] = ("tail",)
     second_stage: tuple[str, ...] = ()
     form: FormOption = "dense"
     unshuffled: bool = False
+    scales: tuple[int, ...] = ()
+    means: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    slopes: Literal["channels", "shared"] = "channels"
 
     def list_layers(self, blocks: int) -> dict[str, str]:
         """Returns the paths of our layers by their names, for a network of so many blocks."""
@@ -127,8 +134,9 @@ class Layout:
             raise Misfit(f"{theirs[self.ends[0]]} takes {taken} channels: it must take 1 or 3")
         if channels == (1,):
             options["channels"] = 1
-        scales: tuple[int, ...]
-        if self.second_stage:
+        if self.scales:
+            scales = self.scales
+        elif self.second_stage:
             scales = (4,) if theirs[self.second_stage[0]] in names else (2, 3)
         elif self.unshuffled:
             scales = tuple(s for s in (4, 2, 1) if taken == (channels[0] * (4 // s) ** 2,))
@@ -144,7 +152,8 @@ class Layout:
         """Returns the layers that a file must have, where it has those of `names`."""
         layers = self.list_layers(self.count_blocks(names))
         second = {name for name, ours in layers.items() if ours in self.second_stage}
-        return set(layers) if second & names.keys() else layers.keys() - second
+        wanted = set(layers) if second & names.keys() else layers.keys() - second
+        return wanted | self.means.keys()
 
     def choose_model(self, found: Found, scale: int) -> tuple[str, dict[str, Any]]:
         """Returns the model of the zoo that these options make, and the options that differ from its own."""
@@ -167,17 +176,22 @@ class Layout:
         image = jnp.zeros((1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels))
         shapes = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
         blocks = self.count_blocks(list_layers(arrays))
-        values = match_arrays(arrays, self.list_shapes(blocks, shapes))
+        self._check_means(arrays)
+        own = self._list_own_layers(blocks, module.scale)
+        others = {*self.means, *self.list_layers(blocks)} - own.keys()
+        read = {name: a for name, a in arrays.items() if name.rpartition(".")[0] not in others}
+        values = match_arrays(read, self.list_shapes(blocks, shapes, module.scale))
         params: dict[str, Any] = {}
-        for name, ours in self.list_layers(blocks).items():
+        for name, ours in own.items():
             if (like := _find(shapes, ours)) is None:
                 continue  # other scale factors have it
             kernel, bias = values[f"{name}.weight"], values.get(f"{name}.bias")
             if kernel.ndim == 4:
                 kernel = self._scale(ours, to_hwio(kernel), kernel=True)
                 bias = None if bias is None else self._scale(ours, bias, kernel=False)
-                if ours == "tail" and self.shuffled:
-                    order = find_pixel_order(module.scale, module.channels)
+                if ours in self.shuffled:
+                    block = math.isqrt(kernel.shape[-1] // module.channels)
+                    order = find_pixel_order(block, module.channels)
                     kernel, bias = kernel[..., order], None if bias is None else bias[order]
                 if ours == "head" and self.unshuffled:
                     order = _find_unshuffled_order(4 // module.scale, module.channels)
@@ -185,14 +199,33 @@ class Layout:
             _put(params, ours, like, kernel, bias)
         return params
 
-    def list_shapes(self, blocks: int, params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    def list_shapes(
+        self, blocks: int, params: Mapping[str, Any], scale: int
+    ) -> dict[str, tuple[int, ...]]:
         """Returns the shapes of their arrays by name, for parameters of ours with collapsed terms."""
         return {
-            f"{name}.{part}": shape
-            for name, ours in self.list_layers(blocks).items()
+            f"{name}.{part}": (1,) if "slope" in layer and self.slopes == "shared" else shape
+            for name, ours in self._list_own_layers(blocks, scale).items()
             if (layer := _find(params, ours)) is not None
             for part, shape in _list_shapes(layer).items()
         }
+
+    def _list_own_layers(self, blocks: int, scale: int) -> dict[str, str]:
+        """Returns those of `list_layers` that a network of this scale factor has, without the factor."""
+        split = {name: ours.partition("@") for name, ours in self.list_layers(blocks).items()}
+        return {name: path for name, (path, _, own) in split.items() if own in ("", str(scale))}
+
+    def _check_means(self, arrays: Arrays) -> None:
+        """Checks that the layers of `means` do what our network does.
+
+        Raises:
+          Misfit: one of them has other weights.
+        """
+        for name, factor in self.means.items():
+            kernel, bias = arrays.get(f"{name}.weight"), arrays.get(f"{name}.bias")
+            plain = kernel is not None and np.array_equal(kernel.squeeze(), np.eye(3))
+            if not plain or bias is None or not np.allclose(bias, factor * DIV2K_MEAN):
+                raise Misfit(f"{name} does not add {factor:g} times the mean of DIV2K")
 
     def _scale(self, ours: str, values: np.ndarray, *, kernel: bool) -> np.ndarray:
         """Returns the kernel or bias of a layer of ours, for a network that takes and gives 1 for white."""
@@ -253,6 +286,8 @@ def _put(
     for part in parents:
         params = params.setdefault(part, {})
     array = jnp.asarray(kernel)
+    if "slope" in like:
+        array = jnp.broadcast_to(array, like["slope"].shape)
     bias = None if bias is None else jnp.asarray(bias)
     if "slope" in like:
         params[last] = {"slope": array}

@@ -32,7 +32,7 @@ LAYOUTS = {
         project="xinntao/Real-ESRGAN (RRDBNet)",
         models=("rrdbnet", "rrdbnet_6b"),
         sizes={"features": "head", "grow": "block_0/dense_0/conv_0"},
-        shuffled=False,
+        shuffled=(),
         unshuffled=True,
         table=f"""
             conv_first head
@@ -48,7 +48,7 @@ LAYOUTS = {
         project="xinntao/ESRGAN (RRDBNet under its first names)",
         models=("rrdbnet", "rrdbnet_6b"),
         sizes={"features": "head", "grow": "block_0/dense_0/conv_0"},
-        shuffled=False,
+        shuffled=(),
         unshuffled=True,
         table=f"""
             model.0         head

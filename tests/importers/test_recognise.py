@@ -27,12 +27,13 @@ _BLOCKS = {"latticenet": {"blocks": 4}, "spanv2": {"blocks": 5}}
 def test_a_network_is_recognised(tmp_path, key):
     arrays = make_arrays(key, **_BLOCKS.get(key, {}))
     write_zip(tmp_path / "w.pth", {"params": arrays, "iteration": 3})
-    found = recognise_network(tmp_path / "w.pth")
+    found = recognise_network(tmp_path / "w.pth", scale=4)
     assert found.name == LAYOUTS[key].models[0]
     assert found.scale == 4
-    assert sum(p.size for p in jax.tree.leaves(found.variables)) == sum(
-        array.size for array in arrays.values()
-    )
+    if not LAYOUTS[key].means:  # those hold layers that are no parameters here
+        assert sum(p.size for p in jax.tree.leaves(found.variables)) == sum(
+            array.size for array in arrays.values()
+        )
     hr = jax.eval_shape(found.apply, jnp.zeros((1, SIDE, SIDE, 3)))
     assert hr.shape == (1, 4 * SIDE, 4 * SIDE, 3)
 
@@ -57,6 +58,66 @@ def _run_span(arrays, x):
         outputs.append(y)
     y = np.concatenate([first, conv("conv_2.eval_conv", y), outputs[0], inner], -1)
     return pixel_shuffle(conv("upsampler.0", conv("conv_cat", y)), 4)
+
+
+def _run_tpsr(arrays, x):
+    """Its `forward`, on values from 0 to 255."""
+
+    def conv(name, y):
+        kernel = to_hwio(arrays[f"{name}.weight"])
+        if kernel.shape[2] == 1:
+            kernel = np.eye(y.shape[-1], dtype=np.float32) * kernel  # a convolution per channel
+        return same(y, kernel, arrays.get(f"{name}.bias", 0.0))
+
+    def prelu(name, y):
+        return np.where(y > 0, y, arrays[f"{name}.weight"] * y)
+
+    def run(path, y):
+        for name in dict.fromkeys(n.rpartition(".")[0] for n in arrays if n.startswith(path)):
+            y = prelu(name, y) if arrays[f"{name}.weight"].ndim == 1 else conv(name, y)
+        return y
+
+    y = conv("first_layer", conv("sub_mean", 255 * x))
+    trunk = run("early_layers", y)
+    paths = run("skip_layer", y), run("middle_side_layers", trunk), run("middle_main_layers", trunk)
+    y = prelu("merge_op_act", sum(paths))
+    for i in (0, 1):
+        y = pixel_shuffle(conv(f"up_mod.{i}.extend", y), 2)
+    return conv("add_mean", y) / 255
+
+
+def _run_carn_m(arrays, x):
+    def conv(name, y):
+        kernel = to_hwio(arrays[f"{name}.weight"])
+        groups = y.shape[-1] // kernel.shape[2]
+        parts, kernels = np.split(y, groups, -1), np.split(kernel, groups, -1)
+        joined = [same(part, k, 0.0) for part, k in zip(parts, kernels, strict=True)]
+        return np.concatenate(joined, -1) + arrays[f"{name}.bias"]
+
+    def relu(y):
+        return np.maximum(y, 0)
+
+    def residual(name, y):
+        z = relu(conv(f"{name}.body.2", relu(conv(f"{name}.body.0", y))))
+        return relu(conv(f"{name}.body.4", z) + y)
+
+    def cascade(prefix, parts, y):
+        together = y
+        for i, part in enumerate(parts, 1):
+            together = np.concatenate([together, part(y)], -1)
+            y = relu(conv(f"{prefix}c{i}.body.0", together))
+        return y
+
+    def block(name):
+        parts = [lambda y: residual(f"{name}.b1", y)] * 3
+        return lambda y: cascade(f"{name}.", parts, y)
+
+    y = cascade(
+        "", [block("b1"), block("b2"), block("b3")], conv("entry", conv("sub_mean.shifter", x))
+    )
+    for i in (0, 3):
+        y = pixel_shuffle(relu(conv(f"upsample.up4.body.{i}", y)), 2)
+    return conv("add_mean.shifter", conv("exit", y))
 
 
 def _run_imdn(arrays, x):
@@ -150,6 +211,8 @@ def _run_srvggnet(arrays, x):
         ("imdn", 4, _run_imdn),
         ("rrdbnet", 2, _run_rrdbnet),
         ("srvggnet", 4, _run_srvggnet),
+        ("tpsr", 4, _run_tpsr),
+        ("carn_m", 4, _run_carn_m),
     ],
 )
 def test_the_network_computes_what_the_original_does(tmp_path, key, scale, forward):
@@ -161,7 +224,8 @@ def test_the_network_computes_what_the_original_does(tmp_path, key, scale, forwa
             arrays[f"block_{i}.guidance_map_conv.bias"] += 1  # gates near 0 would hide the blocks
     write_legacy(tmp_path / "w.pth", {f"module.{name}": array for name, array in arrays.items()})
     x = image(channels=3)[:, :8, :6]
-    assert_close(recognise_network(tmp_path / "w.pth").apply(x), forward(arrays, x))
+    found = recognise_network(tmp_path / "w.pth", scale=scale)
+    assert_close(found.apply(x), forward(arrays, x))
 
 
 @pytest.mark.parametrize("key", ["rlfn", "latticenet"])
@@ -224,6 +288,13 @@ def test_safetensors_of_others_are_recognised(tmp_path):
     write_safetensors(tmp_path / "w.safetensors", arrays, {"format": "pt"})
     found = find_network(tmp_path / "w.safetensors")
     assert (found.name, found.scale) == ("rrdbnet", 4)
+
+
+def test_a_layer_that_adds_another_mean_is_refused(tmp_path):
+    arrays = make_arrays("tpsr")
+    write_zip(tmp_path / "w.pth", {**arrays, "add_mean.bias": arrays["add_mean.bias"] / 255})
+    with pytest.raises(InputError, match=r"w\.pth .*add_mean"):
+        recognise_network(tmp_path / "w.pth")
 
 
 def test_an_unknown_file_is_described(tmp_path):
