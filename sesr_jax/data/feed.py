@@ -206,9 +206,11 @@ def plan_feed(
 
 
 def replicate(tree: Any) -> Any:
-    """Copies `tree` to all devices of this process, so that a compiled step need not do so in every call."""
-    if jax.device_count() == 1:
-        return tree
+    """Copies `tree` to all devices of this process, so that a compiled step need not do so in every call.
+
+    A single device gets it too: jax would compile the step once more for the state that the first call gives
+    back, which lies on the devices so.
+    """
     here = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     return jax.device_put(tree, jax.sharding.NamedSharding(here, jax.sharding.PartitionSpec()))
 

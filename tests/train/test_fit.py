@@ -123,6 +123,37 @@ def _stage(net, feed, steps, **changes) -> Stage:
     return Stage(**{**fields, "steps_per_call": 2, "checkpoint_every": 4, **changes})
 
 
+@dataclasses.dataclass
+class _Counter:
+    """A trainer that counts its steps, and how often `update` is traced."""
+
+    traced: int = 0
+
+    def init(self, variables):
+        return _Pair(jnp.zeros((), jnp.int32), variables, {}, ())
+
+    def get_phase(self, state, done):
+        return None
+
+    def update(self, state, batch, phase):
+        self.traced += 1
+        state = state.replace(step=state.step + 1, variables=state.variables + 1)
+        return state, {"loss": jnp.mean(batch.hr)}
+
+    def compute_losses(self, state, batch, phase):
+        return jnp.mean(batch.hr)
+
+    def get_deployed(self, state):
+        return state.variables
+
+
+def test_a_step_is_compiled_once(net, feed):
+    trainer = _Counter()
+    stage = _stage(net, feed, 6, trainer=trainer, checkpoint_every=None)
+    assert float(fit([stage], lambda: trainer.init(jnp.zeros(()))).variables) == 6
+    assert trainer.traced == 1
+
+
 def _lines(run: pathlib.Path) -> list[dict]:
     return list(train.read_log(run))
 
