@@ -17,6 +17,11 @@ MODEL = (
     ".bin), or bicubic_x2 (or _x3, _x4)"
 )
 
+RANGE = (
+    "the value of white in the float images of a .tflite or .onnx file from elsewhere: 1, the default, or "
+    "255"
+)
+
 TARGET = "ethos-n78-4tops"
 """The NPU that is taken where none is named."""
 

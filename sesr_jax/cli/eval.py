@@ -29,6 +29,7 @@ def run(argv: Sequence[str]) -> None:
         help="how PSNR and SSIM are computed: y (on luma, as in most papers), rgb8, rgb or mobile_ai; by "
         "default y, or rgb where a model takes RGB",
     )
+    parser.add_argument("--range", type=int, choices=(1, 255), help=arguments.RANGE)
     parser.add_argument(
         "--json", type=pathlib.Path, help="also write the scores of every image to this file"
     )
@@ -45,11 +46,14 @@ def run(argv: Sequence[str]) -> None:
     from sesr_jax.compare.page import list_columns
     from sesr_jax.files import check_writable
     from sesr_jax.metrics import choose_protocol, find_protocol
-    from sesr_jax.upscale import load_upscaler
+    from sesr_jax.upscale import is_exported, load_upscaler
 
     arguments.allow_large_images()
     chosen = find_protocol(args.protocol) if args.protocol else None
-    upscalers = [load_upscaler(model) for model in args.model]
+    upscalers = [
+        load_upscaler(model, white=args.range if is_exported(model) else None)
+        for model in args.model
+    ]
     protocol = chosen or choose_protocol(max(upscaler.channels for upscaler in upscalers))
     for file in filter(None, (args.json, args.html)):
         check_writable(file)

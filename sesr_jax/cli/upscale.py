@@ -73,6 +73,7 @@ def run(argv: Sequence[str]) -> None:
         help="how much noise realesr-general-x4v3 removes, from 0 to 1: its weights are mixed with those of "
         'its twin, the file beside it with "wdn" in its name',
     )
+    parser.add_argument("--range", type=int, choices=(1, 255), help=arguments.RANGE)
     parser.add_argument("--twin", help="the twin for --denoise, where it lies elsewhere")
     args = parser.parse_args(argv)
 
@@ -94,7 +95,7 @@ def run(argv: Sequence[str]) -> None:
             raise InputError(
                 f"--twin {args.twin} is for --denoise alone; give both, or leave it out."
             )
-        upscaler = load_upscaler(args.model)
+        upscaler = load_upscaler(args.model, white=args.range)
     else:
         upscaler = from_network(load_denoiser(args.model, args.denoise, args.twin))
     if args.tile and upscaler.tile:

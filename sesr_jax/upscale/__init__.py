@@ -15,7 +15,7 @@ from sesr_jax.upscale.batch import (
 from sesr_jax.upscale.denoise import load_denoiser
 from sesr_jax.upscale.drop import check_drop, measure_drop
 from sesr_jax.upscale.images import match_images, upscale_image
-from sesr_jax.upscale.load import is_network, load_upscaler
+from sesr_jax.upscale.load import is_exported, is_network, load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
@@ -49,6 +49,7 @@ __all__ = [
     "from_onnx",
     "from_tflite",
     "in_domain",
+    "is_exported",
     "is_network",
     "load_denoiser",
     "load_upscaler",
