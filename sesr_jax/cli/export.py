@@ -169,6 +169,13 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
         help=f"how ranges are measured: {', '.join(OBSERVERS)}; default {observer}",
     )
     add(
+        "--split-concats",
+        of=_DEPLOYABLE,
+        action="store_true",
+        help="write a convolution of a concat as a sum of convolutions, so that the tensors of the concat "
+        "need not share one range",
+    )
+    add(
         "--converter",
         of=_TFLITE,
         choices=get_args(Converter),
@@ -246,9 +253,11 @@ def _refuse_idle(given: Mapping[str, Any], files: Mapping[str, tuple[str, ...]])
     from sesr_jax.export.options import Options
 
     precision = given.get("precision", Options.precision)
-    idle = [] if Options(precision=precision).integer else ["calibrate", "observer"]
+    idle = (
+        [] if Options(precision=precision).integer else ["calibrate", "observer", "split_concats"]
+    )
     idle += [] if precision == "int8" else ["io"]
-    if flags := ", ".join(f"--{option}" for option in idle if option in given):
+    if flags := ", ".join(f"--{name.replace('_', '-')}" for name in idle if name in given):
         raise InputError(f"{flags}: a file of {precision} has no use for it; leave it out.")
     if "max_ms" in given and "target" not in given:
         raise InputError(f"--max-ms {given['max_ms']:g} is a time on an NPU: name one by --target.")
@@ -283,7 +292,7 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
         if images is not None:
             drops.append(check_drop(network, path, images, given["max_drop"]))
 
-    choices = ("size", "tile", "observer", "cross_check")
+    choices = ("size", "tile", "observer", "cross_check", "split_concats")
     files = export_network(
         network,
         given["out"],

@@ -17,7 +17,7 @@ from sesr_jax.export.options import Options
 from sesr_jax.export.proof import prove_collapse
 from sesr_jax.export.rewrite import rewrite_graph
 from sesr_jax.export.tflite import export_tflite
-from sesr_jax.graph import Graph, list_host_blocks, measure_extent
+from sesr_jax.graph import Graph, list_host_blocks, measure_extent, with_split_concats
 from sesr_jax.metrics import choose_protocol
 from sesr_jax.models.network import Network, save
 from sesr_jax.pretrained import find_network
@@ -42,6 +42,7 @@ def export_network(
     options: Options = Options(),  # noqa: B008  (frozen)
     accept: Callable[[pathlib.Path], None] | None = None,
     cross_check: bool = False,
+    split_concats: bool = False,
 ) -> list[pathlib.Path]:
     """Writes `network`, collapsed, for inputs of `size` (height, width).
 
@@ -60,6 +61,8 @@ def export_network(
       options: the choices of the export.
       accept: is called with each finished .tflite file before it takes its place, and may raise.
       cross_check: see `export_tflite`.
+      split_concats: whether a convolution of a concat becomes a sum of convolutions, so that its tensors need
+        not share a range (`graph.with_split_concats`); the ranges must then be measured.
 
     Returns:
       The files' paths.
@@ -70,7 +73,8 @@ def export_network(
     """
     proof = prove_collapse(network)
     path = pathlib.Path(path)
-    graph = trace_collapsed(network, size)
+    trace = _trace_split if split_concats else trace_collapsed
+    graph = trace(network, size)
     beside: dict[str | os.PathLike[str], Graph] = {}
     if tile is not None:
         looks = measure_extent(graph)
@@ -83,7 +87,7 @@ def export_network(
         "colour": "Y" if network.channels == 1 else "RGB",
         "collapse": dataclasses.asdict(proof),
         "version": __version__,
-    }
+    } | ({"split_concats": True} if split_concats else {})
     ranges = _find_ranges(network, graph, calibration, observer, options)
     if path.suffix == ".onnx":
         _export_onnx(graph, path, ranges, options, metadata)
@@ -147,6 +151,10 @@ def _check_tile(tile: tuple[int, int], size: tuple[int, int], least: int) -> Non
 def trace_collapsed(network: Network, size: tuple[int, int]) -> Graph:
     """Returns the Graph of the collapsed network for one image of `size` (height, width)."""
     return network.collapse().trace((1, *size, network.channels))
+
+
+def _trace_split(network: Network, size: tuple[int, int]) -> Graph:
+    return with_split_concats(trace_collapsed(network, size))
 
 
 def _export_onnx(

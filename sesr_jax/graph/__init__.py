@@ -1,5 +1,6 @@
 """A network as a Graph of operations: tracing, running, counting, rewriting."""
 
+from sesr_jax.graph.concats import with_split_concats
 from sesr_jax.graph.cost import Cost, count_cost, macs
 from sesr_jax.graph.extent import (
     Distances,
@@ -47,5 +48,6 @@ __all__ = [
     "trace",
     "with_clip",
     "with_input_shape",
+    "with_split_concats",
     "with_tail",
 ]
