@@ -53,17 +53,17 @@ def fit(target: Target, layers: dict[str, list[Layer]], times: dict[str, float])
         ratios = (estimate_milliseconds(layers[name], tried) / times[name] for name in _EXACT)
         return sum(math.log(ratio) ** 2 for ratio in ratios)
 
-    bandwidth = math.exp(_minimise(error, math.log(0.5), math.log(32)))
+    bandwidth = math.exp(minimise(error, math.log(0.5), math.log(32)))
     target = with_bandwidth(target, bandwidth)
 
     def miss(cycles: float) -> float:
         tried = with_resizing(target, cycles)
         return abs(estimate_milliseconds(layers[_RESIZING], tried) - times[_RESIZING])
 
-    return with_resizing(target, _minimise(miss, 1, 128))
+    return with_resizing(target, minimise(miss, 1, 128))
 
 
-def _minimise(function: Callable[[float], float], low: float, high: float) -> float:
+def minimise(function: Callable[[float], float], low: float, high: float) -> float:
     """Returns where `function`, which falls and then rises, is least.
 
     It cuts golden sections, down to 0.1 % of the interval.

@@ -38,14 +38,23 @@ class Chain:
         self.last, self.shape = name, tuple(shape)
         return name
 
-    def conv(self, features: int, size: int, activation: str | None = None, groups: int = 1) -> str:
-        """Appends a convolution of unit stride."""
+    def conv(
+        self,
+        features: int,
+        size: int,
+        activation: str | None = None,
+        groups: int = 1,
+        stride: int = 1,
+    ) -> str:
+        """Appends a convolution."""
         n, h, w, c = self.shape
+        h, w = -(-h // stride), -(-w // stride)
         taps = size * size * c // groups
         return self.add(
             "conv2d",
             (n, h, w, features),
             kernel=(size, size),
+            strides=(stride, stride),
             groups=groups,
             weight_bytes=features * (taps + _BIAS),
             macs=h * w * features * taps,

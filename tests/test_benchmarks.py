@@ -34,6 +34,7 @@ _SMOKE = {
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
+    "vs680": "",
 }
 
 
@@ -148,6 +149,19 @@ def test_the_target_of_mobile_ai_holds_what_is_fitted(tmp_path):
     for held, found in results["fit"].values():
         assert held == pytest.approx(found, rel=0.05)
     assert "reconstructed" in printed
+
+
+def test_the_target_of_the_vs680_s_later_toolchain_holds_what_is_fitted(tmp_path, capsys):
+    from benchmarks import vs680
+
+    vs680.main(["--json", str(tmp_path / "results.json")])
+    results = json.loads((tmp_path / "results.json").read_text())
+    held, found = results["fit"]
+    assert held == pytest.approx(found, rel=0.05)
+    errors = {row[0]: abs(float(row[4].rstrip("%"))) for row in results["rows"] if row[-1]}
+    assert len(errors) == 3
+    assert max(errors.values()) <= 10
+    assert "mobilenet_v2" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(find_spec("ethosu") is None, reason='Vela comes with the extra "npu"')
