@@ -194,7 +194,7 @@ def _describe_training(facts: Facts) -> str:
         if stage["ema"]:
             rate += f", averaged by {stage['ema']:g}"
         rows.append([f"`{stage['run']}`", f"{stage['steps']:,}", _describe_step(facts, stage), stage["loss"],
-                     rate, begins, stage["seed"], f"{stage['hours']:.1f}", stage["hardware"]])  # fmt: skip
+                     rate, begins, stage["seed"], f"{stage['hours']:.2g}", stage["hardware"]])  # fmt: skip
     quantised = sum(stage["steps"] for stage in stages if "quantise" in stage["stages"])
     total = sum(stage["steps"] for stage in stages) - quantised
     summary = f"{total:,} steps in float" + (f", and {quantised:,} for INT8." if quantised else ".")
@@ -210,7 +210,7 @@ def describe_training(facts: Facts) -> str:
         steps[_describe_step(facts, stage) + use] += stage["steps"]
         hours[stage["hardware"]] += stage["hours"]
     parts = [f"{count:,} steps of {crops}" for crops, count in steps.items()]
-    parts += [f"{spent:.1f} h on {hardware}" for hardware, spent in hours.items()]
+    parts += [f"{spent:.2g} h on {hardware}" for hardware, spent in hours.items()]
     return "; ".join(parts)
 
 
