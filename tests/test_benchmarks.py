@@ -1,5 +1,6 @@
 """Every benchmark runs, in small, by its command."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -109,7 +110,8 @@ def test_official_weights_that_are_not_there_are_named(tmp_path, capsys):
         assert "RFDN_AIM.pth" in text
 
 
-def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path):
+def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path, monkeypatch):
+    from benchmarks import official_int8
     from benchmarks.official_int8 import format_row, measure_network
     from sesr_jax.models import network
 
@@ -117,6 +119,7 @@ def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path):
     write_image(tmp_path / "Set5" / "noise.png", np.repeat(pixels, 3, axis=-1))
     fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
     sets, targets = [str(tmp_path / "Set5")], ["ethos-u85-2048", "ethos-n78-4tops"]
+    monkeypatch.setattr(official_int8, "LITTLE", -9)  # so that the dearest parts are looked for
     found = measure_network(fresh, sets, sets[0], targets, ["min_max"])
     (before,), (after,) = found.float_psnr, found.int8_psnr
     assert before != after == pytest.approx(before, abs=0.5)
@@ -126,6 +129,11 @@ def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path):
     cells = format_row("x", found)
     assert cells[:4] == ["x", f"{before:.2f}", f"{after:.2f}", f"{before - after:.2f}"]
     assert cells[-1].endswith("(no add, prelu)")
+    assert found.worst[0].endswith(("codes", "weights"))
+    assert found.split_psnr is None  # there is no concat
+    assert len(set(found.spared.split(" of "))) == 1
+    split = dataclasses.replace(found, split_psnr=[before - 0.25], spared="3 of 9")
+    assert format_row("x", split)[6] == "split concats, lost 0.25; 3 of 9 parts in float"
 
 
 def test_latency_estimates_stand_beside_published_figures(tmp_path):

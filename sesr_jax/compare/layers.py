@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sesr_jax import report
 from sesr_jax.data import ImagePair
 from sesr_jax.export.network import trace_collapsed
-from sesr_jax.graph import measure_extent
+from sesr_jax.graph import measure_extent, with_split_concats
 from sesr_jax.metrics import choose_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import Part, Ranges, Sensitivity, measure_sensitivity
@@ -26,7 +26,11 @@ _DRAWN = 24
 
 
 def measure_layers(
-    network: Network, ranges: Ranges, images: Sequence[ImagePair]
+    network: Network,
+    ranges: Ranges,
+    images: Sequence[ImagePair],
+    *,
+    split_concats: bool = False,
 ) -> list[Sensitivity]:
     """Measures what each layer of a network costs in INT8, on the centres of the first four images.
 
@@ -34,6 +38,7 @@ def measure_layers(
       network: trained in float.
       ranges: the range of each group of tensors of the collapsed network.
       images: pairs of the network's scale.
+      split_concats: whether convolutions of concats are sums, as in `export_network`.
 
     Raises:
       InputError: there is no image, or `ranges` do not suit the network.
@@ -50,6 +55,8 @@ def measure_layers(
     lows = np.stack([_crop_centre(low, size, 1) for low, _ in pairs])
     highs = np.stack([_crop_centre(high, size, network.scale) for _, high in pairs])
     graph = trace_collapsed(network, (size[0], size[1]))
+    if split_concats:
+        graph = with_split_concats(graph)
     return measure_sensitivity(graph, ranges, lows, highs / np.float32(255), show=_show_progress)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sesr_jax import graph as graphs
 from sesr_jax.graph import Arg, Graph, Node
+from sesr_jax.ops import SPECS
 from sesr_jax.quant.fake import quantise, with_quantised_weights
 from sesr_jax.quant.ranges import Range, Ranges, find_points, look_up_range, validate
 from sesr_jax.quant.scheme import INT8, Scheme
@@ -80,18 +81,30 @@ def make_probe(
     """
     parts = list_parts(graph, scheme)
     fixed = find_points(graph, scheme).fixed
+    kernels = {n.name: n.args[1] for n in graph.nodes if SPECS[n.op].kind == "convolution"}
 
     @jax.jit
-    def measure(x: jax.Array, y: jax.Array, ranges: Any, chosen: jax.Array) -> jax.Array:
+    def measure(
+        x: jax.Array, y: jax.Array, kernels: Any, ranges: Any, chosen: jax.Array
+    ) -> jax.Array:
         taken = dict(zip(parts, chosen, strict=True))
-        return jnp.mean((jnp.clip(run_partly(graph, ranges, x, taken, scheme), 0, 1) - y) ** 2)
+        # Codes of constant kernels would be computed by the compiler, which takes long.
+        given = graph.map_nodes(
+            lambda n: (
+                dataclasses.replace(n, args=(n.args[0], kernels[n.name], *n.args[2:]))
+                if n.name in kernels
+                else n
+            )
+        )
+        return jnp.mean((jnp.clip(run_partly(given, ranges, x, taken, scheme), 0, 1) - y) ** 2)
 
     x, y = (jnp.asarray(each, jnp.float32) for each in (images, references))
 
     def probe(ranges: Ranges, quantised: Collection[Part]) -> float:
         validate(graph, ranges, scheme)
         needed = {p.name: ranges[p.name] for p in parts if p.kind == "codes"} | dict(fixed)
-        return float(measure(x, y, needed, jnp.asarray([part in quantised for part in parts])))
+        chosen = jnp.asarray([part in quantised for part in parts])
+        return float(measure(x, y, kernels, needed, chosen))
 
     return probe
 
