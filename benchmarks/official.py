@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     paths, absent = list_files(args.folder, args.only)
     for path in paths:
         try:
-            scores = measure(load_upscaler(path), folders, RGB8)
+            scores = measure(load_upscaler(path, "xla"), folders, RGB8)
         except InputError as error:
             raise SystemExit(str(error)) from error
         found = {name: score.mean["psnr"] for name, score in zip(sets, scores, strict=True)}

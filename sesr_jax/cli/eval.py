@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> None:
     arguments.allow_large_images()
     chosen = find_protocol(args.protocol) if args.protocol else None
     upscalers = [
-        load_upscaler(model, white=args.range if is_exported(model) else None)
+        load_upscaler(model, "xla", white=args.range if is_exported(model) else None)
         for model in args.model
     ]
     protocol = chosen or choose_protocol(max(upscaler.channels for upscaler in upscalers))

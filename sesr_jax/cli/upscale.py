@@ -74,11 +74,19 @@ def run(argv: Sequence[str]) -> None:
         'its twin, the file beside it with "wdn" in its name',
     )
     parser.add_argument("--range", type=int, choices=(1, 255), help=arguments.RANGE)
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "xla", "litert"],
+        default="auto",
+        help="what runs a trained network: XLA, LiteRT (on the CPU; extra: export), or auto, LiteRT where "
+        "there is no accelerator and the extra is installed; default auto",
+    )
     parser.add_argument("--twin", help="the twin for --denoise, where it lies elsewhere")
     args = parser.parse_args(argv)
 
     from sesr_jax.upscale import (
-        from_network,
+        choose_upscaler,
+        is_network,
         load_denoiser,
         load_upscaler,
         upscale_file,
@@ -89,15 +97,20 @@ def run(argv: Sequence[str]) -> None:
         raise InputError(
             f"--target {args.target} is for --tile auto alone; give both, or leave it out."
         )
+    if args.runtime != "auto" and not is_network(args.model):
+        raise InputError(
+            f"--runtime {args.runtime} is for trained networks alone, and {args.model} is none."
+        )
     arguments.allow_large_images()
     if args.denoise is None:
         if args.twin:
             raise InputError(
                 f"--twin {args.twin} is for --denoise alone; give both, or leave it out."
             )
-        upscaler = load_upscaler(args.model, white=args.range)
+        upscaler = load_upscaler(args.model, args.runtime, white=args.range)
     else:
-        upscaler = from_network(load_denoiser(args.model, args.denoise, args.twin))
+        network = load_denoiser(args.model, args.denoise, args.twin)
+        upscaler = choose_upscaler(network, args.runtime)
     if args.tile and upscaler.tile:
         height, width = upscaler.tile
         raise InputError(f"{args.model} takes tiles of {width}×{height} alone; leave --tile out.")

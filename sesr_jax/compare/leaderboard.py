@@ -83,7 +83,7 @@ def enter(
             f"{challenge.title} is judged by NIQE: its parameters must be given, niqe_pris_params.npz of "
             "BasicSR (`read_niqe_model`; `sesr score --niqe`)."
         )
-    upscaler = load_upscaler(model)
+    upscaler = load_upscaler(model, "xla")
     if upscaler.scale != challenge.scale:
         raise InputError(
             f"{model} upscales ×{upscaler.scale}, where the challenge is of ×{challenge.scale}."

@@ -17,6 +17,7 @@ from sesr_jax.upscale.drop import check_drop, measure_drop
 from sesr_jax.upscale.images import match_images, upscale_image
 from sesr_jax.upscale.load import is_exported, is_network, load_upscaler
 from sesr_jax.upscale.onnx_upscaler import from_onnx
+from sesr_jax.upscale.runtimes import Runtime, choose_upscaler
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.tiles import Progress, upscale_tiled
 from sesr_jax.upscale.upscaled_file import UpscaledFile
@@ -36,6 +37,7 @@ __all__ = [
     "VIDEO_FORMATS",
     "Outcome",
     "Progress",
+    "Runtime",
     "Tile",
     "TileChoice",
     "TilingError",
@@ -44,6 +46,7 @@ __all__ = [
     "bicubic_upscaler",
     "check_drop",
     "choose_halo",
+    "choose_upscaler",
     "find_video_codec",
     "from_network",
     "from_onnx",

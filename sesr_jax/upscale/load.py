@@ -5,24 +5,28 @@ import os
 from sesr_jax.errors import InputError
 from sesr_jax.pretrained import find_network
 from sesr_jax.upscale.onnx_upscaler import from_onnx
+from sesr_jax.upscale.runtimes import Runtime, choose_upscaler
 from sesr_jax.upscale.tflite_upscaler import from_tflite
-from sesr_jax.upscale.upscaler import Upscaler, bicubic_upscaler, from_network
+from sesr_jax.upscale.upscaler import Upscaler, bicubic_upscaler
 from sesr_jax.upscale.value_range import RANGES, check_range, with_range
 
 _BICUBIC = "bicubic_x"
 
 
-def load_upscaler(spec: str | os.PathLike[str], *, white: int | None = None) -> Upscaler:
+def load_upscaler(
+    spec: str | os.PathLike[str], runtime: Runtime = "auto", *, white: int | None = None
+) -> Upscaler:
     """Returns the upscaler `spec`: "bicubic_x2" (any scale), a .tflite or .onnx file, or a trained network.
 
     Args:
       spec: the upscaler; trained networks are named as `pretrained.find_network` takes them.
+      runtime: what runs a trained network (`choose_upscaler`); files have a runtime of their own.
       white: for a .tflite or .onnx file alone, the value of white in its float images: 1 (the default) or
         255.
 
     Raises:
       InputError: there is no such model, its file is damaged or needs another `white`, or `white` is given
-        for something else.
+        for something else; or as `choose_upscaler`.
     """
     name = str(spec)
     if is_exported(spec):
@@ -32,7 +36,7 @@ def load_upscaler(spec: str | os.PathLike[str], *, white: int | None = None) -> 
     if white is not None:
         raise InputError(f"--range {white} is for .tflite and .onnx files, which {name} is not.")
     if is_network(spec):
-        return from_network(find_network(name))
+        return choose_upscaler(find_network(name), runtime)
     return bicubic_upscaler(int(name.removeprefix(_BICUBIC)))
 
 

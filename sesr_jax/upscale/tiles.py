@@ -23,6 +23,7 @@ import numpy as np
 
 from sesr_jax.errors import InputError
 from sesr_jax.graph import tile_step
+from sesr_jax.upscale.threads import map_beside
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after each tile."""
@@ -40,6 +41,7 @@ def upscale_tiled(
     halo: int,
     align: int = 1,
     size: tuple[int, ...] | None = None,
+    concurrent: Callable[[Any], Any] | None = None,
     make_result: MakeResult = np.empty,
     progress: Progress | None = None,
 ) -> Any:
@@ -53,6 +55,8 @@ def upscale_tiled(
       halo: the input pixels on each side that an output pixel may depend on (`graph.measure_extent`).
       align: the multiple at which tiles may start (`graph.measure_extent`).
       size: the height and width of the part at the top left whose output is wanted; all by default.
+      concurrent: as `function`, where several threads may call it at once; several tiles are then computed
+        beside each other.
       make_result: what makes the result.
       progress: called as ``progress(done, total)`` after each tile.
 
@@ -67,10 +71,17 @@ def upscale_tiled(
         _split_axis(length, size, halo, align)
         for length, size in zip(image.shape[:2], sizes, strict=True)
     )
+    places = list(itertools.product(rows, columns))
+    tiles = (
+        image[None, row.start : row.stop, column.start : column.stop] for row, column in places
+    )
+    several = concurrent is not None and len(places) > 1
+    parts = map_beside(concurrent, tiles) if several else map(function, tiles)  # type: ignore[arg-type]
     result: Any = None
     height, width = (scale * n for n in size or image.shape[:2])
-    for done, (row, column) in enumerate(itertools.product(rows, columns), start=1):
-        y = np.asarray(function(image[None, row.start : row.stop, column.start : column.stop]))
+    for done, ((row, column), y) in enumerate(
+        zip(places, map(np.asarray, parts), strict=True), start=1
+    ):
         if result is None:
             result = make_result((height, width, y.shape[-1]), y.dtype)
         down, right = row.output(scale), column.output(scale)
@@ -80,7 +91,7 @@ def upscale_tiled(
             part
         )
         if progress:
-            progress(done, len(rows) * len(columns))
+            progress(done, len(places))
     return result
 
 

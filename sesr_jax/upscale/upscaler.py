@@ -46,6 +46,8 @@ class Upscaler:
       function: ``[1, h, w, channels]`` float32 in [0, 1] to ``[1, scale·h, scale·w, channels]``.
       extent: how far it looks, and the multiple that `h` and `w` must be.
       tile: the only (h, w) that `function` takes; None where it takes any.
+      concurrent: `function` on one thread, which several threads may call at once; None where calls of
+        `function` must follow each other.
       macs: multiply-accumulates for each pixel of the input; None where nobody counts them.
     """
 
@@ -55,6 +57,7 @@ class Upscaler:
     function: Callable[[Any], Any]
     extent: Extent
     tile: tuple[int, int] | None = None
+    concurrent: Callable[[Any], Any] | None = None
     macs: float | None = None
 
 
@@ -68,7 +71,7 @@ def photo_halo(upscaler: Upscaler) -> int:
 
 
 def from_network(network: Network) -> Upscaler:
-    """Returns the network's deployable form, compiled once for each size that it meets."""
+    """Returns the network's deployable form, compiled by XLA once for each size that it meets."""
     network = network.collapse()
     graph = network.trace((1, _TRACED_SIDE, _TRACED_SIDE, network.channels))
     return Upscaler(
@@ -150,7 +153,7 @@ def upscale_photo(
     result = _run_in_tiles(
         upscaler,
         pixels,
-        functools.partial(_upscale_codes, upscaler),
+        _upscale_codes,
         tile=tile,
         least_halo=_CUBIC_HALO,
         make_result=make_result,
@@ -173,20 +176,20 @@ def upscale_luma(upscaler: Upscaler, y: np.ndarray, *, tile: Tile = "default") -
     Raises:
       InputError: as `upscale_photo`.
     """
-    return _run_in_tiles(upscaler, y, functools.partial(_run, upscaler), tile=tile)
+    return _run_in_tiles(upscaler, y, _run, tile=tile)
 
 
 def _run_in_tiles(
     upscaler: Upscaler,
     image: np.ndarray,
-    function: Callable[[np.ndarray], np.ndarray],
+    function: Callable[[Upscaler, np.ndarray], np.ndarray],
     *,
     tile: Tile,
     least_halo: int = 0,
     make_result: MakeResult = np.empty,
     progress: Progress | None = None,
 ) -> Any:
-    """Returns ``function(image[None])[0]``, computed tile by tile, where `function` runs `upscaler`.
+    """Returns ``function(upscaler, image[None])[0]``, computed tile by tile.
 
     An image whose sides the network cannot take is padded with its last pixels, which are cut off again.
     """
@@ -210,14 +213,19 @@ def _run_in_tiles(
             f"{upscaler.name} takes {upscaler.tile[1]}×{upscaler.tile[0]} pixels alone, of which {halo} on "
             f"each side only serve those inside; export it for {2 * halo + align} or more a side."
         )
+    on_one_thread = None
+    if upscaler.concurrent is not None:
+        one = dataclasses.replace(upscaler, function=upscaler.concurrent)
+        on_one_thread = functools.partial(function, one)
     return upscale_tiled(
-        function,
+        functools.partial(function, upscaler),
         padded,
         scale=upscaler.scale,
         tile=size,
         halo=halo,
         align=align,
         size=(height, width),
+        concurrent=on_one_thread,
         make_result=make_result,
         progress=progress,
     )

@@ -7,11 +7,12 @@ time in milliseconds, and each container holds the tags of its own list.
 """
 
 import contextlib
+import functools
 import io
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -39,6 +40,7 @@ from sesr_jax.upscale.frames import (
     upscale_frame,
 )
 from sesr_jax.upscale.light import find_light_levels, has_moving_light_levels
+from sesr_jax.upscale.threads import read_ahead
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaled_file import UpscaledFile
 from sesr_jax.upscale.upscaler import Tile, Upscaler
@@ -63,6 +65,9 @@ _ENCODING_FACTS = (
 _LIGHT_CODECS = ("libx264",)
 """Codecs that are told the static light levels of HDR."""
 
+_AHEAD = 2
+"""How many frames or packets wait between two of the threads that decode, upscale and encode."""
+
 _LATE = 1_000_000
 """From how many microseconds on the start of a recording is the clock of its sender, and is subtracted."""
 
@@ -79,8 +84,9 @@ def upscale_video(
     """Upscales the first video stream of a file, and copies its other streams.
 
     The file is read twice. The first time its packets alone are read, so that a file that was cut short is
-    refused before the long work. Memory holds a few frames, and those that the encoder looks ahead. A frame
-    that cannot be decoded is replaced by the one before it, and counted.
+    refused before the long work. Threads decode, upscale and encode beside each other. Memory holds a few
+    frames, and those that the encoder looks ahead. A frame that cannot be decoded is replaced by the one
+    before it, and counted.
 
     The new file keeps each frame's time (counted from the start, where that is later than a second), the
     average rate, the shape of pixels, rotation, the range, matrix, primaries and transfer of colours, chroma
@@ -110,7 +116,6 @@ def upscale_video(
     survey = survey_video(av, source_path)
     size = (survey.first.height, survey.first.width)
     frames, pts = 0, 0
-    large: Any = None  # the last frame, upscaled
     with (
         open_video(av, source_path) as (source, stream),
         replace_file(target_path) as temporary,
@@ -122,30 +127,32 @@ def upscale_video(
         reader = FrameReader(av, source, stream)
         start = source.start_time if (source.start_time or 0) > _LATE else 0
         late = round(Fraction(start, av.time_base) / stream.time_base)
-        for item in deinterlace_frames(av, reader, stream) if deinterlace else reader:
-            if isinstance(item, av.Packet):
-                if item.stream.index in copies:
-                    _start_earlier(item, Fraction(start, av.time_base))
-                    item.stream = copies[item.stream.index]
-                    target.mux(item)
-                continue
-            if item.pts is not None:
-                pts = item.pts - late
-            elif frames:  # a bare stream, whose frames have no times
-                pts += frame_duration(stream)
-            if not item.is_repeated:
-                try:
-                    large = upscale_frame(
-                        av, upscaler, item.image, video.codec_context.pix_fmt, tile=tile
-                    )
-                except InputError as error:
-                    raise InputError(f"{file_name(stream)}, frame {frames}: {error}") from error
-            large.pts, large.time_base = pts, stream.time_base
-            large.duration = item.image.duration or frame_duration(stream)
-            target.mux(video.encode(large))
-            frames += 1
-            if progress:
-                progress(frames, max(frames, survey.packets))
+        whole = deinterlace_frames(av, reader, stream) if deinterlace else reader
+        upscale = functools.partial(
+            upscale_frame, av, upscaler, name=video.codec_context.pix_fmt, tile=tile
+        )
+        # Two threads decode and upscale the next frames while this one encodes.
+        with (
+            read_ahead(whole, _AHEAD) as decoded,
+            read_ahead(_upscale_frames(av, upscale, decoded, file_name(stream)), _AHEAD) as items,
+        ):
+            for item, large in items:
+                if large is None:
+                    if item.stream.index in copies:
+                        _start_earlier(item, Fraction(start, av.time_base))
+                        item.stream = copies[item.stream.index]
+                        target.mux(item)
+                    continue
+                if item.pts is not None:
+                    pts = item.pts - late
+                elif frames:  # a bare stream, whose frames have no times
+                    pts += frame_duration(stream)
+                large.pts, large.time_base = pts, stream.time_base
+                large.duration = item.image.duration or frame_duration(stream)
+                target.mux(video.encode(large))
+                frames += 1
+                if progress:
+                    progress(frames, max(frames, survey.packets))
         target.mux(video.encode(None))
     return UpscaledFile(
         source=source_path,
@@ -155,6 +162,24 @@ def upscale_video(
         frames=frames,
         damaged_frames=reader.damaged + survey.missing,
     )
+
+
+def _upscale_frames(
+    av: Any, upscale: Callable[[Any], Any], items: Iterable[Any], name: str
+) -> Iterator[tuple[Any, Any]]:
+    """Yields each packet with None, and each frame with the upscaled one, which repeated frames share."""
+    frames, large = 0, None
+    for item in items:
+        if isinstance(item, av.Packet):
+            yield item, None
+            continue
+        if not item.is_repeated:
+            try:
+                large = upscale(item.image)
+            except InputError as error:
+                raise InputError(f"{name}, frame {frames}: {error}") from error
+        frames += 1
+        yield item, large
 
 
 def _start_earlier(packet: Any, seconds: Fraction) -> None:
