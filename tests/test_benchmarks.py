@@ -31,6 +31,7 @@ _SMOKE = {
     "npu": "--reference . --repetitions 1",
     "official": "benchmarks",
     "official_int8": "benchmarks",
+    "official_layers": "benchmarks",
     "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
@@ -98,14 +99,14 @@ def test_the_collapse_is_timed(tmp_path):
 
 
 def test_official_weights_that_are_not_there_are_named(tmp_path, capsys):
-    from benchmarks import official_int8
+    from benchmarks import official_int8, official_layers
 
-    results, printed = _run("official", tmp_path)
-    official_int8.main([str(tmp_path), "--json", str(tmp_path / "int8.json")])
-    for found, text in (
-        (results, printed),
-        (json.loads((tmp_path / "int8.json").read_text("utf-8")), capsys.readouterr().out),
-    ):
+    told = [_run("official", tmp_path)]
+    for benchmark in (official_int8, official_layers):
+        benchmark.main([str(tmp_path), "--json", str(tmp_path / "found.json")])
+        found = json.loads((tmp_path / "found.json").read_text("utf-8"))
+        told.append((found, capsys.readouterr().out))
+    for found, text in told:
         assert found == {}
         assert "RFDN_AIM.pth" in text
 
@@ -134,6 +135,23 @@ def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path, monkeyp
     assert len(set(found.spared.split(" of "))) == 1
     split = dataclasses.replace(found, split_psnr=[before - 0.25], spared="3 of 9")
     assert format_row("x", split)[6] == "split concats, lost 0.25; 3 of 9 parts in float"
+
+
+def test_the_layers_that_cost_most_and_split_concats_are_told(monkeypatch):
+    from benchmarks import official_layers
+    from benchmarks.official_layers import format_row, measure_network
+    from sesr_jax.models import network
+
+    monkeypatch.setattr(official_layers, "_SIDE", 12)
+    monkeypatch.setattr(official_layers, "_OBSERVERS", ("min_max",))
+    options = {"features": 8, "blocks": 1, "form": "dense"}
+    fresh = network.init("imdn_aim2019", scale=4, key=jax.random.key(0), **options)
+    found = measure_network(fresh, "embedded:eval", "embedded:eval")
+    joined, split = found["joined"], found["split"]
+    assert split.spared[1] > joined.spared[1]  # each part of a concat has a convolution
+    assert joined.lost >= joined.weights >= 0
+    assert joined.worst[1] <= joined.lost + 0.01
+    assert format_row("x", found)[-2:] == [f"{split.lost:.2f}", "{} of {}".format(*split.spared)]
 
 
 def test_latency_estimates_stand_beside_published_figures(tmp_path):

@@ -8,7 +8,7 @@ from sesr_jax.compare.int8 import (
     measure_int8_cost,
     pair_cases,
 )
-from sesr_jax.compare.layers import make_layer_table, measure_layers
+from sesr_jax.compare.layers import crop_centres, make_layer_table, measure_layers
 from sesr_jax.compare.leaderboard import (
     Ours,
     count_costs,
@@ -31,6 +31,7 @@ __all__ = [
     "Row",
     "Score",
     "count_costs",
+    "crop_centres",
     "enter",
     "estimated_time",
     "export_int8_files",

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sesr_jax import report
 from sesr_jax.data import ImagePair
 from sesr_jax.export.network import trace_collapsed
-from sesr_jax.graph import measure_extent, with_split_concats
+from sesr_jax.graph import SAMPLE_SIDE, measure_extent, with_split_concats
 from sesr_jax.metrics import choose_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.quant import Part, Ranges, Sensitivity, measure_sensitivity
@@ -43,28 +43,41 @@ def measure_layers(
     Raises:
       InputError: there is no image, or `ranges` do not suit the network.
     """
-    protocol = choose_protocol(network.channels)
-    pairs = [
-        protocol.pair(images[i], network.scale) for i in range(min(_IMAGES, max(1, len(images))))
-    ]
-    align = measure_extent(trace_collapsed(network, (_SIDE, _SIDE))).align
-    size = [
-        side - side % align
-        for side in (min(_SIDE, *(low.shape[axis] for low, _ in pairs)) for axis in (0, 1))
-    ]
-    lows = np.stack([_crop_centre(low, size, 1) for low, _ in pairs])
-    highs = np.stack([_crop_centre(high, size, network.scale) for _, high in pairs])
-    graph = trace_collapsed(network, (size[0], size[1]))
+    lows, highs = crop_centres(images, network, count=_IMAGES, side=_SIDE)
+    graph = trace_collapsed(network, (lows.shape[1], lows.shape[2]))
     if split_concats:
         graph = with_split_concats(graph)
-    return measure_sensitivity(graph, ranges, lows, highs / np.float32(255), show=_show_progress)
+    return measure_sensitivity(graph, ranges, lows, highs, show=_show_progress)
 
 
-def _crop_centre(image: np.ndarray, size: Sequence[int], scale: int) -> np.ndarray:
-    """Returns `size` of `image`, whose origin lies on a pixel of low resolution; both times `scale`."""
-    tops = [(image.shape[axis] // scale - size[axis]) // 2 * scale for axis in (0, 1)]
-    rows, columns = (slice(top, top + n * scale) for top, n in zip(tops, size, strict=True))
-    return image[rows, columns]
+def crop_centres(
+    images: Sequence[ImagePair], network: Network, *, count: int, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the centres of the first images, low and high resolution, float32 ``[N, h, w, C]``.
+
+    Args:
+      images: pairs of the network's scale.
+      network: what is to read them.
+      count: the most images.
+      side: the largest side of the low resolution, which is smaller where an image is, and for a network that
+        takes multiples of a number.
+
+    Raises:
+      InputError: there is no image.
+    """
+    protocol, scale = choose_protocol(network.channels), network.scale
+    pairs = [protocol.pair(images[i], scale) for i in range(min(count, max(1, len(images))))]
+    align = measure_extent(trace_collapsed(network, (SAMPLE_SIDE, SAMPLE_SIDE))).align
+    least = [min(side, *(low.shape[axis] for low, _ in pairs)) for axis in (0, 1)]
+    size = [n - n % align for n in least]
+
+    def crop(image: np.ndarray, factor: int) -> np.ndarray:
+        tops = [(image.shape[axis] // factor - size[axis]) // 2 * factor for axis in (0, 1)]
+        rows, columns = (slice(top, top + n * factor) for top, n in zip(tops, size, strict=True))
+        return image[rows, columns]
+
+    lows, highs = zip(*((crop(low, 1), crop(high, scale)) for low, high in pairs), strict=True)
+    return np.stack(lows), np.stack(highs) / np.float32(255)
 
 
 def _show_progress(parts: Iterable[Part]) -> Iterable[Part]:

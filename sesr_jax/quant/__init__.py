@@ -5,7 +5,14 @@ from sesr_jax.quant.fake import RANGES, apply
 from sesr_jax.quant.observers import OBSERVERS, Observer
 from sesr_jax.quant.ranges import Points, Range, Ranges, find_points, validate, without_absorbed
 from sesr_jax.quant.scheme import INT8, Scheme, affine
-from sesr_jax.quant.sensitivity import Part, Sensitivity, choose_ranges, measure_sensitivity
+from sesr_jax.quant.sensitivity import (
+    Part,
+    Sensitivity,
+    choose_ranges,
+    list_parts,
+    make_probe,
+    measure_sensitivity,
+)
 
 __all__ = [
     "INT8",
@@ -23,6 +30,8 @@ __all__ = [
     "calibrate",
     "choose_ranges",
     "find_points",
+    "list_parts",
+    "make_probe",
     "measure_sensitivity",
     "validate",
     "without_absorbed",
