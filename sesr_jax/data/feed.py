@@ -11,6 +11,7 @@ step's batch. A batch depends on the key alone, whatever the number of devices o
 """
 
 import dataclasses
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from jax import lax
 from typing_extensions import override
 
 from sesr_jax.data.colour import to_channels
+from sesr_jax.data.degradation import Degradation, degrade
 from sesr_jax.data.pool import Pool, make_pool, sample, scale_intensities
 from sesr_jax.data.sources import ImageSet
 from sesr_jax.data.stream import Stream, make_stream, pool_bytes, unpack
@@ -32,6 +34,9 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_POOL = 3 * 2**31
 """In bytes: the largest pool whose pixels an int32 can index."""
+
+MakeLow = Callable[[jax.Array, jax.Array], jax.Array]
+"""From a crop's random key and its high resolution ``[s·p, s·p, C]`` to its low resolution ``[p, p, C]``."""
 
 Share = tuple[Any, int]
 """(index, count): one of `count` equal parts of a batch; the index may be traced."""
@@ -85,12 +90,14 @@ class PoolFeed(Feed):
       batch: crops per step, over all devices.
       channels: 1 for luma, 3 for RGB.
       intensities: each pair of crops is multiplied by a random one of them.
+      make_low: makes low resolutions inside the step, in the place of the pool's.
     """
 
     pool: Pool
     batch: int
     channels: int = 1
     intensities: Sequence[float] = (1.0,)
+    make_low: MakeLow | None = None
     data_axis: ClassVar[None] = None
 
     @override
@@ -100,12 +107,12 @@ class PoolFeed(Feed):
     @override
     def draw(self, data: Pool, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
         crops = sample(data, key, self.batch, share=share)
-        return _finish(crops, key, self.batch, self.intensities, self.channels, share)
+        return _finish(self, crops, key, self.batch, self.intensities, share)
 
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = sample(self.pool, key, count, share=share)
-        return _finish(crops, key, count, (1.0,), self.channels, share)
+        return _finish(self, crops, key, count, (1.0,), share)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,6 +125,7 @@ class StreamFeed(Feed):
       seed: the seed of the run, since crops are drawn on the host.
       channels: see `PoolFeed`.
       intensities: see `PoolFeed`.
+      make_low: see `PoolFeed`.
     """
 
     stream: Stream
@@ -125,6 +133,7 @@ class StreamFeed(Feed):
     seed: int
     channels: int = 1
     intensities: Sequence[float] = (1.0,)
+    make_low: MakeLow | None = None
     data_axis: ClassVar[int] = 0
 
     @override
@@ -134,12 +143,12 @@ class StreamFeed(Feed):
 
     @override
     def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
-        return _finish(unpack(data, step), key, self.batch, self.intensities, self.channels, share)
+        return _finish(self, unpack(data, step), key, self.batch, self.intensities, share)
 
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = self.stream.sample(key, count, share=share)
-        return _finish(crops, key, count, (1.0,), self.channels, share)
+        return _finish(self, crops, key, count, (1.0,), share)
 
 
 def plan_feed(
@@ -155,6 +164,7 @@ def plan_feed(
     shards: int = 1,
     device_bytes: int = 4 * 2**30,
     with_lr: bool = True,
+    degradation: Degradation | None = None,
     where: str | None = None,
 ) -> Callable[[], Feed]:
     """Decides from the images' headers where they are kept, and returns a function that makes the feed.
@@ -173,12 +183,23 @@ def plan_feed(
       shards: the number of shards that the set is dealt out in; with several, each process holds its own.
       device_bytes: the largest pool on the device.
       with_lr: whether steps get low resolutions; if not, they make their own.
+      degradation: how the feed itself makes low resolutions of RGB, inside the compiled step; those of the
+        images are then not read.
       where: if given, images that are too small are refused at once, and the error names this setting of
         the crop's side.
 
     Raises:
-      InputError: the processes cannot share the shards, or (with `where`) an image is too small.
+      InputError: the processes cannot share the shards, or (with `where`) an image is too small, or what is
+        to be degraded is not RGB.
     """
+    make_low: MakeLow | None = None
+    if degradation is not None:
+        if channels != 3:
+            raise InputError(
+                f"config.data.degraded is set for a network of {channels} channel: photos are degraded in "
+                "RGB, for a network of 3."
+            )
+        with_lr, make_low = False, functools.partial(degrade, scale=scale, options=degradation)
     part = (0, 1) if shards == 1 else (jax.process_index(), jax.process_count())
     if shards % part[1]:
         raise InputError(
@@ -196,6 +217,7 @@ def plan_feed(
         "read from their files crop by crop" if streamed else "kept on the device",
     )
     shared: dict[str, Any] = {"batch": batch, "channels": channels, "intensities": intensities}
+    shared["make_low"] = make_low
 
     def read() -> Feed:
         if streamed:
@@ -216,20 +238,26 @@ def replicate(tree: Any) -> Any:
 
 
 def _finish(
+    feed: PoolFeed | StreamFeed,
     crops: tuple[Any, jax.Array],
     key: jax.Array,
     batch: int,
     intensities: Sequence[float],
-    channels: int,
     share: Share,
 ) -> Batch:
     """Converts crops of RGB to the network's channels, and gives each a key of its own."""
     lr, hr = scale_intensities(crops, key, batch, intensities, share=share)
-    # The numbers 0 to 2 are for where crops lie, their symmetries and their intensities.
-    keys = jax.random.split(jax.random.fold_in(key, 3), batch)
     size = batch // share[1]
+
+    def split(number: int) -> jax.Array:
+        """The numbers 0 to 2 are for where crops lie, their symmetries and their intensities."""
+        keys = jax.random.split(jax.random.fold_in(key, number), batch)
+        return lax.dynamic_slice_in_dim(keys, share[0] * size, size)
+
+    if feed.make_low is not None:
+        lr = jax.vmap(feed.make_low)(split(4), hr)
     return Batch(
-        lr=None if lr is None else to_channels(lr, channels),
-        hr=to_channels(hr, channels),
-        keys=lax.dynamic_slice_in_dim(keys, share[0] * size, size),
+        lr=None if lr is None else to_channels(lr, feed.channels),
+        hr=to_channels(hr, feed.channels),
+        keys=split(3),
     )

@@ -259,12 +259,17 @@ def _describe_stage(
 
 
 def _describe_loss(config: ml_collections.ConfigDict) -> str:
-    """Returns the name of the loss and, where the network has a teacher, the teacher's share in it."""
+    """Returns the name of the loss, what else judges the network, and on what it is trained."""
+    told = config.loss
+    if config.trainer != "supervised":
+        told += f", {config.trainer}"
+    if config.data.degraded:
+        told += ", from degraded images"
     if not config.distill.weight:
-        return config.loss
+        return told
     teacher = "/".join(pathlib.Path(config.distill.teacher).parts[-2:])
     ensemble = "the self-ensemble of " if config.distill.ensemble else ""
-    return f"{config.loss}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
+    return f"{told}, {config.distill.weight:g} of its target by {ensemble}{teacher}"
 
 
 def _get_set_name(spec: str) -> str:

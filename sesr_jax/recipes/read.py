@@ -14,13 +14,13 @@ from ml_collections import config_flags
 
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.models import create
-from sesr_jax.recipes import efficient, mobile_ai, rivals, sesr
+from sesr_jax.recipes import efficient, mobile_ai, real, rivals, sesr
 from sesr_jax.recipes.comparisons import COMPARISONS
 from sesr_jax.recipes.recipe import Recipe
 from sesr_jax.recipes.searches import SEARCHES
 from sesr_jax.train.optim import find_optimizer
 
-FAMILIES: tuple[ModuleType, ...] = (sesr, rivals, mobile_ai, efficient)
+FAMILIES: tuple[ModuleType, ...] = (sesr, rivals, mobile_ai, efficient, real)
 """The modules of recipes."""
 
 RECIPES: Mapping[str, Recipe] = {

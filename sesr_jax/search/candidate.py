@@ -21,7 +21,7 @@ from sesr_jax.data.feed import Feed
 from sesr_jax.data.sources import ImagePair, open_source
 from sesr_jax.metrics.evaluate import NetworkEvaluator
 from sesr_jax.models import network
-from sesr_jax.train import DivergedError, Stage, base, fit, make_supervised, open_run
+from sesr_jax.train import DivergedError, Stage, base, fit, make_trainer, open_run
 from sesr_jax.train.config import fill_in
 from sesr_jax.train.training import EXPANDED, find_matching, plan_crops
 
@@ -74,7 +74,7 @@ def train_candidate(job: Mapping[str, Any]) -> dict[str, Any]:
         **job["options"],
     )
     feed, images = _open_data(config.to_json(), fresh.channels, job["crop"])
-    trainer = make_supervised(fresh.module, config)
+    trainer = make_trainer(fresh.module, config)
     until, saves = job["until"], config.checkpoint_every < config.steps or job["resumable"]
     stage = Stage(
         trainer=trainer,

@@ -4,7 +4,7 @@
     config = base()                                         # the settings of trainer and feed
     images = open_source("embedded:train", scale=2)
     read_feed = plan_feed(images, scale=2, channels=1, patch=32, batch=16)
-    trainer = make_supervised(net.module, config)           # or any other `Trainer`
+    trainer = make_trainer(net.module, config)              # or any other `Trainer`
     evaluate = NetworkEvaluator(net, open_source("embedded:eval", scale=2))
     stage = Stage(trainer=trainer, read_feed=read_feed, steps=2_000, steps_per_call=100,
                   eval_every=500, evaluate=evaluate)
@@ -16,7 +16,12 @@ trainer turns them into new state (`train.trainer`), a stage has an entry that t
 (`train.entries`), and `fit` is the one loop that runs them, logs metrics, saves checkpoints and evaluates.
 """
 
-from sesr_jax.train.adversarial import Adversarial, AdversarialState, LossWeights
+from sesr_jax.train.adversarial import (
+    Adversarial,
+    AdversarialState,
+    LossWeights,
+    make_adversarial,
+)
 from sesr_jax.train.checkpoint import load_network
 from sesr_jax.train.config import base, stage
 from sesr_jax.train.critics import UNetCritic
@@ -27,6 +32,7 @@ from sesr_jax.train.perceptual import read_vgg
 from sesr_jax.train.run import Run, open_run
 from sesr_jax.train.supervised import Supervised, make_supervised
 from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
+from sesr_jax.train.trainers import make_trainer
 from sesr_jax.train.training import EXPANDED, WEIGHTS, train
 from sesr_jax.train.variants import apply_variant
 
@@ -50,7 +56,9 @@ __all__ = [
     "base",
     "fit",
     "load_network",
+    "make_adversarial",
     "make_supervised",
+    "make_trainer",
     "mean_over_devices",
     "open_run",
     "read_history",

@@ -37,7 +37,7 @@ from sesr_jax.schema import build
 from sesr_jax.train.config import base, fill_in
 from sesr_jax.train.fit import DivergedError, Stage, fit
 from sesr_jax.train.state import stack_states, unstack_state
-from sesr_jax.train.supervised import make_supervised
+from sesr_jax.train.trainers import make_trainer
 from sesr_jax.train.training import plan_crops
 from sesr_jax.train.validation import validate
 from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
@@ -198,7 +198,7 @@ def _train_condition(
         network.init(config.model.name, scale=scale, key=jax.random.key(seed), **options)
         for seed in seeds
     ]
-    trainer = make_supervised(nets[0].module, config)
+    trainer = make_trainer(nets[0].module, config)
     stage = Stage(
         trainer=trainer,
         read_feed=lambda: feed,

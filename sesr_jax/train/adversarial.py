@@ -1,11 +1,11 @@
-"""The trainer of a network against a critic, on high resolutions that it may degrade itself (Real-ESRGAN).
+"""The trainer of a network against a critic (Real-ESRGAN); a config asks for it by ``config.trainer``.
 
-    trainer = Adversarial(module=net.module, critic=UNetCritic(), optimizer=optax.adam(1e-4),
-                          critic_optimizer=optax.adam(1e-4), degradation=Degradation())
+    trainer = make_adversarial(net.module, config)
     state = fit([Stage(trainer=trainer, …)], lambda: trainer.init(net.variables), run=run)
 
 One step gives both networks one update, from the same upscaled images: first the losses of the network under
-the critic as it was, then those of the critic, for which the upscaled images are constants.
+the critic as it was, then those of the critic, for which the upscaled images are constants. The network is
+trained as the supervised one is, batch norms and ranges included.
 """
 
 import dataclasses
@@ -14,16 +14,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 from flax import linen as nn
 from flax import struct
 from jax import lax
 from typing_extensions import override
 
-from sesr_jax.data.degradation import Degradation, degrade, sharpen
 from sesr_jax.data.feed import Batch
-from sesr_jax.train.perceptual import Kernels, measure_distance
-from sesr_jax.train.trainer import Metrics, Trainer, mean_over_devices
+from sesr_jax.errors import InputError
+from sesr_jax.train.cpu import speed_up
+from sesr_jax.train.critics import UNetCritic
+from sesr_jax.train.distill import Target, make_target
+from sesr_jax.train.losses import make_loss
+from sesr_jax.train.objective import Forward, Phase, Seen, decide_phase, make_forward
+from sesr_jax.train.optim import make_optimizer
+from sesr_jax.train.perceptual import Kernels, measure_distance, read_vgg
+from sesr_jax.train.state import descend, init_state
+from sesr_jax.train.trainer import Carry, Loss, Metrics, Trainer, mean_over_devices
 
 
 @struct.dataclass
@@ -52,7 +60,7 @@ class LossWeights:
     """The weights of the network's losses; the defaults are Real-ESRGAN's.
 
     Attributes:
-      pixel: of the mean absolute error.
+      pixel: of the config's loss, the mean absolute error in Real-ESRGAN.
       perceptual: of `perceptual.measure_distance`; it takes the kernels of a VGG19.
       critic: of the critic's rating of upscaled images, -log σ(rating).
       maps: of the mean absolute error of the critic's own maps, which stand in where no VGG19 is at hand.
@@ -66,96 +74,103 @@ class LossWeights:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Adversarial(Trainer[AdversarialState]):
-    """Trains a network and a critic, each by its own optimiser.
+    """Trains a network and a critic, each by its own optimiser; `make_adversarial` makes it from a config.
 
     Attributes:
-      module: the network, on RGB.
-      critic: a module as `critics.UNetCritic`.
+      forward: how the network runs.
       optimizer: of the network.
+      critic: a module as `critics.UNetCritic`.
       critic_optimizer: of the critic.
+      channels: of the network's images.
+      pixel_loss: of upscaled images against `target`.
+      target: what the network learns from a batch; the critic sees the high resolutions as they are.
       weights: of the losses.
       vgg: the kernels for the perceptual loss; without them it is left out.
-      degradation: how low resolutions are made; None where the feed gives them.
-      sharpened: whether the network learns sharpened high resolutions; the critic sees them as they are.
       decay: of the averaged variables; 0 for no average.
+      by_batch: see `Supervised`.
+      moving: see `Supervised`.
     """
 
-    module: nn.Module
-    critic: nn.Module
+    forward: Forward
     optimizer: optax.GradientTransformation
+    critic: nn.Module
     critic_optimizer: optax.GradientTransformation
+    channels: int
+    pixel_loss: Loss
+    target: Target
     weights: LossWeights = LossWeights()
     vgg: Kernels | None = None
-    degradation: Degradation | None = None
-    sharpened: bool = True
     decay: float = 0.999
+    by_batch: float = 0
+    moving: float = 0
 
     @override
     def init(self, variables: Any) -> AdversarialState:
-        images = jnp.zeros((1, 16, 16, self.module.channels))
-        critic = self.critic.init(jax.random.key(0), images)
-        return jax.tree.map(
-            jnp.copy,
-            AdversarialState(
-                step=jnp.zeros((), jnp.int32),
-                variables=variables,
-                ema=variables,
-                opt_state=self.optimizer.init(variables),
-                critic=critic,
-                critic_opt_state=self.critic_optimizer.init(critic["params"]),
-            ),
+        images = jnp.zeros((1, _MULTIPLE, _MULTIPLE, self.channels))
+        critic = jax.jit(self.critic.init)(jax.random.key(0), images)
+        network = init_state(variables, self.optimizer)
+        return AdversarialState(
+            step=network.step,
+            variables=network.variables,
+            ema=network.ema,
+            opt_state=network.opt_state,
+            critic=critic,
+            critic_opt_state=self.critic_optimizer.init(critic["params"]),
         )
 
     @override
-    def get_phase(self, state: AdversarialState, done: int) -> None:
-        return None
+    def go_on(self, before: Any, variables: Any, carry: Carry) -> AdversarialState:
+        fresh = self.init(variables).replace(step=before.step)  # type: ignore[attr-defined]
+        if not isinstance(before, AdversarialState):
+            return fresh
+        fresh = fresh.replace(opt_state=carry(before.opt_state, fresh.opt_state))
+        if _list_shapes(before.critic) != _list_shapes(fresh.critic):
+            return fresh
+        return fresh.replace(critic=before.critic)
+
+    @override
+    def get_phase(self, state: AdversarialState, done: int) -> Phase:
+        return decide_phase(state.variables, done, self.by_batch, self.moving)
 
     @override
     def update(
-        self, state: AdversarialState, batch: Batch, phase: None
+        self, state: AdversarialState, batch: Batch, phase: Phase
     ) -> tuple[AdversarialState, Metrics]:
-        batch = self.prepare(batch)
-        network = jax.value_and_grad(self.measure_network, has_aux=True)
-        (_, (sr, metrics)), grads = network(state.variables, state.critic, batch)
-        critic = jax.value_and_grad(self.measure_critic, has_aux=True)
+        network = speed_up(functools.partial(self.measure_network, phase=phase))
+        (_, (sr, seen)), grads = jax.value_and_grad(network, has_aux=True)(
+            state.variables, state.critic, batch
+        )
+        critic = jax.value_and_grad(speed_up(self.measure_critic), has_aux=True)
         rest = {name: part for name, part in state.critic.items() if name != "params"}
         (_, (rest, more)), critic_grads = critic(state.critic["params"], rest, sr, batch.hr)
-        grads, critic_grads, rest, metrics = mean_over_devices(
-            (grads, critic_grads, rest, {**metrics, **more})
+        seen, grads, rest, more, critic_grads = mean_over_devices(
+            (seen, grads, rest, more, critic_grads)
         )
-        updates, opt_state = self.optimizer.update(grads, state.opt_state, state.variables)
-        variables = optax.apply_updates(state.variables, updates)
+        after = descend(state, grads, seen, self.optimizer, self.decay)
         params = state.critic["params"]
         updates, critic_opt_state = self.critic_optimizer.update(
             critic_grads, state.critic_opt_state, params
         )
-        after = AdversarialState(
-            step=state.step + 1,
-            variables=variables,
-            ema=optax.incremental_update(variables, state.ema, 1 - self.decay),
-            opt_state=opt_state,
+        after = after.replace(  # type: ignore[attr-defined]
             critic={**rest, "params": optax.apply_updates(params, updates)},
             critic_opt_state=critic_opt_state,
         )
-        return after, metrics
-
-    def prepare(self, batch: Batch) -> Batch:
-        """Returns the batch with low resolutions, which are degraded here where the feed has none."""
-        if self.degradation is None:
-            return batch
-        make = functools.partial(degrade, scale=self.module.scale, options=self.degradation)
-        return batch.replace(lr=jax.vmap(make)(batch.keys, batch.hr))  # type: ignore[attr-defined]
+        return after, {**seen.metrics, **more}
 
     def measure_network(
-        self, variables: Any, critic: Any, batch: Batch
-    ) -> tuple[jax.Array, tuple[jax.Array, Metrics]]:
-        """Returns the network's loss under a fixed critic, the upscaled images, and all its parts."""
+        self, variables: Any, critic: Any, batch: Batch, phase: Phase
+    ) -> tuple[jax.Array, tuple[jax.Array, Seen]]:
+        """Returns the network's loss under a fixed critic, the upscaled images, and what was seen.
+
+        The metrics are the loss and its weighted parts.
+        """
         critic = lax.stop_gradient(critic)
-        sr: Any = self.module.apply(variables, batch.lr)
-        target = jax.vmap(sharpen)(batch.hr) if self.sharpened else batch.hr
+        sr, seen = self.forward(variables, batch.lr, phase)
+        target = lax.stop_gradient(self.target(batch.lr, batch.hr))
+        value, metrics = self.pixel_loss(sr, dataclasses.replace(batch, hr=target))
         weights, ratings = self.weights, self.critic.apply(critic, sr)
         parts = {
-            "pixel": weights.pixel * jnp.mean(jnp.abs(sr - target)),
+            "pixel": weights.pixel * value,
             "adversarial": weights.critic * jnp.mean(nn.softplus(-ratings[0])),
         }
         if self.vgg is not None:
@@ -165,27 +180,108 @@ class Adversarial(Trainer[AdversarialState]):
             apart = [jnp.mean(jnp.abs(a - b)) for a, b in zip(ratings[1], theirs, strict=True)]
             parts["maps"] = weights.maps * sum(apart, jnp.zeros(()))
         loss = sum(parts.values(), jnp.zeros(()))
-        return loss, (sr, {"loss": loss, **parts})
+        return loss, (sr, dataclasses.replace(seen, metrics={"loss": loss, **parts, **metrics}))
 
     def measure_critic(
         self, params: Any, rest: Any, sr: jax.Array, hr: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Metrics]]:
-        """Returns the critic's loss on constants, its variables beside the parameters, and its metrics."""
+        """Returns the critic's loss on constants, its variables beside the parameters, and its metrics.
+
+        The metrics are the loss, its parts of real and of upscaled images, and the mean ratings of both.
+        """
         sr = lax.stop_gradient(sr)
         run = functools.partial(self.critic.apply, follow=True, mutable=["batch_stats"])
         (real, _), rest = run({"params": params, **rest}, hr)
         (fake, _), rest = run({"params": params, **rest}, sr)
-        loss = jnp.mean(nn.softplus(-real)) + jnp.mean(nn.softplus(fake))
-        metrics = {"critic": loss, "rating_real": jnp.mean(real), "rating_fake": jnp.mean(fake)}
-        return loss, (lax.stop_gradient(rest), metrics)
+        parts = {
+            "critic_real": jnp.mean(nn.softplus(-real)),
+            "critic_fake": jnp.mean(nn.softplus(fake)),
+        }
+        loss = parts["critic_real"] + parts["critic_fake"]
+        ratings = {"rating_real": jnp.mean(real), "rating_fake": jnp.mean(fake)}
+        return loss, (lax.stop_gradient(rest), {"critic": loss, **parts, **ratings})
 
     @override
-    def compute_losses(self, state: AdversarialState, batch: Batch, phase: None) -> Any:
-        batch = self.prepare(batch)
-        loss, (sr, _) = self.measure_network(state.variables, state.critic, batch)
+    def compute_losses(self, state: AdversarialState, batch: Batch, phase: Phase) -> Any:
+        loss, (sr, _) = self.measure_network(state.variables, state.critic, batch, phase)
         rest = {name: part for name, part in state.critic.items() if name != "params"}
         return loss, self.measure_critic(state.critic["params"], rest, sr, batch.hr)[0]
 
     @override
     def get_deployed(self, state: AdversarialState) -> Any:
         return state.ema
+
+
+_MULTIPLE = 8
+"""The critic halves its maps three times."""
+
+_SMALLEST_FOR_VGG = 16
+"""A VGG19 halves its maps four times."""
+
+
+def make_adversarial(
+    module: nn.Module, config: ml_collections.ConfigDict, *, files: bool = True
+) -> Adversarial:
+    """Returns the trainer that a config describes.
+
+    Args:
+      module: the network.
+      config: as `train.config.base`; the settings of one stage.
+      files: whether the teacher and the VGG19 are read; without, the trainer makes states and does not
+        update them.
+
+    Raises:
+      InputError: a setting of ``config.adversarial`` is not valid, the crops do not suit the critic, the
+        VGG19 is missing or cannot be read, or as `distill.make_target` and `optim.make_optimizer`.
+    """
+    wanted = config.adversarial
+    _check(config, module.scale, module.channels)
+    theirs = config.copy_and_resolve_references()
+    theirs.optim.lr = wanted.lr
+    return Adversarial(
+        forward=make_forward(module, config),
+        optimizer=make_optimizer(config),
+        critic=UNetCritic(wanted.features),
+        critic_optimizer=make_optimizer(theirs),
+        channels=module.channels,
+        pixel_loss=make_loss(config),
+        target=make_target(config, module.channels, files=files),
+        weights=LossWeights(**wanted.weights),
+        vgg=read_vgg(wanted.vgg) if wanted.weights.perceptual and files else None,
+        decay=config.ema,
+        by_batch=config.batch_statistics * config.steps,
+        moving=config.quant.moving * config.steps,
+    )
+
+
+def _check(config: ml_collections.ConfigDict, scale: int, channels: int) -> None:
+    wanted = config.adversarial
+    if wanted.features < 1:
+        raise InputError(f"config.adversarial.features is {wanted.features}: it must be positive.")
+    for name, value in (
+        ("lr", wanted.lr),
+        *((f"weights.{k}", v) for k, v in wanted.weights.items()),
+    ):
+        if value < 0:
+            raise InputError(f"config.adversarial.{name} is {value}: it must not be negative.")
+    side, perceptual = scale * config.data.patch, bool(wanted.weights.perceptual)
+    least = _SMALLEST_FOR_VGG if perceptual else _MULTIPLE
+    if side % _MULTIPLE or side < least:
+        raise InputError(
+            f"config.data.patch is {config.data.patch}, which makes crops of {side}×{side}: for a "
+            f"critic their side must be a multiple of {_MULTIPLE}, of {least} or more."
+        )
+    if perceptual and not wanted.vgg:
+        raise InputError(
+            f"config.adversarial.weights.perceptual is {wanted.weights.perceptual}, and config.adversarial."
+            "vgg is empty: it must name a file of torchvision's VGG19; the variant maps does without."
+        )
+    if perceptual and channels != 3:
+        raise InputError(
+            f"config.adversarial.weights.perceptual is {wanted.weights.perceptual} for a network of "
+            f"{channels} channel: a VGG19 takes RGB."
+        )
+
+
+def _list_shapes(tree: Any) -> Any:
+    return jax.tree.map(jnp.shape, tree)

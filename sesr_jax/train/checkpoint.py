@@ -1,8 +1,8 @@
 """The folder of a run: its config, its checkpoints, and the network that they hold.
 
 The folder holds ``config.json`` (the config, the hardware, the package's version, the format, and the
-SHA-256 of its teacher where it has one), the Orbax steps under ``checkpoints/``, and ``log.jsonl``. All
-commands read the network of a run by `load_network`.
+SHA-256 of the files that it learns from: a teacher, a VGG19), the Orbax steps under ``checkpoints/``, and
+``log.jsonl``. All commands read the network of a run by `load_network`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.models import create, network
 from sesr_jax.schema import build
 from sesr_jax.train.config import base, fill_in
-from sesr_jax.train.distill import fingerprint
+from sesr_jax.train.fingerprints import fingerprint
 from sesr_jax.train.hardware import describe_hardware
 from sesr_jax.train.objective import get_scheme
 from sesr_jax.train.saving import name_arrays, open_manager, restore
@@ -43,10 +43,10 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
     """Writes the config to the run's folder; if it holds a run, checks that `config` may resume it.
 
     Raises:
-      InputError: the folder holds a run with another config or teacher, or a longer run.
+      InputError: the folder holds a run with another config, teacher or VGG19, or a longer run.
     """
     path = pathlib.Path(run) / _CONFIG
-    content, teacher = json.loads(config.to_json()), fingerprint(config)
+    content, learned = json.loads(config.to_json()), fingerprint(config)
     saved = (pathlib.Path(run) / "checkpoints").glob("[0-9]*")
     done = max((int(step.name) for step in saved if step.name.isdecimal()), default=None)
     if path.exists() and done is not None:  # without a step, it is a run that failed to start
@@ -64,18 +64,21 @@ def claim(run: str | os.PathLike[str], config: ml_collections.ConfigDict) -> Non
                 f"{run} holds a run with other settings: {'; '.join(differing)}. A run resumes with the same "
                 "settings; others need another --workdir."
             )
-        if teacher != _read_notes(run).teacher:
-            raise InputError(
-                f"{config.distill.teacher} is not the file that {run} began to learn from: a run has one "
-                "teacher, and another one needs another --workdir."
-            )
+        notes = _read_notes(run)
+        for key, (file, checksum) in learned.items():
+            if checksum != getattr(notes, key):
+                raise InputError(
+                    f"{file} is not the file that {run} began to learn from: a run has one {key}, and "
+                    "another one needs another --workdir."
+                )
         if (end := plan(config)[-1].end) < done:
             raise InputError(
                 f"{run} has done {done} steps, and {end} are asked for: a run may become longer, not shorter."
             )
     before = get_hardware(run) if path.exists() else None
     whole = {"format": _FORMAT, "version": __version__, "hardware": before}
-    _write_json(path, {**whole, "teacher": teacher, "config": content})
+    checksums = {key: checksum for key, (_, checksum) in learned.items()}
+    _write_json(path, {**whole, **checksums, "config": content})
 
 
 def note_hardware(run: str | os.PathLike[str]) -> None:
@@ -124,6 +127,7 @@ class _Notes:
     version: str = ""
     hardware: str | None = None
     teacher: str | None = None
+    vgg: str | None = None
 
 
 def _read_notes(run: str | os.PathLike[str]) -> _Notes:
@@ -155,7 +159,6 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
         images = (1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels)
         variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(images))
         stages = plan(config)
-        shapes = eval_state_shapes(module, stages, variables)
         with open_manager(run) as steps:
             step = steps.latest_step()
             if step is None:
@@ -163,8 +166,9 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
                     f"{run} has no checkpoint yet: `sesr train` must reach its first one."
                 )
             stage = find_stage(stages, step)
-            state = restore(steps, shapes[stage.index])
-        if wrong := find_not_finite(name_arrays(state.ema)):
+            trainer, shapes = eval_state_shapes(module, stages, variables)[stage.index]
+            deployed = trainer.get_deployed(restore(steps, shapes))
+        if wrong := find_not_finite(name_arrays(deployed)):
             raise InputError(
                 f"the checkpoint of step {step} in {run} holds weights that are not finite ({wrong}): all "
                 "must be finite."
@@ -172,7 +176,7 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
         return network.Network(
             name=model.name,
             scale=model.scale,
-            variables=state.ema,
+            variables=deployed,
             options=options,
             scheme=get_scheme(stage.config),
         )

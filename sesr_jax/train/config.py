@@ -16,11 +16,13 @@ says (``--config.stages[1].optim.lr=1e-5``):
     )
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
+from sesr_jax.data.degradation import Degradation
 from sesr_jax.errors import InputError
 from sesr_jax.train.entries import ENTRIES, list_entry_settings
 
@@ -45,6 +47,10 @@ def base() -> ml_collections.ConfigDict:
                 "shards": 1,
                 # Images that take more are not kept on the device, but read from their files.
                 "device_bytes": 4 * 2**30,
+                # Low resolutions are made in each step, by blur, resizing, noise and JPEG, twice over.
+                "degraded": False,
+                "degradation": dataclasses.asdict(Degradation()),  # by Real-ESRGAN's names
+                "sharpened": False,  # the network learns from sharpened high resolutions (Real-ESRGAN)
             },
             "optim": {
                 "name": "keras_amsgrad",  # the rule of the papers; or any optimiser of optax
@@ -61,6 +67,14 @@ def base() -> ml_collections.ConfigDict:
             },
             "loss": "l1",  # or "l2", "charbonnier"
             "epsilon": 1e-3,  # of "charbonnier"
+            "trainer": "supervised",  # or "adversarial", against a critic: `train.adversarial`
+            "adversarial": {
+                "features": 64,  # of the critic's first map
+                "lr": 1e-4,  # of the critic, by the optimiser and the schedule of the network
+                "vgg": "",  # torchvision's VGG19 for the loss "perceptual": a .pth or .safetensors file
+                # Of the network's losses; "pixel" is config.loss, "maps" compares maps of the critic.
+                "weights": {"pixel": 1.0, "perceptual": 1.0, "critic": 0.1, "maps": 0.0},
+            },
             # The target is (1 - weight) · HR + weight · the teacher's image: `train.distill`.
             "distill": {
                 "teacher": "",  # a trained network's .safetensors file, of this scale and these channels
@@ -112,15 +126,25 @@ def stage(entry: str = "none", **changes: Any) -> ml_collections.ConfigDict:
         the convolution that it equals, and that is trained), "grow_basis" (`reparam.grow_basis`), or
         "quantise" (tensors get ranges, measured on the training images; from then on the network trains
         and is evaluated through fake quantisation).
-      **changes: the settings of the run that this stage changes, out of steps, loss, epsilon, ema, optim,
-        quant and data (all but data.eval); for "grow_basis" also `added` (default 1) and `preserve`
-        (default True).
+      **changes: the settings of the run that this stage changes, out of steps, trainer, adversarial, loss,
+        epsilon, ema, optim, quant and data (all but data.eval); for "grow_basis" also `added` (default 1)
+        and `preserve` (default True).
     """
     settings = list_entry_settings(entry) if entry in ENTRIES else {}
     return ml_collections.ConfigDict({"entry": entry, **settings, **changes})
 
 
-_CHANGEABLE = ("steps", "loss", "epsilon", "ema", "optim", "data", "quant")
+_CHANGEABLE = (
+    "steps",
+    "trainer",
+    "adversarial",
+    "loss",
+    "epsilon",
+    "ema",
+    "optim",
+    "data",
+    "quant",
+)
 
 
 def list_stage_settings(config: ml_collections.ConfigDict) -> tuple[ml_collections.ConfigDict, ...]:

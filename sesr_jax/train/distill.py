@@ -4,22 +4,22 @@
     hr = target(lr, hr)
 
 With the weight w and the teacher's image T(lr), clipped to [0, 1], the target is (1 - w) · HR + w · T(lr).
-The trained network costs afterwards what it would without a teacher. By `ensemble`, T is the mean of what
-the teacher makes under the eight symmetries of the square (the self-ensemble of Lim et al., CVPR Workshops
-2017), which is better than the teacher alone: a network may learn from its own.
+HR is sharpened first where ``config.data.sharpened`` asks for it (Real-ESRGAN). The trained network costs
+afterwards what it would without a teacher. By `ensemble`, T is the mean of what the teacher makes under the
+eight symmetries of the square (the self-ensemble of Lim et al., CVPR Workshops 2017), which is better than
+the teacher alone: a network may learn from its own.
 
 Limits: crops are square; the teacher, collapsed and in float32, runs in every step, eight times with
 `ensemble`.
 """
 
-import hashlib
-import pathlib
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
+from sesr_jax.data.degradation import sharpen
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 
@@ -27,19 +27,21 @@ Target = Callable[[jax.Array, jax.Array], jax.Array]
 """From LR ``[N, p, p, C]`` and HR ``[N, s·p, s·p, C]`` in [0, 1] to the image that is to be learned."""
 
 
-def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
-    """Returns what `config.distill` asks for: HR itself where it has no weight.
+def make_target(config: ml_collections.ConfigDict, channels: int, *, files: bool = True) -> Target:
+    """Returns what `config.distill` and `config.data.sharpened` ask for: HR itself where neither is set.
 
     Args:
       config: as `train.config.base`.
       channels: C of the network that is trained.
+      files: whether the teacher is read; without, it is left out.
 
     Raises:
       InputError: the teacher's file is missing or damaged, or it has another scale or other channels.
     """
     wanted = config.distill
-    if not wanted.weight:
-        return lambda lr, hr: hr
+    prepare = jax.vmap(sharpen) if config.data.sharpened else lambda hr: hr
+    if not wanted.weight or not files:
+        return lambda lr, hr: prepare(hr)
     teacher = network.load(wanted.teacher).collapse()
     its, ours = (teacher.scale, teacher.channels), (config.model.scale, channels)
     if its != ours:
@@ -51,7 +53,7 @@ def make_target(config: ml_collections.ConfigDict, channels: int) -> Target:
 
     def target(lr: jax.Array, hr: jax.Array) -> jax.Array:
         image = jnp.clip(upscale(lr), 0.0, 1.0)
-        return (1 - wanted.weight) * hr + wanted.weight * image
+        return (1 - wanted.weight) * prepare(hr) + wanted.weight * image
 
     return target
 
@@ -65,23 +67,6 @@ def self_ensemble(upscale: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Ar
         return sum(_turn_back(y, symmetry) for symmetry, y in enumerate(images)) / 8  # type: ignore[return-value]
 
     return average
-
-
-def fingerprint(config: ml_collections.ConfigDict) -> str | None:
-    """Returns the SHA-256 of the teacher's file; None without a teacher.
-
-    Raises:
-      InputError: there is no such file.
-    """
-    if not config.distill.weight:
-        return None
-    try:
-        return hashlib.sha256(pathlib.Path(config.distill.teacher).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"config.distill.teacher {config.distill.teacher} cannot be read ({error.strerror}): it must be "
-            "a .safetensors file."
-        ) from error
 
 
 def _turn(x: jax.Array, symmetry: int) -> jax.Array:

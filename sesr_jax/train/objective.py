@@ -4,6 +4,8 @@
     loss, seen = objective(variables, batch, phase)
     variables = keep_seen(updated, seen)
 
+A trainer whose loss needs more than a batch runs the network alone, by `make_forward`.
+
 What is seen are batch norms' statistics, the ranges of quantised tensors, and the loss's further metrics.
 """
 
@@ -43,6 +45,21 @@ class Phase:
     moving: bool
 
 
+def decide_phase(variables: Any, done: int, by_batch: float, moving: float) -> Phase:
+    """Returns the phase after `done` steps of a stage; for `get_phase` of a trainer.
+
+    Args:
+      variables: the network's.
+      done: steps of the stage.
+      by_batch: how many steps batch norms, where there are any, use the batch's statistics.
+      moving: how many steps the ranges of quantised tensors, where there are any, move.
+    """
+    has_norms = bool(find_statistics(variables["params"]))
+    return Phase(
+        by_batch=done < by_batch and has_norms, moving=done < moving and RANGES in variables
+    )
+
+
 @struct.dataclass
 class Seen:
     """What must hold after the step, whatever the optimiser does.
@@ -58,6 +75,9 @@ class Seen:
     metrics: Any
 
 
+Forward = Callable[[Any, jax.Array, Phase], tuple[jax.Array, Seen]]
+"""From variables and low resolutions to what the network makes of them, in float32, and what was seen."""
+
 Objective = Callable[[Any, Batch, Phase], tuple[jax.Array, Seen]]
 """From variables and a batch to the loss, and what was seen."""
 
@@ -67,10 +87,8 @@ def get_scheme(config: ml_collections.ConfigDict) -> quant.Scheme:
     return quant.Scheme(activations=config.quant.activations, exclude=tuple(config.quant.exclude))
 
 
-def make_objective(
-    module: nn.Module, config: ml_collections.ConfigDict, loss: Loss | None = None
-) -> Objective:
-    """Returns the loss as a differentiable function of the variables and a batch in [0, 1].
+def make_forward(module: nn.Module, config: ml_collections.ConfigDict) -> Forward:
+    """Returns how the network runs in training, on low resolutions in [0, 1].
 
     Batch norms run on their averages where tensors are quantised: their kernels are then those that will
     be deployed.
@@ -78,9 +96,7 @@ def make_objective(
     Args:
       module: the network.
       config: as `train.config.base`.
-      loss: of upscaled images; that of the config where none is given.
     """
-    measure_loss = loss or make_loss(config)
     scheme, measure = get_scheme(config), quant.OBSERVERS[config.quant.observer].measure
 
     def apply_quantised(variables: Any, x: jax.Array, follow: str) -> tuple[jax.Array, Any]:
@@ -100,8 +116,8 @@ def make_objective(
         old = {group: ranges[group] for group in new}
         return sr, ranges | optax.incremental_update(new, old, config.quant.momentum)
 
-    def objective(variables: Any, batch: Batch, phase: Phase) -> tuple[jax.Array, Seen]:
-        x, kept = batch.lr.astype(config.dtype), find_statistics(variables["params"])
+    def forward(variables: Any, lr: jax.Array, phase: Phase) -> tuple[jax.Array, Seen]:
+        x, kept = lr.astype(config.dtype), find_statistics(variables["params"])
         sr: Any
         ranges: Any = {}
         if RANGES in variables:
@@ -111,8 +127,27 @@ def make_objective(
             kept = optax.incremental_update(find_statistics(seen["statistics"]), kept, _MOMENTUM)
         else:
             sr = module.apply(variables, x)
-        value, metrics = measure_loss(sr.astype(jnp.float32), batch)
-        return value, Seen(statistics=kept, ranges=ranges, metrics=metrics)
+        return sr.astype(jnp.float32), Seen(statistics=kept, ranges=ranges, metrics={})
+
+    return forward
+
+
+def make_objective(
+    module: nn.Module, config: ml_collections.ConfigDict, loss: Loss | None = None
+) -> Objective:
+    """Returns the loss as a differentiable function of the variables and a batch in [0, 1].
+
+    Args:
+      module: the network.
+      config: as `train.config.base`.
+      loss: of upscaled images; that of the config where none is given.
+    """
+    forward, measure_loss = make_forward(module, config), loss or make_loss(config)
+
+    def objective(variables: Any, batch: Batch, phase: Phase) -> tuple[jax.Array, Seen]:
+        sr, seen = forward(variables, batch.lr, phase)
+        value, metrics = measure_loss(sr, batch)
+        return value, dataclasses.replace(seen, metrics=metrics)
 
     return objective
 

@@ -1,10 +1,13 @@
-"""The page about a run of several stages: PSNR over the steps, and what each stage began and ended with."""
+"""The page about a run of several stages or losses.
+
+It shows PSNR over the steps, what each stage began and ended with, and whatever the training steps logged.
+"""
 
 import importlib.util
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 
@@ -12,7 +15,6 @@ from sesr_jax import report
 from sesr_jax.reparam import list_basis_sizes
 from sesr_jax.train.log import read_log
 from sesr_jax.train.stages import StagePlan
-from sesr_jax.train.state import TrainState
 
 _Lines: TypeAlias = Sequence[Mapping[str, float]]
 
@@ -22,20 +24,21 @@ PAGE = "stages.html"
 """In the folder of a finished run."""
 
 
-def write_page(
-    stages: Sequence[StagePlan], shapes: Sequence[TrainState], run: pathlib.Path
-) -> None:
+def write_page(stages: Sequence[StagePlan], variables: Sequence[Any], run: pathlib.Path) -> None:
     """Writes `PAGE` from the run's log; without Matplotlib, one line of the program's log says so.
 
     Args:
-      stages: the run's.
-      shapes: each stage's state, or its shapes.
+      stages: the run's. With one stage and one loss, there is no page.
+      variables: what each stage deploys, or its shapes.
       run: its folder.
     """
+    lines = list(read_log(run))
+    trained = _training_metrics(lines)
+    if not stages[0].label and trained.keys() <= {"loss", "learning_rate"}:
+        return
     if importlib.util.find_spec("matplotlib") is None:
         _log.info("no %s, since Matplotlib is not installed: pip install 'sesr_jax[demo]'", PAGE)
         return
-    lines = list(read_log(run))
     model = stages[0].config.model
     curve = report.Plot(
         lines={
@@ -58,18 +61,17 @@ def write_page(
             "after",
             "at its end",
         ],
-        rows=[_make_row(stage, state, lines) for stage, state in zip(stages, shapes, strict=True)],
+        rows=[_make_row(*stage, lines) for stage in zip(stages, variables, strict=True)],
         caption="Parameters are counted as trained; the change is that of the collapsed ones. PSNR in dB.",
     )
     metrics: list[report.Block] = [
-        report.Plot(lines={name: points}, x="steps", y=name)
-        for name, points in _training_metrics(lines).items()
+        report.Plot(lines={name: points}, x="steps", y=name) for name, points in trained.items()
     ]
     page = report.Page(
-        f"{model.name} ×{model.scale} in {len(stages)} stages",
+        f"{model.name} ×{model.scale} in {len(stages)} stage{'s' * (len(stages) > 1)}",
         [
             report.Section("Quality over the run", [curve]),
-            report.Section("Stages", [table]),
+            *([report.Section("Stages", [table])] if stages[0].label else []),
             report.Section("Training", metrics),
         ],
     )
@@ -81,7 +83,7 @@ def _read_curve(stage: StagePlan, lines: _Lines) -> tuple[list[float], list[floa
     points = [
         (line["step"], line.get("psnr_after", line.get("psnr")))
         for line in lines
-        if line.get("stage") == stage.index
+        if line.get("stage", 0) == stage.index
     ]
     if stage.entry.name == "none" and stage.index:
         points.insert(0, (stage.start, _find_first("stage_psnr", stage.index - 1, lines)))
@@ -103,13 +105,13 @@ def _training_metrics(lines: _Lines) -> dict[str, tuple[list[float], list[float]
     }
 
 
-def _make_row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object]:
-    bases = sorted(set(list_basis_sizes(state.variables)))
+def _make_row(stage: StagePlan, variables: Any, lines: _Lines) -> list[object]:
+    bases = sorted(set(list_basis_sizes(variables)))
     return [
         stage.index,
         stage.entry.name,
         f"{stage.end - stage.start:,}",
-        f"{sum(leaf.size for leaf in jax.tree.leaves(state.variables['params'])):,}",
+        f"{sum(leaf.size for leaf in jax.tree.leaves(variables['params'])):,}",
         ", ".join(map(str, bases)) or "–",
         _format("kernel_change", stage.index, lines, ".3g"),
         *(
@@ -120,7 +122,7 @@ def _make_row(stage: StagePlan, state: TrainState, lines: _Lines) -> list[object
 
 
 def _find_first(name: str, stage: int, lines: _Lines) -> float | None:
-    return next((line[name] for line in lines if line.get("stage") == stage and name in line), None)
+    return next((x[name] for x in lines if x.get("stage", 0) == stage and name in x), None)
 
 
 def _format(name: str, stage: int, lines: _Lines, form: str) -> str:

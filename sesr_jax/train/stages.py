@@ -1,7 +1,7 @@
-"""The stages that a config lists: their settings, and how a supervised state passes from one to the next.
+"""The stages that a config lists: their settings, and how a state passes from one to the next.
 
     stages = plan(config)
-    state = enter(stages[1], state, measure)        # at the end of stage 0
+    state = enter(stages[1], trainers, state, measure)      # at the end of stage 0
 
 Steps count on over the whole run, so that every step has crops of its own; the learning rate's schedule
 counts from the stage's first step. `train.entries` says what happens to the variables between two stages.
@@ -9,7 +9,8 @@ counts from the stage's first step. `train.entries` says what happens to the var
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,8 +24,8 @@ from sesr_jax.quant import find_points
 from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.entries import Entry, Measure, make_entry
 from sesr_jax.train.objective import get_scheme
-from sesr_jax.train.optim import make_optimizer
-from sesr_jax.train.state import TrainState, init_state
+from sesr_jax.train.trainer import Trainer
+from sesr_jax.train.trainers import make_trainer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,40 +74,59 @@ def plan(config: ml_collections.ConfigDict) -> tuple[StagePlan, ...]:
     return tuple(stages)
 
 
-def enter(stage: StagePlan, state: TrainState, measure: Measure) -> TrainState:
+def enter(
+    stage: StagePlan, trainers: tuple[Trainer[Any], Trainer[Any]], state: Any, measure: Measure
+) -> Any:
     """Returns the state before the first step of `stage`, from the last one of the stage before.
+
+    Args:
+      stage: the stage that begins.
+      trainers: of the stage before and of this one.
+      state: of the first of them.
+      measure: gives ranges of tensors.
 
     Raises:
       InputError: as `Entry.transform`.
     """
     # Counted down from the last, since the steps' keys are counted up from 0.
     key = jax.random.fold_in(jax.random.key(stage.config.seed), 2**32 - 1 - stage.index)
-    variables = stage.entry.transform(state.ema, key, measure)
-    fresh = init_state(variables, make_optimizer(stage.config))
-    opt_state = stage.entry.carry(state.opt_state, fresh.opt_state)
-    return dataclasses.replace(fresh, step=state.step, opt_state=opt_state)
+    before, after = trainers
+    variables = stage.entry.transform(before.get_deployed(state), key, measure)
+    return after.go_on(state, variables, stage.entry.carry)
+
+
+def pair_trainers(trainers: Sequence[Trainer[Any]]) -> Iterator[tuple[Trainer[Any], Trainer[Any]]]:
+    """Yields for each stage the trainers of the one before and of itself; the first begins with its own."""
+    return itertools.pairwise([trainers[0], *trainers])
 
 
 def eval_state_shapes(
     module: nn.Module, stages: Sequence[StagePlan], variables: Any
-) -> list[TrainState]:
-    """Returns the state of every stage as shapes, from the fresh variables: what its checkpoints hold.
+) -> list[tuple[Trainer[Any], Any]]:
+    """Returns the trainer of every stage, without files, and its state as shapes: what checkpoints hold.
+
+    Args:
+      module: the network.
+      stages: of the run.
+      variables: the fresh ones, or their shapes.
 
     Raises:
-      InputError: as `enter`, or the scheme does not suit the network; before any work is done.
+      InputError: as `enter` and `make_trainer`, or the scheme does not suit the network; before any work is
+        done.
     """
-    state = jax.eval_shape(lambda v: init_state(v, make_optimizer(stages[0].config)), variables)
-    shapes = []
-    for stage in stages:
+    trainers = [make_trainer(module, stage.config, files=False) for stage in stages]
+    state = jax.eval_shape(trainers[0].init, variables)
+    found = []
+    for stage, pair in zip(stages, pair_trainers(trainers), strict=True):
 
         def blank(variables: Any, stage: StagePlan = stage) -> Mapping[str, jax.Array]:
             graph = trace(module, variables, (1, SAMPLE_SIDE, SAMPLE_SIDE, module.channels))
             groups = find_points(graph, get_scheme(stage.config)).group.values()
             return {group: jnp.zeros(2) for group in groups}
 
-        state = jax.eval_shape(functools.partial(enter, stage, measure=blank), state)
-        shapes.append(state)
-    return shapes
+        state = jax.eval_shape(functools.partial(enter, stage, pair, measure=blank), state)
+        found.append((pair[1], state))
+    return found
 
 
 def find_stage(stages: Sequence[StagePlan], step: int) -> StagePlan:

@@ -1,12 +1,16 @@
 """What a training step changes: the state of one run, or of several stacked."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+
+from sesr_jax.train.objective import Seen, keep_seen
+
+State = TypeVar("State")
 
 
 @struct.dataclass
@@ -36,6 +40,25 @@ def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
         ema=jax.tree.map(jnp.copy, variables),
         opt_state=tx.init(variables),
     )
+
+
+def descend(
+    state: State, grads: Any, seen: Seen, tx: optax.GradientTransformation, decay: float
+) -> State:
+    """Returns the state after one update of the network, whose parts have the names of `TrainState`.
+
+    Args:
+      state: before the step.
+      grads: of the network's variables.
+      seen: what must hold after the step.
+      tx: the optimiser.
+      decay: of the average.
+    """
+    now: Any = state
+    updates, opt_state = tx.update(grads, now.opt_state, now.variables)
+    variables = keep_seen(optax.apply_updates(now.variables, updates), seen)
+    ema = optax.incremental_update(variables, now.ema, 1 - decay)
+    return now.replace(step=now.step + 1, variables=variables, ema=ema, opt_state=opt_state)
 
 
 def stack_states(states: Sequence[Any]) -> Any:

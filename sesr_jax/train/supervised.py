@@ -18,14 +18,12 @@ from flax import linen as nn
 from typing_extensions import override
 
 from sesr_jax.data.feed import Batch
-from sesr_jax.quant import RANGES
-from sesr_jax.reparam import find_statistics
 from sesr_jax.train.cpu import Gradient, make_gradient
 from sesr_jax.train.distill import Target, make_target
-from sesr_jax.train.objective import Objective, Phase, keep_seen, make_objective
+from sesr_jax.train.objective import Objective, Phase, decide_phase, make_objective
 from sesr_jax.train.optim import make_optimizer
-from sesr_jax.train.state import TrainState, init_state
-from sesr_jax.train.trainer import Loss, Metrics, Trainer, mean_over_devices
+from sesr_jax.train.state import TrainState, descend, init_state
+from sesr_jax.train.trainer import Carry, Loss, Metrics, Trainer, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,21 +53,20 @@ class Supervised(Trainer[TrainState]):
         return init_state(variables, self.optimizer)
 
     @override
+    def go_on(self, before: Any, variables: Any, carry: Carry) -> TrainState:
+        fresh = self.init(variables)
+        old = before.opt_state if isinstance(before, TrainState) else fresh.opt_state
+        return fresh.replace(step=before.step, opt_state=carry(old, fresh.opt_state))  # type: ignore[attr-defined]
+
+    @override
     def get_phase(self, state: TrainState, done: int) -> Phase:
-        has_norms = bool(find_statistics(state.variables["params"]))
-        return Phase(
-            by_batch=done < self.by_batch and has_norms,
-            moving=done < self.moving and RANGES in state.variables,
-        )
+        return decide_phase(state.variables, done, self.by_batch, self.moving)
 
     @override
     def update(self, state: TrainState, batch: Batch, phase: Phase) -> tuple[TrainState, Metrics]:
         found = self.gradient(state.variables, self._with_target(batch), phase)
         (loss, seen), grads = mean_over_devices(found)
-        updates, opt_state = self.optimizer.update(grads, state.opt_state, state.variables)
-        variables = keep_seen(optax.apply_updates(state.variables, updates), seen)
-        ema = optax.incremental_update(variables, state.ema, 1 - self.decay)
-        after = TrainState(step=state.step + 1, variables=variables, ema=ema, opt_state=opt_state)
+        after = descend(state, grads, seen, self.optimizer, self.decay)
         return after, {"loss": loss, **seen.metrics}
 
     @override
@@ -85,7 +82,11 @@ class Supervised(Trainer[TrainState]):
 
 
 def make_supervised(
-    module: nn.Module, config: ml_collections.ConfigDict, loss: Loss | None = None
+    module: nn.Module,
+    config: ml_collections.ConfigDict,
+    loss: Loss | None = None,
+    *,
+    files: bool = True,
 ) -> Supervised:
     """Returns the trainer that a config describes.
 
@@ -93,6 +94,7 @@ def make_supervised(
       module: the network.
       config: as `train.config.base`; the settings of one stage.
       loss: in the place of ``config.loss``.
+      files: whether the teacher is read; without, the trainer makes states and does not update them.
 
     Raises:
       InputError: as `distill.make_target` and `optim.make_optimizer`.
@@ -101,7 +103,7 @@ def make_supervised(
     return Supervised(
         objective=objective,
         gradient=make_gradient(objective, module, jnp.dtype(config.dtype)),
-        target=make_target(config, module.channels),
+        target=make_target(config, module.channels, files=files),
         optimizer=make_optimizer(config),
         decay=config.ema,
         by_batch=config.batch_statistics * config.steps,

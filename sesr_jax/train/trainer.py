@@ -1,8 +1,9 @@
 """What a trainer is: a state, how a batch changes it, and the variables that come of it.
 
-A trainer is any object with the methods of `Trainer`; `supervised.Supervised` trains one network, and an
-adversarial one may train two with two optimisers. `fit` runs it. Its state is a pytree of `flax.struct` with
-the field ``step``, an int32 scalar that `Trainer.update` counts up: a step's batch depends on it alone.
+A trainer is any object with the methods of `Trainer`; `supervised.Supervised` trains one network, and
+`adversarial.Adversarial` two, with two optimisers. `trainers.TRAINERS` names those that a config can ask for.
+`fit` runs a trainer, and nobody but the trainer knows what is in its state, a pytree of `flax.struct`, beside
+the field ``step``: an int32 scalar that `Trainer.update` counts up. A step's batch depends on it alone.
 
 `Trainer.update` is pure. It runs inside a compiled step on every device, with that device's share of the
 batch; `mean_over_devices` averages gradients and metrics. The losses are among its metrics, by name: all of
@@ -27,6 +28,10 @@ Loss = Callable[[jax.Array, Batch], tuple[jax.Array, Metrics]]
 """From what a network made of a batch, ``[N, s·p, s·p, C]``, and the batch, to the scalar that is minimised
 and further metrics. All are means over the crops, so that a batch may be computed in parts."""
 
+Carry = Callable[[Any, Any], Any]
+"""From the state of an optimiser before the variables were transformed, and a fresh one for them, to the one
+that goes on; the fresh one where both are of different optimisers."""
+
 State = TypeVar("State")
 T = TypeVar("T")
 
@@ -36,6 +41,16 @@ class Trainer(Protocol[State]):
 
     def init(self, variables: Any) -> State:
         """Returns the state before the first step, in buffers of its own, which steps give away."""
+        ...
+
+    def go_on(self, before: Any, variables: Any, carry: Carry) -> State:
+        """Returns the state before the first step of a stage, from the last state of the stage before.
+
+        Args:
+          before: that state, perhaps of another trainer.
+          variables: what the stage's entry made of those that the trainer before deploys.
+          carry: gives the optimiser's state, where `before` is of this trainer.
+        """
         ...
 
     def get_phase(self, state: State, done: int) -> Hashable:

@@ -33,14 +33,21 @@ from sesr_jax.models import network
 from sesr_jax.train import checkpoint, processes
 from sesr_jax.train.fit import DivergedError, Evaluate, Stage, fit
 from sesr_jax.train.objective import get_scheme
-from sesr_jax.train.optim import make_optimizer, make_schedule
+from sesr_jax.train.optim import make_schedule
 from sesr_jax.train.run import open_run
 from sesr_jax.train.stage_page import write_page
-from sesr_jax.train.stages import StagePlan, enter, eval_state_shapes, measure_largest_change, plan
-from sesr_jax.train.state import TrainState, init_state
+from sesr_jax.train.stages import (
+    StagePlan,
+    enter,
+    eval_state_shapes,
+    measure_largest_change,
+    pair_trainers,
+    plan,
+)
 from sesr_jax.train.steps import check_batch
-from sesr_jax.train.supervised import make_supervised
-from sesr_jax.train.validation import validate
+from sesr_jax.train.trainer import Trainer
+from sesr_jax.train.trainers import make_trainer
+from sesr_jax.train.validation import make_degradation, validate
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +68,7 @@ def train(
     Args:
       config: as `train.config.base`.
       run: gets the config, checkpoints, the log and at last the collapsed weights, `WEIGHTS`; a run of
-        several stages (`train.stages`) also gets a page about them.
+        several stages (`train.stages`) or several losses also gets a page about them.
       progress: shows a progress bar.
 
     Returns:
@@ -92,13 +99,17 @@ def train(
         **config.model.options,
     )
     plans = plan(config)
-    shapes = eval_state_shapes(fresh.module, plans, fresh.variables)
+    shapes = [state for _, state in eval_state_shapes(fresh.module, plans, fresh.variables)]
+    trainers = [make_trainer(fresh.module, planned.config) for planned in plans]
     images = open_source(config.data.eval, scale=fresh.scale)
-    stages = [_make_stage(fresh, p, s, images) for p, s in zip(plans, shapes, strict=True)]
+    stages = [
+        _make_stage(fresh, *parts, images)
+        for parts in zip(plans, pair_trainers(trainers), shapes, strict=True)
+    ]
     _check_sizes(images, fresh)
 
-    def start() -> TrainState:
-        return init_state(_initial_variables(config, fresh), make_optimizer(plans[0].config))
+    def start() -> Any:
+        return trainers[0].init(_initial_variables(config, fresh))
 
     claim = functools.partial(checkpoint.claim, run, config)
     with open_run(run, keep=config.keep, claim=claim) as opened:
@@ -113,7 +124,7 @@ def train(
             raise InputError(f"{str(error).rstrip('.')}; {_advise(error.last)}") from error
         trained = dataclasses.replace(
             fresh,
-            variables=jax.device_get(stages[-1].trainer.get_deployed(state)),
+            variables=jax.device_get(trainers[-1].get_deployed(state)),
             scheme=get_scheme(plans[-1].config),
         )
 
@@ -121,8 +132,9 @@ def train(
             step = str(int(state.step))
             network.save(trained, run / EXPANDED, step=step)
             network.save(trained.collapse(), run / WEIGHTS, step=step)
-            if config.stages:
-                write_page(plans, shapes, run)
+            write_page(
+                plans, [t.get_deployed(s) for t, s in zip(trainers, shapes, strict=True)], run
+            )
 
         processes.run_in_first(finish)  # the others wait: whoever leaves early is taken for dead
     return trained
@@ -163,23 +175,27 @@ def plan_crops(
         intensities=tuple(data.intensities),
         shards=data.shards,
         device_bytes=data.device_bytes,
+        degradation=make_degradation(config),
         where=where,
     )
 
 
 def _make_stage(
-    fresh: network.Network, planned: StagePlan, shapes: TrainState, images: ImageSet
+    fresh: network.Network,
+    planned: StagePlan,
+    trainers: tuple[Trainer[Any], Trainer[Any]],
+    shapes: Any,
+    images: ImageSet,
 ) -> Stage:
     """Returns a stage of the config for `fit`; what cannot be done is refused now."""
     config = planned.config
     check_batch(config.data.batch)
-    trainer = make_supervised(fresh.module, config)
     # The first stage reads its images at once, the others hours later.
     where = f"config.stages[{planned.index}].data.patch" if planned.index else None
     read_feed = plan_crops(config, fresh, open_source(config.data.train, scale=fresh.scale), where)
     evaluate = NetworkEvaluator(fresh, images, scheme=get_scheme(config))
     return Stage(
-        trainer=trainer,
+        trainer=trainers[1],
         read_feed=read_feed,
         steps=planned.end - planned.start,
         seed=config.seed,
@@ -187,7 +203,7 @@ def _make_stage(
         eval_every=config.eval_every,
         checkpoint_every=config.checkpoint_every,
         evaluate=evaluate,
-        enter=functools.partial(_enter, fresh.module, planned, evaluate),
+        enter=functools.partial(_enter, fresh.module, planned, trainers, evaluate),
         shapes=shapes,
         schedules={"learning_rate": make_schedule(config)},
         label=planned.label,
@@ -195,14 +211,21 @@ def _make_stage(
 
 
 def _enter(
-    module: nn.Module, planned: StagePlan, evaluate: Evaluate, state: TrainState, feed: Feed
-) -> tuple[TrainState, Mapping[str, float]]:
+    module: nn.Module,
+    planned: StagePlan,
+    trainers: tuple[Trainer[Any], Trainer[Any]],
+    evaluate: Evaluate,
+    state: Any,
+    feed: Feed,
+) -> tuple[Any, Mapping[str, float]]:
     """Returns the state with which a stage begins, and what its entry does to the function."""
-    entered = enter(planned, state, functools.partial(_measure_ranges, module, planned, feed))
+    measure = functools.partial(_measure_ranges, module, planned, feed)
+    entered = enter(planned, trainers, state, measure)
     if planned.entry.name == "none":
         return entered, {}
-    change = measure_largest_change(state.ema, entered.ema)
-    before, after = (evaluate(variables)["psnr"] for variables in (state.ema, entered.ema))
+    both = [t.get_deployed(s) for t, s in zip(trainers, (state, entered), strict=True)]
+    change = measure_largest_change(*both)
+    before, after = (evaluate(variables)["psnr"] for variables in both)
     _log.info(
         "stage %d enters by %s: the collapsed parameters change by up to %.3g, PSNR from %.2f to %.2f dB",
         *(planned.index, planned.entry.name, change, before, after),

@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from sesr_jax.data.degradation import Degradation
 from sesr_jax.errors import InputError, look_up
 from sesr_jax.quant import OBSERVERS
 from sesr_jax.schema import build, show
@@ -12,6 +13,7 @@ from sesr_jax.train.config import base, list_stage_settings
 from sesr_jax.train.entries import ENTRIES
 from sesr_jax.train.losses import LOSSES
 from sesr_jax.train.optim import SCHEDULES
+from sesr_jax.train.trainers import TRAINERS
 
 _MULTIPLES = ("eval_every", "checkpoint_every")
 
@@ -64,8 +66,8 @@ def check_types(config: ml_collections.ConfigDict, where: str = "config") -> Non
         build(look_up(f"entry of {place}", entry, ENTRIES), told, place)
 
 
-_TUPLES = {"intensities": tuple[float, ...], "exclude": tuple[str, ...], "stages": tuple[Any, ...]}
-"""The types of the lists in a config, by their key."""
+_TUPLES = {"exclude": tuple[str, ...], "stages": tuple[Any, ...]}
+"""The types of the lists in a config that are not of numbers, by their key."""
 
 
 def _check_types(defaults: ml_collections.ConfigDict, found: Any, where: str) -> None:
@@ -80,7 +82,27 @@ def _check_types(defaults: ml_collections.ConfigDict, found: Any, where: str) ->
         elif isinstance(default, ml_collections.ConfigDict):
             _check_types(default, found[key], name)
         else:
-            build(_TUPLES.get(key, type(default)), found[key], name)
+            numbers = tuple[float, ...] if isinstance(default, tuple) else type(default)
+            build(_TUPLES.get(key, numbers), found[key], name)
+
+
+def make_degradation(
+    config: ml_collections.ConfigDict, where: str = "config"
+) -> Degradation | None:
+    """Returns how low resolutions are made by ``config.data.degradation``; None where they are given.
+
+    Raises:
+      InputError: an option is not valid; `where` is what messages call the config.
+    """
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list | tuple) else value
+        for name, value in config.data.degradation.items()
+    }
+    try:
+        degradation = Degradation(**options)
+    except InputError as error:
+        raise InputError(f"{where}.data.degradation.{error}") from error
+    return degradation if config.data.degraded else None
 
 
 def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
@@ -111,6 +133,7 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
         ("data", "small", ("error", "skip")),
         ("optim", "schedule", tuple(SCHEDULES)),
         (None, "loss", tuple(LOSSES)),
+        (None, "trainer", tuple(TRAINERS)),
         (None, "dtype", ("float32", "bfloat16")),
         ("quant", "activations", ("int8", "int16", "float")),
         ("quant", "observer", tuple(OBSERVERS)),
@@ -142,6 +165,7 @@ def _validate_settings(config: ml_collections.ConfigDict, where: str) -> None:
             f"{where}.data.intensities is {factors}: there must be one or more factors, each above 0 and at "
             "most 1."
         )
+    make_degradation(config, where)
     if config.data.batch % config.data.shards:
         raise InputError(
             f"{where}.data.batch is {config.data.batch}: it must be a multiple of data.shards = "

@@ -26,6 +26,7 @@ def apply_variant(config: ml_collections.ConfigDict, name: str) -> ml_collection
     - "anneal" lets the learning rate fall to zero; "cosine" does so and also averages the weights.
     - "charbonnier" uses that loss.
     - "bf16" computes activations in bfloat16.
+    - "maps" trains against a critic without a VGG19: maps of the critic stand in for it.
     - "distill" learns by half from a teacher, ``--config.distill.teacher=…``.
     - "finish" adds a stage on larger crops, with the squared error that PSNR measures.
     - "qat" continues from trained weights, ``--config.init=…``, and trains what their INT8 codes compute.
@@ -56,7 +57,8 @@ def _anneal_and_average(config: ml_collections.ConfigDict) -> None:
 
 def _take_small_crops(config: ml_collections.ConfigDict) -> None:
     # A step has an eighth of the pixels, since on two cores the number of steps is the bottleneck.
-    config.optim.lr = 1e-3
+    if config.trainer == "supervised":  # two networks keep their balance
+        config.optim.lr = 1e-3
     config.data.update(patch=32, batch=16, small="skip")
     config.update(steps=40_000, steps_per_call=250, eval_every=2_500, checkpoint_every=2_500)
     _drop_stage_lengths(config)
@@ -91,6 +93,10 @@ def _add_finish(config: ml_collections.ConfigDict) -> None:
     config.stages = (*(config.stages or (stage(),)), last)
 
 
+def _compare_maps(config: ml_collections.ConfigDict) -> None:
+    config.adversarial.weights.update(perceptual=0.0, maps=1.0)
+
+
 def _use_teacher(config: ml_collections.ConfigDict) -> None:
     config.distill.weight = 0.5
 
@@ -110,6 +116,9 @@ def _quantise(config: ml_collections.ConfigDict) -> None:
 def _shorten(config: ml_collections.ConfigDict) -> None:
     config.data.update(train="embedded:train", eval="embedded:eval", patch=16, batch=4)
     config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
+    config.adversarial.features = 4
+    if not config.adversarial.vgg:
+        _compare_maps(config)
     _drop_stage_lengths(config)
 
 
@@ -129,6 +138,7 @@ _VARIANTS: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "cosine": _anneal_and_average,
     "charbonnier": _use_charbonnier,
     "bf16": _use_bf16,
+    "maps": _compare_maps,
     "distill": _use_teacher,
     "finish": _add_finish,
     "qat": _quantise,

@@ -1,5 +1,7 @@
 """Both feeds give the same batches, whichever way a set is kept and whoever draws a share of them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ from skimage import data
 
 from sesr_jax.data import PoolFeed, StreamFeed, open_folder, plan_feed, write_image
 from sesr_jax.data.colour import rgb_to_y
+from sesr_jax.data.degradation import Degradation
+from sesr_jax.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,23 @@ def test_shares_are_parts_of_the_batch_with_their_keys(photos):
     keys = [jax.random.key_data(batch.keys) for batch in (*shares, whole)]
     np.testing.assert_array_equal(np.concatenate(keys[:2]), keys[2])
     assert len({tuple(key) for key in keys[2].tolist()}) == 4
+
+
+def test_low_resolutions_that_are_made_in_the_step_depend_on_their_own_keys(photos):
+    """Whatever the number of devices; by a stand-in, since the degradations have tests of their own."""
+    read = plan_feed(photos, scale=2, channels=3, patch=8, batch=4, degradation=Degradation())
+    made = read()
+    assert made.pool.lr is None
+    feed = dataclasses.replace(
+        made, make_low=lambda key, hr: hr[::2, ::2] * jax.random.uniform(key)
+    )
+    whole = feed.draw(feed.pool, jax.random.key(1), jnp.asarray(0))
+    shares = [feed.draw(feed.pool, jax.random.key(1), jnp.asarray(0), (i, 2)) for i in range(2)]
+    np.testing.assert_array_equal(np.concatenate([share.lr for share in shares]), whole.lr)
+    factors = (whole.lr / whole.hr[:, ::2, ::2]).max(axis=(1, 2, 3))
+    assert len(set(np.round(factors, 3).tolist())) == 4
+    with pytest.raises(InputError, match="1 channel"):
+        _plan(photos, degradation=Degradation())
 
 
 def test_a_sample_is_of_the_networks_channels(photos):

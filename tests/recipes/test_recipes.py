@@ -21,8 +21,11 @@ _recipes = pytest.mark.parametrize("name", RECIPES)
 
 
 def _model_and_scale(recipe: str) -> tuple[str, int]:
-    """A recipe is named after its model, what is special in it, if anything, and the scale."""
-    name, scale = recipe.rsplit("_x", 1)
+    """A recipe is named after its model, what is special in it, if anything, and the scale.
+
+    Real-ESRGAN is the name of a way of training, and its own model is RRDBNet.
+    """
+    name, scale = re.sub(r"^realesr(net|gan)", "rrdbnet", recipe).rsplit("_x", 1)
     return max((m for m in VARIANTS if f"{name}_".startswith(f"{m}_")), key=len), int(scale)
 
 
@@ -146,6 +149,7 @@ def test_a_file_holds_one_config_or_several_by_name(tmp_path):
         ("cosine", {"optim.schedule", "ema"}),
         ("charbonnier", {"loss"}),
         ("bf16", {"dtype"}),
+        ("maps", {"adversarial.weights.perceptual", "adversarial.weights.maps"}),
         ("distill", {"distill.weight"}),
         ("finish", {"stages"}),
     ],
@@ -235,7 +239,8 @@ def _train(name, folder, *options):
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [("sesr_m5_hw_x2", "blocks=1"), ("xlsr_x3", "blocks=1")]
+    ("name", "option"),
+    [("sesr_m5_hw_x2", "blocks=1"), ("xlsr_x3", "blocks=1"), ("realesrgan_x4", "blocks=1")],
 )
 def test_smoke_variants_train_through_the_command(name, option, tmp_path, capsys):
     _train(name, tmp_path, option)

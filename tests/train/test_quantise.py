@@ -20,6 +20,7 @@ from sesr_jax.train.objective import Phase, make_objective
 from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.stages import enter, eval_state_shapes, plan
 from sesr_jax.train.state import init_state
+from sesr_jax.train.trainers import make_trainer
 
 
 def _config(**quant) -> ml_collections.ConfigDict:
@@ -47,7 +48,8 @@ def _history(config: ml_collections.ConfigDict) -> list[dict[str, np.ndarray]]:
     (stage,), net, tx = plan(config), _net(config), make_optimizer(config)
     groups = find_points(net.trace((1, 8, 8, 1))).group.values()
     started = {group: np.asarray([-0.5, 0.75], np.float32) for group in groups}
-    state = enter(stage, init_state(net.variables, tx), lambda _: started)
+    trainer = make_trainer(net.module, stage.config)
+    state = enter(stage, (trainer, trainer), init_state(net.variables, tx), lambda _: started)
     steps, history = compile_for_pool(net.module, stage.config, pool), [started]
     for done in range(config.steps):
         state, _ = steps(state, pool, done)
@@ -148,7 +150,7 @@ def test_every_model_trains_quantised(name, scale):
     module = create(name, scale=scale, **small_options(name))
     lr, hr = (jnp.zeros((1, side, side, module.channels)) for side in (SIDE, SIDE * scale))
     variables = jax.eval_shape(module.init, jax.random.key(0), lr)
-    (state,) = eval_state_shapes(module, plan(config), variables)
+    ((_, state),) = eval_state_shapes(module, plan(config), variables)
     gradient = jax.grad(make_objective(module, config), has_aux=True)
     phase = Phase(by_batch=False, moving=True)
     found, _ = jax.eval_shape(lambda v: gradient(v, Batch(lr=lr, hr=hr), phase), state.variables)

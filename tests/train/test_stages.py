@@ -18,8 +18,9 @@ from sesr_jax.train import checkpoint, saving
 from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.stage_page import PAGE
-from sesr_jax.train.stages import enter, eval_state_shapes, find_stage, plan
+from sesr_jax.train.stages import enter, eval_state_shapes, find_stage, pair_trainers, plan
 from sesr_jax.train.state import TrainState, init_state
+from sesr_jax.train.trainers import make_trainer
 from sesr_jax.train.validation import validate
 
 
@@ -74,6 +75,13 @@ def _net(config: ml_collections.ConfigDict, seed: int = 0) -> network.Network:
 
 def _variables(config: ml_collections.ConfigDict, seed: int = 0):
     return _net(config, seed).variables
+
+
+def _enter(config: ml_collections.ConfigDict, index: int, state: TrainState) -> TrainState:
+    """`enter` for the stage of that number, by the config's trainers."""
+    stages, module = plan(config), _net(config).module
+    pairs = pair_trainers([make_trainer(module, stage.config) for stage in stages])
+    return enter(stages[index], list(pairs)[index], state, _unmeasured)
 
 
 def _unmeasured(variables):
@@ -143,7 +151,7 @@ def test_a_run_killed_anywhere_ends_as_an_uninterrupted_one(config, run, tmp_pat
 
 def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -> TrainState:
     stages = plan(config)
-    shapes = eval_state_shapes(_net(config).module, stages, _variables(config))[
+    _, shapes = eval_state_shapes(_net(config).module, stages, _variables(config))[
         find_stage(stages, step).index
     ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -205,7 +213,7 @@ def test_entering_by_collapse_keeps_the_function_and_forgets_the_moments(config,
     net = network.init("sesr_m3", scale=2, key=jax.random.key(0), form=form, blocks=1)
     tx = make_optimizer(config)
     old = _used(init_state(net.variables, tx), tx)
-    state = enter(plan(config)[1], old, _unmeasured)
+    state = _enter(config, 1, old)
     x = jax.random.uniform(jax.random.key(1), (1, 12, 12, 1))
     before, after = (net.module.apply(s.ema, x) for s in (old, state))
     np.testing.assert_allclose(after, before, atol=1e-5)
@@ -218,7 +226,7 @@ def test_an_entry_of_none_restarts_from_the_average(config):
     tx = make_optimizer(config)
     old = _used(init_state(_variables(config), tx), tx)
     old = old.replace(ema=_variables(config, seed=1))
-    state = enter(plan(config)[0], old, _unmeasured)
+    state = _enter(config, 0, old)
     _same(state.variables, old.ema)
     _same(state.ema, old.ema)
     _same(state.opt_state, tx.init(old.ema))
@@ -232,7 +240,7 @@ def test_growing_keeps_the_moments_of_old_kernels_and_the_count_but_not_the_sche
     config.stages = (train.stage(), train.stage("grow_basis", added=2, preserve=preserve))
     tx = make_optimizer(config)
     old = _used(init_state(_variables(config), tx), tx)
-    state = enter(plan(config)[1], old, _unmeasured)
+    state = _enter(config, 1, old)
     (before, _), (after, schedule) = old.opt_state, state.opt_state
     assert int(after.steps) == int(before.steps) == 3
     assert int(schedule.count) == 0
@@ -260,7 +268,7 @@ def test_another_optimiser_starts_afresh_even_where_bases_grow(config):
     config.stages = (train.stage(), train.stage("grow_basis", optim={"name": "adam"}))
     tx = make_optimizer(config)
     stage = plan(config)[1]
-    state = enter(stage, _used(init_state(_variables(config), tx), tx), _unmeasured)
+    state = _enter(config, 1, _used(init_state(_variables(config), tx), tx))
     _same(state.opt_state, make_optimizer(stage.config).init(state.variables))
 
 
@@ -269,8 +277,8 @@ def test_stages_grow_by_kernels_of_their_own(config):
     config.stages = (train.stage(), train.stage("grow_basis"), train.stage("grow_basis"))
     tx = make_optimizer(config)
     state = init_state(_variables(config), tx)
-    for stage in plan(config):
-        state = enter(stage, state, _unmeasured)
+    for index in range(3):
+        state = _enter(config, index, state)
     kernels = state.variables["params"]["head"]["term"].kernels
     assert len(kernels) == 5
     assert not np.array_equal(kernels[3], kernels[4])

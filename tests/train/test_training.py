@@ -106,13 +106,17 @@ def test_lines_beyond_the_restored_step_are_dropped(config, tmp_path):
 def test_several_devices_compute_the_same_run(config, tmp_path):
     """Four virtual devices in another process, one here: equal to float32's rounding.
 
-    Not by Adam, which makes whole steps of the gradients' rounding where they are near zero.
+    The second stage is against a critic. Not by Adam, which makes whole steps of the gradients' rounding
+    where they are near zero.
     """
     config.optim.update(name="sgd", lr=0.1)
     config.data.intensities = (1.0, 0.5)
     teacher = network.init("sesr_m3", scale=2, key=jax.random.key(9), form="dense", blocks=1)
     network.save(teacher, tmp_path / "teacher.safetensors")
     config.distill.update(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5)
+    critic = {"features": 2, "lr": 0.1, "weights": {"perceptual": 0.0, "critic": 1.0, "maps": 1.0}}
+    second = train.stage(steps=4, trainer="adversarial", adversarial=critic, data={"patch": 8})
+    config.stages = (train.stage(), second)
     alone = train.train(config, tmp_path / "one", progress=False)
     script = (
         "import sys, json, ml_collections, jax\n"
@@ -128,6 +132,12 @@ def test_several_devices_compute_the_same_run(config, tmp_path):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), four.variables, alone.variables
     )
+    ours, theirs = (
+        [line["critic"] for line in train.read_log(tmp_path / name) if "critic" in line]
+        for name in ("one", "four")
+    )
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert len(ours) == 2
 
 
 def test_steps_compiled_together_compute_what_single_steps_do(config, tmp_path, monkeypatch):
