@@ -32,9 +32,11 @@ _SMOKE = {
     "official": "benchmarks",
     "official_int8": "benchmarks",
     "official_layers": "benchmarks",
+    "prelu": "--size 16x16 --repetitions 1",
     "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
+    "upscaling": "--rounds 1 --frames 2 --shrink 16",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
     "vs680": "",
 }
@@ -62,6 +64,23 @@ def _run(name, tmp_path, *options):
         [*command, "--json", str(results)], cwd=_ROOT, check=True, capture_output=True, text=True
     )
     return json.loads(results.read_text("utf-8")), ran.stdout
+
+
+def test_forms_of_prelu_are_prelu(tmp_path):
+    results, printed = _run("prelu", tmp_path)
+    floats = {name: found["codes"] for name, found in results.items() if name.endswith("float")}
+    for name, codes in floats.items():
+        assert (codes < 0.01) == ("(" not in name), name  # those in brackets are other functions
+        assert name in printed
+
+
+def test_upscaling_is_timed_by_each_runtime(tmp_path):
+    results, printed = _run("upscaling", tmp_path)
+    assert len(results) == 6
+    for case, found in results.items():
+        assert 0 < found["wall"] < 60, case
+        assert 50 < found["memory"] < 1500, case
+        assert case.rpartition(", ")[2] in printed
 
 
 def test_amsgrad_is_that_of_keras_and_pytorch_and_not_that_of_optax(tmp_path):
