@@ -36,7 +36,7 @@ _SMOKE = {
     "recipes": "--row constant --seeds 1 --steps 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
-    "upscaling": "--rounds 1 --frames 2 --shrink 16",
+    "upscaling": "--rounds 1 --frames 2 --shrink 8",
     "vela": "--network conv_16_16_3 --target ethos-u65-512",
     "vs680": "",
 }
