@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, form in forms.items():
         for kind, ranges in (("INT8", calibrate(form, [image])), ("float", None)):
             precision = "float32" if ranges is None else "int8"
-            options = Options(precision=precision, converter="litert")  # type: ignore[arg-type]
+            options = Options(precision=precision, converter="litert")
             content = to_tflite(form, ranges=ranges, options=options)
             models[name, kind] = TFLiteModel(content, num_threads=1)
     seconds = _time_in_turns(models, image, args.repetitions)
