@@ -73,6 +73,8 @@ def upscale_image(
         large = upscale_photo(upscaler, colours, tile=tile, make_result=make, progress=progress)
     metadata = photo.metadata
     del photo, colours  # Encoding takes memory too.
+    if upscaler.release:
+        upscaler.release()
     if isinstance(large, Canvas):
         write_canvas(target, large, alpha=alpha, metadata=metadata)
     else:

@@ -94,6 +94,7 @@ def _run_by_litert(network: Network) -> Upscaler:
         upscaler,
         function=functools.partial(models.run, threads=count_cores()),
         concurrent=functools.partial(models.run, threads=1),
+        release=models.release,
     )
 
 
@@ -118,6 +119,11 @@ class _Models:
             if x.shape in self._contents:
                 self._idle[x.shape, threads].append(model)
         return y
+
+    def release(self) -> None:
+        """Forgets the models that no call is using, which take about 50 MB each; they are made again."""
+        with self._lock:
+            self._idle.clear()
 
     def load(self, shape: tuple[int, ...]) -> None:
         """Makes a model for a shape, which shows whether there can be one.

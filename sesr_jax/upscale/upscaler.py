@@ -48,6 +48,8 @@ class Upscaler:
       tile: the only (h, w) that `function` takes; None where it takes any.
       concurrent: `function` on one thread, which several threads may call at once; None where calls of
         `function` must follow each other.
+      release: gives back the memory that `function` and `concurrent` keep between their calls; None where
+        they keep little.
       macs: multiply-accumulates for each pixel of the input; None where nobody counts them.
     """
 
@@ -58,6 +60,7 @@ class Upscaler:
     extent: Extent
     tile: tuple[int, int] | None = None
     concurrent: Callable[[Any], Any] | None = None
+    release: Callable[[], None] | None = None
     macs: float | None = None
 
 

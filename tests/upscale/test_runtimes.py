@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
+from sesr_jax.data import read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import create, network
-from sesr_jax.upscale import choose_upscaler, from_network, load_upscaler, upscale_photo
+from sesr_jax.upscale import (
+    choose_upscaler,
+    from_network,
+    load_upscaler,
+    upscale_image,
+    upscale_photo,
+)
 from tests.small_networks import SIDE, randomise, small_options
 
 pytest.importorskip("litert_converter")
@@ -71,6 +78,21 @@ def test_more_sizes_than_models_are_kept(small):
     for width in (5, 6, 7, 8):
         assert upscaler.function(x[:, :, :width]).shape == (1, 16, 2 * width, 1)
     np.testing.assert_array_equal(upscaler.function(x), first)
+
+
+def test_models_are_given_back_before_a_photo_is_encoded(photo, small, tmp_path):
+    upscaler, there = choose_upscaler(small, "litert"), []
+
+    def release():
+        upscaler.release()
+        there.append((tmp_path / "large.png").exists())
+
+    write_image(tmp_path / "photo.png", photo)
+    sources = tmp_path / "photo.png", tmp_path / "large.png"
+    upscale_image(dataclasses.replace(upscaler, release=release), *sources)
+    assert there == [False]
+    again = upscale_photo(upscaler, photo)
+    np.testing.assert_array_equal(read_image(tmp_path / "large.png"), again)
 
 
 def test_what_a_tile_raises_reaches_the_caller(small):
