@@ -89,9 +89,7 @@ def make_samples(folder: pathlib.Path) -> None:
                 calibration=images if precision == "int8" else None,
                 options=options,
             )
-    arrays: dict[str, Any] = {"a/kernel": np.zeros((3, 3, 1, 4)), "b": np.zeros(4)}
-    np.savez(folder / "arrays.npz", **arrays)
-    np.savez(folder / "pickled.npz", np.array({"a": arrays}, object))
+    write_npz(folder)
     _write_torch(folder / "state.pt")
     shipped = pathlib.Path(targets).parent
     for name in ("roofline", "ethos-n78-4tops"):
@@ -113,6 +111,13 @@ def _calibrate(made):  # type: ignore[no-untyped-def]
     graph = made.trace((1, *SIZE, made.channels))
     found = find_points(graph)
     return {key: found.fixed.get(key, (-2.0, 2.0)) for key in found.group.values()}
+
+
+def write_npz(folder: pathlib.Path) -> None:
+    """Writes arrays to .npz files, as they are and as a pickled dict."""
+    arrays: dict[str, Any] = {"a/kernel": np.zeros((3, 3, 1, 4)), "b": np.zeros(4)}
+    np.savez(folder / "arrays.npz", **arrays)
+    np.savez(folder / "pickled.npz", np.array({"a": arrays}, object))
 
 
 def _write_torch(path: pathlib.Path) -> None:

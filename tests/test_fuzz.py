@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import fuzz_mutations
-from benchmarks.fuzz_doors import DOORS, WrongSuccessError, enter, make_case
+from benchmarks.fuzz_doors import DOORS, WrongSuccessError, enter, make_case, write_npz
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import import_schema, pack
 from sesr_jax.train import base
@@ -52,7 +52,7 @@ def samples(tmp_path_factory):
         (folder / f"{name}.safetensors").write_bytes(weights.read_bytes())
     for name in ("int8", "float"):
         (folder / f"{name}.tflite").write_bytes(_make_tflite())
-    np.savez(folder / "arrays.npz", **{"a/kernel": np.zeros((3, 3, 1, 4)), "b": np.zeros(4)})
+    write_npz(folder)
     (folder / "config.json").write_text(base().to_json(), encoding="utf-8")
     for name in ("roofline", "ethos-n78-4tops"):
         content = (_ROOT / "sesr_jax" / "targets" / f"{name}.toml").read_bytes()
@@ -113,7 +113,7 @@ import os, pathlib, time
 import numpy as np
 import sesr_jax.importers.arrays
 
-def read(path):
+def read(path, **options):
     counter = pathlib.Path(os.environ["COUNTER"])
     number = len(counter.read_text()) if counter.exists() else 0
     counter.write_text("x" * (number + 1))

@@ -88,11 +88,11 @@ def _apply_affine(pixels: Array, matrix: np.ndarray, offset: np.ndarray) -> Arra
 
 def _mix_channels(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Computes the same channel by channel, since NumPy is slow where the last axis is short."""
-    red, green, blue = (np.ascontiguousarray(pixels[..., i]) for i in range(3))
+    red, green, blue = (pixels[..., i].copy() for i in range(3))
     result = np.empty((*pixels.shape[:-1], len(offset)), pixels.dtype)
     for i, weights in enumerate(matrix.T):
         total = red * weights[0]
         for channel, weight in ((green, weights[1]), (blue, weights[2])):
             total += channel * weight
-        np.add(total, offset[i], out=result[..., i])
+        result[..., i] = total + offset[i]
     return result

@@ -57,6 +57,8 @@ def test_numpy_and_jax_agree_and_keep_the_dtype(convert):
     assert isinstance(result, jax.Array)
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, expected, atol=2e-6)
+    one = (0,) * (pixels().ndim - 1)
+    np.testing.assert_array_equal(convert(pixels()[one]), expected[one])
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.zeros((4, 3), np.uint8), np.zeros(())])
