@@ -2,9 +2,9 @@
 
     upscaler = choose_upscaler(network)
 
-LiteRT's kernels (XNNPACK) take a half to a third of XLA's time for the convolutions of small networks:
-`python -m benchmarks.upscaling`. The network becomes a TFLite model in memory, as `sesr export` writes it, in
-a quarter of a second for each size of its input. Its pixels are those of XLA within one 8-bit code.
+LiteRT's kernels (XNNPACK) are faster than XLA's for the convolutions of small networks
+(`python -m benchmarks.upscaling`). The network becomes a TFLite model in memory, as `sesr export` writes it,
+in a quarter of a second for each size of its input. Its pixels are those of XLA within one 8-bit code.
 """
 
 import contextlib
