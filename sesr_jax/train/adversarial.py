@@ -18,6 +18,7 @@ import ml_collections
 import optax
 from flax import linen as nn
 from flax import struct
+from flax.core import pop
 from jax import lax
 from typing_extensions import override
 
@@ -30,27 +31,19 @@ from sesr_jax.train.losses import make_loss
 from sesr_jax.train.objective import Forward, Phase, Seen, decide_phase, make_forward
 from sesr_jax.train.optim import make_optimizer
 from sesr_jax.train.perceptual import Kernels, measure_distance, read_vgg
-from sesr_jax.train.state import descend, init_state
+from sesr_jax.train.state import TrainState, count_on, descend, init_state, list_shapes
 from sesr_jax.train.trainer import Carry, Loss, Metrics, Trainer, mean_over_devices
 
 
 @struct.dataclass
-class AdversarialState:
+class AdversarialState(TrainState):
     """All that a step changes, so that one checkpoint holds both networks.
 
     Attributes:
-      step: updates done.
-      variables: the network's.
-      ema: their average.
-      opt_state: the network's optimiser's.
       critic: the critic's variables.
       critic_opt_state: the critic's optimiser's.
     """
 
-    step: jax.Array
-    variables: Any
-    ema: Any
-    opt_state: Any
     critic: Any
     critic_opt_state: Any
 
@@ -108,25 +101,19 @@ class Adversarial(Trainer[AdversarialState]):
     def init(self, variables: Any) -> AdversarialState:
         images = jnp.zeros((1, _MULTIPLE, _MULTIPLE, self.channels))
         critic = jax.jit(self.critic.init)(jax.random.key(0), images)
-        network = init_state(variables, self.optimizer)
         return AdversarialState(
-            step=network.step,
-            variables=network.variables,
-            ema=network.ema,
-            opt_state=network.opt_state,
+            **vars(init_state(variables, self.optimizer)),
             critic=critic,
             critic_opt_state=self.critic_optimizer.init(critic["params"]),
         )
 
     @override
     def go_on(self, before: Any, variables: Any, carry: Carry) -> AdversarialState:
-        fresh = self.init(variables).replace(step=before.step)  # type: ignore[attr-defined]
-        if not isinstance(before, AdversarialState):
-            return fresh
-        fresh = fresh.replace(opt_state=carry(before.opt_state, fresh.opt_state))
-        if _list_shapes(before.critic) != _list_shapes(fresh.critic):
-            return fresh
-        return fresh.replace(critic=before.critic)
+        state = count_on(self.init(variables), before, carry)
+        theirs = before.critic if isinstance(before, AdversarialState) else None
+        if list_shapes(theirs) != list_shapes(state.critic):
+            return state
+        return dataclasses.replace(state, critic=theirs)
 
     @override
     def get_phase(self, state: AdversarialState, done: int) -> Phase:
@@ -141,17 +128,17 @@ class Adversarial(Trainer[AdversarialState]):
             state.variables, state.critic, batch
         )
         critic = jax.value_and_grad(speed_up(self.measure_critic), has_aux=True)
-        rest = {name: part for name, part in state.critic.items() if name != "params"}
-        (_, (rest, more)), critic_grads = critic(state.critic["params"], rest, sr, batch.hr)
+        rest, params = pop(state.critic, "params")
+        (_, (rest, more)), critic_grads = critic(params, rest, sr, batch.hr)
         seen, grads, rest, more, critic_grads = mean_over_devices(
             (seen, grads, rest, more, critic_grads)
         )
         after = descend(state, grads, seen, self.optimizer, self.decay)
-        params = state.critic["params"]
         updates, critic_opt_state = self.critic_optimizer.update(
             critic_grads, state.critic_opt_state, params
         )
-        after = after.replace(  # type: ignore[attr-defined]
+        after = dataclasses.replace(
+            after,
             critic={**rest, "params": optax.apply_updates(params, updates)},
             critic_opt_state=critic_opt_state,
         )
@@ -204,8 +191,8 @@ class Adversarial(Trainer[AdversarialState]):
     @override
     def compute_losses(self, state: AdversarialState, batch: Batch, phase: Phase) -> Any:
         loss, (sr, _) = self.measure_network(state.variables, state.critic, batch, phase)
-        rest = {name: part for name, part in state.critic.items() if name != "params"}
-        return loss, self.measure_critic(state.critic["params"], rest, sr, batch.hr)[0]
+        rest, params = pop(state.critic, "params")
+        return loss, self.measure_critic(params, rest, sr, batch.hr)[0]
 
     @override
     def get_deployed(self, state: AdversarialState) -> Any:
@@ -281,7 +268,3 @@ def _check(config: ml_collections.ConfigDict, scale: int, channels: int) -> None
             f"config.adversarial.weights.perceptual is {wanted.weights.perceptual} for a network of "
             f"{channels} channel: a VGG19 takes RGB."
         )
-
-
-def _list_shapes(tree: Any) -> Any:
-    return jax.tree.map(jnp.shape, tree)

@@ -1,5 +1,6 @@
 """What a training step changes: the state of one run, or of several stacked."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -9,13 +10,12 @@ import optax
 from flax import struct
 
 from sesr_jax.train.objective import Seen, keep_seen
-
-State = TypeVar("State")
+from sesr_jax.train.trainer import Carry
 
 
 @struct.dataclass
 class TrainState:
-    """All that a step of `supervised.Supervised` changes.
+    """All that a step of `supervised.Supervised` changes; other trainers' states may extend it.
 
     Attributes:
       step: updates done.
@@ -29,6 +29,9 @@ class TrainState:
     variables: Any
     ema: Any
     opt_state: Any
+
+
+State = TypeVar("State", bound=TrainState)
 
 
 def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
@@ -45,7 +48,7 @@ def init_state(variables: Any, tx: optax.GradientTransformation) -> TrainState:
 def descend(
     state: State, grads: Any, seen: Seen, tx: optax.GradientTransformation, decay: float
 ) -> State:
-    """Returns the state after one update of the network, whose parts have the names of `TrainState`.
+    """Returns the state after one update of the network.
 
     Args:
       state: before the step.
@@ -54,11 +57,33 @@ def descend(
       tx: the optimiser.
       decay: of the average.
     """
-    now: Any = state
-    updates, opt_state = tx.update(grads, now.opt_state, now.variables)
-    variables = keep_seen(optax.apply_updates(now.variables, updates), seen)
-    ema = optax.incremental_update(variables, now.ema, 1 - decay)
-    return now.replace(step=now.step + 1, variables=variables, ema=ema, opt_state=opt_state)
+    updates, opt_state = tx.update(grads, state.opt_state, state.variables)
+    variables = keep_seen(optax.apply_updates(state.variables, updates), seen)
+    return dataclasses.replace(
+        state,
+        step=state.step + 1,
+        variables=variables,
+        ema=optax.incremental_update(variables, state.ema, 1 - decay),
+        opt_state=opt_state,
+    )
+
+
+def count_on(fresh: State, before: Any, carry: Carry) -> State:
+    """Returns the state before the first step of a stage, with the count of steps of the stage before.
+
+    Args:
+      fresh: what it is without a stage before.
+      before: the last state of that stage, perhaps of another trainer.
+      carry: gives the optimiser's state, where the one before extends `TrainState` too.
+    """
+    known = isinstance(before, TrainState)
+    opt_state = carry(before.opt_state, fresh.opt_state) if known else fresh.opt_state
+    return dataclasses.replace(fresh, step=before.step, opt_state=opt_state)
+
+
+def list_shapes(tree: Any) -> tuple[Any, Any]:
+    """Returns the shapes of the leaves and the structure, for comparisons."""
+    return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 
 def stack_states(states: Sequence[Any]) -> Any:

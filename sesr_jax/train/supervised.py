@@ -22,7 +22,7 @@ from sesr_jax.train.cpu import Gradient, make_gradient
 from sesr_jax.train.distill import Target, make_target
 from sesr_jax.train.objective import Objective, Phase, decide_phase, make_objective
 from sesr_jax.train.optim import make_optimizer
-from sesr_jax.train.state import TrainState, descend, init_state
+from sesr_jax.train.state import TrainState, count_on, descend, init_state
 from sesr_jax.train.trainer import Carry, Loss, Metrics, Trainer, mean_over_devices
 
 
@@ -54,9 +54,7 @@ class Supervised(Trainer[TrainState]):
 
     @override
     def go_on(self, before: Any, variables: Any, carry: Carry) -> TrainState:
-        fresh = self.init(variables)
-        old = before.opt_state if isinstance(before, TrainState) else fresh.opt_state
-        return fresh.replace(step=before.step, opt_state=carry(old, fresh.opt_state))  # type: ignore[attr-defined]
+        return count_on(self.init(variables), before, carry)
 
     @override
     def get_phase(self, state: TrainState, done: int) -> Phase:

@@ -49,7 +49,7 @@ class Trainer(Protocol[State]):
         Args:
           before: that state, perhaps of another trainer.
           variables: what the stage's entry made of those that the trainer before deploys.
-          carry: gives the optimiser's state, where `before` is of this trainer.
+          carry: gives the optimiser's state, where `before` has one that the trainer knows.
         """
         ...
 

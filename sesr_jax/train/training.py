@@ -44,6 +44,7 @@ from sesr_jax.train.stages import (
     pair_trainers,
     plan,
 )
+from sesr_jax.train.state import list_shapes
 from sesr_jax.train.steps import check_batch
 from sesr_jax.train.trainer import Trainer
 from sesr_jax.train.trainers import make_trainer
@@ -299,7 +300,7 @@ def find_matching(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[s
     return {
         name: given[name]
         for name, part in wanted.items()
-        if name in given and _list_shapes(given[name]) == _list_shapes(part)
+        if name in given and list_shapes(given[name]) == list_shapes(part)
     }
 
 
@@ -309,10 +310,6 @@ def _is_collapsed(part: Any) -> bool:
         leaf for leaf in jax.tree.leaves(part, is_leaf=reparam.is_term) if reparam.is_term(leaf)
     ]
     return bool(terms) and all(isinstance(term, reparam.Conv) for term in terms)
-
-
-def _list_shapes(tree: Any) -> tuple[Any, Any]:
-    return jax.tree.map(jnp.shape, jax.tree.leaves(tree)), jax.tree.structure(tree)
 
 
 def _advise(last: int | None) -> str:
