@@ -7,7 +7,6 @@ run (`importers.pickles`): arrays are recognised by their names, and every other
 """
 
 import dataclasses
-import math
 import re
 from typing import Any, BinaryIO
 
@@ -93,12 +92,8 @@ def _set_state(value: Any, state: Any) -> None:
         _, shape, dtype, is_fortran, data = state
         if not isinstance(dtype, _Dtype):
             raise PickleError(f"an array has elements of the type {dtype}")
-        if not all(type(n) is int and n >= 0 for n in shape):
-            raise PickleError(f"an array has the shape {shape}")
         if dtype.value.hasobject:
             value.value = data
-        elif math.prod(shape) * dtype.value.itemsize != len(data):
-            raise PickleError(f"{len(data)} bytes stand for an array {shape} of {dtype.value}")
         else:
             values = np.frombuffer(data, dtype.value)
             value.value = values.reshape(shape[::-1]).T if is_fortran else values.reshape(shape)

@@ -168,10 +168,14 @@ def _count_parameters(network: Network) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Earlier:
-    """What the facts of a published network say of how it was trained: the parts of it, and the images."""
+    """What the facts of a published network say of how it was trained: the parts of it, and the images.
+
+    The name of the last run is None where nothing came before.
+    """
 
     training: Sequence[dict[str, Any]] = ()
     images: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+    last: str | None = None
 
 
 def _list_runs(
@@ -187,7 +191,7 @@ def _list_runs(
         history = read_history(run, origin)
         if history.start:
             earlier = _read_earlier(run, history.start)
-        previous = earlier.training[-1]["run"] if history.start else None
+        previous = earlier.last if history.start else None
         for past in history.runs:
             found.setdefault(past.run.resolve(), (past, previous))
             previous = past.run.name
@@ -210,7 +214,7 @@ def _read_earlier(run: str | os.PathLike[str], weights: pathlib.Path) -> _Earlie
     with refuse_damaged(f"{file} does not hold the facts of a published network"):
         facts = parse_json(file.read_text("utf-8"), str(file))
         training = [part for part in facts["training"] if "quantise" not in part["stages"]]
-        return _Earlier(training, facts["data"]["training"])
+        return _Earlier(training, dict(facts["data"]["training"]), training[-1]["run"])
 
 
 def _list_stages(past: PastRun) -> list[StagePlan]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +59,7 @@ def test_what_a_pickle_would_run_is_refused_and_not_run(tmp_path):
     ("content", "found"),
     [
         ([1, 2], "one dict"),
+        ([{}, {}], "one dict"),
         ({"a": {"b": 3}}, "a/b is a int"),
         ({"a": {"b": np.array([{}, {}])}}, "a/b is a list"),
         ({"a": {"b": np.array(["text"])}}, "numpy.dtype"),
@@ -76,6 +78,18 @@ def test_dicts_that_hold_one_dict_often_end_soon(tmp_path):
         content = {str(i): content for i in range(20)}
     np.savez(tmp_path / "w.npz", content)
     with pytest.raises(InputError, match="10,000"):
+        read_arrays(tmp_path / "w.npz")
+
+
+def test_an_array_of_other_bytes_than_its_shape_takes_is_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", {"a": np.arange(24, dtype=np.float32)})
+    with zipfile.ZipFile(tmp_path / "w.npz") as archive:
+        (name,), content = archive.namelist(), archive.read(archive.namelist()[0])
+    damaged = content.replace(b"K\x18\x85", b"K\x19\x85")  # the pickled tuple (24,) becomes (25,)
+    assert damaged != content
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr(name, damaged)
+    with pytest.raises(InputError, match=r"w\.npz.*25"):
         read_arrays(tmp_path / "w.npz")
 
 

@@ -141,9 +141,11 @@ def test_what_goes_on_from_published_weights_keeps_their_history(shipped, tmp_pa
     _run(tmp_path / "lost", init=str(tmp_path / "elsewhere_expanded.safetensors"))
     with pytest.raises(InputError, match=r"elsewhere\.json"):
         facts._list_runs([tmp_path / "lost"], None)
-    (tmp_path / "elsewhere.json").write_text('{"training": [{}]}')
-    with pytest.raises(InputError, match=r"elsewhere\.json"):
-        facts._list_runs([tmp_path / "lost"], None)
+    for training, images in (([{}], {}), ([], {}), (published["training"], 3)):
+        damaged = {"training": training, "data": {"training": images}}
+        (tmp_path / "elsewhere.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"elsewhere\.json"):
+            facts._list_runs([tmp_path / "lost"], None)
 
 
 def test_the_curve_leaves_out_what_was_watched_on_other_images(shipped):
