@@ -50,8 +50,8 @@ def realesrgan_x4() -> ml_collections.ConfigDict:
 def sesr_m11_realesrnet_x4() -> ml_collections.ConfigDict:
     """SESR-M11 ×4 on RGB for real photos, the first stage: the degradations and the loss of Real-ESRNet.
 
-    33,776 weights after the collapse, in the place of 16.7 million. Length, batch and learning rate are ours
-    and not tuned.
+    46,160 parameters after the collapse, in the place of RRDBNet's 16.7 million. Length, batch and learning
+    rate are ours and not tuned.
     """
     config = realesrnet_x4()
     config.model.update(name="sesr_m11", options={"channels": 3})
@@ -65,7 +65,7 @@ def sesr_m11_realesrgan_x4() -> ml_collections.ConfigDict:
     """SESR-M11 ×4 on RGB for real photos, the second stage, against a critic and without a VGG19.
 
     It goes on from the first stage by --config.init=RUN. The critic has 32 features, a quarter of the
-    original's weights, and its maps stand in for the perceptual loss. Nothing of this is tuned.
+    original's parameters, and its maps stand in for the perceptual loss. Nothing of this is tuned.
     """
     config = apply_variant(sesr_m11_realesrnet_x4(), "maps")
     config.trainer = "adversarial"

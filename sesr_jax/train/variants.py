@@ -21,7 +21,7 @@ def apply_variant(config: ml_collections.ConfigDict, name: str) -> ml_collection
 
     Ingredients:
 
-    - "small" takes small crops at twice the learning rate.
+    - "small" takes small crops, at twice the learning rate where no critic is trained.
     - "adam" uses that optimiser.
     - "anneal" lets the learning rate fall to zero; "cosine" does so and also averages the weights.
     - "charbonnier" uses that loss.
