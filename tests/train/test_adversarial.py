@@ -13,6 +13,7 @@ from torch_writer import write_zip
 from sesr_jax import train
 from sesr_jax.data.degradation import sharpen
 from sesr_jax.data.feed import Batch
+from sesr_jax.data.sources import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.reparam.cost import make_photo_noise
@@ -23,6 +24,7 @@ from sesr_jax.train.saving import open_manager
 from sesr_jax.train.stage_page import PAGE
 from sesr_jax.train.stages import enter, plan
 from sesr_jax.train.trainers import make_trainer
+from sesr_jax.train.training import plan_crops
 from sesr_jax.train.validation import validate
 
 _PHASE = Phase(by_batch=False, moving=False)
@@ -202,6 +204,21 @@ def test_all_losses_are_logged_and_plotted(run):
     assert line.keys() == {"step"} | losses | critics
     page = (run / PAGE).read_text("utf-8")
     assert all(f">{name}</" in page for name in losses | critics)
+
+
+def test_the_critic_sees_high_resolutions_as_they_are(config, run, net):
+    """And not the sharpened ones that the network learns: by its rating in the first step."""
+    images = open_source(config.data.train, scale=2)
+    feed = plan_crops(config, net, images)()
+    key = jax.random.fold_in(jax.random.key(np.uint32(config.seed)), 0)
+    hr = feed.draw(feed.pool, key, jnp.int32(0)).hr
+    trainer = make_trainer(net.module, config, files=False)
+    critic = trainer.init(net.variables).critic
+    rate = jax.jit(functools.partial(trainer.critic.apply, follow=True, mutable=["batch_stats"]))
+    true, sharpened = (float(rate(critic, x)[0][0].mean()) for x in (hr, jax.vmap(sharpen)(hr)))
+    line, *_ = train.read_log(run)
+    assert line["rating_real"] == pytest.approx(true, rel=1e-5)
+    assert line["rating_real"] != pytest.approx(sharpened, rel=3e-5)
 
 
 def test_both_networks_resume_to_the_last_bit(config, run, net, tmp_path):
