@@ -28,6 +28,7 @@ from sesr_jax.train.hardware import describe_hardware
 from sesr_jax.train.objective import get_scheme
 from sesr_jax.train.saving import name_arrays, open_manager, restore
 from sesr_jax.train.stages import eval_state_shapes, find_stage, plan
+from sesr_jax.train.trainers import make_trainer
 from sesr_jax.train.validation import check_types
 from sesr_jax.untrusted import parse_json, read_text, refuse_damaged
 
@@ -166,8 +167,9 @@ def load_network(run: str | os.PathLike[str]) -> network.Network:
                     f"{run} has no checkpoint yet: `sesr train` must reach its first one."
                 )
             stage = find_stage(stages, step)
-            trainer, shapes = eval_state_shapes(module, stages, variables)[stage.index]
-            deployed = trainer.get_deployed(restore(steps, shapes))
+            trainers = [make_trainer(module, each.config, files=False) for each in stages]
+            shapes = eval_state_shapes(module, stages, trainers, variables)[stage.index]
+            deployed = trainers[stage.index].get_deployed(restore(steps, shapes))
         if wrong := find_not_finite(name_arrays(deployed)):
             raise InputError(
                 f"the checkpoint of step {step} in {run} holds weights that are not finite ({wrong}): all "

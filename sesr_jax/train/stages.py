@@ -25,7 +25,6 @@ from sesr_jax.train.config import list_stage_settings
 from sesr_jax.train.entries import Entry, Measure, make_entry
 from sesr_jax.train.objective import get_scheme
 from sesr_jax.train.trainer import Trainer
-from sesr_jax.train.trainers import make_trainer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,22 +100,24 @@ def pair_trainers(trainers: Sequence[Trainer[Any]]) -> Iterator[tuple[Trainer[An
 
 
 def eval_state_shapes(
-    module: nn.Module, stages: Sequence[StagePlan], variables: Any
-) -> list[tuple[Trainer[Any], Any]]:
-    """Returns the trainer of every stage, without files, and its state as shapes: what checkpoints hold.
+    module: nn.Module,
+    stages: Sequence[StagePlan],
+    trainers: Sequence[Trainer[Any]],
+    variables: Any,
+) -> list[Any]:
+    """Returns the state of every stage as shapes: what its checkpoints hold.
 
     Args:
       module: the network.
       stages: of the run.
+      trainers: theirs.
       variables: the fresh ones, or their shapes.
 
     Raises:
-      InputError: as `enter` and `make_trainer`, or the scheme does not suit the network; before any work is
-        done.
+      InputError: as `enter`, or the scheme does not suit the network; before any work is done.
     """
-    trainers = [make_trainer(module, stage.config, files=False) for stage in stages]
     state = jax.eval_shape(trainers[0].init, variables)
-    found = []
+    shapes = []
     for stage, pair in zip(stages, pair_trainers(trainers), strict=True):
 
         def blank(variables: Any, stage: StagePlan = stage) -> Mapping[str, jax.Array]:
@@ -125,8 +126,8 @@ def eval_state_shapes(
             return {group: jnp.zeros(2) for group in groups}
 
         state = jax.eval_shape(functools.partial(enter, stage, pair, measure=blank), state)
-        found.append((pair[1], state))
-    return found
+        shapes.append(state)
+    return shapes
 
 
 def find_stage(stages: Sequence[StagePlan], step: int) -> StagePlan:

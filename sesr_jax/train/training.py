@@ -100,8 +100,8 @@ def train(
         **config.model.options,
     )
     plans = plan(config)
-    shapes = [state for _, state in eval_state_shapes(fresh.module, plans, fresh.variables)]
     trainers = [make_trainer(fresh.module, planned.config) for planned in plans]
+    shapes = eval_state_shapes(fresh.module, plans, trainers, fresh.variables)
     images = open_source(config.data.eval, scale=fresh.scale)
     stages = [
         _make_stage(fresh, *parts, images)

@@ -150,8 +150,9 @@ def test_a_run_killed_anywhere_ends_as_an_uninterrupted_one(config, run, tmp_pat
 
 
 def _restored(run: pathlib.Path, config: ml_collections.ConfigDict, step: int) -> TrainState:
-    stages = plan(config)
-    _, shapes = eval_state_shapes(_net(config).module, stages, _variables(config))[
+    stages, module = plan(config), _net(config).module
+    trainers = [make_trainer(module, stage.config) for stage in stages]
+    shapes = eval_state_shapes(module, stages, trainers, _variables(config))[
         find_stage(stages, step).index
     ]
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
