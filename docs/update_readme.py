@@ -17,7 +17,13 @@ from typing import Any
 from sesr_jax.cli.main import main
 from sesr_jax.files import write_file
 from sesr_jax.pretrained import read_facts
-from sesr_jax.publish import COLUMNS, describe_training, list_figures, make_results_table
+from sesr_jax.publish import (
+    COLUMNS,
+    describe_training,
+    list_figures,
+    make_results_table,
+    with_note,
+)
 from sesr_jax.recipes import FAMILIES, RECIPES
 from sesr_jax.reparam import FORMS
 from sesr_jax.report import format_markdown_table
@@ -59,7 +65,7 @@ def list_recipes() -> str:
         rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
     sets = " / ".join(COLUMNS)
     header = ["recipe", "what it is", "trained", f"float: {sets}", "INT8", "float above the paper"]
-    return f"\n{format_markdown_table(rows, header)}\n"
+    return f"\n{with_note(format_markdown_table(rows, header))}\n"
 
 
 def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:

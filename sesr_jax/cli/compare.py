@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from sesr_jax.cli import arguments
 
-_EXAMPLE = (
-    """  sesr compare --model runs/m5 --qat runs/m5_qat --data Set5 --data Set14 --out runs/int8"""
-)
+_EXAMPLE = """  sesr compare --model runs/m5 --qat runs/m5_qat --data Set5 --data Set14 --out runs/int8
+  sesr compare --model runs/abpn --data Set5 --out runs/int8    # by abpn_x3, which trains for INT8 itself"""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -21,28 +20,28 @@ def run(argv: Sequence[str]) -> None:
         "--model",
         action="append",
         required=True,
-        help="a float network: a shipped model, a run's folder or a .safetensors file; repeatable",
+        help="a float network, or one whose own recipe trains for INT8: a shipped model, a run's folder or a "
+        ".safetensors file; the latter is compared with its own weights, run in float; repeatable",
     )
     parser.add_argument(
         "--qat",
         action="append",
         default=[],
-        help="one of the networks, trained for INT8; repeatable",
+        help="one of the float networks, trained on for INT8; repeatable",
     )
     parser.add_argument(
         "--data", action="append", required=True, help="a folder of images; repeatable"
     )
     parser.add_argument(
         "--calibrate",
-        default="embedded:train",
         help="a folder of images, on the first 32 of which the ranges of the files without training for "
-        "INT8 are measured; default %(default)s",
+        "INT8 are measured; default embedded:train",
     )
     parser.add_argument(
         "--layers",
         action="store_true",
-        help="also say which layers the loss comes from: of the best file without training for INT8, on the "
-        "first four images",
+        help="also say which layers the loss comes from: of the best file without training for INT8 or, "
+        "where there is none, of the file trained for it, on the first four images",
     )
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="the folder for the INT8 files and the page"
@@ -50,6 +49,8 @@ def run(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     from sesr_jax.compare import (
+        choose_calibration,
+        describe_forms,
         list_costs,
         make_layer_table,
         make_table,
@@ -65,12 +66,10 @@ def run(argv: Sequence[str]) -> None:
     cases = pair_cases(
         [find_network(model) for model in args.model], [find_network(model) for model in args.qat]
     )
-    calibration = open_source(args.calibrate)
+    calibrate = choose_calibration(cases, args.calibrate)
+    calibration = open_source(calibrate) if calibrate else ()
     rows = measure_int8_cost(cases, args.data, calibration, args.out, layers=args.layers)
-    print(
-        "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the "
-        ".tflite files by LiteRT"
-    )
+    print(*describe_forms(rows), sep="\n")
     print(format_table(*make_table(rows)))
     for row in rows:
         if row.layers:

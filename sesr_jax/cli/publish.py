@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sesr_jax.cli import arguments
 
 _EXAMPLE = """  sesr publish --model runs/m5 --qat runs/m5_qat --data Set5 --data Set14 --data B100 \\
-      --calibrate General100"""
+      --calibrate General100
+  sesr publish --model runs/abpn --data Set5    # by abpn_x3, which trains for INT8 itself"""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -19,8 +20,13 @@ def run(argv: Sequence[str]) -> None:
         _EXAMPLE,
     )
     add = parser.add_argument
-    add("--model", required=True, help="the folder of the run that trained it in float")
-    add("--qat", help="the folder of the run that went on from it and trained for INT8")
+    add(
+        "--model",
+        required=True,
+        help="the folder of the run that trained it in float, or for INT8 where its own recipe does; the "
+        "figures in float are then those of the weights trained for INT8",
+    )
+    add("--qat", help="the folder of the run that went on from a float one and trained for INT8")
     add(
         "--name",
         help="the name under which it ships, without the scale factor, such as sesr_m5_rgb; needed where "
@@ -29,9 +35,8 @@ def run(argv: Sequence[str]) -> None:
     add("--data", action="append", required=True, help="a folder of images to measure; repeatable")
     add(
         "--calibrate",
-        default="embedded:train",
         help="a folder of images, on the first 32 of which the ranges of the INT8 file without training "
-        "for INT8 are measured; default %(default)s",
+        "for INT8 are measured; default embedded:train",
     )
     add(
         "--from",

@@ -1,8 +1,13 @@
 """Upscalers side by side: their quality on sets of images, and what INT8 costs them."""
 
 from sesr_jax.compare.int8 import (
+    FLOAT,
+    QAT,
+    QAT_IN_FLOAT,
     Case,
     Row,
+    choose_calibration,
+    describe_forms,
     export_int8_files,
     make_table,
     measure_int8_cost,
@@ -25,13 +30,18 @@ from sesr_jax.compare.sets import Score, measure, shorten_names
 from sesr_jax.compare.zoo_page import make_zoo_page
 
 __all__ = [
+    "FLOAT",
+    "QAT",
+    "QAT_IN_FLOAT",
     "Case",
     "Measurement",
     "Ours",
     "Row",
     "Score",
+    "choose_calibration",
     "count_costs",
     "crop_centres",
+    "describe_forms",
     "enter",
     "estimated_time",
     "export_int8_files",

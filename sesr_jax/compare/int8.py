@@ -5,7 +5,9 @@
     print(format_table(*make_table(rows)))
 
 Every INT8 figure is that of the .tflite file, run by LiteRT: with ranges that each observer measures after
-training ("PTQ"), and with weights and ranges that were trained for it ("QAT").
+training ("PTQ"), and with weights and ranges that were trained for it ("QAT"). A network whose recipe
+trains for INT8 itself has no float network beside it. It is then compared with its own weights, run in float
+("QAT in float"), and has no PTQ files: weights that were trained for INT8 do not tell what PTQ costs.
 """
 
 import dataclasses
@@ -28,6 +30,9 @@ from sesr_jax.upscale import Upscaler, from_network, from_tflite
 PAGE = "index.html"
 """The page's name in the folder of a comparison."""
 
+FLOAT, QAT, QAT_IN_FLOAT = "float", "QAT", "QAT in float"
+"""The forms of a network beside those of PTQ; see `Row`."""
+
 _SIZE = (64, 64)  # LiteRT runs the files at each image's own size
 
 
@@ -36,23 +41,30 @@ class Case:
     """A network to be compared with its INT8 files.
 
     Attributes:
-      network: trained in float.
+      network: trained in float; None where the recipe of `trained` begins with fresh weights and ends with
+        quantisation-aware training.
       trained: the same network after quantisation-aware training; None where there is none.
 
     Raises:
-      InputError: `network` has ranges, or `trained` has none, or they are different networks.
+      InputError: `network` has ranges, or `trained` has none, or they are different networks, or both are
+        None.
     """
 
-    network: Network
+    network: Network | None = None
     trained: Network | None = None
 
     def __post_init__(self) -> None:
         """Checks the values."""
-        if self.network.ranges is not None:
+        if self.network is not None and self.network.ranges is not None:
             raise InputError(
-                f"The float network {self.title} has ranges: it was trained quantised. Give it as QAT."
+                f"The network {self.network.title} has ranges, since it was trained quantised: it must stand "
+                "alone, or as the QAT of a float network."
             )
         if self.trained is None:
+            if self.network is None:
+                raise InputError(
+                    "A case has no network: it must have one in float, or QAT, or both."
+                )
             return
         other = self.trained.title
         if self.trained.ranges is None:
@@ -66,9 +78,22 @@ class Case:
             )
 
     @property
+    def in_float(self) -> Network:
+        """The network of the float form: `network` or, where that is None, `trained` without its ranges."""
+        if self.network is not None:
+            return self.network
+        assert self.trained is not None  # as __post_init__ checked
+        return self.trained.without_ranges()
+
+    @property
+    def float_form(self) -> str:
+        """What the form of `in_float` is called: "float" or "QAT in float"."""
+        return FLOAT if self.network is not None else QAT_IN_FLOAT
+
+    @property
     def title(self) -> str:
         """The network's title."""
-        return self.network.title
+        return self.in_float.title
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +102,8 @@ class Row:
 
     Attributes:
       model: the network's title.
-      form: "float", "PTQ" with its observer, or "QAT".
+      form: "float", "PTQ" with its observer, or "QAT"; for a case without a float network "QAT in float" in
+        the place of "float", and no "PTQ".
       scores: on each set.
       drops: on each set, the PSNR in dB that is lost against the float form; negative where it is gained.
       layers: what each part of it costs, the dearest first, where that was measured.
@@ -91,7 +117,11 @@ class Row:
 
 
 def pair_cases(networks: Sequence[Network], trained: Sequence[Network]) -> list[Case]:
-    """Returns a case for each float network, with that of the `trained` ones which has its title.
+    """Returns a case for each of `networks`, with that of the `trained` ones which has its title.
+
+    Args:
+      networks: trained in float, or with ranges by their own recipes.
+      trained: float ones of `networks` after quantisation-aware training.
 
     Raises:
       InputError: two trained networks have one title, or one has that of no float network; or as `Case`.
@@ -101,12 +131,36 @@ def pair_cases(networks: Sequence[Network], trained: Sequence[Network]) -> list[
         raise InputError(
             f"Two QAT networks have one title, of {', '.join(by_title)}; give one for each."
         )
-    cases = [Case(network=n, trained=by_title.pop(n.title, None)) for n in networks]
+    cases = []
+    for one in networks:
+        twin = by_title.pop(one.title, None)
+        alone = twin is None and one.ranges is not None
+        cases.append(Case(trained=one) if alone else Case(network=one, trained=twin))
     if by_title:
         raise InputError(
-            f"The QAT network {', '.join(by_title)} must go with a float network of its title; add it."
+            f"The QAT network {', '.join(by_title)} must go with a float network of its title, or stand "
+            "alone as one of the networks."
         )
     return cases
+
+
+def choose_calibration(cases: Sequence[Case], name: str | None = None) -> str | None:
+    """Returns the name of the images on which the ranges of PTQ files are measured.
+
+    It is `name`, or "embedded:train" where that is None; and None where no case has such files.
+
+    Raises:
+      InputError: `name` is given, and no case has such files.
+    """
+    if any(case.network is not None for case in cases):
+        return name or "embedded:train"
+    if name is not None:
+        titles = ", ".join(case.title for case in cases)
+        raise InputError(
+            f"{name} calibrates nothing, since {titles} has ranges of its own training: calibration images "
+            "are for networks that were trained in float."
+        )
+    return None
 
 
 def measure_int8_cost(
@@ -122,10 +176,11 @@ def measure_int8_cost(
     Args:
       cases: the networks to compare.
       data: folders of images, or "embedded:eval".
-      calibration: images for the observers' ranges, which must not be those of `data`.
+      calibration: images for the observers' ranges, which must not be those of `data`; unused where no case
+        has a float network.
       folder: where the .tflite files and `PAGE` are written.
-      layers: whether the best PTQ form of each network also tells what each of its layers costs, which is
-        measured on the first set by `measure_layers`.
+      layers: whether the best PTQ form of each network, or the QAT form where that is the only one, also
+        tells what each of its layers costs, which is measured on the first set by `measure_layers`.
 
     Raises:
       InputError: two cases have one title; or as `export_network` and `measure`.
@@ -138,21 +193,22 @@ def measure_int8_cost(
     folder = make_folder(folder)
     rows: list[Row] = []
     for case in cases:
-        anchor = tuple(_measure_scores(from_network(case.network), data))
+        anchor = tuple(_measure_scores(from_network(case.in_float), data))
         files = export_int8_files(case, calibration, folder)
         integer = {
             form: tuple(_measure_scores(from_tflite(path), data)) for form, path in files.items()
         }
-        for form, scores in {"float": anchor, **integer}.items():
+        for form, scores in {case.float_form: anchor, **integer}.items():
             pairs = zip(anchor, scores, strict=True)
             drops = tuple(drop(a.mean["psnr"], b.mean["psnr"]) for a, b in pairs)
             rows.append(Row(model=case.title, form=form, scores=scores, drops=drops))
         if layers:
-            own = [row for row in rows if row.model == case.title and row.form.startswith("PTQ")]
+            forms = [form for form in files if case.network is None or form != QAT]
+            own = [row for row in rows if row.model == case.title and row.form in forms]
             best = min(own, key=lambda row: sum(row.drops))
             ranges = read_metadata(files[best.form])["ranges"]
-            images = open_source(data[0], case.network.scale)
-            found = measure_layers(case.network, ranges, images)
+            images = open_source(data[0], case.in_float.scale)
+            found = measure_layers(case.in_float, ranges, images)
             rows[rows.index(best)] = dataclasses.replace(best, layers=tuple(found))
     report.write_page(_make_page(rows), folder / PAGE)
     return rows
@@ -165,15 +221,15 @@ def export_int8_files(
     observers: Sequence[str] = tuple(OBSERVERS),
 ) -> dict[str, pathlib.Path]:
     """Writes the INT8 .tflite files of `case` to `folder`, and returns them by form, as in `Row`."""
-    network = case.network
+    network = case.in_float
     options = (f"{key}-{value}" for key, value in network.options.items())
     stem = "_".join([f"{network.name}_x{network.scale}", *options])
     forms = {}
-    for observer in observers:
+    for observer in observers if case.network is not None else ():
         path = forms[f"PTQ, {observer}"] = folder / f"{stem}_ptq_{observer}.tflite"
-        export_network(case.network, path, size=_SIZE, calibration=calibration, observer=observer)
-    if case.trained:
-        path = forms["QAT"] = folder / f"{stem}_qat.tflite"
+        export_network(network, path, size=_SIZE, calibration=calibration, observer=observer)
+    if case.trained is not None:
+        path = forms[QAT] = folder / f"{stem}_qat.tflite"
         export_network(case.trained, path, size=_SIZE)
     return forms
 
@@ -193,9 +249,26 @@ def make_table(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
         for score, lost in zip(row.scores, row.drops, strict=True):
             cells[-1] += [
                 str(score),
-                "" if row.form == "float" else f"{round(lost, 2) + 0:.2f}",
+                "" if _is_float(row) else f"{round(lost, 2) + 0:.2f}",
             ]  # no -0.00
     return cells, header
+
+
+def describe_forms(rows: Sequence[Row]) -> list[str]:
+    """Returns what stands in the table of `rows`, as lines of text."""
+    about = [
+        "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float; PTQ and QAT: the .tflite "
+        "files by LiteRT"
+    ]
+    if any(row.form == QAT_IN_FLOAT for row in rows):
+        about.append(
+            f"{QAT_IN_FLOAT}: the weights trained for INT8, run in float, where there are no others"
+        )
+    return about
+
+
+def _is_float(row: Row) -> bool:
+    return row.form in (FLOAT, QAT_IN_FLOAT)
 
 
 def _make_page(rows: Sequence[Row]) -> report.Page:
@@ -204,11 +277,10 @@ def _make_page(rows: Sequence[Row]) -> report.Page:
         report.Table(
             header,
             cells,
-            "PSNR in dB / SSIM on Y (RGB networks: on RGB); lost: dB against float, negative where "
-            "INT8 is better.",
+            ". ".join([*describe_forms(rows), "A loss is negative where INT8 is better."]),
         )
     ]
-    floats = {row.model: row for row in rows if row.form == "float"}
+    floats = {row.model: row for row in rows if _is_float(row)}
     for i, score in enumerate(rows[0].scores):
         lost = {
             f"{row.model}, {row.form}": [
@@ -216,7 +288,7 @@ def _make_page(rows: Sequence[Row]) -> report.Page:
                 for name, of_it in row.scores[i].images.items()
             ]
             for row in rows
-            if row.form != "float"
+            if not _is_float(row)
         }
         blocks.append(
             report.Dots(

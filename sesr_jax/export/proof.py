@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from sesr_jax.errors import InputError
 from sesr_jax.models.network import Network
-from sesr_jax.quant import RANGES
 from sesr_jax.reparam.cost import make_photo_noise
 from sesr_jax.reparam.terms import Conv, is_term
 
@@ -49,8 +48,7 @@ def prove_collapse(network: Network) -> Proof:
     Raises:
       InputError: the two differ by more than rounding explains, or give values that are not finite.
     """
-    variables = {key: value for key, value in network.variables.items() if key != RANGES}
-    written = dataclasses.replace(network, variables=variables)
+    written = network.without_ranges()
     x = jnp.asarray(make_photo_noise((1, SIDE, SIDE, network.channels)))
     collapsed = written.collapse()
     result = jax.jit(collapsed.apply)(x)
@@ -60,7 +58,7 @@ def prove_collapse(network: Network) -> Proof:
             "weights for NaN."
         )
     unmeasured = Proof(difference=None, shape=x.shape, dtype=str(result.dtype))
-    leaves = jax.tree.leaves(variables, is_leaf=is_term)
+    leaves = jax.tree.leaves(written.variables, is_leaf=is_term)
     if all(isinstance(leaf, Conv) for leaf in leaves if is_term(leaf)):
         return unmeasured
     large = dataclasses.replace(written, options={**written.options, "mode": "expanded"})

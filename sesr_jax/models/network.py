@@ -94,6 +94,11 @@ class Network:
             self, variables=reparam.collapse(self.variables), options=options
         )
 
+    def without_ranges(self) -> "Network":
+        """Returns the network with the same weights in float, whether or not it has ranges."""
+        kept = {key: value for key, value in self.variables.items() if key != quant.RANGES}
+        return dataclasses.replace(self, variables=kept, scheme=quant.INT8)
+
     def trace(self, input_shape: Sequence[int]) -> graph.Graph:
         """Traces the network's operations for images of that shape."""
         return graph.trace(self.module, self.variables, input_shape)

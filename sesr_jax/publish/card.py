@@ -9,6 +9,7 @@ import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sesr_jax.compare import FLOAT, QAT, QAT_IN_FLOAT
 from sesr_jax.data.licences import find_licence
 from sesr_jax.metrics import RGB, RGB8, Protocol, Y, choose_protocol
 from sesr_jax.models import VARIANTS
@@ -16,10 +17,10 @@ from sesr_jax.models.network import Network
 from sesr_jax.models.published import SETS, Quality
 from sesr_jax.report import Plot, format_markdown_table, format_table
 
-FLOAT = "float"
 FORMS = {
     FLOAT: "float",
-    "QAT": "INT8, trained for it",
+    QAT_IN_FLOAT: "float, by the weights trained for INT8",
+    QAT: "INT8, trained for it",
     "PTQ, min_max": "INT8, calibrated after training",
 }
 """The names of a network's forms on a card; of those in INT8 the one that deploys best comes first."""
@@ -30,6 +31,21 @@ FILES = {
     "_qat": "collapsed, with the ranges of INT8 that it was trained with",
 }
 """What the weight files hold, by the suffix that follows the network's name."""
+
+_FILES_FOR_INT8 = FILES | {
+    "": "collapsed, the weights trained for INT8 without their ranges: to be run in float",
+    "_expanded": "expanded, as it was trained, without the ranges: to train on from",
+    "_qat": f"{FILES['_qat']}: the network to deploy",
+}
+"""The same for a network without one that was trained in float."""
+
+_MARK = "†"
+_NOTE = f"{_MARK} in float by the weights that were trained for INT8: none trained in float are published"
+
+_NO_FLOAT_NETWORK = (
+    "The recipe trains for INT8, and no weights that were trained in float are published: the float figures "
+    "are those of the weights that were trained for INT8, run in float."
+)
 
 _PROTOCOLS = {
     Y: "The figures follow protocol `y`, which the paper's tables use: images become luma first, low "
@@ -117,25 +133,39 @@ def make_results_table(cards: Iterable[Facts]) -> str:
             for facts in group
         ]
         if rows:
-            tables.append(f"{_CAPTIONS[protocol]}\n\n{format_table(rows, header)}")
+            tables.append(f"{_CAPTIONS[protocol]}\n\n{with_note(format_table(rows, header))}")
     return "\n\n".join(tables)
 
 
 def list_figures(facts: Facts) -> list[tuple[str, str, str]]:
-    """Returns PSNR in float, PSNR in the best INT8 and the gain over the paper, for each of `COLUMNS`."""
+    """Returns PSNR in float, PSNR in the best INT8 and the gain over the paper, for each of `COLUMNS`.
+
+    † marks figures in float of weights that were trained for INT8; `with_note` explains it.
+    """
     cells = []
+    own, mark = (FLOAT, "") if has_float_network(facts) else (QAT_IN_FLOAT, _MARK)
     for data in COLUMNS:
-        found = [_find_figure(facts, form, data) for form in (FLOAT, _find_best_int8(facts))]
-        ours, integer = ("–" if figure is None else f"{figure['psnr']:.2f}" for figure in found)
-        cells.append(
-            (ours, integer, "–" if found[0] is None else _format_difference(facts, found[0]))
-        )
+        found, int8 = (_find_figure(facts, form, data) for form in (own, _find_best_int8(facts)))
+        ours = "–" if found is None else f"{found['psnr']:.2f}{mark}"
+        integer = "–" if int8 is None else f"{int8['psnr']:.2f}"
+        cells.append((ours, integer, "–" if found is None else _format_difference(facts, found)))
     return cells
 
 
+def with_note(table: str) -> str:
+    """Returns a table of `list_figures` with a line behind it about †, where that is in the table."""
+    return f"{table}\n\n{_NOTE}" if _MARK in table else table
+
+
+def has_float_network(facts: Facts) -> bool:
+    """Returns whether the weights without ranges were trained in float, rather than for INT8."""
+    return all(figure["form"] != QAT_IN_FLOAT for figure in facts["figures"])
+
+
 def _describe_files(facts: Facts) -> str:
+    content = FILES if has_float_network(facts) else _FILES_FOR_INT8
     rows = [
-        [f"`{file}`", FILES[file.removesuffix(".safetensors").removeprefix(facts["name"])],
+        [f"`{file}`", content[file.removesuffix(".safetensors").removeprefix(facts["name"])],
          f"{size / 1e3:.0f}"]
         for file, size in facts["files"].items()
     ]  # fmt: skip
@@ -160,6 +190,7 @@ def _describe_quality(facts: Facts) -> str:
         cells.append([FORMS[form], *(_format_quality(by_set[data]) for data in sets)])
     return "\n\n".join(
         [
+            *([] if has_float_network(facts) else [_NO_FLOAT_NETWORK]),
             f"{_PROTOCOLS[own]} INT8 figures are measured with the .tflite file, which LiteRT runs.",
             format_markdown_table(rows, header),
             "By protocol `rgb8`, images are reduced and upscaled as 8-bit RGB and compared on luma"
@@ -256,7 +287,7 @@ def _find_figure(facts: Facts, form: str, data: str) -> Facts | None:
 
 def _find_best_int8(facts: Facts) -> str:
     measured = {figure["form"] for figure in facts["figures"]}
-    return next(form for form in FORMS if form != FLOAT and form in measured)
+    return next(form for form in FORMS if form not in (FLOAT, QAT_IN_FLOAT) and form in measured)
 
 
 def _format_quality(figure: Facts) -> str:

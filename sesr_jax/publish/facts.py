@@ -4,7 +4,8 @@
 
 writes ``sesr_m5_x2.safetensors`` (collapsed), ``sesr_m5_x2_expanded.safetensors`` where that is small,
 ``sesr_m5_x2_qat.safetensors`` (collapsed, with its ranges), ``sesr_m5_x2.json`` (the facts) and, made of
-the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the curve of its training).
+the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the curve of its training). Where one
+run alone trained for INT8, as by the recipe ``abpn_x3``, the first two hold its weights without the ranges.
 
 Every figure is measured here, in float and with the INT8 .tflite files that LiteRT runs. It is measured
 on what the network writes, luma or RGB (`metrics.choose_protocol`), and on the luma of 8-bit RGB. The
@@ -24,7 +25,7 @@ import jax
 import ml_collections
 
 from sesr_jax import __version__, report
-from sesr_jax.compare import Case, export_int8_files, measure
+from sesr_jax.compare import Case, choose_calibration, export_int8_files, measure, pair_cases
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
@@ -34,7 +35,7 @@ from sesr_jax.metrics import RGB8, choose_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
-from sesr_jax.publish.card import FILES, FLOAT, make_card, plot_curve
+from sesr_jax.publish.card import FILES, has_float_network, make_card, plot_curve
 from sesr_jax.train import PastRun, load_network, read_history
 from sesr_jax.train.stages import StagePlan, plan
 from sesr_jax.untrusted import parse_json, refuse_damaged
@@ -51,7 +52,7 @@ def publish(
     run: str | os.PathLike[str],
     *,
     data: Sequence[str],
-    calibrate: str,
+    calibrate: str | None = None,
     folder: str | os.PathLike[str],
     qat: str | os.PathLike[str] | None = None,
     name: str | None = None,
@@ -61,24 +62,25 @@ def publish(
     """Writes the files of a trained network to `folder`, and returns the facts.
 
     Args:
-      run: the folder of the run that trained it in float.
+      run: the folder of the run that trained it in float, or that trained it for INT8 by its own recipe.
       data: the data sets that it is measured on.
-      calibrate: the images whose ranges the post-training INT8 file gets.
+      calibrate: the images whose ranges the post-training INT8 file gets; as for `choose_calibration`.
       folder: where the files go.
-      qat: the folder of the quantised run that continued it; None where there is none.
+      qat: the folder of the quantised run that continued a float one; None where there is none.
       name: the name that it ships under, without the scale; by default the zoo's name. A network with options
         of its own needs another one.
       origin: see `train.read_history`.
       hardware: stands for the hardware of runs that did not record theirs.
 
     Raises:
-      InputError: see `read_history`, `load_network`, `Case` and `measure`; or the zoo has another network of
-        that name, or two data sets have one name, or nothing tells how the weights were trained that the
-        first run began with.
+      InputError: see `read_history`, `load_network`, `Case`, `choose_calibration` and `measure`; or the zoo
+        has another network of that name, or two data sets have one name, or nothing tells how the weights
+        were trained that the first run began with.
     """
     history, earlier = _list_runs([run, *([] if qat is None else [qat])], origin)
-    case = Case(network=load_network(run), trained=None if qat is None else load_network(qat))
-    network = case.network
+    (case,) = pair_cases([load_network(run)], [] if qat is None else [load_network(qat)])
+    calibrate = choose_calibration([case], calibrate)
+    network = case.in_float
     name = name or network.name
     if name in VARIANTS and (network.options or name != network.name):
         raise InputError(
@@ -87,7 +89,7 @@ def publish(
     name = f"{name}_x{network.scale}"
     folder = make_folder(folder)
     # Wrong data sets are refused before the long measurement, which ends before any file is written.
-    for images in (*data, calibrate):
+    for images in (*data, *([] if calibrate is None else [calibrate])):
         open_source(images, network.scale)
     if len({_get_set_name(images) for images in data}) < len(data):
         raise InputError(
@@ -128,7 +130,9 @@ def publish(
                     )
                 ),
             },
-            "calibration": _count_images([calibrate], CALIBRATION_IMAGES),
+            "calibration": {}
+            if calibrate is None
+            else _count_images([calibrate], CALIBRATION_IMAGES),
             "evaluation": _count_images(data),
         },
         "figures": figures,
@@ -141,10 +145,10 @@ def publish(
 
 def _write_weights(case: Case, folder: pathlib.Path, name: str) -> dict[str, int]:
     """Writes the weights, removes older forms that no longer ship, and returns {file name: bytes}."""
-    forms = {"": case.network.collapse()}
-    expands = _count_parameters(case.network) != _count_parameters(forms[""])
-    if expands and _count_bytes(case.network) < _LARGEST_EXPANDED:
-        forms["_expanded"] = case.network
+    forms = {"": case.in_float.collapse()}
+    expands = _count_parameters(case.in_float) != _count_parameters(forms[""])
+    if expands and _count_bytes(case.in_float) < _LARGEST_EXPANDED:
+        forms["_expanded"] = case.in_float
     if case.trained is not None:
         forms["_qat"] = case.trained.collapse()
     sizes = {}
@@ -199,7 +203,7 @@ def _list_runs(
 
 
 def _read_earlier(run: str | os.PathLike[str], weights: pathlib.Path) -> _Earlier:
-    """Reads how published weights were trained in float, from the facts beside them.
+    """Reads how published weights, without ranges, were trained, from the facts beside them.
 
     Raises:
       InputError: they have no facts, or damaged ones.
@@ -213,7 +217,9 @@ def _read_earlier(run: str | os.PathLike[str], weights: pathlib.Path) -> _Earlie
         )
     with refuse_damaged(f"{file} does not hold the facts of a published network"):
         facts = parse_json(file.read_text("utf-8"), str(file))
-        training = [part for part in facts["training"] if "quantise" not in part["stages"]]
+        training = facts["training"]
+        if has_float_network(facts):  # which the training for INT8 did not change
+            training = [part for part in training if "quantise" not in part["stages"]]
         return _Earlier(training, dict(facts["data"]["training"]), training[-1]["run"])
 
 
@@ -306,15 +312,18 @@ def _count_images(
     return dict(counts)
 
 
-def _measure_figures(case: Case, data: Sequence[str], calibrate: str) -> list[dict[str, Any]]:
+def _measure_figures(
+    case: Case, data: Sequence[str], calibrate: str | None
+) -> list[dict[str, Any]]:
     """Measures PSNR and SSIM of every form, by protocol and data set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
-        files = export_int8_files(case, open_source(calibrate), pathlib.Path(scratch), [_OBSERVER])
-        forms = {FLOAT: from_network(case.network)}
+        images = () if calibrate is None else open_source(calibrate)
+        files = export_int8_files(case, images, pathlib.Path(scratch), [_OBSERVER])
+        forms = {case.float_form: from_network(case.in_float)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():
-            for protocol in (choose_protocol(case.network.channels), RGB8):
+            for protocol in (choose_protocol(case.in_float.channels), RGB8):
                 figures += [
                     {"form": form, "protocol": protocol.name, "data": score.title}
                     | {key: round(value, 4) for key, value in score.mean.items()}

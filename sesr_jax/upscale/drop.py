@@ -1,6 +1,5 @@
 """Measuring the PSNR that a TFLite file loses against the float network that it was exported from."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -8,7 +7,6 @@ from sesr_jax.data import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import choose_protocol, drop, evaluate, mean
 from sesr_jax.models.network import Network
-from sesr_jax.quant import RANGES
 from sesr_jax.upscale.tflite_upscaler import from_tflite
 from sesr_jax.upscale.upscaler import Upscaler, from_network, in_domain
 
@@ -23,7 +21,6 @@ def measure_drop(
     Raises:
       InputError: as `from_tflite` and `evaluate`.
     """
-    variables = {key: value for key, value in network.variables.items() if key != RANGES}
     protocol = choose_protocol(network.channels)
 
     def psnr(upscaler: Upscaler) -> float:
@@ -31,7 +28,7 @@ def measure_drop(
         return mean(evaluate(function, images, upscaler.scale, protocol))["psnr"]
 
     of_file = psnr(from_tflite(path))
-    return drop(psnr(from_network(dataclasses.replace(network, variables=variables))), of_file)
+    return drop(psnr(from_network(network.without_ranges())), of_file)
 
 
 def check_drop(

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Case, make_table, measure, measure_int8_cost
+from sesr_jax.compare import (
+    QAT,
+    QAT_IN_FLOAT,
+    Case,
+    choose_calibration,
+    make_table,
+    measure,
+    measure_int8_cost,
+    pair_cases,
+)
 from sesr_jax.data import write_image
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
@@ -76,9 +85,39 @@ def test_the_command_prints_and_keeps_the_table(net, folder, tmp_path, capsys):
     assert layers[0]["name"] in (out / "index.html").read_text()
 
 
+def test_a_network_trained_for_int8_alone_is_measured_against_its_own_weights(
+    net, trained, folder, tmp_path
+):
+    (case,) = pair_cases([trained], [])
+    rows = measure_int8_cost([case], [folder], (), tmp_path / "out", layers=True)
+    assert [row.form for row in rows] == [QAT_IN_FLOAT, QAT]
+    (anchor,) = measure(from_network(net), [folder])  # which has the same weights
+    assert rows[0].scores[0].mean == anchor.mean
+    assert rows[1].drops[0] == pytest.approx(anchor.mean["psnr"] - rows[1].scores[0].mean["psnr"])
+    assert [bool(row.layers) for row in rows] == [False, True]
+    assert [path.name for path in (tmp_path / "out").glob("*.tflite")] == [
+        "sesr_m3_hw_x2_blocks-1_features-4_expansion-8_qat.tflite"
+    ]
+    assert QAT_IN_FLOAT in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_only_networks_trained_in_float_are_calibrated(net, trained):
+    alone, both = Case(trained=trained), Case(network=net, trained=trained)
+    for cases, named, expected in (
+        ([both], None, "embedded:train"),
+        ([alone, both], "Set5", "Set5"),
+        ([alone], None, None),
+    ):
+        assert choose_calibration(cases, named) == expected
+    with pytest.raises(InputError, match="Set5"):
+        choose_calibration([alone], "Set5")
+
+
 def test_what_does_not_go_together_is_refused(net, trained, tmp_path, capsys):
     with pytest.raises(InputError, match="has ranges"):
-        Case(network=trained)
+        pair_cases([trained], [trained])
+    with pytest.raises(InputError, match="no network"):
+        Case()
     with pytest.raises(InputError, match="has no ranges"):
         Case(network=net, trained=net)
     with pytest.raises(InputError, match="must be one network"):

@@ -14,7 +14,7 @@ import pytest
 from sesr_jax import pretrained, report, train
 from sesr_jax import publish as publishing
 from sesr_jax.cli.main import main
-from sesr_jax.compare import Case, measure
+from sesr_jax.compare import QAT_IN_FLOAT, Case, measure
 from sesr_jax.data import read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.metrics import RGB, RGB8, Y
@@ -109,7 +109,7 @@ def test_the_facts_are_those_of_the_runs_and_of_the_figures(shipped):
         )
         assert found["psnr"] == pytest.approx(score.mean["psnr"], abs=1e-4)
     forms = [f["form"] for f in published["figures"] if f["protocol"] == "y"]
-    assert sorted(forms) == sorted(publishing.FORMS)
+    assert sorted(forms) == sorted(publishing.FORMS.keys() - {QAT_IN_FLOAT})
 
 
 def test_a_run_that_had_a_teacher_says_so_without_the_machines_paths(tmp_path):
@@ -146,6 +146,15 @@ def test_what_goes_on_from_published_weights_keeps_their_history(shipped, tmp_pa
         (tmp_path / "elsewhere.json").write_text(json.dumps(damaged))
         with pytest.raises(InputError, match=r"elsewhere\.json"):
             facts._list_runs([tmp_path / "lost"], None)
+
+
+def test_weights_that_were_trained_for_int8_keep_all_of_their_history(shipped, tmp_path):
+    *_, published = shipped
+    figures = [{**figure, "form": QAT_IN_FLOAT} for figure in published["figures"]]
+    (tmp_path / "abpn_x3.json").write_text(json.dumps({**published, "figures": figures}))
+    _run(tmp_path / "run", init=str(tmp_path / "abpn_x3.safetensors"))
+    _, earlier = facts._list_runs([tmp_path / "run"], None)
+    assert (earlier.training, earlier.last) == (published["training"], "qat")
 
 
 def test_the_curve_leaves_out_what_was_watched_on_other_images(shipped):
