@@ -1,14 +1,11 @@
 """The verbs, through the real `main`: what they write, what they say, and how they refuse."""
 
-import io
 import json
-import os
 import pathlib
 import signal
 import subprocess
 import sys
 
-import av
 import jax
 import numpy as np
 import onnx
@@ -19,36 +16,11 @@ from safetensors.numpy import save_file
 from sesr_jax import train
 from sesr_jax.cli.main import VERBS, main
 from sesr_jax.compare import make_zoo_page
-from sesr_jax.data import imresize, open_embedded, read_image, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.export.flatbuffer import read_enum
 from sesr_jax.models import network
 from sesr_jax.recipes import read_config
 from sesr_jax.train.checkpoint import claim
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory) -> pathlib.Path:
-    """A small network with fresh weights."""
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    network.save(network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4), path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def photo(tmp_path_factory) -> pathlib.Path:
-    """A crop of a real photo."""
-    path = tmp_path_factory.mktemp("photo") / "chelsea.png"
-    write_image(path, open_embedded("eval")[1].hr[60:160, 100:240])
-    return path
-
-
-def _refused(capsys, *argv: object) -> str:
-    """The one sentence with which the command refuses."""
-    assert main([str(arg) for arg in argv]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1, captured.err
-    return captured.err
 
 
 def test_help_lists_the_verbs(capsys):
@@ -65,8 +37,8 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
     assert f"example:\n  sesr {verb}" in capsys.readouterr().out
 
 
-def test_unknown_verbs_are_refused(capsys):
-    assert "'upscal'" in _refused(capsys, "upscal")
+def test_unknown_verbs_are_refused(refused):
+    assert "'upscal'" in refused("upscal")
 
 
 def test_models_lists_the_zoo_and_plots_what_it_counts(capsys, tmp_path):
@@ -93,11 +65,11 @@ def test_models_lists_the_zoo_and_plots_what_it_counts(capsys, tmp_path):
     assert plot.others["SRCNN"] == (52.7, 32.42)
 
 
-def test_models_are_counted_by_the_rules_of_aim_2020(capsys):
+def test_models_are_counted_by_the_rules_of_aim_2020(capsys, refused):
     assert main(["models", "rfdn_aim2020", "--counts"]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.split() == ["rfdn_aim2020", "×4", "433,448", "27.103", "G", "112.034", "M", "64"]
-    assert "'rfdm'" in _refused(capsys, "models", "rfdm")
+    assert "'rfdm'" in refused("models", "rfdm")
 
 
 def test_inspect_describes_a_network(capsys):
@@ -106,59 +78,6 @@ def test_inspect_describes_a_network(capsys):
     assert "network: sesr_m5 ×2" in out
     assert "reach: 9 pixels" in out
     assert "parameters: 13,700" in out
-
-
-def test_latency_of_a_model_and_its_csv(capsys, tmp_path):
-    assert main(["latency", "sesr_m5_hw", "--csv", str(tmp_path / "l.csv")]) == 0
-    out = capsys.readouterr().out
-    assert "28.035 GMAC" in out
-    assert "ethos-n78-4tops" in out
-    assert "NOT SUPPORTED" not in out
-    header, *lines = (tmp_path / "l.csv").read_text().splitlines()
-    assert header.startswith("name,op,shape")
-    assert len(lines) >= 8
-
-
-def test_latency_of_a_trained_network_is_that_of_its_model(weights, tmp_path, capsys):
-    main(
-        ["latency", "sesr_m5", "--scale", "4", "--size", "64x48", "--csv", str(tmp_path / "a.csv")]
-    )
-    main(["latency", "sesr_m5_x4", "--size", "64x48", "--csv", str(tmp_path / "b.csv")])
-    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
-    assert main(["latency", str(weights), "--size", "64x48"]) == 0
-    capsys.readouterr()
-    assert "--scale 2: sesr_m5_x4 upscales ×4" in _refused(
-        capsys, "latency", "sesr_m5_x4", "--scale", "2"
-    )
-
-
-def test_latency_names_what_the_target_lacks(capsys):
-    assert main(["latency", "sesr_m5"]) == 0
-    assert "NOT SUPPORTED: prelu_0/prelu" in capsys.readouterr().out
-
-
-def test_latency_compares_models_and_targets_on_a_page(capsys, tmp_path):
-    page = tmp_path / "latency.html"
-    command = ["latency", "sesr_m3_hw", "fsrcnn", "--size", "160x90", "--html", str(page)]
-    assert main([*command, "--target", "ethos-n78-4tops", "--target", "roofline"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(("sesr_m3_hw", "fsrcnn")) for line in lines) == 4
-    assert "what would help" in page.read_text("utf-8")
-    assert "front on roofline" not in page.read_text("utf-8")  # one PSNR is published
-    assert "--psnr" in _refused(capsys, *command, "--psnr", "37.2")
-    assert main([*command, "--target", "roofline", "--psnr", "37.2,36.9"]) == 0
-    assert "front on roofline" in page.read_text("utf-8")
-    capsys.readouterr()
-    assert "--csv" in _refused(capsys, *command, "--target", "roofline", "--csv", page)
-
-
-def test_latency_refuses_what_it_would_pass_over(capsys):
-    saved = ("latency", "sesr_m3_hw", "--size", "64x48", "--saving", "0.5", "--target", "vs680")
-    assert "--saving 0.5: vs680 compresses no activations" in _refused(capsys, *saved)
-    assert main([*saved, "--target", "ethos-n78-4tops"]) == 0
-    capsys.readouterr()
-    assert "--size: for networks" in _refused(capsys, "latency", "x.tflite", "--size", "64x48")
-    assert "--scale: for networks" in _refused(capsys, "latency", "x.tflite", "--scale", "2")
 
 
 @pytest.mark.parametrize(
@@ -186,14 +105,6 @@ def test_a_reader_that_goes_ends_a_verb_in_silence():
         assert verb.wait() == 128 + signal.SIGPIPE
 
 
-def test_latency_cuts_a_frame_into_tiles(capsys):
-    command = ["latency", "sesr_m3_hw", "--size", "320x180", "--tile"]
-    assert main([*command, "100x60"]) == 0
-    assert "tiles of 100×60, halo 7: 4×4 " in capsys.readouterr().out
-    assert main([*command, "auto"]) == 0
-    assert "without overlap" in capsys.readouterr().out
-
-
 def test_reparam_of_a_model_and_of_a_form(capsys):
     assert main(["reparam", "sesr_m5", "--crop", "64"]) == 0
     out = capsys.readouterr().out
@@ -206,7 +117,7 @@ def test_reparam_of_a_model_and_of_a_form(capsys):
     assert "sesr_m3 ×4 of dense" in capsys.readouterr().out
 
 
-def test_import_writes_a_network_that_other_verbs_take(tmp_path, capsys):
+def test_import_writes_a_network_that_other_verbs_take(tmp_path, capsys, refused):
     rng = np.random.default_rng(0)
     f, p, arrays = 16, 4, {}
     for owner, k, n, m in [
@@ -226,133 +137,8 @@ def test_import_writes_a_network_that_other_verbs_take(tmp_path, capsys):
     assert main([*argv, "--model", "sesr_m3", "--out", out]) == 0
     assert "sesr_m3 ×2, expansion 4" in capsys.readouterr().out
     assert network.load(out).apply(np.zeros((1, 8, 8, 1))).shape == (1, 16, 16, 1)
-    assert "missing" in _refused(capsys, *argv, "--model", "sesr_m5", "--out", out)
-    assert ".safetensors" in _refused(
-        capsys, *argv, "--model", "sesr_m3", "--out", tmp_path / "o.npz"
-    )
-
-
-def test_upscale_writes_an_image_of_the_right_size(weights, photo, tmp_path, capsys):
-    out = tmp_path / "large.png"
-    assert main(["upscale", str(photo), str(out), "--model", str(weights), "--tile", "64"]) == 0
-    assert read_image(out).shape == (200, 280, 3)
-    assert "140×100" in capsys.readouterr().out
-
-
-def test_upscale_in_the_fastest_tiles_of_a_target_is_upscaling(weights, photo, tmp_path, capsys):
-    command = ["upscale", str(photo), "--model", str(weights)]
-    assert main([*command, str(tmp_path / "a.png")]) == 0
-    capsys.readouterr()
-    auto = ["--tile", "auto", "--target", "ethos-u65-512"]
-    assert main([*command, str(tmp_path / "b.png"), *auto]) == 0
-    assert "140×100 in tiles of" in capsys.readouterr().out
-    assert main([*command, str(tmp_path / "c.png"), "--tile", "64x40"]) == 0
-    a, *others = (read_image(tmp_path / f"{name}.png").astype(int) for name in "abc")
-    assert all(np.abs(other - a).max() <= 1 for other in others)  # a code, where rounding differs
-    bicubic = ["upscale", photo, tmp_path / "d.png", "--model", "bicubic_x2", *auto]
-    assert "bicubic_x2" in _refused(capsys, *bicubic)
-
-
-def test_upscale_of_a_folder_goes_past_what_is_damaged_and_on_another_time(photo, tmp_path, capsys):
-    source, target = tmp_path / "from", tmp_path / "to"
-    for name in ("a.png", "c.png"):
-        write_image(source / name, read_image(photo))
-    (source / "b.png").write_bytes(photo.read_bytes()[:500])
-    command = ["upscale", str(source), str(target), "--model", "bicubic_x2"]
-    assert main(command) == 2
-    printed = capsys.readouterr()
-    assert "2 upscaled, 0 were there already" in printed.out
-    assert "b.png" in printed.err
-    assert f"1 of 3 images were not upscaled: 1 failed, such as: {source / 'b.png'}" in printed.err
-    before = (target / "a.png").stat().st_mtime_ns
-    write_image(source / "b.png", read_image(photo))
-    assert main(command) == 0
-    assert "1 upscaled, 2 were there already" in capsys.readouterr().out
-    assert (target / "a.png").stat().st_mtime_ns == before
-    assert all(read_image(target / f"{name}.png").shape == (200, 280, 3) for name in "abc")
-
-
-def test_names_that_the_terminal_cannot_show_and_images_that_are_left_out(tmp_path):
-    folder = tmp_path / "from"
-    write_image(folder / "bär.png", np.zeros((4, 4, 3), np.uint8))
-    os.rename(folder / "bär.png", os.fsencode(folder) + b"/b\xe4r.png")
-    (folder / "c.jxl").touch()
-    script = "import sys; from sesr_jax.cli.main import main; sys.exit(main())"
-    ran = subprocess.run(
-        [sys.executable, "-c", script, "upscale", folder, tmp_path / "to", "--model", "bicubic_x2"],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 2
-    assert "1 upscaled" in ran.stdout
-    assert ran.stderr.splitlines()[-1].endswith(
-        "1 of 2 images were not upscaled: 1 of other formats (1 .jxl) were left out."
-    )
-    assert (os.fsencode(tmp_path) + b"/to/b\xe4r.png") in [
-        os.fsencode(p) for p in (tmp_path / "to").iterdir()
-    ]
-
-
-def test_an_image_goes_through_pipes(weights, photo, tmp_path, capfdbinary, monkeypatch):
-    def upscale(*argv, given=b""):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
-        status = main(["upscale", "--model", "bicubic_x2", *argv])
-        return status, *capfdbinary.readouterr()
-
-    assert upscale(str(photo), str(tmp_path / "b.png"))[0] == 0
-    status, out, said = upscale("-", "-", given=photo.read_bytes())
-    assert (status, out) == (0, (tmp_path / "b.png").read_bytes())
-    assert "140×100 → - 280×200" in said.decode()
-    status, out, said = upscale("-", "-", given=b"no image")
-    assert (status, out) == (2, b"")
-    assert b"standard input can't be read" in said
-    status, out, said = upscale(str(photo.parent), "-")
-    assert (status, out) == (2, b"")
-    assert b"is a folder, and standard output takes one image" in said
-    model, large = str(weights), tmp_path / "c.png"
-    assert upscale(str(photo), str(large), "--model", model, "--tile", "auto")[0] == 0
-    status, out, said = upscale(str(photo), "-", "--model", model, "--tile", "auto")
-    assert (status, out) == (0, large.read_bytes())
-    assert "140×100 in tiles of" in said.decode()
-
-
-def test_upscale_of_a_video(photo, tmp_path, capsys):
-    frames, clip = read_image(photo)[:32, :48], tmp_path / "clip.mp4"
-    with av.open(str(clip), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height = 48, 32
-        for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames)))
-        container.mux(stream.encode(None))
-    command = ["upscale", str(clip), str(tmp_path / "large.mkv"), "--model", "bicubic_x2"]
-    assert main(command) == 0
-    assert "48×32 → " in (printed := capsys.readouterr().out)
-    assert "large.mkv 96×64, 3 frames" in printed
-    with av.open(str(tmp_path / "large.mkv")) as container:
-        assert [(f.width, f.height) for f in container.decode(video=0)] == [(96, 64)] * 3
-    assert "--tile auto" in _refused(capsys, *command, "--tile", "auto")
-    for name, said in (("x.avi", r"x.avi must end"), ("x.png", "clip.mp4 is a video")):
-        command[2] = str(tmp_path / name)
-        assert said in _refused(capsys, *command)
-    assert "itself" in _refused(capsys, "upscale", clip, clip, "--model", "bicubic_x2")
-
-
-def test_images_may_be_larger_than_pillow_likes(photo, tmp_path, monkeypatch):
-    for command in (
-        ["upscale", str(photo), str(tmp_path / "b.png")],
-        ["eval", "--data", str(photo.parent)],
-        ["score", "--challenge", "mobile_ai_2021", "--data", str(photo.parent), "--ms", "1"],
-    ):
-        monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)  # ours sets it, and it is put back
-        assert main([*command, "--model", "bicubic_x3"]) == 0
-
-
-def test_upscale_by_bicubic_is_matlabs(photo, tmp_path):
-    out = tmp_path / "large.png"
-    assert main(["upscale", str(photo), str(out), "--model", "bicubic_x3"]) == 0
-    want = imresize(read_image(photo).astype(np.float64), 3).clip(0, 255)
-    assert np.abs(read_image(out) - want).max() < 0.51
+    assert "missing" in refused(*argv, "--model", "sesr_m5", "--out", out)
+    assert ".safetensors" in refused(*argv, "--model", "sesr_m3", "--out", tmp_path / "o.npz")
 
 
 def test_export_eval_and_latency_of_the_same_file(weights, photo, tmp_path, capsys):
@@ -395,7 +181,9 @@ def test_export_to_onnx(weights, photo, tmp_path, capsys):
     assert abs(floats - codes) < 1
 
 
-def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, monkeypatch, capsys):
+def test_export_of_bare_weights_says_how_a_run_trained_them(
+    weights, tmp_path, monkeypatch, capsys, refused
+):
     config = train.base()
     config.optim.lr = 0.125
     claim(tmp_path / "run", config)
@@ -412,8 +200,8 @@ def test_export_of_bare_weights_says_how_a_run_trained_them(weights, tmp_path, m
         expected = expected if flags else expected.collapse()
         found = network.load(out)
         jax.tree.map(np.testing.assert_array_equal, found.variables, expected.variables)
-    assert "--expanded" in _refused(capsys, *command, tmp_path / "m.onnx", "--expanded")
-    assert ".tflite, .onnx, .safetensors" in _refused(capsys, *command, tmp_path / "m.npz")
+    assert "--expanded" in refused(*command, tmp_path / "m.onnx", "--expanded")
+    assert ".tflite, .onnx, .safetensors" in refused(*command, tmp_path / "m.npz")
 
 
 def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):
@@ -423,7 +211,7 @@ def test_eval_in_rgb_takes_the_way_of_a_photo(weights, photo, capsys):
 
 
 def test_what_an_extra_brings_is_named_where_it_is_missing(
-    weights, photo, tmp_path, capsys, monkeypatch
+    weights, photo, tmp_path, capsys, refused, monkeypatch
 ):
     command = ["export", "--model", weights, "--size", "40x40", "--calibrate", photo.parent]
     for name in ("m.tflite", "m.onnx"):
@@ -443,58 +231,53 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(
         (*command, "--out", tmp_path / "n.tflite"),
         (*command, "--out", tmp_path / "n.onnx"),
     ):
-        assert "pip install 'sesr_jax[export]'" in _refused(capsys, *argv)
+        assert "pip install 'sesr_jax[export]'" in refused(*argv)
 
 
-def test_eval_finds_all_sets_before_it_measures_the_first(photo, tmp_path, capsys, monkeypatch):
+def test_eval_finds_all_sets_before_it_measures_the_first(photo, tmp_path, refused, monkeypatch):
     monkeypatch.setattr("sesr_jax.compare.sets.evaluate", None)  # which would be a TypeError
     command = ["eval", "--model", "bicubic_x2", "--data", photo.parent, "--data", tmp_path / "no"]
-    assert "/no" in _refused(capsys, *command)
+    assert "/no" in refused(*command)
     command = [*command[:5], "--json", tmp_path]
-    assert "it is a folder" in _refused(capsys, *command)
+    assert "it is a folder" in refused(*command)
 
 
-def test_bad_input_is_one_sentence(weights, photo, tmp_path, capsys):
+def test_bad_input_is_one_sentence(weights, photo, tmp_path, refused):
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:500])
     out = tmp_path / "out.png"
     upscale = ("upscale", photo, out, "--model")
-    assert "no-such.png" in _refused(capsys, "upscale", "no-such.png", out, "--model", weights)
-    assert "broken.png" in _refused(capsys, "upscale", broken, out, "--model", weights)
-    assert "must end in" in _refused(
-        capsys, "upscale", photo, tmp_path / "x.gif", "--model", weights
-    )
-    assert "'sesr_m9'" in _refused(capsys, *upscale, "sesr_m9")
-    assert "none.safetensors" in _refused(capsys, *upscale, "none.safetensors")
-    assert str(tmp_path) in _refused(capsys, *upscale, tmp_path)
-    assert "tile" in _refused(capsys, *upscale, weights, "--tile", "9")
-    assert "--target vs680" in _refused(capsys, *upscale, weights, "--target", "vs680")
+    assert "no-such.png" in refused("upscale", "no-such.png", out, "--model", weights)
+    assert "broken.png" in refused("upscale", broken, out, "--model", weights)
+    assert "must end in" in refused("upscale", photo, tmp_path / "x.gif", "--model", weights)
+    assert "'sesr_m9'" in refused(*upscale, "sesr_m9")
+    assert "none.safetensors" in refused(*upscale, "none.safetensors")
+    assert str(tmp_path) in refused(*upscale, tmp_path)
+    assert "tile" in refused(*upscale, weights, "--tile", "9")
+    assert "--target vs680" in refused(*upscale, weights, "--target", "vs680")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(weights.read_bytes()[:-9])
-    assert str(cut) in _refused(capsys, *upscale, cut)
+    assert str(cut) in refused(*upscale, cut)
     assert not out.exists()
 
 
-def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path, capsys):
-    assert "unknown model" in _refused(capsys, "latency", "sesr_m6")
-    assert "×7" in _refused(capsys, "latency", "sesr_m5", "--scale", "7")
-    assert "target" in _refused(capsys, "latency", "sesr_m5", "--target", "abacus").lower()
-    assert "protocol" in _refused(
-        capsys, "eval", "--model", weights, "--data", photo.parent, "--protocol", "z"
+def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path, refused):
+    assert "unknown model" in refused("latency", "sesr_m6")
+    assert "×7" in refused("latency", "sesr_m5", "--scale", "7")
+    assert "target" in refused("latency", "sesr_m5", "--target", "abacus").lower()
+    assert "protocol" in refused(
+        "eval", "--model", weights, "--data", photo.parent, "--protocol", "z"
     )
-    assert "empty" in _refused(capsys, "eval", "--model", weights, "--data", tmp_path / "empty")
-    assert "nothing to count" in _refused(capsys, "reparam")
-    assert "unknown form" in _refused(capsys, "reparam", "--form", "square")
-    assert "--batch is 0" in _refused(capsys, "reparam", "sesr_m5", "--batch", "0")
-    assert "options" in _refused(capsys, "reparam", "fsrcnn", "--form", "dense")
-    assert "361×641" in _refused(
-        capsys, "latency", "tinysrnet", "--scale", "3", "--size", "641x361"
-    )
+    assert "empty" in refused("eval", "--model", weights, "--data", tmp_path / "empty")
+    assert "nothing to count" in refused("reparam")
+    assert "unknown form" in refused("reparam", "--form", "square")
+    assert "--batch is 0" in refused("reparam", "sesr_m5", "--batch", "0")
+    assert "options" in refused("reparam", "fsrcnn", "--form", "dense")
+    assert "361×641" in refused("latency", "tinysrnet", "--scale", "3", "--size", "641x361")
     onnx = ("export", "--model", weights, "--out", tmp_path / "m.onnx", "--io", "uint8")
-    assert "--io, --cross-check: for .tflite" in _refused(capsys, *onnx, "--cross-check")
+    assert "--io, --cross-check: for .tflite" in refused(*onnx, "--cross-check")
     twice = ("--qat", "sesr_m3_x2_qat") * 2
-    assert "sesr_m3 ×2" in _refused(
-        capsys,
+    assert "sesr_m3 ×2" in refused(
         "compare",
         "--model",
         "sesr_m3_x2",
@@ -504,18 +287,16 @@ def test_bad_arguments_of_other_verbs_are_one_sentence(weights, photo, tmp_path,
         "--out",
         tmp_path,
     )
-    assert "no such config" in _refused(
-        capsys, "train", "--config", "none.py", "--workdir", tmp_path
-    )
+    assert "no such config" in refused("train", "--config", "none.py", "--workdir", tmp_path)
 
 
-def test_wrong_config_keys_and_values_are_one_sentence(tmp_path, capsys):
+def test_wrong_config_keys_and_values_are_one_sentence(tmp_path, refused):
     config = tmp_path / "config.py"
     config.write_text("from sesr_jax import train\ndef get_config():\n    return train.base()\n")
     command = ("train", "--config", config, "--workdir", tmp_path / "run")
-    assert "optim.speed" in _refused(capsys, *command, "--config.optim.speed=1")
-    assert "steps" in _refused(capsys, *command, "--config.steps=many")
-    assert "config.steps=4 is no option" in _refused(capsys, *command, "config.steps=4")
+    assert "optim.speed" in refused(*command, "--config.optim.speed=1")
+    assert "steps" in refused(*command, "--config.steps=many")
+    assert "config.steps=4 is no option" in refused(*command, "config.steps=4")
     assert not (tmp_path / "run").exists()
 
 
