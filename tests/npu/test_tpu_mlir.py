@@ -12,17 +12,14 @@ import pathlib
 import shlex
 import time
 
-import jax
 import numpy as np
 import pytest
 
 from sesr_jax.cli.main import main
 from sesr_jax.data import ImagePair, read_image
-from sesr_jax.data.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.errors import InputError
 from sesr_jax.export.onnx import to_onnx
 from sesr_jax.graph import Graph, Node
-from sesr_jax.models.network import init
 from sesr_jax.npu import layers_from_graph
 from sesr_jax.npu.compilers.tpu_mlir import (
     VARIABLE,
@@ -31,9 +28,7 @@ from sesr_jax.npu.compilers.tpu_mlir import (
     find_toolchain,
     make_job,
     merge_shuffles,
-    on_board,
 )
-from sesr_jax.npu.compilers.tpu_mlir.bundle import write_bundle
 from sesr_jax.npu.compilers.tpu_mlir.check import crop_centres
 from sesr_jax.npu.compilers.tpu_mlir.commands import list_commands, make_script
 from sesr_jax.npu.compilers.tpu_mlir.job import crop_alike, make_pixels
@@ -304,57 +299,6 @@ def test_a_program_that_fails_is_quoted_and_what_it_started_ends(tmp_path):
         Toolchain(path=tmp_path).run(["model_deploy.py"], tmp_path)
     time.sleep(0.5)
     assert not (tmp_path / "left").exists()
-
-
-@pytest.mark.parametrize("shape", [(20, 17), (5, 9), (24, 40)])
-def test_the_script_for_a_board_joins_pieces_to_the_whole(shape):
-    def network(x: np.ndarray) -> np.ndarray:
-        """A mean of 3×3, with zeros around what it sees, twice as large."""
-        assert x.shape[2:] == (12, 10)
-        seen.append(x)
-        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-        h, w = x.shape[2:]
-        mean = sum(padded[:, :, i : i + h, j : j + w] for i in range(3) for j in range(3)) / 9
-        return mean.repeat(2, 2).repeat(2, 3)
-
-    seen = []
-    x = rng.random((1, 1, *shape), np.float32)
-    found = on_board.upscale(network, x, (12, 10), 2, 1)
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    h, w = shape
-    whole = sum(padded[:, :, i : i + h, j : j + w] for i in range(3) for j in range(3)) / 9
-    whole = whole.repeat(2, 2).repeat(2, 3)
-    inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
-    np.testing.assert_allclose(found[inside], whole[inside], atol=1e-6)
-    missing = [(0, max(side - n, 0)) for side, n in zip((12, 10), shape, strict=True)]
-    corner = np.pad(x[0, 0], missing, mode="edge")[-12:, -10:]
-    assert np.array_equal(seen[-1][0, 0], corner)
-
-
-def test_pieces_keep_half_of_a_side_where_a_network_looks_far(tmp_path):
-    far = init("srvggnet_16", scale=4, key=jax.random.key(0))
-    job = make_job(far, F16, size=(24, 32))
-    write_bundle(job, tmp_path, "")
-    assert "share 6 pixels" in (said := (tmp_path / "README.md").read_text("utf-8"))
-    assert "seams" in said
-    assert "HALO = 6 " in (tmp_path / "upscale.py").read_text("utf-8")
-    for whole, halo in ((100, 6), (30, 20)):
-        found = on_board.find_corners(whole, 24, halo)
-        assert [first for _, first, _ in found[1:]] == [last for *_, last in found[:-1]]
-        assert found[-1][2] == whole
-
-
-def test_the_script_for_a_board_has_our_luma():
-    rgb = rng.integers(60, 190, (6, 7, 3), np.uint8)
-    y = on_board.prepare(rgb, 1)
-    ycbcr = np.array(rgb_to_ycbcr(rgb / np.float32(255)))
-    np.testing.assert_allclose(y[0, 0], ycbcr[..., 0], atol=1e-6)
-    ycbcr[..., 0] += 0.05
-    wanted = np.rint(np.asarray(ycbcr_to_rgb(ycbcr)) * 255)
-    found = on_board.finish(y + np.float32(0.05), rgb)
-    np.testing.assert_allclose(found, wanted, atol=1)
-    assert on_board.prepare(rgb, 3).shape == (1, 3, 6, 7)
-    assert np.array_equal(on_board.finish(on_board.prepare(rgb, 3), rgb), rgb)
 
 
 needs_toolchain = pytest.mark.skipif(

@@ -1,10 +1,17 @@
 """What the tests of the algebra share: terms made of integers, and the laws as checks that raise."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sesr_jax.reparam import AveragePool, BatchNorm, FixedFilter, Term
+from sesr_jax.reparam import AveragePool, BatchNorm, FixedFilter, Term, collapsible
+
+# Widths and reaches repeat throughout the tests, so that XLA compiles few shapes.
+small = functools.partial(collapsible, expansion=8)
+SHAPE = 2, 6, 5, 4
+"""Of an image: [n, h, w, channels]."""
 
 
 def image(*shape: int, seed: int = 0) -> jax.Array:

@@ -10,7 +10,6 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
@@ -20,18 +19,6 @@ from sesr_jax.data import write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.train.optim import make_schedule
-
-
-@pytest.fixture
-def config(photos) -> ml_collections.ConfigDict:
-    """A config of seconds."""
-    made = train.base()
-    made.model.update(name="sesr_m3", scale=2)
-    made.model.options = ml_collections.ConfigDict({"expansion": 8, "blocks": 1})
-    made.data.update(train=str(photos), eval=str(photos), patch=16, batch=4)
-    made.ema = 0.9
-    made.update(steps=8, steps_per_call=2, eval_every=4, checkpoint_every=2)
-    return made
 
 
 def _same(a: network.Network, b: network.Network) -> None:
@@ -244,35 +231,6 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(config, tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         train.load_network(tmp_path)
-
-
-def test_starting_from_related_weights_takes_what_fits(config, tmp_path):
-    first = train.train(config, tmp_path / "x2", progress=False)
-    config.model.scale = 4
-    config.data.patch = 8
-    config.init = str(tmp_path / "x2")
-    config.optim.lr = 0.0
-    second = train.train(config, tmp_path / "x4", progress=False)
-    kept, given = second.variables["params"], first.variables["params"]
-    for part in given.keys() - {"tail"}:
-        close = functools.partial(np.testing.assert_allclose, rtol=1e-5)  # the average rounds
-        jax.tree.map(close, kept[part], given[part])
-    assert kept["tail"]["term"].out_features == 16
-
-
-def test_starting_from_unrelated_weights_is_refused(config, tmp_path):
-    network.save(network.init("fsrcnn", scale=2, key=jax.random.key(0)), tmp_path / "w.safetensors")
-    config.init = str(tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"w\.safetensors .*sesr_m3 ×2"):
-        train.train(config, tmp_path / "run", progress=False)
-
-
-def test_starting_from_collapsed_weights_is_refused_where_larger_ones_train(config, tmp_path):
-    options = {"scale": 2, "key": jax.random.key(0), **config.model.options}
-    network.save(network.init("sesr_m3", **options).collapse(), tmp_path / "w.safetensors")
-    config.init = str(tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"w\.safetensors .*\(head, block_0"):
-        train.train(config, tmp_path / "run", progress=False)
 
 
 def test_a_picture_too_small_to_measure_is_refused_before_the_first_step(config, tmp_path):
