@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -64,8 +64,9 @@ def get_config():
 """
 
 _OLD = b"what was there before"
-_LEFT = (".sesr-*", "*.orbax-checkpoint-tmp*")
+_LEFT = (".sesr-*", ".*.segments", "*.orbax-checkpoint-tmp*")
 _ROOM = "64m"
+_FRAMES = 900  # some segments
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,12 @@ TASKS = {
         outputs=("large.jpg",),
         begins=("large.jpg",),
         sizes={"limit": (500, 60_000), "disk": (8_000, 60_000)},
+    ),
+    "video": Task(
+        arguments=("upscale", "{work}/film.mp4", "{out}/large.mp4", "--model", "bicubic_x2"),
+        outputs=("large.mp4",),
+        begins=("large.mp4",),
+        sizes={"limit": (500, 100_000), "disk": (8_000, 400_000)},
     ),
     "export": Task(
         arguments=(
@@ -144,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     counts: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        _write_inputs(work)
+        _write_inputs(work, args.only or TASKS)
         for name in args.only or TASKS:
             task, whole = TASKS[name], work / f"{name}_whole"
             whole.mkdir()
@@ -300,13 +307,23 @@ def _run(
     return Ended(status=process.returncode, said=said, seconds=time.perf_counter() - begin)
 
 
-def _write_inputs(work: pathlib.Path) -> None:
-    """Writes the images and the config that the tasks read."""
+def _write_inputs(work: pathlib.Path, tasks: Collection[str]) -> None:
+    """Writes the images, the config and the film that the tasks read."""
     (work / "images").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (2, 96, 120, 3), np.uint8)
     for i, image in enumerate(noise):
         Image.fromarray(image).save(work / "images" / f"{i}.png")
     (work / "config.py").write_text(_CONFIG.format(images=str(work / "images")), encoding="utf-8")
+    if "video" in tasks:
+        import av
+
+        with av.open(str(work / "film.mp4"), "w") as film:
+            video = film.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = 80, 48, "yuv420p"
+            for i in range(_FRAMES):
+                image = np.ascontiguousarray(noise[0, i % 40 :][:48, i % 30 :][:, :80])
+                film.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+            film.mux(video.encode(None))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The file maps one float image ``[N, C, H, W]`` in [0, 1] to a larger one. Where 
 a photo is cut into tiles of just that size.
 """
 
+import functools
 import importlib
 import math
 import os
@@ -28,6 +29,7 @@ from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, windo
 from sesr_jax.sandbox import Sandbox, SandboxError
 from sesr_jax.schema import POSITIVE, build
 from sesr_jax.untrusted import check_regular, parse_json, refuse_damaged
+from sesr_jax.upscale.fingerprints import fingerprint_file
 from sesr_jax.upscale.upscaler import Upscaler
 
 _OPERATIONS = {
@@ -115,6 +117,7 @@ def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Ups
         extent=measure_extent_of_steps(source, steps, target),
         tile=tile,
         macs=_macs(graph, shapes, distances),
+        fingerprint=functools.partial(fingerprint_file, os.path.abspath(path)),
     )
 
 

@@ -26,6 +26,7 @@ from sesr_jax.export import Options, TFLiteModel, to_tflite
 from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.models.network import Network
 from sesr_jax.quant import find_points
+from sesr_jax.upscale.fingerprints import fingerprint_network
 from sesr_jax.upscale.threads import count_cores
 from sesr_jax.upscale.upscaler import DEFAULT_TILE, Upscaler, from_network
 
@@ -86,7 +87,8 @@ def _run_by_litert(network: Network) -> Upscaler:
     Raises:
       InputError: a TFLite model cannot hold the network.
     """
-    upscaler, models = from_network(network), _Models(network.collapse())
+    network = network.collapse()
+    upscaler, models = from_network(network), _Models(network)
     side = DEFAULT_TILE - DEFAULT_TILE % upscaler.extent.align
     with _hush():
         models.load((1, side, side, network.channels))
@@ -95,6 +97,7 @@ def _run_by_litert(network: Network) -> Upscaler:
         function=functools.partial(models.run, threads=count_cores()),
         concurrent=functools.partial(models.run, threads=1),
         release=models.release,
+        fingerprint=functools.partial(fingerprint_network, network, "litert"),
     )
 
 

@@ -5,6 +5,7 @@
 The file runs at the size that it was exported for, so a photo is cut into tiles of just that size.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from sesr_jax.export.flatbuffer import (
 from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent_of_steps
 from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
+from sesr_jax.upscale.fingerprints import fingerprint_file
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
@@ -74,6 +76,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         extent=_find_extent(content, (*_LOCAL, *moves)),
         tile=(height, width),
         macs=sum(map(macs, list_operators(content))) / (height * width),
+        fingerprint=functools.partial(fingerprint_file, os.path.abspath(path)),
     )
 
 

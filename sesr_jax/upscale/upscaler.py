@@ -20,6 +20,7 @@ from sesr_jax.data.resize import enlarge, imresize
 from sesr_jax.errors import InputError, UnsupportedError
 from sesr_jax.graph import Extent, count_cost, measure_extent
 from sesr_jax.models.network import Network
+from sesr_jax.upscale.fingerprints import fingerprint_network
 from sesr_jax.upscale.tiles import MakeResult, Progress, upscale_tiled
 
 _CUBIC_HALO = 2
@@ -51,6 +52,8 @@ class Upscaler:
       release: gives back the memory that `function` and `concurrent` keep between their calls; None where
         they keep little.
       macs: multiply-accumulates for each pixel of the input; None where nobody counts them.
+      fingerprint: returns a text that differs from that of any other upscaler whose images may differ; None
+        where there is no such text.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Upscaler:
     concurrent: Callable[[Any], Any] | None = None
     release: Callable[[], None] | None = None
     macs: float | None = None
+    fingerprint: Callable[[], str] | None = None
 
 
 def photo_halo(upscaler: Upscaler) -> int:
@@ -84,6 +88,7 @@ def from_network(network: Network) -> Upscaler:
         function=_bound_programs(jax.jit(network.apply)),
         extent=measure_extent(graph),
         macs=count_cost(graph).macs / _TRACED_SIDE**2,
+        fingerprint=functools.partial(fingerprint_network, network, "xla"),
     )
 
 
@@ -112,6 +117,7 @@ def bicubic_upscaler(scale: int) -> Upscaler:
         channels=1,  # colours get the same treatment either way
         function=functools.partial(_upscale_bicubically, scale=scale),
         extent=Extent(halo=_CUBIC_HALO),
+        fingerprint=f"bicubic ×{scale}".__str__,
     )
 
 

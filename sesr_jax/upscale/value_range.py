@@ -29,7 +29,9 @@ def with_range(upscaler: Upscaler, white: int) -> Upscaler:
     def function(x: Any) -> np.ndarray:
         return np.asarray(upscaler.function(np.asarray(x) * np.float32(white))) / np.float32(white)
 
-    return dataclasses.replace(upscaler, function=function)
+    own = upscaler.fingerprint
+    fingerprint = None if own is None else lambda: f"{own()}, white at {white}"
+    return dataclasses.replace(upscaler, function=function, fingerprint=fingerprint)
 
 
 def check_range(upscaler: Upscaler, spec: str, white: int) -> None:

@@ -4,10 +4,14 @@
 
 PyAV (the extra `video`) decodes and encodes. Containers limit what can be kept: Matroska and WebM count
 time in milliseconds, and each container holds the tags of its own list.
+
+A long video is encoded in segments, which stay if the work ends before its end, so that it goes on behind
+them. The cuts depend on the video and the upscaler alone: every way to the end gives the same frames.
 """
 
 import contextlib
 import functools
+import hashlib
 import io
 import logging
 import os
@@ -16,30 +20,30 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
+from sesr_jax import __version__
 from sesr_jax.errors import InputError
-from sesr_jax.files import check_distinct, replace_file
+from sesr_jax.files import check_distinct, check_writable, replace_file
 from sesr_jax.upscale.decoding import (
     FrameReader,
+    Survey,
     file_name,
     frame_duration,
-    frame_rate,
     has_alpha_beside,
     import_av,
     open_video,
     survey_video,
 )
 from sesr_jax.upscale.deinterlacing import deinterlace_frames
-from sesr_jax.upscale.frames import (
-    WITH_ALPHA,
-    choose_pixel_format,
-    complete_colour_tags,
-    find_matrix_and_range,
-    has_alpha,
-    upscale_frame,
+from sesr_jax.upscale.encoding import (
+    LIGHT_CODECS,
+    OPTIONS,
+    VideoEncoder,
+    add_streams,
+    add_video,
 )
+from sesr_jax.upscale.frames import has_alpha, upscale_frame
 from sesr_jax.upscale.light import find_light_levels, has_moving_light_levels
+from sesr_jax.upscale.segments import Segments, open_segments
 from sesr_jax.upscale.threads import read_ahead
 from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaled_file import UpscaledFile
@@ -50,20 +54,12 @@ _log = logging.getLogger(__name__)
 VIDEO_FORMATS = {".mkv": "libx264", ".mov": "libx264", ".mp4": "libx264", ".webm": "libvpx-vp9"}
 """The codec that is written for each file suffix (in lower case)."""
 
-# Constant quality, at which compression is hard to see. Each frame that is looked ahead is held in memory.
-_OPTIONS = {
-    "libx264": {"crf": "16", "rc-lookahead": "10"},
-    "libvpx-vp9": {"crf": "20", "cpu-used": "4", "row-mt": "1", "lag-in-frames": "10"},
-}
+_MOST_FRAMES = 240
+_LEAST_FRAMES = 24
+_WORK = 1e13
+"""A segment has as many frames as take so many multiply-accumulates, within these bounds."""
 
-_ENCODING_FACTS = (
-    *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"),
-    *("number_of_bytes", "number_of_frames", "_statistics", "alpha_mode"),
-)
-"""What the keys of metadata about one encoding begin with, in lower case."""
-
-_LIGHT_CODECS = ("libx264",)
-"""Codecs that are told the static light levels of HDR."""
+_HEAD = 1 << 20  # bytes of a source that are compared
 
 _AHEAD = 2
 """How many frames or packets wait between two of the threads that decode, upscale and encode."""
@@ -88,6 +84,11 @@ def upscale_video(
     frames, and those that the encoder looks ahead. A frame that cannot be decoded is replaced by the one
     before it, and counted.
 
+    What was encoded is kept in segments beside the target (`segments`) until the target is written. Whenever
+    the work ends before, by a signal, an error or a loss of power, the same call goes on behind them: it
+    decodes what was done and upscales the rest. It begins anew where the source, the model, the options or
+    the versions are others, and where the upscaler has no fingerprint.
+
     The new file keeps each frame's time (counted from the start, where that is later than a second), the
     average rate, the shape of pixels, rotation, the range, matrix, primaries and transfer of colours, chroma
     subsampling, chapters and metadata, 10 bits where codec and network have them, and the static light levels
@@ -107,22 +108,27 @@ def upscale_video(
 
     Raises:
       InputError: PyAV is not installed; the source is missing, no video, cut short, or changes its size; the
-        target's suffix is not known, its codec takes no such frames, it can't be written or is the source;
-        the tile is too small for the network's halo; the network's output is not finite.
+        target's suffix is not known, its codec takes no such frames, it can't be written or is the source, or
+        another process upscales to it; the tile is too small for the network's halo; the network's output is
+        not finite.
     """
     codec = find_video_codec(target_path)
     check_distinct(source_path, target_path)
     av = import_av()
     survey = survey_video(av, source_path)
+    check_writable(target_path)
     size = (survey.first.height, survey.first.width)
     frames, pts = 0, 0
     with (
+        _keep_segments(
+            av, upscaler, source_path, target_path, codec, survey, f"{tile} {deinterlace}"
+        ) as segments,
         open_video(av, source_path) as (source, stream),
         replace_file(target_path) as temporary,
         _explain_refusals(av, target_path),
         av.open(os.path.abspath(temporary), "w") as target,
     ):
-        video, copies = _prepare(av, target, codec, upscaler, source, stream, survey.first)
+        video, copies = add_streams(av, target, codec, upscaler, source, stream, survey.first)
         _warn(stream, survey.first, video.codec_context, deinterlace=deinterlace)
         reader = FrameReader(av, source, stream)
         start = source.start_time if (source.start_time or 0) > _LATE else 0
@@ -131,13 +137,21 @@ def upscale_video(
         upscale = functools.partial(
             upscale_frame, av, upscaler, name=video.codec_context.pix_fmt, tile=tile
         )
+
+        def open_encoder() -> Any:
+            with av.open(io.BytesIO(), "w", format=target.format.name) as other:
+                return add_video(av, other, codec, upscaler, stream, survey.first).codec_context
+
         # Two threads decode and upscale the next frames while this one encodes.
         with (
+            VideoEncoder(av, video, open_encoder, segments) as encoder,
             read_ahead(whole, _AHEAD) as decoded,
-            read_ahead(_upscale_frames(av, upscale, decoded, file_name(stream)), _AHEAD) as items,
+            read_ahead(
+                _upscale_frames(av, upscale, decoded, file_name(stream), encoder.kept), _AHEAD
+            ) as items,
         ):
             for item, large in items:
-                if large is None:
+                if isinstance(item, av.Packet):
                     if item.stream.index in copies:
                         _start_earlier(item, Fraction(start, av.time_base))
                         item.stream = copies[item.stream.index]
@@ -147,13 +161,16 @@ def upscale_video(
                     pts = item.pts - late
                 elif frames:  # a bare stream, whose frames have no times
                     pts += frame_duration(stream)
-                large.pts, large.time_base = pts, stream.time_base
-                large.duration = item.image.duration or frame_duration(stream)
-                target.mux(video.encode(large))
+                if large is not None:
+                    large.pts, large.time_base = pts, stream.time_base
+                    large.duration = item.image.duration or frame_duration(stream)
+                for packet in encoder.encode(large, pts):
+                    target.mux(packet)
                 frames += 1
                 if progress:
                     progress(frames, max(frames, survey.packets))
-        target.mux(video.encode(None))
+            for packet in encoder.finish():
+                target.mux(packet)
     return UpscaledFile(
         source=source_path,
         target=target_path,
@@ -164,21 +181,60 @@ def upscale_video(
     )
 
 
+def _keep_segments(
+    av: Any,
+    upscaler: Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    codec: str,
+    survey: Survey,
+    options: str,
+) -> contextlib.AbstractContextManager[Segments | None]:
+    """Returns what gives a block the segments of a job; None for a video that is one segment.
+
+    A target that is no file, such as a pipe, has no segments, and neither has an upscaler that cannot be
+    recognised.
+    """
+    first, place = survey.first, pathlib.Path(target)
+    macs = (upscaler.macs or 0) * first.height * first.width
+    length = max(_LEAST_FRAMES, min(_MOST_FRAMES, int(_WORK / macs))) if macs else _MOST_FRAMES
+    is_file = place.is_file() or not place.exists()
+    if survey.packets <= length or upscaler.fingerprint is None or not is_file:
+        return contextlib.nullcontext()
+    with open(source, "rb") as file:
+        facts = os.fstat(file.fileno())
+        head = hashlib.sha256(file.read(_HEAD)).hexdigest()
+    encoding = codec, OPTIONS.get(codec), length
+    job = {
+        "source": f"{facts.st_size} bytes of {facts.st_mtime_ns}: {head}",
+        "model": f"{upscaler.fingerprint()} {upscaler.extent} {upscaler.tile}",
+        "set of options": options,
+        "version": f"{__version__}, {av.__version__} {av.library_versions}, {encoding}",
+    }
+    return open_segments(target, job, length)
+
+
 def _upscale_frames(
-    av: Any, upscale: Callable[[Any], Any], items: Iterable[Any], name: str
+    av: Any, upscale: Callable[[Any], Any], items: Iterable[Any], name: str, kept: int
 ) -> Iterator[tuple[Any, Any]]:
-    """Yields each packet with None, and each frame with the upscaled one, which repeated frames share."""
+    """Yields each packet with None, and each frame with the upscaled one, which repeated frames share.
+
+    The first `kept` frames come with None too.
+    """
     frames, large = 0, None
     for item in items:
         if isinstance(item, av.Packet):
             yield item, None
             continue
-        if not item.is_repeated:
+        frames += 1
+        if frames <= kept:
+            yield item, None
+            continue
+        if large is None or not item.is_repeated:
             try:
                 large = upscale(item.image)
             except InputError as error:
-                raise InputError(f"{name}, frame {frames}: {error}") from error
-        frames += 1
+                raise InputError(f"{name}, frame {frames - 1}: {error}") from error
         yield item, large
 
 
@@ -216,64 +272,6 @@ def _explain_refusals(av: Any, path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def _prepare(
-    av: Any, target: Any, codec: str, upscaler: Upscaler, source: Any, stream: Any, first: Any
-) -> tuple[Any, dict[int, Any]]:
-    """Opens the encoder and writes the header.
-
-    Returns:
-      The video stream of `target`, and its other streams by their indices in `source`.
-    """
-    video, copies = None, {}
-    for each in source.streams:
-        if each.index == stream.index:
-            video = _add_video(av, target, codec, upscaler, stream, first)
-        elif each.type == "data" and each.name == "bin_data" and source.chapters():
-            continue  # MP4 keeps its chapters there, which are written anew
-        elif (copy := _add_copy(av, target, each)) is not None:
-            copies[each.index] = copy
-    target.metadata.update(_without_encoding_facts(source.metadata))
-    target.set_chapters(source.chapters())
-    target.start_encoding()
-    return video, copies
-
-
-def _add_video(
-    av: Any, target: Any, codec: str, upscaler: Upscaler, stream: Any, first: Any
-) -> Any:
-    """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it."""
-    height, width = size = (upscaler.scale * first.height, upscaler.scale * first.width)
-    options = dict(_OPTIONS.get(codec, {}))
-    if codec in _LIGHT_CODECS and (light := find_light_levels(first)):
-        options["x264-params"] = light
-    video = target.add_stream(codec, rate=frame_rate(stream), options=options)
-    context = video.codec_context
-    context.width, context.height = width, height
-    context.pix_fmt = choose_pixel_format(av, context.codec, upscaler, first.format.name, size)
-    context.time_base = video.time_base = stream.time_base
-    context.flags |= av.codec.context.Flags.frame_duration
-    if stream.sample_aspect_ratio:
-        context.sample_aspect_ratio = stream.sample_aspect_ratio
-    matrix, context.color_range = find_matrix_and_range(first)
-    context.colorspace, context.color_primaries, context.color_trc = complete_colour_tags(
-        (matrix, first.color_primaries, first.color_trc), ((first.height, first.width), size)
-    )
-    if "DISPLAYMATRIX" in first.side_data:
-        video.set_display_matrix(np.frombuffer(first.side_data["DISPLAYMATRIX"], np.int32))
-    video.metadata.update(_without_encoding_facts(stream.metadata))
-    if context.pix_fmt == WITH_ALPHA:
-        video.metadata["alpha_mode"] = "1"
-    video.disposition = stream.disposition
-    try:
-        context.open()
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(
-            f"{file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
-            f"({error}); choose a smaller scale, or another format."
-        ) from error
-    return video
-
-
 def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
     """Logs what the frames lose in the encoder `context`."""
     written = context.format
@@ -289,7 +287,7 @@ def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
             "has alpha, which is dropped",
         ),
         (
-            find_light_levels(first) and context.codec.name not in _LIGHT_CODECS,
+            find_light_levels(first) and context.codec.name not in LIGHT_CODECS,
             "has the light levels of HDR, which are dropped",
         ),
         (has_moving_light_levels(first), "has light levels for each frame, which are dropped"),
@@ -301,30 +299,3 @@ def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
     ):
         if is_so:
             _log.warning("%s %s.", file_name(stream), loss)
-
-
-def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
-    """Adds a stream for the packets of `stream`; warns and returns None if the container takes none."""
-    try:
-        # A header that is refused would spoil all streams, so that each is tried alone.
-        with av.open(io.BytesIO(), "w", format=target.format.name) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError) as error:
-        _log.warning(
-            "%s: stream %d (%s) is left out (%s).",
-            file_name(stream),
-            stream.index,
-            stream.type,
-            error,
-        )
-        return None
-    copy = target.add_stream_from_template(stream, opaque=True)
-    copy.metadata.update(stream.metadata)
-    copy.disposition = stream.disposition
-    return copy
-
-
-def _without_encoding_facts(metadata: dict[str, str]) -> dict[str, str]:
-    """Returns the metadata that are as true of the upscaled video."""
-    return {k: v for k, v in metadata.items() if not k.lower().startswith(_ENCODING_FACTS)}

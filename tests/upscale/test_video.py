@@ -16,6 +16,7 @@ from sesr_jax.data import imresize, write_image
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.upscale import Upscaler, bicubic_upscaler, from_network, upscale_video, video
+from tests.films import UNEVEN, damage_film, read_film, read_packets, view_planes, write_film
 
 av = pytest.importorskip("av")
 
@@ -26,7 +27,6 @@ _CHAPTER = {
     "time_base": Fraction(1, 1000),
     "metadata": {"title": "Act I"},
 }
-_UNEVEN = [0, 100, 150, 300, 333, 500, 600, 640]  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -40,87 +40,6 @@ def small() -> Upscaler:
 def lossless(monkeypatch):
     """Makes .mkv files of FFV1."""
     monkeypatch.setitem(video.VIDEO_FORMATS, ".mkv", "ffv1")
-
-
-def _planes(frame):
-    """The codes of each plane, in its own memory."""
-    dtype = np.dtype("u1" if frame.format.components[0].bits == 8 else "<u2")
-    return [
-        np.ndarray((p.height, p.line_size // dtype.itemsize), dtype, buffer=p)[:, : p.width]
-        for p in frame.planes
-    ]
-
-
-def _image(shape, seed, peak):
-    """A smooth image, as a large one of few pixels is, with codes up to the ends of the range."""
-    coarse = np.random.default_rng(seed).uniform(-0.3, 1.3, (4, 5))
-    return np.clip(np.rint(imresize(coarse, shape=shape) * peak), 0, peak)
-
-
-def _film(path, codec="libx264", fmt="yuv420p", *, size=(32, 48), times=_UNEVEN, **settings):
-    """Writes a video with `times` in milliseconds; returns the planes of its frames.
-
-    `settings` may hold the codec of its sound, how long the last frame lasts, a rotation, metadata, chapters,
-    what paints a plane, and settings of the encoder.
-    """
-    paint = settings.pop(
-        "paint", lambda shape, *seed, peak: _image(shape, 10 * seed[0] + seed[1], peak)
-    )
-    sound, rotation = settings.pop("sound", None), settings.pop("rotation", None)
-    last = settings.pop("last", 100)
-    frames = []
-    with av.open(str(path), "w") as target:
-        stream = target.add_stream(codec, rate=10)
-        stream.height, stream.width = size
-        stream.pix_fmt = fmt
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        stream.codec_context.flags |= av.codec.context.Flags.frame_duration
-        if rotation:
-            stream.set_display_rotation(rotation)
-        target.metadata.update(settings.pop("metadata", {}))
-        target.set_chapters(settings.pop("chapters", []))
-        for key, value in settings.items():
-            setattr(stream.codec_context, key, value)
-        if sound:
-            audio = target.add_stream(sound, rate=48000)
-            audio.metadata["language"] = "deu"
-        for index, time in enumerate(times):
-            frame = av.VideoFrame(size[1], size[0], fmt)
-            peak = (1 << frame.format.components[0].bits) - 1
-            for number, plane in enumerate(_planes(frame)):
-                plane[...] = paint(plane.shape, index, number, peak=peak)
-            frames.append([plane.copy() for plane in _planes(frame)])
-            frame.pts, frame.time_base, frame.duration = time, Fraction(1, 1000), 100
-            if index == len(times) - 1:
-                frame.duration = last
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-        if sound:
-            step = audio.codec_context.frame_size or 960
-            for start in range(0, 48 * times[-1], step):
-                tone = np.sin((start + np.arange(step)) * 0.06).astype(np.float32) * 0.4
-                kind = audio.codec_context.format.name
-                samples = np.stack([tone, tone]) if kind == "fltp" else tone.repeat(2)[None]
-                if kind != "fltp":
-                    samples, kind = np.rint(samples * 32767).astype(np.int16), "s16"
-                block = av.AudioFrame.from_ndarray(samples, format=kind, layout="stereo")
-                block.sample_rate, block.pts = 48000, start
-                target.mux(audio.encode(block))
-            target.mux(audio.encode(None))
-    return frames
-
-
-def _read(path):
-    """The times and planes of the frames, and the first frame."""
-    with av.open(str(path)) as source:
-        frames = list(source.decode(video=0))
-        return [f.pts * f.time_base for f in frames], [_planes(f) for f in frames], frames[0]
-
-
-def _packets(path, kind):
-    with av.open(str(path)) as source:
-        (stream,) = getattr(source.streams, kind)
-        return [(p.pts * p.time_base, bytes(p)) for p in source.demux(stream) if p.size]
 
 
 def _luma(upscaler, codes, peak=255, to_studio=lambda y: y, back=lambda y: y):
@@ -144,9 +63,9 @@ def _rounded(values, peak=255):
     ],
 )
 def test_luma_is_the_network_s_and_chroma_bicubic(tmp_path, lossless, small, fmt, peak, unit):
-    was = _film(tmp_path / "a.mkv", "ffv1", fmt, times=[0, 100, 200])
+    was = write_film(tmp_path / "a.mkv", "ffv1", fmt, times=[0, 100, 200])
     done = upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mkv")
-    times, large, first = _read(tmp_path / "b.mkv")
+    times, large, first = read_film(tmp_path / "b.mkv")
     assert first.format.name == fmt
     assert (done.frames, done.input_size, done.output_size) == (3, (32, 48), (64, 96))
     assert times == [0, Fraction(1, 10), Fraction(1, 5)]
@@ -162,9 +81,9 @@ def test_luma_is_the_network_s_and_chroma_bicubic(tmp_path, lossless, small, fmt
 
 
 def test_full_range_is_brought_to_the_studio_range_and_back(tmp_path, lossless, small):
-    was = _film(tmp_path / "a.mkv", "ffv1", times=[0], color_range=2)
+    was = write_film(tmp_path / "a.mkv", "ffv1", times=[0], color_range=2)
     upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mkv")
-    _, large, first = _read(tmp_path / "b.mkv")
+    _, large, first = read_film(tmp_path / "b.mkv")
     assert first.color_range == 2
     want = _luma(
         small, was[0][0], 255, lambda y: (16 + 219 * y) / 255, lambda y: (255 * y - 16) / 219
@@ -181,7 +100,7 @@ def test_tiles_and_fixed_sizes_give_the_same_frames(tmp_path, lossless, small):
         shapes.add(x.shape)
         return small.function(x)
 
-    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    write_film(tmp_path / "a.mkv", "ffv1", times=[0])
     _, (whole,), _ = _upscaled(small, tmp_path, tile=None)
     _, (tiled,), _ = _upscaled(dataclasses.replace(small, function=function), tmp_path, tile=24)
     assert shapes == {(1, 24, 24, 1)}
@@ -196,13 +115,13 @@ def test_tiles_and_fixed_sizes_give_the_same_frames(tmp_path, lossless, small):
 
 def _upscaled(upscaler, folder, **options):
     upscale_video(upscaler, folder / "a.mkv", folder / "b.mkv", **options)
-    return _read(folder / "b.mkv")
+    return read_film(folder / "b.mkv")
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
-    _film(
+    write_film(
         folder / "a.mp4",
         sound="aac",
         rotation=90,
@@ -226,8 +145,8 @@ def film(tmp_path_factory):
 
 def test_times_are_kept(film):
     folder, _ = film
-    times, _, _ = _read(folder / "b.mp4")
-    assert times == [Fraction(ms, 1000) for ms in _UNEVEN]
+    times, _, _ = read_film(folder / "b.mp4")
+    assert times == [Fraction(ms, 1000) for ms in UNEVEN]
     with av.open(str(folder / "a.mp4")) as a, av.open(str(folder / "b.mp4")) as b:
         assert b.streams.video[0].time_base == a.streams.video[0].time_base
 
@@ -235,7 +154,7 @@ def test_times_are_kept(film):
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 def test_the_last_frame_lasts_as_long(tmp_path, suffix):
     """MP4 counts from one packet to the next in the order of decoding, and cannot tell it."""
-    _film(tmp_path / "a.mkv", "ffv1", times=[0, 100, 200], last=700)
+    write_film(tmp_path / "a.mkv", "ffv1", times=[0, 100, 200], last=700)
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
     with av.open(str(tmp_path / f"b{suffix}")) as target:
         assert target.duration == 900_000  # microseconds
@@ -243,9 +162,9 @@ def test_the_last_frame_lasts_as_long(tmp_path, suffix):
 
 def test_sound_is_copied_to_the_last_bit(film):
     folder, _ = film
-    packets = _packets(folder / "b.mp4", "audio")
+    packets = read_packets(folder / "b.mp4", "audio")
     assert len(packets) > 20
-    assert packets == _packets(folder / "a.mp4", "audio")
+    assert packets == read_packets(folder / "a.mp4", "audio")
 
 
 def test_tags_are_kept(film):
@@ -258,7 +177,7 @@ def test_tags_are_kept(film):
         assert b.chapters() == a.chapters()
         assert b.chapters()[0]["metadata"] == _CHAPTER["metadata"]
         assert b.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
-    first = _read(folder / "b.mp4")[2]
+    first = read_film(folder / "b.mp4")[2]
     assert (first.width, first.height) == (96, 64)
     assert first.rotation == 90
     assert (first.colorspace, first.color_primaries, first.color_trc) == (1, 1, 1)
@@ -273,14 +192,14 @@ def test_nothing_is_said_where_nothing_is_lost(film, tmp_path, caplog):
 
 def test_progress_tells_each_frame(film):
     _, calls = film
-    assert calls == [(n, len(_UNEVEN)) for n in range(1, len(_UNEVEN) + 1)]
+    assert calls == [(n, len(UNEVEN)) for n in range(1, len(UNEVEN) + 1)]
 
 
 def test_h264_is_near_what_was_encoded(film):
     """CRF 16 is lossy: by a mean of less than two codes on smooth images."""
     folder, _ = film
     for (luma, *_), (large, *_) in zip(
-        _read(folder / "a.mp4")[1], _read(folder / "b.mp4")[1], strict=True
+        read_film(folder / "a.mp4")[1], read_film(folder / "b.mp4")[1], strict=True
     ):
         want = _luma(bicubic_upscaler(2), luma)
         assert np.abs(large - np.clip(want, 0, 255)).mean() < 2
@@ -288,18 +207,18 @@ def test_h264_is_near_what_was_encoded(film):
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov", ".webm", ".MP4"])
 def test_every_container(tmp_path, suffix):
-    _film(tmp_path / "a.mkv", sound="libopus" if suffix == ".webm" else "aac")
+    write_film(tmp_path / "a.mkv", sound="libopus" if suffix == ".webm" else "aac")
     out = tmp_path / f"b{suffix}"
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", out)
-    times, planes, first = _read(out)
-    assert [round(1000 * (time - times[0])) for time in times] == _UNEVEN
-    assert (first.width, first.height, len(planes)) == (96, 64, len(_UNEVEN))
-    sound = [data for _, data in _packets(out, "audio")]
-    assert sound == [data for _, data in _packets(tmp_path / "a.mkv", "audio")]
+    times, planes, first = read_film(out)
+    assert [round(1000 * (time - times[0])) for time in times] == UNEVEN
+    assert (first.width, first.height, len(planes)) == (96, 64, len(UNEVEN))
+    sound = [data for _, data in read_packets(out, "audio")]
+    assert sound == [data for _, data in read_packets(tmp_path / "a.mkv", "audio")]
 
 
 def test_sound_that_a_container_does_not_take_is_left_out(tmp_path, caplog):
-    _film(tmp_path / "a.mkv", sound="aac", times=[0, 100])
+    write_film(tmp_path / "a.mkv", sound="aac", times=[0, 100])
     with caplog.at_level(logging.WARNING):
         upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.webm")
     assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
@@ -310,7 +229,7 @@ def test_sound_that_a_container_does_not_take_is_left_out(tmp_path, caplog):
 
 
 def test_subtitles_and_attachments_are_copied_or_left_out(tmp_path, caplog):
-    _film(tmp_path / "silent.mkv")
+    write_film(tmp_path / "silent.mkv")
     (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:00,400\nWords.\n")
     with (
         av.open(str(tmp_path / "silent.mkv")) as silent,
@@ -327,7 +246,7 @@ def test_subtitles_and_attachments_are_copied_or_left_out(tmp_path, caplog):
                     packet.stream = stream
                     target.mux(packet)
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.mkv")
-    assert _packets(tmp_path / "b.mkv", "subtitles") == [(Fraction(1, 10), b"Words.")]
+    assert read_packets(tmp_path / "b.mkv", "subtitles") == [(Fraction(1, 10), b"Words.")]
     with av.open(str(tmp_path / "b.mkv")) as target:
         assert [each.data for each in target.streams.attachments] == [b"letters"]
         assert target.streams.subtitles[0].disposition == av.stream.Disposition.forced
@@ -349,7 +268,7 @@ def test_a_network_of_rgb_sees_the_video_s_own_colours(tmp_path, lossless):
         stream.height, stream.width = 32, 48
         stream.codec_context.colorspace = 1
         frame = av.VideoFrame(48, 32, "yuv420p")
-        for plane, code in zip(_planes(frame), (120, 100, 150), strict=True):
+        for plane, code in zip(view_planes(frame), (120, 100, 150), strict=True):
             plane[...] = code
         frame.pts = 0
         target.mux(stream.encode(frame))
@@ -381,11 +300,11 @@ def test_rgb_videos_become_bt_601(tmp_path, lossless):
 @pytest.mark.parametrize(("suffix", "fmt"), [(".mp4", "yuv444p"), (".webm", "yuv420p")])
 def test_odd_sides(tmp_path, caplog, suffix, fmt):
     """H.264 gets all its chroma, at the place where it was, and VP9 keeps it subsampled."""
-    was = _film(tmp_path / "a.mkv", "ffv1", size=(15, 21), times=[0, 100])
+    was = write_film(tmp_path / "a.mkv", "ffv1", size=(15, 21), times=[0, 100])
     with caplog.at_level(logging.WARNING):
         done = upscale_video(bicubic_upscaler(3), tmp_path / "a.mkv", tmp_path / f"b{suffix}")
     assert done.output_size == (45, 63)
-    _, large, first = _read(tmp_path / f"b{suffix}")
+    _, large, first = read_film(tmp_path / f"b{suffix}")
     assert (first.height, first.width, first.format.name) == (45, 63, fmt)
     assert ("becomes yuv444p" in caplog.text) == (fmt == "yuv444p")
     factor = 6 if fmt == "yuv444p" else 3
@@ -397,11 +316,11 @@ def test_odd_sides(tmp_path, caplog, suffix, fmt):
 
 def test_grey_and_ten_bits_in_webm(tmp_path, caplog):
     """VP9 knows no grey, and PyAV's encoder no ten bits."""
-    was = _film(tmp_path / "a.mkv", "ffv1", "gray10le", times=[0, 100])
+    was = write_film(tmp_path / "a.mkv", "ffv1", "gray10le", times=[0, 100])
     with caplog.at_level(logging.WARNING):
         upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", tmp_path / "b.webm")
     assert "has 10 bits a sample, of which 8 are kept" in caplog.text
-    _, ((luma, *chroma), _), first = _read(tmp_path / "b.webm")
+    _, ((luma, *chroma), _), first = read_film(tmp_path / "b.webm")
     assert first.format.name == "yuv420p"
     assert all(np.abs(plane.astype(int) - 128).max() <= 2 for plane in chroma)
     want = _luma(bicubic_upscaler(2), was[0][0], 1020) / 4
@@ -412,12 +331,12 @@ def test_grey_and_ten_bits_in_webm(tmp_path, caplog):
 def test_bare_streams_get_the_times_of_their_rate(tmp_path, caplog, deinterlace):
     """A stream that says it is interlaced is told of it, where nothing is done about it."""
     options = {"x264-params": "tff=1:bframes=0"}
-    _film(tmp_path / "a.h264", times=[0, 100, 200], options=options)
+    write_film(tmp_path / "a.h264", times=[0, 100, 200], options=options)
     upscale_video(
         bicubic_upscaler(2), tmp_path / "a.h264", tmp_path / "b.mp4", deinterlace=deinterlace
     )
     assert ("is interlaced" in caplog.text) != deinterlace
-    times, _, _ = _read(tmp_path / "b.mp4")
+    times, _, _ = read_film(tmp_path / "b.mp4")
     with av.open(str(tmp_path / "a.h264")) as source:
         step = 1 / source.streams.video[0].average_rate
         assert all(frame.pts is None for frame in source.decode(video=0))
@@ -425,7 +344,7 @@ def test_bare_streams_get_the_times_of_their_rate(tmp_path, caplog, deinterlace)
 
 
 def test_the_clock_of_a_broadcast_is_set_back_for_all_streams(tmp_path):
-    _film(tmp_path / "a.mkv", times=range(0, 500, 100), sound="aac")
+    write_film(tmp_path / "a.mkv", times=range(0, 500, 100), sound="aac")
     late = {"output_ts_offset": "43200"}
     with (
         av.open(str(tmp_path / "a.mkv")) as source,
@@ -457,9 +376,9 @@ def test_the_clock_of_a_broadcast_is_set_back_for_all_streams(tmp_path):
     ],
 )
 def test_colours_without_tags_stay_those_that_players_assumed(tmp_path, size, tags):
-    _film(tmp_path / "a.mp4", size=size, times=[0])
+    write_film(tmp_path / "a.mp4", size=size, times=[0])
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.mp4")
-    first = _read(tmp_path / "b.mp4")[2]
+    first = read_film(tmp_path / "b.mp4")[2]
     assert (first.colorspace, first.color_primaries, first.color_trc) == tags
 
 
@@ -480,7 +399,7 @@ def _read_with_alpha(path):
         decoder = av.CodecContext.create("libvpx-vp9", "r")
         packets = [packet for packet in source.demux(video=0) if packet.size]
         assert source.streams.video[0].metadata["ALPHA_MODE"] == "1"
-        return [_planes(frame) for packet in packets for frame in decoder.decode(packet)]
+        return [view_planes(frame) for packet in packets for frame in decoder.decode(packet)]
 
 
 def test_alpha_is_kept_in_webm_and_hidden_colours_make_no_ring(tmp_path, caplog):
@@ -490,7 +409,7 @@ def test_alpha_is_kept_in_webm_and_hidden_colours_make_no_ring(tmp_path, caplog)
         inside = np.pad(np.ones([n // 2 for n in shape]), [(n // 4, n // 4) for n in shape])
         return inside * (255 if number == 3 else 180) + (1 - inside) * (0 if number == 3 else 20)
 
-    _film(tmp_path / "a.mkv", "ffv1", "yuva420p", times=[0, 100, 200], paint=paint)
+    write_film(tmp_path / "a.mkv", "ffv1", "yuva420p", times=[0, 100, 200], paint=paint)
     for source, target, shape in (("a.mkv", "b.webm", (64, 96)), ("b.webm", "c.webm", (128, 192))):
         upscale_video(bicubic_upscaler(2), tmp_path / source, tmp_path / target)
         frames = _read_with_alpha(tmp_path / target)
@@ -517,14 +436,16 @@ def test_interlaced_frames_are_made_whole(tmp_path, lossless, moves):
         at = 10 + moves * (4 * index + 2 * (np.arange(shape[0])[:, None] % 2))
         return np.where(np.arange(shape[1]) > at, 200, 40) if number == 0 else np.full(shape, 128)
 
-    was = _film(tmp_path / "a.mkv", "ffv1", times=range(0, 600, 100), sound="libopus", paint=paint)
+    was = write_film(
+        tmp_path / "a.mkv", "ffv1", times=range(0, 600, 100), sound="libopus", paint=paint
+    )
     for name, deinterlace in (("b", False), ("c", True)):
         target = tmp_path / f"{name}.mkv"
         upscale_video(bicubic_upscaler(2), tmp_path / "a.mkv", target, deinterlace=deinterlace)
-    (times, combed, _), (found, whole, _) = (_read(tmp_path / f"{name}.mkv") for name in "bc")
+    (times, combed, _), (found, whole, _) = (read_film(tmp_path / f"{name}.mkv") for name in "bc")
     assert found == times
     assert len(was) == len(whole)
-    assert _packets(tmp_path / "b.mkv", "audio") == _packets(tmp_path / "c.mkv", "audio")
+    assert read_packets(tmp_path / "b.mkv", "audio") == read_packets(tmp_path / "c.mkv", "audio")
     combs = [
         np.mean([np.abs(np.diff(luma.astype(int), axis=0)).mean() for luma, *_ in film[1:-1]])
         for film in (combed, whole)
@@ -540,10 +461,10 @@ def test_interlaced_frames_are_made_whole(tmp_path, lossless, moves):
 def test_the_light_levels_of_hdr10_are_kept(tmp_path, caplog):
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     light = {"x264-params": f"mastering-display={display}:cll=900,300"}
-    _film(tmp_path / "a.mp4", fmt="yuv420p10le", times=[0], options=light)
+    write_film(tmp_path / "a.mp4", fmt="yuv420p10le", times=[0], options=light)
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.mp4")
     assert not caplog.records
-    first, second = (_read(tmp_path / f"{name}.mp4")[2] for name in "ab")
+    first, second = (read_film(tmp_path / f"{name}.mp4")[2] for name in "ab")
     for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"):
         assert bytes(first.side_data[name]) == bytes(second.side_data[name])
     upscale_video(bicubic_upscaler(2), tmp_path / "a.mp4", tmp_path / "b.webm")
@@ -552,7 +473,7 @@ def test_the_light_levels_of_hdr10_are_kept(tmp_path, caplog):
 
 def test_light_levels_of_each_frame_are_said_to_be_lost(tmp_path, caplog):
     """Those of HDR10+ (SMPTE ST 2094-40), which WebM has beside a frame, where it also has alpha."""
-    _film(tmp_path / "a.webm", "libvpx-vp9", "yuva420p", times=[0])
+    write_film(tmp_path / "a.webm", "libvpx-vp9", "yuva420p", times=[0])
     content = (tmp_path / "a.webm").read_bytes()
     mark, kind = b"\xee\x81\x01\xa5", b"\xee\x81\x04\xa5"  # alpha; ITU-T T.35, as which HDR10+ goes
     before, after = content.split(mark)
@@ -575,8 +496,8 @@ def test_an_image_is_no_video(tmp_path):
 
 @pytest.mark.parametrize("deinterlace", [False, True])
 def test_a_video_that_changes_its_size(tmp_path, deinterlace):
-    _film(tmp_path / "a.h264", times=[0, 100])
-    _film(tmp_path / "b.h264", times=[0, 100], size=(64, 64))
+    write_film(tmp_path / "a.h264", times=[0, 100])
+    write_film(tmp_path / "b.h264", times=[0, 100], size=(64, 64))
     both = (tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes()
     (tmp_path / "c.h264").write_bytes(both)
     with pytest.raises(InputError, match="from 48×32 to 64×64 after 2 frames"):
@@ -600,7 +521,7 @@ def _refused(source, target, match, upscaler=None):
 def test_damaged_videos(tmp_path):
     times = range(0, 1200, 100)
     for name in ("a.mkv", "a.mp4"):
-        _film(tmp_path / name, times=times)
+        write_film(tmp_path / name, times=times)
     (tmp_path / "out.mp4").write_bytes(b"old")
     whole = (tmp_path / "a.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
@@ -610,25 +531,12 @@ def test_damaged_videos(tmp_path):
     _refused(tmp_path / "cut.mp4", tmp_path / "out.mp4", r"cut\.mp4")
 
 
-def _damage(source, target, numbers, fill=b"\xaa"):
-    """Copies a video with the packets of those numbers, in the order of the file, filled with nonsense."""
-    content = bytearray(source.read_bytes())
-    with av.open(str(source)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-        for number in numbers:
-            where = packets[number].pos
-            content[where : where + packets[number].size] = (fill * packets[number].size)[
-                : packets[number].size
-            ]
-    target.write_bytes(content)
-
-
 @pytest.mark.parametrize("lost", [[3], [2, 3, 7], [9], [0]])
 def test_a_damaged_packet_costs_a_frame(tmp_path, lossless, lost):
     """The frame before it stands in its place; at the start there is none."""
     times = [0, 100, 150, 300, 400, 500, 600, 700, 800, 900]
-    _film(tmp_path / "a.mp4", times=times, sound="aac", max_b_frames=0, gop_size=1)
-    _damage(tmp_path / "a.mp4", tmp_path / "hurt.mp4", lost)
+    write_film(tmp_path / "a.mp4", times=times, sound="aac", max_b_frames=0, gop_size=1)
+    damage_film(tmp_path / "a.mp4", tmp_path / "hurt.mp4", lost)
     done = [
         upscale_video(bicubic_upscaler(2), tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv")
         for name in ("a", "hurt")
@@ -638,25 +546,25 @@ def test_a_damaged_packet_costs_a_frame(tmp_path, lossless, lost):
     shown = [n for n in shown if n is not None]
     assert [one.damaged_frames for one in done] == [0, len(lost)]
     assert [one.frames for one in done] == [10, len(shown)]
-    times, whole, _ = _read(tmp_path / "a.mkv")
-    found, hurt, _ = _read(tmp_path / "hurt.mkv")
+    times, whole, _ = read_film(tmp_path / "a.mkv")
+    found, hurt, _ = read_film(tmp_path / "hurt.mkv")
     assert found == times[-len(shown) :]
     for planes, number in zip(hurt, shown, strict=True):
         for plane, want in zip(planes, whole[number], strict=True):
             np.testing.assert_array_equal(plane, want)
-    assert _packets(tmp_path / "hurt.mkv", "audio") == _packets(tmp_path / "a.mkv", "audio")
+    assert read_packets(tmp_path / "hurt.mkv", "audio") == read_packets(tmp_path / "a.mkv", "audio")
 
 
 def test_frames_that_the_decoder_mends_or_passes_over_are_counted(tmp_path, lossless):
-    _film(tmp_path / "a.mp4", "mpeg4", times=range(0, 1000, 100))
-    _damage(tmp_path / "a.mp4", tmp_path / "mended.mp4", [4], fill=b"\x00\x00\x01\xb6\x55")
+    write_film(tmp_path / "a.mp4", "mpeg4", times=range(0, 1000, 100))
+    damage_film(tmp_path / "a.mp4", tmp_path / "mended.mp4", [4], fill=b"\x00\x00\x01\xb6\x55")
     done = upscale_video(bicubic_upscaler(2), tmp_path / "mended.mp4", tmp_path / "b.mkv")
     assert done.damaged_frames >= 1
     assert f"{done.damaged_frames} damaged" in str(done)
 
 
 def test_frames_that_the_header_counts_and_the_file_lacks_are_counted(tmp_path):
-    _film(tmp_path / "a.mp4", times=range(0, 2000, 100))
+    write_film(tmp_path / "a.mp4", times=range(0, 2000, 100))
     content = (tmp_path / "a.mp4").read_bytes()
     where = content.index(b"stsz") + 12
     assert int.from_bytes(content[where : where + 4], "big") == 20
@@ -668,7 +576,7 @@ def test_frames_that_the_header_counts_and_the_file_lacks_are_counted(tmp_path):
 
 def test_a_recording_that_begins_between_key_frames_is_whole(tmp_path):
     options = {"x264-params": "scenecut=0:keyint=4:min-keyint=4:bframes=0"}
-    _film(tmp_path / "a.ts", times=range(0, 1000, 100), options=options)
+    write_film(tmp_path / "a.ts", times=range(0, 1000, 100), options=options)
     with av.open(str(tmp_path / "a.ts")) as source, av.open(str(tmp_path / "b.ts"), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(source.demux(video=0)):
@@ -707,7 +615,7 @@ def test_files_that_are_no_video(tmp_path):
 
 
 def test_targets_that_cannot_be_written(tmp_path):
-    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    write_film(tmp_path / "a.mkv", "ffv1", times=[0])
     _refused(tmp_path / "a.mkv", tmp_path / "b.gif", r"b\.gif .*\.mkv, \.mov, \.mp4")
     (tmp_path / "folder.mp4").mkdir()
     _refused(tmp_path / "a.mkv", tmp_path / "folder.mp4", r"folder\.mp4")
@@ -715,18 +623,18 @@ def test_targets_that_cannot_be_written(tmp_path):
 
 
 def test_frames_too_large_for_the_codec(tmp_path):
-    _film(tmp_path / "wide.mkv", "ffv1", size=(2, 4100), times=[0])
+    write_film(tmp_path / "wide.mkv", "ffv1", size=(2, 4100), times=[0])
     _refused(tmp_path / "wide.mkv", tmp_path / "b.mp4", "16400×8 .*libx264", bicubic_upscaler(4))
 
 
 def test_a_tile_without_room(tmp_path, small):
-    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    write_film(tmp_path / "a.mkv", "ffv1", times=[0])
     with pytest.raises(InputError, match="at least"):
         upscale_video(small, tmp_path / "a.mkv", tmp_path / "b.mp4", tile=4)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
 
 
 def test_without_the_extra(tmp_path, monkeypatch):
-    _film(tmp_path / "a.mkv", "ffv1", times=[0])
+    write_film(tmp_path / "a.mkv", "ffv1", times=[0])
     monkeypatch.setitem(sys.modules, "av", None)
     _refused(tmp_path / "a.mkv", tmp_path / "b.mp4", r"pip install 'sesr_jax\[video\]'")
