@@ -9,6 +9,7 @@ convolutions) runs on the optimised kernels. The reference kernels are plain loo
 """
 
 import contextlib
+import copy
 import dataclasses
 import math
 import os
@@ -112,17 +113,8 @@ class TFLiteModel:
             "keep_tensors": keep_tensors,
         }
         self._what = "the given model" if isinstance(source, bytes) else os.fspath(source)
-        try:
-            with require_extra("export", "running TFLite files"):
-                if isinstance(source, bytes):
-                    self._call: Callable[..., Any] = _call_here(Runtime(**arguments))
-                else:
-                    self._call = Sandbox("sesr_jax.sandbox.litert", self._what, **arguments).call
-        except _REFUSALS as error:
-            raise UnsupportedError(
-                f"LiteRT cannot load {self._what}: {_to_line(error)}; export it again."
-            ) from error
-        self._edges = self._call("edges")
+        self._arguments, self._is_trusted = arguments, isinstance(source, bytes)
+        self._start()
         shapes = [[tensor["shape"] for tensor in edge] for edge in self._edges]
         if any(len(edge) != 1 or len(edge[0]) != 4 for edge in shapes):
             raise InputError(
@@ -140,6 +132,32 @@ class TFLiteModel:
             )
         self.output_shape = self._move_pixels(np.empty(written, np.bool_)).shape
         self.input, self.output = (_read_quantisation(edge[0], self._what) for edge in self._edges)
+
+    def _start(self) -> None:
+        """Loads the content into a runtime of its own."""
+        try:
+            with require_extra("export", "running TFLite files"):
+                if self._is_trusted:
+                    self._call: Callable[..., Any] = _call_here(Runtime(**self._arguments))
+                else:
+                    module = "sesr_jax.sandbox.litert"
+                    self._call = Sandbox(module, self._what, **self._arguments).call
+        except _REFUSALS as error:
+            raise UnsupportedError(
+                f"LiteRT cannot load {self._what}: {_to_line(error)}; export it again."
+            ) from error
+        self._edges = self._call("edges")
+
+    def copy(self, *, num_threads: int | None) -> "TFLiteModel":
+        """Returns the model with so many threads, in a runtime of its own, which may run at the same time.
+
+        Raises:
+          InputError, UnsupportedError: as `TFLiteModel`.
+        """
+        other = copy.copy(self)
+        other._arguments = {**self._arguments, "num_threads": num_threads}
+        other._start()
+        return other
 
     @property
     def scale(self) -> int:

@@ -2,7 +2,8 @@
 
     large = upscale_photo(from_tflite("sesr_m5_x2_int8.tflite"), photo)
 
-The file runs at the size that it was exported for, so a photo is cut into tiles of just that size.
+The file runs at the size that it was exported for, so a photo is cut into tiles of just that size. Several
+tiles run beside each other, each on one thread and in a process of its own.
 """
 
 import functools
@@ -11,6 +12,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from sesr_jax.errors import InputError, to_printable
 from sesr_jax.export import TFLiteModel
@@ -26,6 +29,7 @@ from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent_of_steps
 from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
 from sesr_jax.upscale.fingerprints import fingerprint_file
+from sesr_jax.upscale.threads import count_cores
 from sesr_jax.upscale.upscaler import Upscaler
 
 _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
@@ -45,7 +49,7 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
       InputError: the file is missing or damaged, is no upscaler of one or three channels in [0, 1], or
         holds an operator whose receptive field is not known.
     """
-    model = TFLiteModel(path)
+    model = TFLiteModel(path, num_threads=count_cores())
     _, height, width, channels = model.input_shape
     if model.output_shape != (1, height * model.scale, width * model.scale, channels) or (
         channels not in (1, 3)
@@ -75,9 +79,31 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
         function=model,
         extent=_find_extent(content, (*_LOCAL, *moves)),
         tile=(height, width),
+        concurrent=_Copies(model).run,
         macs=sum(map(macs, list_operators(content))) / (height * width),
         fingerprint=functools.partial(fingerprint_file, os.path.abspath(path)),
     )
+
+
+class _Copies:
+    """Copies of a model on one thread each, of which each call takes one for itself.
+
+    They are kept, since starting a process takes as long as some tiles; each takes about 50 MB.
+    """
+
+    def __init__(self, model: TFLiteModel) -> None:
+        self._model = model
+        self._idle: list[TFLiteModel] = []
+
+    def run(self, x: Any) -> np.ndarray:
+        """Returns the model's output for `x`."""
+        try:
+            model = self._idle.pop()
+        except IndexError:
+            model = self._model.copy(num_threads=1)
+        y = model(x)
+        self._idle.append(model)
+        return y
 
 
 def _is_channels_first(source: Sequence[int], target: Sequence[int]) -> bool:

@@ -6,6 +6,7 @@ Neither .tflite nor .onnx files say which range their pixels have, and the wrong
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,16 @@ def with_range(upscaler: Upscaler, white: int) -> Upscaler:
     if white == 1:
         return upscaler
 
-    def function(x: Any) -> np.ndarray:
-        return np.asarray(upscaler.function(np.asarray(x) * np.float32(white))) / np.float32(white)
+    def change(function: Callable[[Any], Any]) -> Callable[[Any], np.ndarray]:
+        return lambda x: np.asarray(function(np.asarray(x) * np.float32(white))) / np.float32(white)
 
-    own = upscaler.fingerprint
-    fingerprint = None if own is None else lambda: f"{own()}, white at {white}"
-    return dataclasses.replace(upscaler, function=function, fingerprint=fingerprint)
+    fingerprint, concurrent = upscaler.fingerprint, upscaler.concurrent
+    return dataclasses.replace(
+        upscaler,
+        function=change(upscaler.function),
+        concurrent=concurrent and change(concurrent),
+        fingerprint=fingerprint and (lambda: f"{fingerprint()}, white at {white}"),
+    )
 
 
 def check_range(upscaler: Upscaler, spec: str, white: int) -> None:

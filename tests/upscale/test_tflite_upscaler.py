@@ -1,6 +1,7 @@
 """A .tflite file as an upscaler: tiles of its own size give what the whole image would."""
 
 import copy
+import dataclasses
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from sesr_jax.export.flatbuffer import import_schema, pack, read
 from sesr_jax.graph import measure_extent, trace
 from sesr_jax.models import network
 from sesr_jax.upscale import from_tflite, in_domain, upscale_photo, upscale_tiled
+from sesr_jax.upscale.value_range import with_range
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,33 @@ def test_tiles_equal_a_file_of_the_whole_size_code_for_code(exported):
         upscaler.function, image, scale=2, tile=upscaler.tile, halo=upscaler.extent.halo
     )
     np.testing.assert_array_equal(tiled, TFLiteModel(folder / "whole.tflite")(image[None])[0])
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_tiles_run_beside_each_other_and_give_the_same_photo(exported, tmp_path, precision):
+    path = exported[0] / "tile.tflite"
+    if precision == "float32":
+        path = tmp_path / "float.tflite"
+        export_network(exported[1], path, size=(40, 48), options=Options(precision=precision))
+    photo = np.random.default_rng(0).integers(0, 256, (175, 190, 3), np.uint8)
+    upscaler, shapes = from_tflite(path), []
+
+    def count(x):
+        shapes.append(x.shape)
+        return upscaler.concurrent(x)
+
+    beside = dataclasses.replace(upscaler, concurrent=count)
+    one_by_one = dataclasses.replace(upscaler, concurrent=None)
+    np.testing.assert_array_equal(upscale_photo(beside, photo), upscale_photo(one_by_one, photo))
+    assert len(shapes) > 20
+    assert set(shapes) == {(1, 40, 48, 1)}
+
+
+def test_a_range_holds_for_tiles_that_run_beside_each_other(exported):
+    upscaler = with_range(from_tflite(exported[0] / "tile.tflite"), 255)
+    x = np.random.default_rng(0).random((1, 40, 48, 1)).astype(np.float32) / 255
+    np.testing.assert_array_equal(upscaler.concurrent(x), upscaler.function(x))
+    assert upscaler.function(x).max() > 0
 
 
 @pytest.mark.parametrize("tail", ["transpose", "transposed_conv", "none"])
