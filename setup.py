@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import tomllib
 
 from setuptools import find_packages, setup
 
@@ -10,16 +11,17 @@ _VERSION = re.search(
     r'^__version__ = "([^"]+)"', (_ROOT / "sesr_jax" / "__init__.py").read_text("utf-8"), re.M
 ).group(1)
 
-# The address of the repository's files, such as https://…/blob/main, once it has one that is public.
-_FILES = ""
+_SETTINGS = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["sesr_jax"]
+_REPOSITORY = _SETTINGS["repository"].removesuffix(".git")
 
 
 def _page() -> str:
     """README for a package index: without an address, links into the repository are their text alone."""
     text = (_ROOT / "README.md").read_text("utf-8")
     inside = r"\((?!https?:|#)([^)]+)\)"
-    if _FILES:
-        return re.sub(rf"\]{inside}", rf"]({_FILES}/\1)", text)
+    if _REPOSITORY:
+        text = re.sub(rf"(!\[[^\]]*\]){inside}", rf"\1({_REPOSITORY}/raw/main/\2)", text)
+        return re.sub(rf"\]{inside}", rf"]({_REPOSITORY}/blob/main/\1)", text)
     without_images = re.sub(rf"!\[[^\]]*\]{inside}\n*", "", text)
     return re.sub(rf"\[([^\]]*)\]{inside}", r"\1", without_images)
 
@@ -67,6 +69,7 @@ setup(
     long_description=_page(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls={"Source": _REPOSITORY} if _REPOSITORY else {},
     python_requires=">=3.11",
     packages=find_packages(include=["sesr_jax", "sesr_jax.*"]),
     package_data={"sesr_jax": ["py.typed", "targets/*.toml", "pretrained/*", "web/static/*"]},

@@ -56,6 +56,25 @@ def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(wheel):
     assert not re.findall(r"\]\((?!https?:|#)[^)]*\)|<img [^>]*src=\"(?!https?:)", page)
 
 
+def test_links_of_the_page_lead_to_the_repository_where_it_has_an_address(tmp_path):
+    for name in ("README.md", "LICENSE", "setup.py", "pyproject.toml", "sesr_jax/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(_ROOT / name, tmp_path / name)
+    settings = (tmp_path / "pyproject.toml").read_text("utf-8")
+    address = "https://github.com/someone/something"
+    changed = re.sub('^repository = ".*"$', f'repository = "{address}"', settings, flags=re.M)
+    (tmp_path / "pyproject.toml").write_text(changed, encoding="utf-8")
+    command = [sys.executable, "setup.py", "--long-description"]
+    page = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.decode()
+    inside = re.findall(
+        r"(!?)\[[^\]]*\]\((?!https?:|#)([^)]+)\)", (_ROOT / "README.md").read_text("utf-8")
+    )
+    assert len(inside) > 10
+    for is_image, place in inside:
+        assert f"]({address}/{'raw' if is_image else 'blob'}/main/{place})" in page
+    assert not re.findall(r"\]\((?!https?:|#)[^)]*\)", page)
+
+
 def test_every_folder_of_modules_is_a_package():
     folders = {(_ROOT / name).parent for name in _tracked("sesr_jax") if name.endswith(".py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
