@@ -78,6 +78,30 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
         config.model.options.update(channels=3, activation="relu")
     if residual:
         config.model.options.residual = residual
+    return _shorten_for_all(config, variant)
+
+
+def search_equal(variant: str = "") -> ml_collections.ConfigDict:
+    r"""What a search found beside what was made by hand, by one recipe of one length; SESR's kind, ×2 on luma.
+
+        sesr train --config search_equal:sesr_n78 --workdir runs/n78 --config.data.train=FOLDER
+        sesr train --config search_equal:sesr_n78+qat --workdir runs/n78_qat --config.data.train=FOLDER \
+            --config.init=runs/n78 --config.steps=2000
+
+    The recipe is that of `mobile_ai_equal`. `benchmarks.found_networks` trains by it with several seeds, and
+    compares; the results are in experiments/search.
+    """
+    model, _, variant = variant.partition("+")
+    if not model:
+        raise InputError(
+            "search_equal trains one network of several: its variant must name it, as in "
+            "search_equal:sesr_n78."
+        )
+    return _shorten_for_all(make_config(model, 2), variant)
+
+
+def _shorten_for_all(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
+    """Takes a training that any small network does in minutes on one core, and then `variant`."""
     config.optim.name = "adam"
     train.apply_variant(config, "cpu")
     config.data.update(patch=24, batch=8)
@@ -88,6 +112,6 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
 
 COMPARISONS = {
     make.__name__: Recipe(about=inspect.getdoc(make) or "", get_config=make)
-    for make in (forms, mobile_ai_equal)
+    for make in (forms, mobile_ai_equal, search_equal)
 }
 """The comparisons by name."""
