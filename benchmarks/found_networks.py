@@ -1,4 +1,4 @@
-"""Measures networks that a search found for an NPU beside SESR-M5's hardware form, by one recipe of one length.
+"""Measures networks that a search found for an NPU beside SESR-M5's hardware form, all by one recipe.
 
     python -m benchmarks.found_networks runs/found --train FOLDER --data Set14 --data B100
 

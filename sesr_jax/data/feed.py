@@ -7,14 +7,15 @@
 
 A feed has two main functions. `Feed.calls` runs on the host and yields the arrays that some steps read.
 `Feed.draw` is pure, runs inside the compiled step on each device, and returns that device's share of the
-step's batch. A batch depends on the key alone, whatever the number of devices or processes.
+step's batch. A batch depends on the key alone, whatever the number of devices or processes. A compiled step
+refers to `draw` alone, which holds no images: jax keeps what a step refers to until the process ends.
 """
 
 import dataclasses
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import jax
@@ -57,6 +58,14 @@ class Batch:
     keys: Any = None
 
 
+class Draw(Protocol):
+    """A pure function from the data that `Feed.calls` yielded to a batch."""
+
+    def __call__(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
+        """Returns a share of the batch of one step."""
+        ...
+
+
 class Feed(Protocol):
     """A source of crops for training steps.
 
@@ -72,8 +81,9 @@ class Feed(Protocol):
         """Yields, as a pytree of arrays, the data of each of `parts`: steps that follow each other."""
         ...
 
-    def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
-        """Returns a share of the batch of one step, from the data that `calls` yielded; a pure function."""
+    @property
+    def draw(self) -> "Draw":
+        """The function that draws a share of the batch of one step; it holds no images."""
         ...
 
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
@@ -104,15 +114,16 @@ class PoolFeed(Feed):
     def calls(self, parts: Sequence[range]) -> Iterator[Any]:
         return itertools.repeat(replicate(self.pool), len(parts))
 
+    @property
     @override
-    def draw(self, data: Pool, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
-        crops = sample(data, key, self.batch, share=share)
-        return _finish(self, crops, key, self.batch, self.intensities, share)
+    def draw(self) -> Draw:
+        return _make_draw(self, _sample_crops)
 
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = sample(self.pool, key, count, share=share)
-        return _finish(self, crops, key, count, (1.0,), share)
+        options = {"channels": self.channels, "intensities": (1.0,), "make_low": self.make_low}
+        return _finish(crops, key, share, batch=count, **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,14 +152,16 @@ class StreamFeed(Feed):
         share = jax.process_index(), jax.process_count()
         return self.stream.calls(seed=self.seed, batch=self.batch, parts=parts, share=share)
 
+    @property
     @override
-    def draw(self, data: Any, key: jax.Array, step: jax.Array, share: Share = (0, 1)) -> Batch:
-        return _finish(self, unpack(data, step), key, self.batch, self.intensities, share)
+    def draw(self) -> Draw:
+        return _make_draw(self, _unpack_crops)
 
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = self.stream.sample(key, count, share=share)
-        return _finish(self, crops, key, count, (1.0,), share)
+        options = {"channels": self.channels, "intensities": (1.0,), "make_low": self.make_low}
+        return _finish(crops, key, share, batch=count, **options)
 
 
 def plan_feed(
@@ -237,13 +250,43 @@ def replicate(tree: Any) -> Any:
     return jax.device_put(tree, jax.sharding.NamedSharding(here, jax.sharding.PartitionSpec()))
 
 
+def _make_draw(feed: PoolFeed | StreamFeed, read: Callable[..., Any]) -> Draw:
+    """Returns the function that draws batches of `feed`, whose crops are what `read` gives."""
+    options = {"channels": feed.channels, "intensities": feed.intensities}
+    options |= {"batch": feed.batch, "make_low": feed.make_low}
+    return functools.partial(_draw, read=read, options=options)
+
+
+def _draw(
+    data: Any,
+    key: jax.Array,
+    step: jax.Array,
+    share: Share = (0, 1),
+    *,
+    read: Callable[..., Any],
+    options: Mapping[str, Any],
+) -> Batch:
+    crops = read(data, key, step, share, options["batch"])
+    return _finish(crops, key, share, **options)
+
+
+def _sample_crops(pool: Pool, key: jax.Array, step: jax.Array, share: Share, batch: int) -> Any:
+    return sample(pool, key, batch, share=share)
+
+
+def _unpack_crops(data: Any, key: jax.Array, step: jax.Array, share: Share, batch: int) -> Any:
+    return unpack(data, step)
+
+
 def _finish(
-    feed: PoolFeed | StreamFeed,
     crops: tuple[Any, jax.Array],
     key: jax.Array,
-    batch: int,
-    intensities: Sequence[float],
     share: Share,
+    *,
+    batch: int,
+    channels: int,
+    intensities: Sequence[float],
+    make_low: MakeLow | None,
 ) -> Batch:
     """Converts crops of RGB to the network's channels, and gives each a key of its own."""
     lr, hr = scale_intensities(crops, key, batch, intensities, share=share)
@@ -254,10 +297,10 @@ def _finish(
         keys = jax.random.split(jax.random.fold_in(key, number), batch)
         return lax.dynamic_slice_in_dim(keys, share[0] * size, size)
 
-    if feed.make_low is not None:
-        lr = jax.vmap(feed.make_low)(split(4), hr)
+    if make_low is not None:
+        lr = jax.vmap(make_low)(split(4), hr)
     return Batch(
-        lr=None if lr is None else to_channels(lr, feed.channels),
-        hr=to_channels(hr, feed.channels),
+        lr=None if lr is None else to_channels(lr, channels),
+        hr=to_channels(hr, channels),
         keys=split(3),
     )

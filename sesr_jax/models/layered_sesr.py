@@ -147,7 +147,7 @@ def count_parameters(
 
 
 def _make_found(layers: str, *, long_residual: bool) -> Variant:
-    """Returns a network that `sesr search --config sesr_search_x2` found; experiments/search has the results."""
+    """Returns a network that a search found; experiments/search has the commands and the results."""
     return Variant(
         build=functools.partial(
             LayeredSESR, layers=layers, tail="3x3", long_residual=long_residual

@@ -82,7 +82,7 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def search_equal(variant: str = "") -> ml_collections.ConfigDict:
-    r"""What a search found beside what was made by hand, by one recipe of one length; SESR's kind, ×2 on luma.
+    r"""A network that a search found, or its rival, by one recipe of one length, to be compared; luma, ×2.
 
         sesr train --config search_equal:sesr_n78 --workdir runs/n78 --config.data.train=FOLDER
         sesr train --config search_equal:sesr_n78+qat --workdir runs/n78_qat --config.data.train=FOLDER \

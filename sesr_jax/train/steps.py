@@ -57,6 +57,8 @@ def compile_steps(
       InputError: the devices cannot share the batch.
     """
     check_batch(feed.batch)
+    # jax keeps what a compiled function refers to, and must not keep the feed's images.
+    draw, data_axis = feed.draw, feed.data_axis
     several = not isinstance(seed, int)
     seeds = np.asarray(seed).astype(np.uint32)
 
@@ -64,7 +66,7 @@ def compile_steps(
         state: Any, data: Any, seed: jax.Array, rank: jax.Array, phase: Hashable
     ) -> tuple[Any, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        batch = feed.draw(data, key, state.step, (rank, jax.device_count()))
+        batch = draw(data, key, state.step, (rank, jax.device_count()))
         return trainer.update(state, batch, phase)
 
     def steps(
@@ -80,7 +82,7 @@ def compile_steps(
         return jax.pmap(
             functools.partial(steps, phase=phase, scanned=scanned),
             axis_name=AXIS,
-            in_axes=(None, feed.data_axis, None, 0),
+            in_axes=(None, data_axis, None, 0),
             out_axes=(None, None),
             donate_argnums=0,
         )
@@ -91,11 +93,9 @@ def compile_steps(
 
     def is_scanned(state: Any, data: Any, phase: Hashable) -> bool:
         """Returns whether the device loops over the steps, and not the host."""
-        mine = data if feed.data_axis is None else jax.tree.map(lambda x: x[0], data)
+        mine = data if data_axis is None else jax.tree.map(lambda x: x[0], data)
         key = jax.eval_shape(lambda: jax.random.key(0))
-        batch = jax.eval_shape(
-            lambda data, key, step: feed.draw(data, key, step), mine, key, state.step
-        )
+        batch = jax.eval_shape(draw, mine, key, state.step)
         return is_fast_in_loops(
             lambda state, batch: trainer.compute_losses(state, batch, phase), state, batch
         )

@@ -42,6 +42,18 @@ def test_a_run_learns_logs_and_leaves_both_kinds_of_weights(config, tmp_path):
     )
 
 
+def test_a_run_leaves_no_image_on_the_device(config, tmp_path):
+    """A search trains hundreds of networks in one process."""
+
+    def list_images() -> list[jax.Array]:
+        gc.collect()
+        return [array for array in jax.live_arrays() if array.dtype == np.uint8]
+
+    before = len(list_images())
+    train.train(config, tmp_path / "run", progress=False)
+    assert len(list_images()) == before
+
+
 def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
     whole = train.train(config, tmp_path / "whole", progress=False)
     config.steps = 4
