@@ -16,8 +16,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from sesr_jax.errors import InputError
+from sesr_jax.files import write_file
 
-NETWORKS = ("sesr_m5_hw", "sesr_n78", "sesr_n78_large")
+NETWORKS = ("sesr_m5_hw", "faster", "level")
 _INT8_STEPS = 2_000
 _TARGET, _FRAME = "ethos-n78-4tops", (1080, 1920)
 
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--seeds", type=int, default=3, help="per network; default %(default)s")
     parser.add_argument("--variant", help="another variant of the recipe, such as smoke")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the scores there")
     args = parser.parse_args(argv)
     names = args.network or list(NETWORKS)
     found: dict[str, list[Scores]] = {name: [] for name in names}
@@ -47,6 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         print(format_rows(found, {name: _estimate(name) for name in names}))
     except InputError as error:
         raise SystemExit(str(error)) from error
+    if args.json:
+        write_file(args.json, json.dumps(found, indent=1))
 
 
 def format_rows(found: Mapping[str, Sequence[Scores]], times: Mapping[str, float]) -> str:
@@ -72,7 +76,6 @@ def _measure(name: str, seed: int, args: argparse.Namespace) -> Scores:
     """Returns the scores of a network, which is trained first where that was not done before."""
     from sesr_jax import train
     from sesr_jax.compare import Case, export_int8_files, measure
-    from sesr_jax.files import write_file
     from sesr_jax.recipes import read_config
     from sesr_jax.untrusted import parse_json, read_text
     from sesr_jax.upscale import from_network, from_tflite
@@ -106,11 +109,13 @@ def _measure(name: str, seed: int, args: argparse.Namespace) -> Scores:
 
 def _estimate(name: str) -> float:
     """Returns the milliseconds of a frame on the target."""
+    from sesr_jax.recipes import read_config
     from sesr_jax.search import Design
     from sesr_jax.search.measures import measure
     from sesr_jax.targets import find_target
 
-    design = Design(model=name, scale=2, options={})
+    model = read_config(f"search_equal:{name}").model
+    design = Design(model=model.name, scale=model.scale, options=model.options.to_dict())
     return measure(design, _FRAME, find_target(_TARGET)).milliseconds
 
 

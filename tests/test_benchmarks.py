@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ _SMOKE = {
     "bm1684x": "--model sesr_m5_hw --repetitions 1",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
+    "found_networks": "--network sesr_m3_hw --seeds 2 --variant smoke",
     "interruptions": "--only upscale --by limit --by kill --trials 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
@@ -93,12 +95,33 @@ def test_amsgrad_is_that_of_keras_and_pytorch_and_not_that_of_optax(tmp_path):
     assert "last steps" in printed
 
 
-def test_the_trainings_of_recipes_go_on_where_they_ended(tmp_path, capsys):
-    from benchmarks import recipes
-
+@pytest.fixture
+def images(tmp_path) -> pathlib.Path:
+    """A folder of one image."""
     waves = np.uint8(127.5 + 127.5 * np.sin(np.arange(80)[:, None] * np.arange(96) / 200))
     write_image(tmp_path / "images" / "waves.png", waves)
-    images = "--train", str(tmp_path / "images"), "--data", str(tmp_path / "images")
+    return tmp_path / "images"
+
+
+def test_found_networks_are_measured_in_float_and_in_int8_and_not_twice(images, tmp_path, capsys):
+    from benchmarks import found_networks
+
+    command = [str(tmp_path / "runs"), *_SMOKE["found_networks"].split(), "--data", str(images)]
+    found_networks.main([*command, "--json", str(tmp_path / "found.json")])
+    (seeds,) = json.loads((tmp_path / "found.json").read_text("utf-8")).values()
+    assert len(seeds) == 2
+    assert seeds[0] != seeds[1]
+    assert all(of_seed.keys() == {"float", "INT8"} for of_seed in seeds)
+    assert "sesr_m3_hw" in (printed := capsys.readouterr().out)
+    shutil.rmtree(tmp_path / "runs" / "sesr_m3_hw_0" / "float")  # what is measured needs no run
+    found_networks.main(command)
+    assert capsys.readouterr().out == printed
+
+
+def test_the_trainings_of_recipes_go_on_where_they_ended(images, tmp_path, capsys):
+    from benchmarks import recipes
+
+    images = "--train", str(images), "--data", str(images)
     command = [str(tmp_path / "runs"), *_SMOKE["recipes"].split(), *images]
     recipes.main(command)
     first = capsys.readouterr().out.splitlines()

@@ -146,22 +146,10 @@ def count_parameters(
     return found + (slopes if activation == "prelu" else 0)
 
 
-def _make_found(layers: str, *, long_residual: bool) -> Variant:
-    """Returns a network that a search found; experiments/search has the commands and the results."""
-    return Variant(
-        build=functools.partial(
-            LayeredSESR, layers=layers, tail="3x3", long_residual=long_residual
-        ),
-        scales=(2, 3, 4),
-        paper="found by a search for Ethos-N78; see experiments/search",
-    )
-
-
 VARIANTS = {
     "layered_sesr": Variant(
         build=LayeredSESR,
         scales=(2, 3, 4),
         paper="Bhardwaj et al., Collapsible Linear Blocks, MLSys 2022; layers by option",
-    ),
-    "sesr_n78": _make_found("3x3_12 2x2_16 3x3_32 3x3_32", long_residual=False),
+    )
 }

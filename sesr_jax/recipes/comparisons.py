@@ -1,6 +1,7 @@
 """Comparisons: several networks, or several forms of one network, with one recipe of one length."""
 
 import inspect
+from typing import Any
 
 import ml_collections
 
@@ -81,23 +82,42 @@ def mobile_ai_equal(variant: str = "") -> ml_collections.ConfigDict:
     return _shorten_for_all(config, variant)
 
 
+FOUND: dict[str, dict[str, Any]] = {
+    "faster": {
+        "layers": "3x3_12 2x2_16 3x3_32 3x3_32",
+        "tail": "3x3",
+        "long_residual": False,
+    },
+    "level": {
+        "layers": "3x3_12 2x2_16 1x3_20 3x3_32 3x3_32",
+        "tail": "3x3",
+        "long_residual": False,
+    },
+}
+"""By name: the options of `layered_sesr` that searches found for Ethos-N78; see experiments/search."""
+
+
 def search_equal(variant: str = "") -> ml_collections.ConfigDict:
-    r"""A network that a search found, or its rival, by one recipe of one length, to be compared; luma, ×2.
+    r"""What searches found for Ethos-N78 and SESR-M5's hardware form by one recipe, to be compared; luma, ×2.
 
-        sesr train --config search_equal:sesr_n78 --workdir runs/n78 --config.data.train=FOLDER
-        sesr train --config search_equal:sesr_n78+qat --workdir runs/n78_qat --config.data.train=FOLDER \
-            --config.init=runs/n78 --config.steps=2000
+        sesr train --config search_equal:faster --workdir runs/faster --config.data.train=FOLDER
+        sesr train --config search_equal:faster+qat --workdir runs/faster_qat --config.data.train=FOLDER \
+            --config.init=runs/faster --config.steps=2000
 
-    The recipe is that of `mobile_ai_equal`. `benchmarks.found_networks` trains by it with several seeds, and
-    compares; the results are in experiments/search.
+    The variant names the network: "sesr_m5_hw" or another of the zoo, "faster", or "level", which is about as
+    fast as SESR-M5's hardware form. The recipe is that of `mobile_ai_equal`. `benchmarks.found_networks`
+    trains by it with several seeds; the results are in experiments/search.
     """
-    model, _, variant = variant.partition("+")
-    if not model:
+    name, _, variant = variant.partition("+")
+    if not name:
         raise InputError(
             "search_equal trains one network of several: its variant must name it, as in "
-            "search_equal:sesr_n78."
+            "search_equal:faster."
         )
-    return _shorten_for_all(make_config(model, 2), variant)
+    config = (
+        make_config("layered_sesr", 2, **FOUND[name]) if name in FOUND else make_config(name, 2)
+    )
+    return _shorten_for_all(config, variant)
 
 
 def _shorten_for_all(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:

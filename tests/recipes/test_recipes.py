@@ -13,6 +13,7 @@ from sesr_jax.errors import InputError
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.models.mobile_ai.abpn import RESIDUALS
 from sesr_jax.recipes import COMPARISONS, FAMILIES, RECIPES, SEARCHES, read_config
+from sesr_jax.recipes.comparisons import FOUND
 from sesr_jax.train.stages import plan
 from sesr_jax.train.validation import validate
 
@@ -70,6 +71,22 @@ def test_the_comparison_of_mobile_networks_is_one_recipe():
     assert len(recipes) == 1
     with pytest.raises(InputError, match="mobile_ai_equal:xlsr"):
         read_config("mobile_ai_equal")
+
+
+def test_the_comparison_of_what_searches_found_is_one_recipe():
+    """Its configs differ in the model alone."""
+    recipes = set()
+    for name in ("sesr_m5_hw", *FOUND):
+        content = read_config(f"search_equal:{name}")
+        validate(content)
+        config = content.to_dict()
+        model = config.pop("model")
+        made = create(model["name"], scale=model["scale"], **model["options"])
+        assert (made.scale, made.channels) == (2, 1)
+        recipes.add(str(config))
+    assert len(recipes) == 1
+    with pytest.raises(InputError, match="search_equal:faster"):
+        read_config("search_equal")
 
 
 def test_names_are_of_one_recipe_each_and_all_are_described():
