@@ -26,7 +26,7 @@ _SMOKE = {
     "bm1684x": "--model sesr_m5_hw --repetitions 1",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
-    "found_networks": "--network sesr_m3_hw --seeds 2 --variant smoke",
+    "found_networks": "--network sesr_m3_hw --seeds 1 --variant smoke",
     "interruptions": "--only upscale --by limit --by kill --trials 1",
     "kernels": "--case conv2d --model sesr_m3 --size 12 --repetitions 1",
     "mobile_ai": "",
@@ -108,10 +108,8 @@ def test_found_networks_are_measured_in_float_and_in_int8_and_not_twice(images, 
 
     command = [str(tmp_path / "runs"), *_SMOKE["found_networks"].split(), "--data", str(images)]
     found_networks.main([*command, "--json", str(tmp_path / "found.json")])
-    (seeds,) = json.loads((tmp_path / "found.json").read_text("utf-8")).values()
-    assert len(seeds) == 2
-    assert seeds[0] != seeds[1]
-    assert all(of_seed.keys() == {"float", "INT8"} for of_seed in seeds)
+    ((scores,),) = json.loads((tmp_path / "found.json").read_text("utf-8")).values()
+    assert scores.keys() == {"float", "INT8"}
     assert "sesr_m3_hw" in (printed := capsys.readouterr().out)
     shutil.rmtree(tmp_path / "runs" / "sesr_m3_hw_0" / "float")  # what is measured needs no run
     found_networks.main(command)
