@@ -122,8 +122,7 @@ class PoolFeed(Feed):
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = sample(self.pool, key, count, share=share)
-        options = {"channels": self.channels, "intensities": (1.0,), "make_low": self.make_low}
-        return _finish(crops, key, share, batch=count, **options)
+        return _finish(crops, key, share, **_list_options(self, batch=count, intensities=(1.0,)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,8 +159,7 @@ class StreamFeed(Feed):
     @override
     def sample(self, key: jax.Array, count: int, share: Share = (0, 1)) -> Batch:
         crops = self.stream.sample(key, count, share=share)
-        options = {"channels": self.channels, "intensities": (1.0,), "make_low": self.make_low}
-        return _finish(crops, key, share, batch=count, **options)
+        return _finish(crops, key, share, **_list_options(self, batch=count, intensities=(1.0,)))
 
 
 def plan_feed(
@@ -252,9 +250,13 @@ def replicate(tree: Any) -> Any:
 
 def _make_draw(feed: PoolFeed | StreamFeed, read: Callable[..., Any]) -> Draw:
     """Returns the function that draws batches of `feed`, whose crops are what `read` gives."""
-    options = {"channels": feed.channels, "intensities": feed.intensities}
-    options |= {"batch": feed.batch, "make_low": feed.make_low}
-    return functools.partial(_draw, read=read, options=options)
+    return functools.partial(_draw, read=read, options=_list_options(feed))
+
+
+def _list_options(feed: PoolFeed | StreamFeed, **changes: Any) -> dict[str, Any]:
+    """Returns the options with which `feed` finishes its crops, with `changes`."""
+    names = "batch", "channels", "intensities", "make_low"
+    return {name: getattr(feed, name) for name in names} | changes
 
 
 def _draw(
