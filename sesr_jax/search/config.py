@@ -69,7 +69,8 @@ def base_search() -> ml_collections.ConfigDict:
                 "steps": 0,  # 0 for no long training
                 "correlate": 0,  # so many, the best among them, for Kendall's correlation
             },
-            "workers": 0,  # how many processes train candidates; 0 for this one
+            "workers": 0,  # how many processes of this machine train candidates; 0 for this one
+            "ray": "",  # or the address of the Ray cluster that trains them; see `search.cluster`
         }
     )
     return config
@@ -116,6 +117,23 @@ def parse_frame(text: str) -> tuple[int, int]:
             f"config.search.frame is {text!r}: it must be width x height, such as 1920x1080."
         )
     return int(match[2]), int(match[1])
+
+
+def parse_address(text: str) -> tuple[str, int] | None:
+    """Returns (host, port) for "127.0.0.1:6379", or None for "auto".
+
+    Raises:
+      InputError: it is neither.
+    """
+    if text == "auto":
+        return None
+    match = re.fullmatch(r"([^\s:/]+):(\d{1,5})", text)
+    if not match or not 0 < int(match[2]) < 2**16:
+        raise InputError(
+            f'config.search.ray is {text!r}: it must be "auto", for the cluster of this machine, or '
+            "HOST:PORT, as `ray start --head` prints it."
+        )
+    return match[1], int(match[2])
 
 
 def validate_search(config: ml_collections.ConfigDict) -> None:
@@ -171,6 +189,13 @@ def _validate_numbers(found: ml_collections.ConfigDict) -> None:
     ):
         if number < 0:
             raise InputError(f"config.search.{key} is {number}: it must not be negative.")
+    if found.workers and found.ray:
+        raise InputError(
+            f"config.search.workers is {found.workers} and ray {found.ray!r}: one of them must be left out, "
+            "since candidates are trained by processes of this machine or by a cluster."
+        )
+    if found.ray:
+        parse_address(found.ray)
     if found.num_individual < found.num_elitism:
         raise InputError(
             f"config.search.num_individual is {found.num_individual} and num_elitism {found.num_elitism}: "

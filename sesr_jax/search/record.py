@@ -25,7 +25,10 @@ from sesr_jax.untrusted import parse_json, read_text
 _CONFIG, _POPULATION = "config.json", "population.json"
 _RESULT, _RUNGS = "result.json", "rungs.json"
 
-_MAY_CHANGE = ("num_generation", "long", "workers")
+RECORDS = (_RESULT, _RUNGS)
+"""The files in a candidate's folder that the search writes, and not the training."""
+
+_MAY_CHANGE = ("num_generation", "long", "workers", "ray")
 """The settings of a search that may change when it goes on."""
 
 

@@ -29,6 +29,7 @@ from sesr_jax.search.evolution import (
     start_population,
 )
 from sesr_jax.search.found import Found
+from sesr_jax.search.jobs import RunJobs
 from sesr_jax.search.long import train_long
 from sesr_jax.search.measures import Limits, make_limits
 from sesr_jax.search.page import write_search_page
@@ -44,7 +45,7 @@ from sesr_jax.search.record import (
 )
 from sesr_jax.search.sorting import order_candidates
 from sesr_jax.search.space import Design, Genome, Space, draw_genome, make_design, parse_genome
-from sesr_jax.search.workers import keep_programs, run_jobs
+from sesr_jax.search.workers import keep_programs, open_workers
 
 _PROGRAMS = "programs"
 
@@ -78,7 +79,7 @@ def search(
 
     Raises:
       InputError: the config does not make sense, no genome keeps its bounds, its target refuses what every
-        genome has, the data cannot be read, or the folder holds another search.
+        genome has, the data cannot be read, the folder holds another search, or there is no such cluster.
       Stopped: SIGTERM came; what was done is kept.
     """
     validate_search(config)
@@ -93,9 +94,13 @@ def search(
     seeds = [parse_genome(space, text, name) for text in texts]
     limits = make_limits(config, space)
     folder = pathlib.Path(folder)
-    with lock_folder(folder), keep_programs(folder / _PROGRAMS):
+    with (
+        lock_folder(folder),
+        keep_programs(folder / _PROGRAMS),
+        open_workers(config) as run_jobs,
+    ):
         claim_folder(folder, config)
-        evolution = _Evolution(config, space, limits, folder, say)
+        evolution = _Evolution(config, space, limits, folder, run_jobs, say)
         evolution.start(seeds)
         evolution.run(progress)
         found = train_long(config, evolution.find(), folder, progress=progress)
@@ -112,10 +117,11 @@ class _Evolution:
         space: Space,
         limits: Limits,
         folder: pathlib.Path,
+        run_jobs: RunJobs,
         say: Callable[[str], None],
     ) -> None:
         self._config, self._space, self._limits, self._folder = config, space, limits, folder
-        self._say = say
+        self._run_jobs, self._say = run_jobs, say
         self._training = _make_training_config(config, space)
         found = config.search
         self._rules = Rules(
@@ -314,7 +320,7 @@ class _Evolution:
                 outcomes[key] = known.outcome
                 self._keep(key, alive[key], known.outcome, bar, known)
         jobs = {key: self._make_job(alive[key], until) for key in alive if key not in outcomes}
-        for key, outcome in run_jobs(train_candidate, jobs, workers=self._config.search.workers):
+        for key, outcome in self._run_jobs(train_candidate, jobs):
             outcomes[key] = outcome
             if until == self._config.steps or outcome["failure"]:
                 self._keep(key, alive[key], outcome, bar)

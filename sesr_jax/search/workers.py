@@ -1,39 +1,53 @@
-"""Where candidates are trained: in this process or in others of this machine.
+"""Where candidates are trained: in this process, in others of this machine, or on a Ray cluster.
 
-    for name, result in run_jobs(train_candidate, {"a": job, "b": other}, workers=2): ...
+    with open_workers(config) as run_jobs:
+        for name, result in run_jobs(train_candidate, {"a": job, "b": other}): ...
 
-A job and its result are plain data. A worker that dies loses its jobs, which others then do; they read the
-candidate's checkpoint where it has one.
+A job and its result are plain data. A worker of this machine that dies loses its jobs, which others then do;
+they read the candidate's checkpoint where it has one. `search.cluster` has the workers of a Ray cluster.
 """
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 import jax
+import ml_collections
 from jax.experimental.compilation_cache import compilation_cache
 
 from sesr_jax.errors import InputError
 from sesr_jax.files import make_folder
-
-Job = Mapping[str, Any]
-Work = Callable[[Job], Mapping[str, Any]]
-Results = Iterator[tuple[str, Mapping[str, Any]]]
+from sesr_jax.search.cluster import connect
+from sesr_jax.search.jobs import Job, Results, RunJobs, Work
 
 _DEATHS = 3
 """So often in a row workers may die before a search ends."""
+
+
+@contextlib.contextmanager
+def open_workers(config: ml_collections.ConfigDict) -> Iterator[RunJobs]:
+    """Yields what does jobs, as `config.search` wants it, until the block ends.
+
+    Raises:
+      InputError: there is no Ray cluster, or none that can be used.
+    """
+    if config.search.ray:
+        with connect(config.search.ray) as run:
+            yield run
+    else:
+        yield functools.partial(run_jobs, workers=config.search.workers)
 
 
 def run_jobs(work: Work, jobs: Mapping[str, Job], *, workers: int) -> Results:
     """Yields the name and the result of each job, as they come.
 
     Args:
-      work: a function of a module, which is called with each job.
+      work: see `Work`.
       jobs: the jobs by name.
       workers: how many processes do jobs; 0 for this one.
 

@@ -3,15 +3,14 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
+from small_search import make_config, read_search, write_images
 
 from sesr_jax.cli.main import main
 from sesr_jax.errors import InputError
 from sesr_jax.models import network
 from sesr_jax.recipes import SEARCHES, read_config
-from sesr_jax.search import PAGE, base_search, search
+from sesr_jax.search import PAGE, search
 from sesr_jax.search.config import validate_search
 from sesr_jax.search.long import correlate
 from sesr_jax.train import train
@@ -19,57 +18,14 @@ from sesr_jax.train import train
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    noise = np.random.default_rng(0).integers(0, 256, (40, 44, 3), np.uint8)
-    Image.fromarray(noise).save(folder / "noise.png")
-    return folder
-
-
-def _make_config(images, **settings):
-    config = base_search()
-    config.model.update(name="layered_sesr", scale=2)
-    config.data.update(train=str(images), eval=str(images), patch=6, batch=2)
-    config.update(steps=4, steps_per_call=2, eval_every=4, checkpoint_every=2)
-    config.optim.name = "adam"
-    config.search.update(
-        space="sesr",
-        seeds=False,
-        frame="32x32",
-        num_individual=4,
-        num_generation=2,
-        num_elitism=2,
-        mutation_rate=0.3,
-        tries=300,
-        max_params=300.0,
-        crop=32,
-    )
-    config.search.space_options = {
-        "depth": 1,
-        "min_depth": 0,
-        "widths": (4,),
-        "kernels": ("1x1", "2x2"),
-        "ends": ("1x1", "3x3"),
-        "activations": ("relu",),
-        "forms": ("dense",),
-    }
-    config.search.update(settings)
-    return config
-
-
-def _read(folder):
-    population = json.loads((folder / "population.json").read_text())
-    results = {}
-    for path in sorted((folder / "candidates").glob("*/result.json")):
-        results[path.parent.name] = json.loads(path.read_text())
-        del results[path.parent.name]["seconds"]
-    return population, results
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
 def done(images, tmp_path_factory):
     """A search with halving and a long training, that nobody disturbed."""
     folder = tmp_path_factory.mktemp("search")
-    config = _make_config(images, halvings=1, inherit=True)
+    config = make_config(images, halvings=1, inherit=True)
     config.search.long.update(steps=4, best=1, correlate=2)
     return config, folder, search(config, folder, progress=False)
 
@@ -109,7 +65,7 @@ def test_a_search_that_was_killed_ends_with_the_same_population(done, tmp_path):
     config.search.long.steps = 4
     assert again.individuals == found.individuals
     assert again.elite == found.elite
-    assert _read(other)[1] == _read(folder)[1]
+    assert read_search(other)[1] == read_search(folder)[1]
     changed = config.copy_and_resolve_references()
     changed.optim.lr = 1.0
     with pytest.raises(InputError, match="lr"):
@@ -117,7 +73,7 @@ def test_a_search_that_was_killed_ends_with_the_same_population(done, tmp_path):
 
 
 def test_what_diverges_is_scored_and_the_search_goes_on(images, tmp_path, capsys):
-    config = _make_config(images, num_individual=1, num_generation=1, num_elitism=1)
+    config = make_config(images, num_individual=1, num_generation=1, num_elitism=1)
     config.optim.lr = 1e30
     found = search(config, tmp_path, progress=False)
     assert all(result.failure and result.psnr == 0 for result in found.results.values())
@@ -145,6 +101,10 @@ def test_what_diverges_is_scored_and_the_search_goes_on(images, tmp_path, capsys
         {"objectives": ("psnr", "beauty")},
         {"selection": "fair"},
         {"workers": -1},
+        {"workers": 2, "ray": "auto"},
+        {"ray": "6379"},
+        {"ray": "127.0.0.1:65536"},
+        {"ray": "ray://127.0.0.1:10001"},
         {"frame": "big"},
         {"saving": 1.0},
         {"halvings": 2},
@@ -154,7 +114,7 @@ def test_what_diverges_is_scored_and_the_search_goes_on(images, tmp_path, capsys
     ids=str,
 )
 def test_bad_settings_are_refused_before_anything_is_trained(images, tmp_path, settings):
-    config = _make_config(images)
+    config = make_config(images)
     config.search.update(settings)
     with pytest.raises(InputError):
         search(config, tmp_path / "search", progress=False)
@@ -162,7 +122,7 @@ def test_bad_settings_are_refused_before_anything_is_trained(images, tmp_path, s
 
 
 def test_a_target_that_refuses_every_genome_is_named_with_the_operator(images, tmp_path):
-    config = _make_config(images, space="esrn", target="ethos-n78-4tops", max_params=0.0)
+    config = make_config(images, space="esrn", target="ethos-n78-4tops", max_params=0.0)
     config.search.space_options = {
         "node_num": 1,
         "min_active": 1,
