@@ -72,7 +72,14 @@ _MORE: dict[str, list[str]] = {
 }
 _LEFT_OUT = [
     f"--config.{key}"
-    for key in ("steps", "data.train", "optim.lr", "conditions", "search.max_milliseconds")
+    for key in (
+        "steps",
+        "data.train",
+        "optim.lr",
+        "conditions",
+        "search.max_milliseconds",
+        "search.ray",
+    )
 ]
 """The keys of a config for which small forms have values of their own."""
 
@@ -163,6 +170,14 @@ def _python(arguments: list[str]) -> None:
         assert (_ROOT / arguments[0]).is_file(), arguments[0]
 
 
+def _ray(arguments: list[str]) -> None:
+    """The cluster is started by other tests: Ray knows the options."""
+    if importlib.util.find_spec("ray"):
+        from ray.scripts.scripts import cli
+
+        cli.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+
+
 def _adb(arguments: list[str]) -> None:
     """There is no phone: the file that would go there exists."""
     assert arguments[0] == "push"
@@ -175,6 +190,7 @@ _RUN = {
     "make": _make,
     "pip": _pip,
     "python": _python,
+    "ray": _ray,
     "cp": lambda arguments: shutil.copy(*arguments),
     "adb": _adb,
 }

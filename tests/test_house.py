@@ -92,6 +92,7 @@ _HEAVY = (
     "onnxruntime",
     "av",
     "pillow_heif",
+    "ray",
 )
 
 

@@ -6,7 +6,8 @@
 
 A space (`search.space`, `search.spaces`) says what a genome is, how it varies and which network it makes.
 `search.evolution` makes generations, `search.measures` says what a network costs and whether a target runs
-it, `search.candidate` trains one for a short time, and `search.workers` says where.
+it, `search.candidate` trains one for a short time, and `search.workers` says where: in this process, in
+others of this machine, or on a Ray cluster.
 """
 
 from sesr_jax.search.config import base_search
