@@ -112,7 +112,7 @@ def _measure_all(args: argparse.Namespace, found: dict[str, Any]) -> Iterator[tu
         with jax.default_matmul_precision(precision):
             limits[name] = _measure_product(args, jnp.dtype(dtype))
     yield "limits", limits
-    found["profile"] = _profile(_make_call(args, "float32", 1, most), args.traces)
+    found["profile"] = _profile(make_call(args, "float32", 1, most), args.traces)
     yield "profile", found["profile"]
     yield from _measure_steps(args, steps, "bfloat16", 1, most)
     for dtype in ("float32", "bfloat16"):
@@ -136,7 +136,7 @@ def _measure_steps(
     case = f"{name}, {seeds} {'seed' if seeds == 1 else 'seeds'}, {per_call} per call"
     dtype, precision = PRECISIONS[name]
     with jax.default_matmul_precision(precision):
-        call = _make_call(args, dtype, seeds, per_call)
+        call = make_call(args, dtype, seeds, per_call)
         start = time.perf_counter()
         call()
         compiled = time.perf_counter() - start
@@ -206,7 +206,7 @@ def _make_parts(args: argparse.Namespace, dtype: str, seeds: int) -> tuple[Any, 
     return trainer, PoolFeed(pool=pool, batch=args.batch), state
 
 
-def _make_call(
+def make_call(
     args: argparse.Namespace, dtype: str, seeds: int, per_call: int
 ) -> Callable[[], None]:
     """Returns a function that does `per_call` steps of every seed and waits for them."""

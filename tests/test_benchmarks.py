@@ -36,6 +36,7 @@ _SMOKE = {
     "official_layers": "benchmarks",
     "prelu": "--size 16x16 --repetitions 1",
     "recipes": "--row constant --seeds 1 --steps 2",
+    "search": "--minutes 0 --config sesr_search_x2:smoke --repetitions 1 --at-once 2",
     "steps": "--model sesr_m3 --batch 2 --crop 16 --repetitions 1",
     "unchanged": ". --only scanned",
     "upscaling": "--rounds 1 --frames 2 --shrink 8",
@@ -290,6 +291,22 @@ def test_exports_are_timed_and_their_files_raced(tmp_path):
     assert results["frame"].keys() == {"INT8 file", "float file", "jax.jit"}
     assert all(v > 0 for v in (*results["export"].values(), *results["frame"].values()))
     assert "against jax.jit" in printed
+
+
+def test_searches_are_timed_and_networks_trained_at_once(tmp_path):
+    tiny = {
+        "depth": 1,
+        "min_depth": 0,
+        "widths": (8,),
+        "forms": ("dense",),
+        "activations": ("relu",),
+    }
+    settings = (f"--config.search.space_options={tiny}", "--config.search.crop=16")
+    results, printed = _run("search", tmp_path, "--row", "one process", *settings)
+    assert results["candidates"] == 2
+    assert results["rows"]["one process"]["seconds"] > 0
+    assert results["together"].keys() == {"1", "2"}
+    assert "per hour" in printed
 
 
 def test_steps_stand_beside_those_of_others(tmp_path):
