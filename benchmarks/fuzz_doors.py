@@ -89,6 +89,8 @@ def make_samples(folder: pathlib.Path) -> None:
                 calibration=images if precision == "int8" else None,
                 options=options,
             )
+    unsigned = folder / "unsigned.onnx"
+    export_network(made, unsigned, size=SIZE, calibration=images, options=Options(io="uint8"))
     write_npz(folder)
     _write_torch(folder / "state.pt")
     shipped = pathlib.Path(targets).parent
@@ -262,7 +264,9 @@ DOORS = {
         samples=("int8.golden.npz",), mutate=mutations.mutate_zip, enter=_enter_golden
     ),
     "onnx": Door(
-        samples=("int8.onnx", "float.onnx"), mutate=mutations.mutate_onnx, enter=_enter_onnx
+        samples=("int8.onnx", "float.onnx", "unsigned.onnx"),
+        mutate=mutations.mutate_onnx,
+        enter=_enter_onnx,
     ),
     "safetensors": Door(
         samples=("expanded.safetensors", "collapsed.safetensors", "quantised.safetensors"),

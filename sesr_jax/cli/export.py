@@ -20,7 +20,8 @@ _EXAMPLE = """  sesr export --model runs/m5 --size 640x360 --out m5_int8.tflite
   sesr export --model runs/m5 --size 1920x1080 --tile 400x300 --tail transposed_conv --out m5.tflite
   sesr export --model runs/m5_hw_qat --out m5.tflite --target ethos-n78-4tops --max-drop 0.2 --check-on Set5
   sesr export --model runs/xlsr --for ai-benchmark --out phone
-  sesr export --model runs/m5 --out m5.onnx
+  sesr export --model runs/m5 --out m5.onnx --io uint8
+  sesr export --model runs/m5 --out m5_half.onnx --precision float16
   sesr export --model runs/m5 --out m5.safetensors
   sesr export --model sesr_m5_x2_qat --web m5_web --serve
 
@@ -81,9 +82,10 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
 
     parser = arguments.make_parser(
         "export",
-        "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A TFLite file is "
-        "checked: the collapsed network must equal the expanded one. Beside it stands its golden pair, an "
-        "input and the output that the file must give.",
+        "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A file is checked: "
+        "the collapsed network must equal the expanded one, and LiteRT or ONNX Runtime must compute what the "
+        "network does. Beside a TFLite file stands its golden pair: an input, and the output that the file "
+        "must give.",
         _EXAMPLE,
     )
     parser.argument_default = argparse.SUPPRESS  # so that it is known what was given
@@ -143,9 +145,9 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     )
     add(
         "--io",
-        of=_TFLITE,
+        of=_DEPLOYABLE,
         choices=get_args(Codes),
-        help=f"{about['io']}; default {Options.io}",
+        help=about["io"],
     )
     add(
         "--exclude",
@@ -307,8 +309,9 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
                 file, network, "INT8" if options.precision == "int8" else options.precision
             )
         )
+        print(*list_proofs(file), sep="\n")
         if file.suffix in _TFLITE:
-            print(*list_proofs(file), f"golden pair: {golden_path(file)}", sep="\n")
+            print(f"golden pair: {golden_path(file)}")
     for time in times:
         print(f"estimated on {given['target']}: {time:.2f} ms")
     for drop in drops:

@@ -20,6 +20,7 @@ from sesr_jax.export.flatbuffer import (
     read_enum,
     read_metadata,
 )
+from sesr_jax.export.onnx import read_onnx_metadata
 
 COLUMNS = ("operator", "reads", "constants", "writes", "scale", "zero point")
 """The header of `Description.rows`."""
@@ -78,14 +79,24 @@ def describe(source: Source) -> Description:
 def list_proofs(source: Source) -> list[str]:
     """Returns a line for each check that a file of sesr_jax passed when it was exported.
 
+    Args:
+      source: a TFLite file's path or content, or the path of an .onnx file.
+
     Raises:
       InputError: as `read_metadata`.
     """
-    metadata, lines = read_metadata(source), []
+    is_onnx = not isinstance(source, bytes) and str(source).endswith(".onnx")
+    metadata = read_onnx_metadata(source) if is_onnx else read_metadata(source)  # type: ignore[arg-type]
+    lines = []
     if (difference := metadata["collapse"]["difference"]) is not None:
         lines.append(f"collapsed and expanded network: {difference:.1e} apart")
     if "codes" in metadata:
         lines.append("codes: all as the integer reference computes them")
+    if proof := metadata.get("onnx_runtime"):
+        lines += [
+            "layers: all as the reference computes them, but for their last rounding",
+            f"output by ONNX Runtime: {proof['output']:.2g}{' codes' * proof['codes']} apart",
+        ]
     if other := metadata.get("cross_check"):
         lines.append(f"the file by {other['converter']}: {other['largest_difference']:g} apart")
     return lines

@@ -41,6 +41,9 @@ KERNELS: dict[Kernels, str] = {
 }
 """The kernel sets by name, each with LiteRT's name for the resolver that chooses it."""
 
+_SLACK = 0.1
+"""How far the smallest and the largest code of pixels may lie from 0 and 1."""
+
 _REFUSALS = (RuntimeError, ValueError, MemoryError, SandboxError)
 """What LiteRT raises, here and in a sandbox."""
 
@@ -59,6 +62,13 @@ class Quantisation:
         info = np.iinfo(self.dtype)
         low, high = (self.scale * (int(code) - self.zero_point) for code in (info.min, info.max))
         return low, high
+
+    @property
+    def are_pixels(self) -> bool:
+        """Whether the codes stand for values from 0 to 1 or, where they are symmetric, from -1 to 1."""
+        low, high = self.limits
+        symmetric = self.zero_point == 0 and low < 0
+        return abs(high - 1) < _SLACK and (symmetric or abs(low) < _SLACK)
 
     def quantise(self, x: np.ndarray) -> np.ndarray:
         """Returns the codes nearest to `x`, saturated."""

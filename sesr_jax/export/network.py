@@ -164,8 +164,10 @@ def _export_onnx(
     options: Options,
     metadata: Mapping[str, Any],
 ) -> None:
-    if options.precision not in ("int8", "weights", "float32"):
-        raise InputError(f"ONNX files are int8, weights or float32, not {options.precision}.")
+    if options.precision not in ("int8", "weights", "float16", "float32"):
+        raise InputError(
+            f"ONNX files are int8, weights, float16 or float32, not {options.precision}."
+        )
     if options.tail == "transpose":
         raise InputError(
             "ONNX files write a depth_to_space as DepthToSpace; take transposed_conv or none instead "
@@ -173,11 +175,14 @@ def _export_onnx(
         )
     written, used = rewrite_graph(graph, ranges, options)
     facts = {**metadata, "precision": options.precision, "tail": options.choose_tail(graph)}
+    if options.precision == "int8":
+        facts["io"] = options.io or "float32"
     if options.tail == "none":
         facts["host_blocks"] = list_host_blocks(graph)
-    # A scheme of float activations means codes for the kernels, which float32 files must not have.
-    scheme = INT8 if options.precision == "float32" else options.scheme
-    export_onnx(written, path, ranges=used, scheme=scheme, metadata=facts)
+    # A scheme of float activations means codes for the kernels, which files of floats must not have.
+    scheme = options.scheme if options.precision in ("int8", "weights") else INT8
+    half = options.precision == "float16"
+    export_onnx(written, path, ranges=used, scheme=scheme, half=half, io=options.io, metadata=facts)
 
 
 def _find_ranges(

@@ -1,39 +1,47 @@
-"""Writes a Graph as an ONNX file, float or INT8 in QDQ form.
+"""Writes a Graph as an ONNX file, of float32, of float16, or INT8 in QDQ form.
 
     export_onnx(graph, "sesr_m5_x2.onnx", ranges=calibrate(graph, images))
 
-Tensors are ``[N, C, H, W]`` within the file and at its ends, as ONNX has it: the input is the float
+Tensors are ``[N, C, H, W]`` within the file and at its ends, as ONNX has it: the input is the float32
 image in [0, 1], and so is the output. N, H and W are symbolic: a file runs at every size at which
 `graph.run` does. Nodes and tensors are named as in the Graph.
+
+A float16 file has weights and activations of 16 bits between a Cast at each end. There ``input/float16`` is
+what others read of the input, and the last layer writes a tensor of such a name too.
 
 An INT8 file is a float network with a QuantizeLinear and a DequantizeLinear at each quantisation point
 (`quant.find_points`), which runtimes fuse into integer kernels. There the value before the point is
 ``name/float``, its codes are ``name/codes``, and what others read is ``name`` (for the input, whose
 float value has its name, ``name/dequantised``). Kernels have symmetric int8 codes with a scale for each
 output channel, biases the int32 codes of their convolution's sums, PReLU slopes symmetric int8 codes
-and other constants the codes of their own range, all as in our TFLite files.
+and other constants the codes of their own range, all as in our TFLite files. Where its pixels are int8,
+they are the codes at the ends of the file. Pixels of uint8, which are these codes plus 128, are dequantised
+and quantised there once more (``name/pixels``), so that all codes within are the same.
 
 Limits: one input, one output; activations of 16 bits would need a later operator set. ONNX Runtime
 quantises the float kernel of an excluded convolution between two points on its own account, unless its
 optimiser "WeightBiasQuantization" is disabled.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sesr_jax import __version__
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.checks import check_graph
-from sesr_jax.export.onnx_operators import CALLS, Call, Computed, Setting
+from sesr_jax.export.onnx_operators import CALLS
+from sesr_jax.export.onnx_proof import prove_onnx
+from sesr_jax.export.onnx_writer import Writer
+from sesr_jax.export.options import Codes
 from sesr_jax.files import write_file
-from sesr_jax.graph import Graph, Node
-from sesr_jax.quant import INT8, Ranges, Scheme, affine, find_points, validate
-from sesr_jax.quant.weight_codes import kernel_scale, symmetric_scale
+from sesr_jax.graph import Graph
+from sesr_jax.quant import INT8, Ranges, Scheme, find_points, validate
+from sesr_jax.untrusted import parse_json
 
 OPSET = 17
 """The version of ONNX's operator set in the files. It suffices, and fewer tools read a later one."""
@@ -45,23 +53,30 @@ def export_onnx(
     *,
     ranges: Ranges | None = None,
     scheme: Scheme = INT8,
+    half: bool = False,
+    io: Codes | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes `graph` as an ONNX file; see `to_onnx`.
+    """Writes `graph` as an ONNX file (see `to_onnx`), which ONNX Runtime has run (`prove_onnx`).
 
     Args:
       graph: the network; the file takes images of other sizes too.
       path: the path of the file, which appears whole or not at all.
       ranges: the range of each group of tensors, or None for float activations.
       scheme: what is quantised where there are ranges; with float activations, the kernels alone.
+      half: as for `to_onnx`.
+      io: as for `to_onnx`.
       metadata: what a reader of the bare file should know. It stands in ``metadata_props``, text as it
-        is and all other values as JSON, beside "version" (of this package) and "ranges".
+        is and all other values as JSON, beside "version" (of this package), "onnx_runtime" (the proof) and
+        "ranges".
 
     Raises:
-      InputError: as `to_onnx`, or the file cannot be written.
+      InputError: as `to_onnx` and `prove_onnx`, or the file cannot be written.
     """
-    model = to_onnx(graph, ranges=ranges, scheme=scheme)
+    model = to_onnx(graph, ranges=ranges, scheme=scheme, half=half, io=io)
+    proof = prove_onnx(model, graph, ranges=ranges, scheme=scheme, half=half)
     facts = {"version": __version__} | dict(metadata or {})
+    facts["onnx_runtime"] = dataclasses.asdict(proof)
     if ranges is not None:
         facts["ranges"] = {key: [float(low), float(high)] for key, (low, high) in ranges.items()}
     for key, value in facts.items():
@@ -70,14 +85,46 @@ def export_onnx(
     write_file(path, model.SerializeToString())
 
 
-def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8) -> Any:
-    """Returns the `onnx.ModelProto` of `graph`, quantised by `scheme` where there are ranges.
-
-    A scheme of float activations needs no ranges: then the kernels alone have codes.
+def read_onnx_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns what `export_onnx` wrote into the metadata of a file that this package has made.
 
     Raises:
-      InputError: an operation has no ONNX form here, a parameter is not finite, `ranges` do not suit the
-        graph, activations have 16 bits, or the package onnx is not installed.
+      InputError: onnx is not installed.
+    """
+    with require_extra("export", "reading ONNX files"):
+        import onnx
+
+    found = {}
+    for prop in onnx.load(os.fspath(path)).metadata_props:
+        try:
+            found[prop.key] = parse_json(prop.value, prop.key)
+        except InputError:
+            found[prop.key] = prop.value
+    return found
+
+
+def to_onnx(
+    graph: Graph,
+    *,
+    ranges: Ranges | None = None,
+    scheme: Scheme = INT8,
+    half: bool = False,
+    io: Codes | None = None,
+) -> Any:
+    """Returns the `onnx.ModelProto` of `graph`, quantised by `scheme` where there are ranges.
+
+    Args:
+      graph: the network.
+      ranges: the range of each group of tensors, or None for float activations.
+      scheme: what is quantised. A scheme of float activations needs no ranges: then the kernels alone have
+        codes.
+      half: whether weights and activations are float16, where nothing has codes.
+      io: the type of an INT8 file's pixels; None for float32.
+
+    Raises:
+      InputError: an operation has no ONNX form here, a parameter is not finite, or beyond float16, `ranges`,
+        `half` or `io` do not suit the graph or each other, activations have 16 bits, or the package onnx is
+        not installed.
     """
     weights_alone = scheme.activations == "float"
     if scheme.activations == "int16":
@@ -87,19 +134,27 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
     check_graph(graph, CALLS, "ONNX")
     if ranges is not None:
         validate(graph, ranges, scheme)
+    if half and (weights_alone or ranges is not None):
+        raise InputError(
+            "codes stand for float32: a file of float16 must have neither ranges nor codes."
+        )
+    if io is not None:
+        _check_coded_ends(graph, ranges, scheme, io)
     with require_extra("export", "writing ONNX files"):
         import onnx
 
-    writer = _Writer(graph, ranges or {}, scheme if weights_alone or ranges is not None else None)
-    tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    used = scheme if weights_alone or ranges is not None else None
+    writer = Writer(graph, ranges or {}, used, half=half, io=io)
+    tensor = onnx.helper.make_tensor_value_info
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(io or np.float32))
     channels, out_channels = graph.input_shape[-1], graph.shapes[graph.output][-1]
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
             writer.nodes,
             "sesr_jax",
-            [tensor(graph.input, float32, ["N", channels, "H", "W"])],
-            [tensor(graph.output, float32, ["N", out_channels, "H_out", "W_out"])],
+            [tensor(graph.input, kind, ["N", channels, "H", "W"])],
+            [tensor(graph.output, kind, ["N", out_channels, "H_out", "W_out"])],
             writer.constants,
         ),
         opset_imports=opsets,
@@ -111,147 +166,12 @@ def to_onnx(graph: Graph, *, ranges: Ranges | None = None, scheme: Scheme = INT8
     return model
 
 
-class _Writer:
-    """Collects the operators and constants of a file.
-
-    Attributes:
-      nodes: `onnx.NodeProto`s in an order in which they can run.
-      constants: `onnx.TensorProto`s, the initializers.
-    """
-
-    def __init__(self, graph: Graph, ranges: Ranges, scheme: Scheme | None) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._scheme = scheme
-        self._affine: dict[str, tuple[float, int]] = {}
-        self._absorbed: frozenset[str] = frozenset()
-        if scheme is not None:
-            found = find_points(graph, scheme)
-            self._affine = {name: affine(*ranges[key]) for name, key in found.group.items()}
-            self._absorbed = found.absorbed
-        # For each tensor of the Graph, the tensor that its readers read in the file.
-        self._names = {name: name for name in graph.shapes}
-        if graph.input in self._affine:
-            self._names[graph.input] = f"{graph.input}/dequantised"
-            self._write_point(graph.input, graph.input)
-        for node in graph.nodes:
-            self._write_node(node)
-
-    def _write_node(self, node: Node) -> None:
-        """Writes the operators of `node`, with its quantisation point where it has one."""
-        if node.name in self._absorbed:
-            self._write_point(node.name, self._names[node.inputs[0]])
-            return
-        call = CALLS[node.op](node)
-        inputs = [
-            self._names[arg]
-            if isinstance(arg, str)
-            else self._write_parameter(node, call, role, arg)
-            for role, arg in call.args.items()
-        ]
-        inputs += [
-            self._write_setting(f"{node.name}/{role}", value)
-            for role, value in call.settings.items()
-        ]
-        quantised = node.name in self._affine
-        output = f"{node.name}/float" if quantised else node.name
-        self._write_operator(node.name, call.op_type, inputs, output, **call.attrs)
-        if quantised:
-            self._write_point(node.name, output)
-
-    def _write_point(self, name: str, value: str) -> None:
-        """Quantises the file's tensor `value` to the codes of the Graph's tensor `name`, and back."""
-        scale, zero_point = self._affine[name]
-        meaning = self._write_meaning(name, np.float32(scale), np.int8(zero_point))
-        self._write_operator(
-            f"{name}/quantise", "QuantizeLinear", [value, *meaning], f"{name}/codes"
-        )
-        self._write_dequantisation(name, meaning, self._names[name])
-
-    def _write_parameter(self, node: Node, call: Call, role: str, value: np.ndarray) -> str:
-        """Writes a parameter, as codes if it is quantised, and returns the name of its tensor."""
-        name = f"{node.name}/{role}"
-        input_scale, _ = self._affine.get(node.inputs[0], (0.0, 0))
-        exact = self._scheme is None or self._scheme.excludes(node.name)
-        if exact or (role == "bias" and not input_scale) or (role != "kernel" and not self._affine):
-            return self._write_constant(name, value)
-        codes, scale, zero_point = _quantise_parameter(call, role, input_scale)
-        self._write_constant(f"{name}/codes", codes)
-        meaning = self._write_meaning(name, scale, zero_point)
-        axis = {"axis": call.channel_axis if role == "kernel" else 0} if scale.ndim else {}
-        self._write_dequantisation(name, meaning, name, **axis)
-        return name
-
-    def _write_meaning(
-        self, name: str, scale: npt.ArrayLike, zero_point: npt.ArrayLike
-    ) -> list[str]:
-        """Writes the scale and the zero point of the codes of `name`, and returns their names."""
-        return [
-            self._write_constant(f"{name}/scale", scale),
-            self._write_constant(f"{name}/zero_point", zero_point),
-        ]
-
-    def _write_dequantisation(
-        self, name: str, meaning: list[str], output: str, **attrs: Any
-    ) -> None:
-        inputs = [f"{name}/codes", *meaning]
-        self._write_operator(f"{name}/dequantise", "DequantizeLinear", inputs, output, **attrs)
-
-    def _write_setting(self, name: str, value: Setting) -> str:
-        if value is None:
-            return ""
-        if not isinstance(value, Computed):
-            return self._write_constant(name, value)
-        inputs = [
-            self._names[arg] if isinstance(arg, str) else self._write_setting(f"{name}/{i}", arg)
-            for i, arg in enumerate(value.args)
-        ]
-        self._write_operator(name, value.op_type, inputs, name, **value.attrs)
-        return name
-
-    def _write_constant(self, name: str, value: npt.ArrayLike) -> str:
-        import onnx
-
-        self.constants.append(onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def _write_operator(
-        self, name: str, op_type: str, inputs: list[str], output: str, **attrs: Any
-    ) -> None:
-        import onnx
-
-        self.nodes.append(onnx.helper.make_node(op_type, inputs, [output], name, **attrs))
-
-
-def _quantise_parameter(
-    call: Call, role: str, input_scale: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the codes of the parameter `role`, and their scale and zero point: one, or one per channel.
-
-    `input_scale` is the scale of the input's codes, and 0 where the input has none.
-    """
-    value = np.asarray(call.args[role], np.float64)
-    dtype: type[np.signedinteger] = np.int8
-    zero_point = 0
-    if role in ("kernel", "bias"):
-        scale = _compute_kernel_scale(call, input_scale)
-        if role == "bias":
-            dtype, scale = np.int32, scale * np.float32(input_scale)
-    elif role == "slope":
-        scale = np.asarray(symmetric_scale(value), np.float32)
-    else:
-        low, high = min(value.min(), 0.0), max(value.max(), 0.0)
-        step, zero_point = affine(low, high) if low < high else (1.0, 0)
-        scale = np.asarray(step, np.float32)
-    per_channel = [-1 if i == call.channel_axis else 1 for i in range(value.ndim)]
-    steps = scale.reshape(per_channel) if role == "kernel" else scale
-    codes = np.rint(value / steps) + zero_point
-    return codes.astype(dtype), scale, np.full(scale.shape, zero_point, dtype)
-
-
-def _compute_kernel_scale(call: Call, input_scale: float) -> np.ndarray:
-    """Returns the scales of a kernel's codes, float32 ``[out]``; the bias counts beside codes alone."""
-    kernel, bias = np.asarray(call.args["kernel"]), call.args.get("bias", 0.0)
-    if not input_scale:
-        bias, input_scale = 0.0, 1.0
-    return kernel_scale(kernel, bias, input_scale, call.channel_axis).astype(np.float32)  # type: ignore[arg-type]
+def _check_coded_ends(graph: Graph, ranges: Ranges | None, scheme: Scheme, io: Codes) -> None:
+    """Checks that the image has codes where it comes and where it goes."""
+    group = {} if ranges is None else find_points(graph, scheme).group
+    for name in (graph.input, graph.output):
+        if name not in group:
+            raise InputError(
+                f"{name!r} has no codes, so that it cannot have pixels of {io}: leave io out, or exclude "
+                "fewer layers."
+            )

@@ -47,6 +47,7 @@ class Call:
       op_type: its name, e.g. "Conv".
       args: its inputs by role: names of tensors of the Graph, and parameters in ONNX's layout.
       settings: further inputs, which are never quantised; None stands for an optional one that is absent.
+      typed: the settings that must have the type of the activations; the others keep their own.
       attrs: its attributes.
       channel_axis: the axis of the output channels in the argument "kernel".
     """
@@ -54,6 +55,7 @@ class Call:
     op_type: str
     args: Args
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+    typed: frozenset[str] = frozenset()
     attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     channel_axis: int = 0
 
@@ -125,7 +127,7 @@ def _prelu(node: Node) -> Call:
 
 def _clip(node: Node) -> Call:
     bounds = {"low": np.float32(node.attrs["low"]), "high": np.float32(node.attrs["high"])}
-    return _call("Clip", node, settings=bounds)
+    return dataclasses.replace(_call("Clip", node, settings=bounds), typed=frozenset(bounds))
 
 
 def _slice(node: Node) -> Call:
@@ -184,7 +186,7 @@ def _pad(node: Node) -> Call:
 
 
 def _unbias(node: Node) -> Call:
-    """Returns the product with n / (n - 1), where the file computes n from the image's size."""
+    """Returns the product with n / (n - 1), where the file computes n from the image's size, in float32."""
     x, like = node.inputs
     axes = np.array([_NCHW.index(axis % 4) for axis in node.attrs["axes"]])
     one = np.float32(1)
@@ -196,7 +198,8 @@ def _unbias(node: Node) -> Call:
     )
     fewer = Computed(op_type="Sub", args=(count, one))
     factor = Computed(op_type="Div", args=(count, fewer))
-    return Call(op_type="Mul", args={"x": x}, settings={"factor": factor})
+    typed = frozenset({"factor"})
+    return Call(op_type="Mul", args={"x": x}, settings={"factor": factor}, typed=typed)
 
 
 def _channel_shuffle(node: Node) -> Call:

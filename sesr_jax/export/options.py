@@ -19,9 +19,10 @@ class Options:
     Attributes:
       precision: int8 (integers from end to end), int16 (16-bit activations, 8-bit weights), dynamic (8-bit
         weights, and activations quantised by ranges that are measured at run time), weights (8-bit
-        weights, float arithmetic), float16 (16-bit weights) or float32.
+        weights, float arithmetic), float16 (16-bit weights, and in an .onnx file activations of 16 bits too;
+        pixels stay float32) or float32.
       exclude: patterns of the names of the layers that stay float, such as 'tail/*'.
-      io: the type of an INT8 file's pixels.
+      io: the type of an INT8 file's pixels; by default int8 in a .tflite file, and float32 in an .onnx file.
       tail: how the last channels become pixels; "none" leaves that to the program that runs the file. The
         default is depth_to_space, and transpose in files of 16 bits, for which TFLite has no such operator.
       clip: whether an operator of its own limits the output to [0, 1].
@@ -33,7 +34,7 @@ class Options:
 
     precision: Precision = "int8"
     exclude: tuple[str, ...] = ()
-    io: Codes = "int8"
+    io: Codes | None = None
     tail: Tail | None = None
     clip: bool = False
     converter: Converter = "jax2tf"
@@ -45,7 +46,7 @@ class Options:
             ("io", self.io, get_args(Codes)),
             ("converter", self.converter, get_args(Converter)),
         ):
-            if value not in known:
+            if value not in known and not (name == "io" and value is None):
                 raise InputError(
                     f"the {name} {value!r} is unknown: it must be one of {', '.join(known)}."
                 )

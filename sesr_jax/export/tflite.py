@@ -174,6 +174,7 @@ def _cross_check(
 def _collect_facts(graph: Graph, ranges: Ranges | None, options: Options) -> dict[str, Any]:
     """Returns how the file was made, for its metadata."""
     facts = dataclasses.asdict(options) | {"tail": options.choose_tail(graph)}
+    facts["io"] = options.io or "int8"
     if options.precision != "int8":
         del facts["io"]  # only an INT8 file has a choice of it
     if options.tail == "none":

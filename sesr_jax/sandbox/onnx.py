@@ -1,5 +1,6 @@
 """ONNX Runtime's session as a runtime: calls take and give plain values and arrays."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy.typing as npt
 class Runtime:
     """An ONNX file, loaded."""
 
-    def __init__(self, *, path: str) -> None:
-        """Loads the file."""
+    def __init__(self, *, path: str | bytes) -> None:
+        """Loads the file, or content that is like one."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -36,3 +37,9 @@ class Runtime:
         """Returns the first output for the first input."""
         (y,) = self._session.run(None, {self._session.get_inputs()[0].name: x})
         return np.asarray(y)
+
+    def compute(
+        self, names: Sequence[str], values: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        """Returns the outputs of those names for inputs by name."""
+        return [np.asarray(y) for y in self._session.run(list(names), dict(values))]

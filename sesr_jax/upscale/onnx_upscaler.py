@@ -2,10 +2,13 @@
 
     large = upscale_photo(from_onnx("sesr_m5_x2.onnx"), photo)
 
-The file maps one float image ``[N, C, H, W]`` in [0, 1] to a larger one. Where it holds its own H and W,
-a photo is cut into tiles of just that size.
+The file maps one image ``[N, C, H, W]`` to a larger one, of float32 or float16 in [0, 1], or of codes. What
+these stand for is told by the DequantizeLinear that reads the input and the QuantizeLinear that writes the
+output; uint8 without such goes from 0 to 255. Where the file holds its own H and W, a photo is cut into tiles
+of just that size.
 """
 
+import dataclasses
 import functools
 import importlib
 import math
@@ -18,6 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from sesr_jax.errors import InputError, UnsupportedError, require_extra, to_printable
+from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import (
     Distances,
     Step,
@@ -31,6 +35,7 @@ from sesr_jax.schema import POSITIVE, build
 from sesr_jax.untrusted import check_regular, parse_json, refuse_damaged
 from sesr_jax.upscale.fingerprints import fingerprint_file
 from sesr_jax.upscale.upscaler import Upscaler
+from sesr_jax.upscale.value_range import check_codes
 
 _OPERATIONS = {
     "Add": "add",
@@ -57,6 +62,27 @@ _TILED = (b"half_pixel", b"pytorch_half_pixel", b"asymmetric")
 """Ways of resizing in which a pixel's place does not depend on the image's size."""
 
 _KEEP_SHAPE = ("Cast", "DequantizeLinear", "Identity")
+
+_TYPES = {f"tensor({name})": np.dtype(kind) for name, kind in (
+    ("float", np.float32), ("float16", np.float16), ("uint8", np.uint8), ("int8", np.int8)
+)}  # fmt: skip
+"""The types of an image, by ONNX Runtime's names."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pixels:
+    """What a file's images are made of: floats in [0, 1], or codes."""
+
+    dtype: np.dtype[Any]
+    codes: Quantisation | None
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Returns an image for the file, of a float image in [0, 1]."""
+        return self.codes.quantise(x) if self.codes else x.astype(self.dtype)
+
+    def decode(self, y: np.ndarray) -> np.ndarray:
+        """Returns the float32 image for one of the file's."""
+        return self.codes.dequantise(y) if self.codes else y.astype(np.float32)
 
 
 def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
@@ -90,6 +116,8 @@ def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Ups
     """Returns the upscaler that runs `session`, by what the file says of itself."""
     (sources, targets), graph = session.call("edges"), model.graph
     channels, tile = _read_image_shape(path, sources, targets)
+    pixels = _find_pixels(path, graph, sources[0], "input", "DequantizeLinear")
+    large = _find_pixels(path, graph, targets[0], "output", "QuantizeLinear")
     shapes = _find_constant_shapes(graph)
     source, target = sources[0]["name"], targets[0]["name"]
     steps = list(_list_steps(path, graph, shapes, source))
@@ -113,7 +141,7 @@ def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Ups
         name=to_printable(pathlib.Path(path).stem),
         scale=int(scale),
         channels=channels,
-        function=_make_function(path, session, tile, int(scale), blocks),
+        function=_make_function(path, session, (pixels, large), tile, int(scale), blocks),
         extent=measure_extent_of_steps(source, steps, target),
         tile=tile,
         macs=_macs(graph, shapes, distances),
@@ -126,14 +154,14 @@ def _read_image_shape(
 ) -> tuple[int, tuple[int, int] | None]:
     """Returns the channels of the file's image, and its height and width where the file fixes them."""
     shapes = [value["shape"] for value in (*sources, *targets)]
-    floats = all(value["type"] == "tensor(float)" for value in (*sources, *targets))
-    if len(sources) != 1 or len(targets) != 1 or not floats or len(shapes[0]) != 4 or (
+    known = all(value["type"] in _TYPES for value in (*sources, *targets))
+    if len(sources) != 1 or len(targets) != 1 or not known or len(shapes[0]) != 4 or (
         shapes[0][1] not in (1, 3)
     ):  # fmt: skip
         shown = " to ".join(f"{value['type']}{value['shape']}" for value in (*sources, *targets))
         raise InputError(
-            f"{os.fspath(path)} maps {shown}: it must map one float image [N, C, H, W] in Y or RGB to one; "
-            "export such a network."
+            f"{os.fspath(path)} maps {shown}: it must map one image [N, C, H, W] of floats or 8 bits, in Y "
+            "or RGB, to one; export such a network."
         )
     batch, channels, *size = shapes[0]
     if isinstance(batch, int) and batch != 1:
@@ -151,9 +179,44 @@ def _read_image_shape(
     return channels, tuple(size) if all(fixed) else None
 
 
+def _find_pixels(
+    path: str | os.PathLike[str], graph: Any, value: Any, side: str, op_type: str
+) -> _Pixels:
+    """Returns what the images of the file's input or output are made of, next to which `op_type` tells codes.
+
+    Raises:
+      InputError: the file does not tell what its codes stand for, or they are not from 0 to 1.
+    """
+    import onnx
+
+    dtype = _TYPES[value["type"]]
+    if dtype.kind == "f":
+        return _Pixels(dtype, None)
+    constants = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    for node in graph.node:
+        tensors = node.input if side == "input" else node.output
+        if node.op_type == op_type and value["name"] == tensors[0]:
+            meaning = [constants[name] for name in node.input[1:] if name in constants]
+            if len(meaning) != len(node.input[1:]) or any(one.size != 1 for one in meaning):
+                continue
+            scale, zero_point = (*(one.item() for one in meaning), 0)[:2]
+            codes = Quantisation(dtype=dtype, scale=float(scale), zero_point=int(zero_point))
+            if dtype == np.uint8 and codes.limits == (0, 255):
+                break
+            check_codes(codes, path, side)
+            return _Pixels(dtype, codes)
+    if dtype != np.uint8:
+        raise InputError(
+            f"{os.fspath(path)} does not tell what its {side} of int8 stands for: there must be a {op_type} "
+            "beside it; export it so, or with uint8."
+        )
+    return _Pixels(dtype, Quantisation(dtype=dtype, scale=1 / 255, zero_point=0))
+
+
 def _make_function(
     path: str | os.PathLike[str],
     session: Sandbox,
+    pixels: tuple[_Pixels, _Pixels],
     tile: tuple[int, int] | None,
     scale: int,
     blocks: Sequence[int],
@@ -164,7 +227,7 @@ def _make_function(
         if tile is not None and (height, width) != tile:
             raise UnsupportedError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
         try:
-            y = session.call("run", x.transpose(0, 3, 1, 2))
+            y = session.call("run", pixels[0].encode(x).transpose(0, 3, 1, 2))
         except SandboxError as error:
             raise InputError(f"ONNX Runtime cannot run {os.fspath(path)} ({error}).") from error
         large = (n, scale * height, scale * width, channels)
@@ -174,7 +237,7 @@ def _make_function(
                 f"{os.fspath(path)} makes {list(y.shape)} of {[n, channels, height, width]}, which is no "
                 f"image ×{scale}; export an upscaling network."
             )
-        return move_pixels(y.transpose(0, 2, 3, 1), blocks)
+        return move_pixels(pixels[1].decode(y).transpose(0, 2, 3, 1), blocks)
 
     return function
 

@@ -25,18 +25,15 @@ from sesr_jax.export.flatbuffer import (
     read_enum,
     read_metadata,
 )
-from sesr_jax.export.litert import Quantisation
 from sesr_jax.graph import Extent, Step, measure_extent_of_steps
 from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
 from sesr_jax.upscale.fingerprints import fingerprint_file
 from sesr_jax.upscale.threads import count_cores
 from sesr_jax.upscale.upscaler import Upscaler
+from sesr_jax.upscale.value_range import check_codes
 
 _LOCAL = ("QUANTIZE", "DEQUANTIZE", "CAST", "TANH")
 """Operators without an operation of ours whose output pixel reads that one pixel of each input."""
-
-_SLACK = 0.1
-"""How far the smallest and the largest code of pixels may lie from 0 and 1."""
 
 _MOVES = ("RESHAPE", "TRANSPOSE")
 """Operators that a depth_to_space may be written as, in files whose metadata say so."""
@@ -64,12 +61,8 @@ def from_tflite(path: str | os.PathLike[str]) -> Upscaler:
             "one image in Y or RGB; export such a network."
         )
     for side, codes in (("input", model.input), ("output", model.output)):
-        if codes is not None and not _are_pixels(codes):
-            low, high = codes.limits
-            raise InputError(
-                f"{os.fspath(path)} has codes for an {side} from {low:g} to {high:g}, where images go from 0 "
-                "to 1; export it with such a range, or in float."
-            )
+        if codes is not None:
+            check_codes(codes, path, side)
     content = read(path)
     moves = _MOVES if read_metadata(path).get("tail") == "transpose" else ()
     return Upscaler(
@@ -110,13 +103,6 @@ def _is_channels_first(source: Sequence[int], target: Sequence[int]) -> bool:
     """Returns whether [N, C, H, W] would be an image that is upscaled."""
     sides = {large / small for small, large in zip(source[2:], target[2:], strict=True)}
     return source[1] == target[1] in (1, 3) and len(sides) == 1 and sides.pop().is_integer()
-
-
-def _are_pixels(codes: Quantisation) -> bool:
-    """Returns whether the codes stand for values from 0 to 1 or, where they are symmetric, from -1 to 1."""
-    low, high = codes.limits
-    symmetric = codes.zero_point == 0 and low < 0
-    return abs(high - 1) < _SLACK and (symmetric or abs(low) < _SLACK)
 
 
 def _find_extent(model: Any, local: tuple[str, ...]) -> Extent:

@@ -6,12 +6,14 @@ Neither .tflite nor .onnx files say which range their pixels have, and the wrong
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sesr_jax.errors import InputError
+from sesr_jax.export.litert import Quantisation
 from sesr_jax.upscale.upscaler import Upscaler
 
 RANGES = (1, 255)
@@ -37,6 +39,25 @@ def with_range(upscaler: Upscaler, white: int) -> Upscaler:
         concurrent=concurrent and change(concurrent),
         fingerprint=fingerprint and (lambda: f"{fingerprint()}, white at {white}"),
     )
+
+
+def check_codes(codes: Quantisation, path: str | os.PathLike[str], side: str) -> None:
+    """Checks that the codes of a file's images stand for values from 0 to 1.
+
+    Args:
+      codes: what they stand for.
+      path: the file.
+      side: whose codes they are: "input" or "output".
+
+    Raises:
+      InputError: they do not.
+    """
+    if not codes.are_pixels:
+        low, high = codes.limits
+        raise InputError(
+            f"{os.fspath(path)} has codes for an {side} from {low:g} to {high:g}, where images go from 0 to "
+            "1; export it with such a range, or in float."
+        )
 
 
 def check_range(upscaler: Upscaler, spec: str, white: int) -> None:

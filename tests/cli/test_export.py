@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from sesr_jax.cli.main import main
@@ -127,10 +128,36 @@ def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
     assert json.loads(found["collapse"])["difference"] < 1e-5
     refused = ("export", "--model", weights["sesr_m3_hw"], "--out", out)
     assert "DepthToSpace" in _refused(capsys, *refused, "--tail", "transpose")
-    assert "not float16" in _refused(capsys, *refused, "--precision", "float16")
+    assert "not dynamic" in _refused(capsys, *refused, "--precision", "dynamic")
     assert "--target" in _refused(capsys, *refused, "--target", "vs680")
     refused = (*refused[:-1], out.with_suffix(".tflite"))
     assert "--max-ms 40" in _refused(capsys, *refused, "--max-ms", "40")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told", "kind"),
+    [
+        (("--precision", "float16"), "float16", "tensor(float)"),
+        (("--io", "uint8", "--calibrate", "embedded:eval"), "INT8", "tensor(uint8)"),
+        (("--io", "int8", "--calibrate", "embedded:eval"), "INT8", "tensor(int8)"),
+    ],
+)
+def test_onnx_files_of_other_types(flags, told, kind, weights, photos, tmp_path, capsys):
+    out, large = tmp_path / "m3.onnx", tmp_path / "large.png"
+    assert _export(weights["sesr_m3"], out, *SIZE, *flags) == 0
+    printed = capsys.readouterr().out
+    assert f"sesr_m3 ×2, {told}, " in printed
+    assert "layers: all as the reference computes them" in printed
+    (source,) = onnxruntime.InferenceSession(out).get_inputs()
+    assert source.type == kind
+    assert main(["upscale", str(photos / "a.png"), str(large), "--model", str(out)]) == 0
+    assert read_image(large).shape == (160, 192, 3)
+    models = ["--model", str(weights["sesr_m3"]), "--model", str(out)]
+    assert main(["eval", *models, "--data", str(photos), "--json", str(tmp_path / "s")]) == 0
+    floats, file = (
+        row["mean"]["psnr"] for row in json.loads((tmp_path / "s").read_text())["results"]
+    )
+    assert abs(floats - file) < (0.01 if told == "float16" else 1)
 
 
 def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, capsys):

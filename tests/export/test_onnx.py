@@ -19,8 +19,9 @@ from small_networks import small_networks, small_options
 
 from sesr_jax import __version__, ops, quant
 from sesr_jax.errors import InputError
-from sesr_jax.export import TFLiteModel, export_onnx
-from sesr_jax.export.onnx import CALLS, OPSET, to_onnx
+from sesr_jax.export import Quantisation, TFLiteModel, export_onnx
+from sesr_jax.export.onnx import CALLS, OPSET, read_onnx_metadata, to_onnx
+from sesr_jax.export.onnx_proof import prove_onnx
 from sesr_jax.graph import run, trace
 from sesr_jax.models import VARIANTS, create
 from sesr_jax.quant import Scheme, affine, calibrate, find_points
@@ -29,7 +30,7 @@ Exported = Callable[[str, int], Export]
 
 
 def execute(model: Any, x: np.ndarray) -> np.ndarray:
-    """The file's output for `x`, both ``[N, H, W, C]``."""
+    """The file's output for `x`, both ``[N, H, W, C]``; a float image becomes the file's pixels."""
     options = onnxruntime.SessionOptions()
     # Without it, sums of 8-bit products saturate at 16 bits on x86 CPUs of before 2019.
     options.add_session_config_entry("session.x64quantprecision", "1")
@@ -40,8 +41,19 @@ def execute(model: Any, x: np.ndarray) -> np.ndarray:
         disabled_optimizers=["WeightBiasQuantization"],
     )
     (source,) = session.get_inputs()
-    (y,) = session.run(None, {source.name: np.asarray(x, np.float32).transpose(0, 3, 1, 2)})
+    if source.type == "tensor(float)":
+        x = np.asarray(x, np.float32)
+    elif x.dtype.kind == "f":
+        x = PIXELS[source.type].quantise(np.asarray(x, np.float32))
+    (y,) = session.run(None, {source.name: x.transpose(0, 3, 1, 2)})
     return y.transpose(0, 2, 3, 1)
+
+
+PIXELS = {
+    "tensor(uint8)": Quantisation(dtype=np.dtype(np.uint8), scale=1 / 255, zero_point=0),
+    "tensor(int8)": Quantisation(dtype=np.dtype(np.int8), scale=1 / 255, zero_point=-128),
+}
+"""By ONNX Runtime's type of an image: what its codes stand for."""
 
 
 def constant(model: Any, name: str) -> np.ndarray:
@@ -64,6 +76,9 @@ def test_every_operation_exports_to_float_and_int8(case: str) -> None:
     larger = RNG.uniform(size=(2, 14, 24, 4)).astype(np.float32)
     expected = run(graph, jnp.asarray(larger))
     np.testing.assert_allclose(execute(model, larger), expected, atol=1e-5)
+    half = to_onnx(graph, half=True)
+    prove_onnx(half, graph, half=True)
+    np.testing.assert_allclose(execute(half, x), y, atol=2**-8)
 
     ranges = calibrate(graph, [x])
     low, high = ranges[find_points(graph).group[graph.output]]
@@ -71,6 +86,8 @@ def test_every_operation_exports_to_float_and_int8(case: str) -> None:
     # A code of the output, where constants are rounded and the simulation's are not.
     np.testing.assert_allclose(actual, expected, atol=1.01 * affine(low, high)[0])
     assert actual.std() > 0.01
+    unsigned = to_onnx(graph, ranges=ranges, io="uint8")
+    prove_onnx(unsigned, graph, ranges=ranges)
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 2), (4, 4)])
@@ -97,8 +114,12 @@ def test_convolutions_of_all_paddings(padding: ops.Padding, strides: tuple[int, 
         np.testing.assert_allclose(execute(to_onnx(graph), x), run(graph, x), atol=1e-5)
 
 
+SMALLEST = ("sesr_m3_hw", "ecbsr_m4c8", "fsrcnn", "xlsr", "abpn", "mju_gogogo", "span", "efdn")
+"""The networks whose layers of codes are proved too; `CASES` has every operation."""
+
+
 @pytest.mark.parametrize(("name", "turn"), [*zip(dict(small_networks()), itertools.count())])
-def test_the_zoo_in_float(name: str, turn: int, photo: np.ndarray) -> None:
+def test_the_zoo(name: str, turn: int, photo: np.ndarray) -> None:
     scales = VARIANTS[name].scales
     options = {"form": "dense"} if name.startswith("sesr") else small_options(name)
     network = create(name, scale=scales[turn % len(scales)], **options)
@@ -114,6 +135,10 @@ def test_the_zoo_in_float(name: str, turn: int, photo: np.ndarray) -> None:
     actual = execute(to_onnx(graph), image)
     np.testing.assert_allclose(actual, expected, atol=1e-5 * float(np.abs(expected).max()))
     assert expected.std() > 0.01
+    prove_onnx(to_onnx(graph, half=True), graph, half=True)
+    if name in SMALLEST:
+        ranges = calibrate(graph, [image])
+        prove_onnx(to_onnx(graph, ranges=ranges, io="uint8"), graph, ranges=ranges)
 
 
 NETWORKS = [("sesr_m3", 2), ("sesr_m3_hw", 3), ("fsrcnn", 3)]
@@ -143,6 +168,20 @@ def test_an_int8_file_computes_what_the_tflite_file_does(
     # rounded twice there; what differs by a code is then multiplied by what follows.
     assert np.abs(codes).max() <= (1 if name == "sesr_m3_hw" else 4)
     assert rms(codes) < 1
+
+
+@pytest.mark.parametrize(("name", "scale"), NETWORKS)
+def test_codes_are_the_same_whatever_the_pixels(
+    exported: Exported, photo: np.ndarray, name: str, scale: int
+) -> None:
+    export = exported(name, scale)
+    codes = {
+        io: execute(to_onnx(export.graph, ranges=export.ranges, io=io), photo)
+        for io in (None, "int8", "uint8")
+    }
+    assert (codes["int8"].dtype, codes["uint8"].dtype) == (np.int8, np.uint8)
+    np.testing.assert_array_equal(codes["int8"].astype(int) + 128, codes["uint8"])
+    np.testing.assert_array_equal(np.rint(codes[None] * 255), codes["uint8"])
 
 
 @pytest.mark.parametrize(("name", "scale"), NETWORKS)
@@ -248,6 +287,9 @@ def test_a_file_says_what_it_is(exported: Exported, tmp_path: pathlib.Path) -> N
     onnx.checker.check_model(path, full_check=True)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = session.get_modelmeta().custom_metadata_map
+    proof = json.loads(found.pop("onnx_runtime"))
+    assert (proof["shape"], proof["codes"], proof["layer"]) == ([1, 24, 24, 1], True, 1)
+    assert read_onnx_metadata(path)["onnx_runtime"] == proof
     ranges = json.loads(found.pop("ranges"))
     assert {key: tuple(value) for key, value in ranges.items()} == export.ranges
     assert found == {

@@ -32,7 +32,11 @@ def files(tmp_path_factory):
     made = network.init("sesr_m3_hw", scale=2, key=jax.random.key(0), expansion=4).collapse()
     images = open_embedded("train")[:2]
     export_network(made, folder / "float.onnx", options=Options(precision="float32"), size=_SIZE)
-    export_network(made, folder / "int8.onnx", size=_SIZE, calibration=images)
+    export_network(made, folder / "half.onnx", options=Options(precision="float16"), size=_SIZE)
+    for name, io in (("int8", None), ("codes", "int8"), ("unsigned", "uint8")):
+        options = Options(io=io)
+        file = folder / f"{name}.onnx"
+        export_network(made, file, size=_SIZE, calibration=images, options=options)
     export_network(made, folder / "int8.tflite", size=_SIZE, calibration=images)
     return folder, made
 
@@ -54,6 +58,109 @@ def test_an_int8_file_is_the_tflite_file(files):
     ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (onnx_file, tflite))
     assert np.abs(np.rint((ours - theirs) * 255)).max() <= 1
     assert theirs.std() > 0.01
+
+
+def test_a_file_of_float16_is_the_network_within_its_rounding(files):
+    folder, made = files
+    found, expected = from_onnx(folder / "half.onnx"), from_network(made)
+    for fact in ("scale", "channels", "extent", "macs"):
+        assert getattr(found, fact) == getattr(expected, fact), fact
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (found, expected))
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["codes", "unsigned"])
+def test_pixels_of_codes_are_those_of_floats(files, name):
+    folder, _ = files
+    found, expected = from_onnx(folder / f"{name}.onnx"), from_onnx(folder / "int8.onnx")
+    assert (found.extent, found.macs) == (expected.extent, expected.macs)
+    ours, theirs = (in_domain(upscaler, "y")(_Y) for upscaler in (found, expected))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def _with_ends(model, dtype, ends):
+    """Gives a float file images of another type, and the operators that `ends` makes at its ends."""
+    made = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = made.graph
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    constants = [
+        onnx.numpy_helper.from_array(np.float32(1 / 255), "one"),
+        onnx.numpy_helper.from_array(np.float32(255), "white"),
+        onnx.numpy_helper.from_array(np.asarray(0, np.uint8), "black"),
+    ]
+    graph.initializer.extend(constants)
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = {"input": "from", graph.output[0].name: "to"}.get(name, name)
+    first, last = ends(kind, graph.output[0].name)
+    graph.node.extend(last)
+    for node in reversed(first):
+        graph.node.insert(0, node)
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.elem_type = kind
+    return made
+
+
+def _cast(kind, output):
+    make = onnx.helper.make_node
+    return [make("Cast", ["input"], ["from"], to=1)], [make("Cast", ["to"], [output], to=kind)]
+
+
+def _cast_pixels(kind, output):
+    make = onnx.helper.make_node
+    first = [make("Cast", ["input"], ["in"], to=1), make("Mul", ["in", "one"], ["from"])]
+    last = [
+        make("Mul", ["to", "white"], ["out"]),
+        make("Relu", ["out"], ["positive"]),
+        make("Min", ["positive", "white"], ["pixels"]),
+        make("Cast", ["pixels"], [output], to=kind),
+    ]
+    return first, last
+
+
+def _code(scale):
+    def make(kind, output):
+        node = onnx.helper.make_node
+        first = [node("DequantizeLinear", ["input", scale, "black"], ["from"])]
+        return first, [node("QuantizeLinear", ["to", scale, "black"], [output])]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ends", "atol"),
+    [
+        ("float16", _cast, 1e-3),
+        ("uint8", _cast_pixels, 1.01 / 255),
+        ("uint8", _code("one"), 1 / 255),
+    ],
+)
+def test_files_of_others_with_other_types_are_run(files, tmp_path, dtype, ends, atol):
+    folder, made = files
+    model = _with_ends(onnx.load(folder / "float.onnx"), dtype, ends)
+    onnx.save(model, tmp_path / "m.onnx")
+    pixels = np.rint(_Y * 255).astype(np.float32) / 255
+    function = in_domain(load_upscaler(tmp_path / "m.onnx"), "y")
+    expected = np.clip(in_domain(from_network(made), "y")(pixels), 0, 1)
+    np.testing.assert_allclose(np.clip(function(pixels), 0, 1), expected, atol=atol)
+
+
+def test_codes_that_are_no_pixels_are_refused(files, tmp_path):
+    folder, _ = files
+    floats = onnx.load(folder / "float.onnx")
+    onnx.save(_with_ends(floats, "int8", _cast), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="does not tell what its input of int8"):
+        from_onnx(tmp_path / "m.onnx")
+    onnx.save(_with_ends(floats, "int32", _cast), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"tensor\(int32\)"):
+        from_onnx(tmp_path / "m.onnx")
+    model = _with_ends(floats, "uint8", _code("one"))
+    (scale,) = (one for one in model.graph.initializer if one.name == "one")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(1 / 99), "one"))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"codes for an input from 0 to 2\.57"):
+        from_onnx(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize(("name", "scale"), [("fsrcnn", 3), ("ecbsr_m4c8", 4)])
