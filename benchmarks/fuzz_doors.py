@@ -25,6 +25,7 @@ from sesr_jax.data import open_embedded
 from sesr_jax.errors import InputError
 from sesr_jax.export import Options, export_network, replay_golden
 from sesr_jax.export.describe import describe
+from sesr_jax.export.describe_onnx import describe_onnx
 from sesr_jax.importers import import_weights, read_arrays
 from sesr_jax.models import create, network
 from sesr_jax.npu import estimate, layers_from_tflite, list_refusals
@@ -182,6 +183,7 @@ def _enter_golden(path: pathlib.Path, samples: pathlib.Path) -> None:
 
 def _enter_onnx(path: pathlib.Path, samples: pathlib.Path) -> None:
 
+    describe_onnx(path)
     _upscale(from_onnx(path))
 
 

@@ -51,10 +51,7 @@ def describe(source: Source) -> Description:
     try:
         found = list_operators(model)
         (subgraph,) = model.subgraphs
-        metadata = read_metadata(source)
-        if "ranges" in metadata:
-            metadata["ranges"] = f"of {len(metadata['ranges'])} groups of tensors; below as scales"
-        facts = {name: _to_text(value) for name, value in metadata.items()}
+        facts = describe_metadata(read_metadata(source))
         for kind, indices in (("input", subgraph.inputs), ("output", subgraph.outputs)):
             tensors = [subgraph.tensors[i] for i in indices]
             facts[kind] = ", ".join(
@@ -74,6 +71,14 @@ def describe(source: Source) -> Description:
             f"the TFLite model is damaged ({type(error).__name__}: {error}); convert it again."
         ) from error
     return Description(facts=facts, rows=tuple(rows))
+
+
+def describe_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the metadata of a file as text; of ranges, which are many, their number alone."""
+    told = dict(metadata)
+    if isinstance(ranges := told.get("ranges"), Mapping):
+        told["ranges"] = f"of {len(ranges)} groups of tensors; below as scales"
+    return {name: _to_text(value) for name, value in told.items()}
 
 
 def list_proofs(source: Source) -> list[str]:

@@ -94,8 +94,13 @@ def read_onnx_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     with require_extra("export", "reading ONNX files"):
         import onnx
 
-    found = {}
-    for prop in onnx.load(os.fspath(path)).metadata_props:
+    return parse_metadata(onnx.load(os.fspath(path)))
+
+
+def parse_metadata(model: Any) -> dict[str, Any]:
+    """Returns the metadata of an `onnx.ModelProto`: JSON's values where they are such, and otherwise text."""
+    found: dict[str, Any] = {}
+    for prop in model.metadata_props:
         try:
             found[prop.key] = parse_json(prop.value, prop.key)
         except InputError:

@@ -150,6 +150,8 @@ def test_onnx_files_of_other_types(flags, told, kind, weights, photos, tmp_path,
     assert "layers: all as the reference computes them" in printed
     (source,) = onnxruntime.InferenceSession(out).get_inputs()
     assert source.type == kind
+    assert main(["inspect", str(out)]) == 0
+    assert "model: sesr_m3\n" in capsys.readouterr().out
     assert main(["upscale", str(photos / "a.png"), str(large), "--model", str(out)]) == 0
     assert read_image(large).shape == (160, 192, 3)
     models = ["--model", str(weights["sesr_m3"]), "--model", str(out)]
