@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import random
 import signal
@@ -165,6 +166,12 @@ def test_every_way_to_the_end_gives_the_same_film(tmp_path, monkeypatch, case):
 def _stop(upscaler, source, out, frames, **options):
     with pytest.raises(Stopped):
         upscale_video(upscaler, source, out, progress=_stop_behind(frames), **options)
+
+
+@pytest.fixture(autouse=True)
+def _take_warnings_alone(caplog):
+    """A verb that ran in this process lets the package say more."""
+    caplog.set_level(logging.WARNING, logger="sesr_jax")
 
 
 @pytest.fixture
