@@ -310,7 +310,13 @@ def test_fingerprints_differ_where_images_may():
     assert fingerprint_network(dataclasses.replace(made, variables=again), "xla") == found[0]
 
 
-_SCRIPT = "import sys; from sesr_jax.cli.main import main; sys.exit(main())"
+# A shell starts what runs in the background with Ctrl-C ignored, the tests too.
+_SCRIPT = """
+import signal, sys
+from sesr_jax.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
 
 
 def _start(folder, target):
