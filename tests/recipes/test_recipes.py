@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -54,20 +55,29 @@ def _channels(name: str) -> int:
     return VARIANTS[name].build(scale=VARIANTS[name].scales[0]).channels
 
 
+def _split(spec: str) -> tuple[str, Any, str]:
+    """Returns the model's name and module, and all else of a valid config as text."""
+    content = read_config(spec)
+    validate(content)
+    config = content.to_dict()
+    model = config.pop("model")
+    return (
+        model["name"],
+        create(model["name"], scale=model["scale"], **model["options"]),
+        str(config),
+    )
+
+
 def test_the_comparison_of_mobile_networks_is_one_recipe():
     """Its configs differ in the model alone."""
     mobile = (name for name, variant in VARIANTS.items() if variant.scales == (3,))
     names = ["sesr_m5", *mobile]
     recipes = set()
     for variant in [*names, *(f"abpn.{residual}" for residual in RESIDUALS)]:
-        content = read_config(f"mobile_ai_equal:{variant}")
-        validate(content)
-        config = content.to_dict()
-        model = config.pop("model")
-        made = create(model["name"], scale=model["scale"], **model["options"])
+        model, made, rest = _split(f"mobile_ai_equal:{variant}")
         assert (made.scale, made.channels) == (3, 3)
-        assert variant in (model["name"], f"{model['name']}.{getattr(made, 'residual', '')}")
-        recipes.add(str(config))
+        assert variant in (model, f"{model}.{getattr(made, 'residual', '')}")
+        recipes.add(rest)
     assert len(recipes) == 1
     with pytest.raises(InputError, match="mobile_ai_equal:xlsr"):
         read_config("mobile_ai_equal")
@@ -77,13 +87,9 @@ def test_the_comparison_of_what_searches_found_is_one_recipe():
     """Its configs differ in the model alone."""
     recipes = set()
     for name in ("sesr_m5_hw", *FOUND):
-        content = read_config(f"search_equal:{name}")
-        validate(content)
-        config = content.to_dict()
-        model = config.pop("model")
-        made = create(model["name"], scale=model["scale"], **model["options"])
+        _, made, rest = _split(f"search_equal:{name}")
         assert (made.scale, made.channels) == (2, 1)
-        recipes.add(str(config))
+        recipes.add(rest)
     assert len(recipes) == 1
     with pytest.raises(InputError, match="search_equal:faster"):
         read_config("search_equal")
