@@ -40,32 +40,24 @@ def photos(tmp_path_factory):
     return folder
 
 
-def _refused(capsys, *argv):
-    """The one sentence with which the command refuses."""
-    assert main([str(arg) for arg in argv]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1, captured.err
-    return captured.err
-
-
 def _export(weights, out, *argv):
     command = ["export", "--model", weights, "--out", out, *argv]
     return main([str(arg) for arg in command])
 
 
-def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, capsys):
+def test_a_file_for_the_app_ai_benchmark(weights, photos, tmp_path, refused):
     for_app = "--for", "ai-benchmark", "--calibrate", photos, *SIZE
     assert _export(weights["sesr_m3_hw"], tmp_path / "phone", *for_app) == 0
     model = TFLiteModel(tmp_path / "phone" / "model.tflite")
     assert (model.input.dtype, model.output.dtype) == (np.uint8, np.uint8)
     assert (model.input_shape, model.output_shape) == ((1, 40, 48, 1), (1, 80, 96, 1))
     command = "export", "--model", weights["sesr_m3_hw"], *for_app
-    assert "model.tflite, not m3.tflite" in _refused(capsys, *command, "--out", "m3.tflite")
+    assert "model.tflite, not m3.tflite" in refused(*command, "--out", "m3.tflite")
     command = (*command, "--out", tmp_path / "none")
-    assert "--tile" in _refused(capsys, *command, "--tile", "24x24")
-    assert "not of int8" in _refused(capsys, *command, "--io", "int8")
-    assert "not of int16" in _refused(capsys, *command, "--precision", "int16")
-    assert "sesr_m9" in _refused(capsys, *command, "--model", "sesr_m9")
+    assert "--tile" in refused(*command, "--tile", "24x24")
+    assert "not of int8" in refused(*command, "--io", "int8")
+    assert "not of int16" in refused(*command, "--precision", "int16")
+    assert "sesr_m9" in refused(*command, "--model", "sesr_m9")
     assert not (tmp_path / "none").exists()
 
 
@@ -117,7 +109,7 @@ def test_other_precisions(flags, facts, weights, tmp_path, capsys):
     assert main(["verify", str(out)]) == 0
 
 
-def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
+def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, refused):
     out = tmp_path / "m3.onnx"
     command = (weights["sesr_m3_hw"], out, "--calibrate", photos)
     assert _export(*command, "--tail", "none", *SIZE) == 0
@@ -126,12 +118,12 @@ def test_onnx_files_have_the_same_tails(weights, photos, tmp_path, capsys):
     found = {prop.key: prop.value for prop in model.metadata_props}
     assert json.loads(found["host_blocks"]) == [2]
     assert json.loads(found["collapse"])["difference"] < 1e-5
-    refused = ("export", "--model", weights["sesr_m3_hw"], "--out", out)
-    assert "DepthToSpace" in _refused(capsys, *refused, "--tail", "transpose")
-    assert "not dynamic" in _refused(capsys, *refused, "--precision", "dynamic")
-    assert "--target" in _refused(capsys, *refused, "--target", "vs680")
-    refused = (*refused[:-1], out.with_suffix(".tflite"))
-    assert "--max-ms 40" in _refused(capsys, *refused, "--max-ms", "40")
+    given = ("export", "--model", weights["sesr_m3_hw"], "--out", out)
+    assert "DepthToSpace" in refused(*given, "--tail", "transpose")
+    assert "not dynamic" in refused(*given, "--precision", "dynamic")
+    assert "--target" in refused(*given, "--target", "vs680")
+    given = (*given[:-1], out.with_suffix(".tflite"))
+    assert "--max-ms 40" in refused(*given, "--max-ms", "40")
 
 
 @pytest.mark.parametrize(
@@ -162,19 +154,19 @@ def test_onnx_files_of_other_types(flags, told, kind, weights, photos, tmp_path,
     assert abs(floats - file) < (0.01 if told == "float16" else 1)
 
 
-def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, capsys):
+def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, refused):
     out = tmp_path / "m3.tflite"
     assert _export(weights["sesr_m3_hw"], out, *SIZE, "--calibrate", photos) == 0
     golden = tmp_path / "m3.golden.npz"
     with np.load(golden) as file:
         arrays = dict(file)
     np.savez(golden, **{**arrays, "output": arrays["output"] + np.int8(1)})
-    assert "by up to 1 " in _refused(capsys, "verify", out)
+    assert "by up to 1 " in refused("verify", out)
     golden.unlink()
-    assert "golden" in _refused(capsys, "verify", out)
+    assert "golden" in refused("verify", out)
 
 
-def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos, tmp_path, capsys):
+def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos, tmp_path, refused):
     empty, tiny = tmp_path / "empty", tmp_path / "tiny"
     empty.mkdir()
     tiny.mkdir()
@@ -186,37 +178,37 @@ def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos,
                                  options=made.options), broken)  # fmt: skip
     out = tmp_path / "files" / "m3.tflite"
 
-    def refused(*argv, model="sesr_m3"):
+    def refuse(*argv, model="sesr_m3"):
         model = weights.get(model, model)
-        return _refused(capsys, "export", "--model", model, "--out", out, *SIZE, *argv)
+        return refused("export", "--model", model, "--out", out, *SIZE, *argv)
 
     given = ("--calibrate", photos)
-    assert "prelu" in refused(*given, "--target", "ethos-n78-4tops")
-    assert "-9 dB" in refused(*given, "--max-drop", "-9", "--check-on", photos)
-    assert "empty" in refused("--calibrate", empty)
-    assert "1" in refused("--calibrate", tiny)
-    assert "not finite" in refused(*given, model=broken)
-    assert "matches no node" in refused(*given, "--exclude", "head/conv3d")
-    assert "nothing to exclude" in refused("--precision", "float32", "--exclude", "head/*")
-    assert "no float16" in refused("--precision", "float16", "--converter", "litert")
-    assert "observer" in refused(*given, "--observer", "hope")
-    assert "abacus" in refused("--target", "abacus")
-    assert "without --max-drop" in refused("--check-on", photos)
-    observed = refused("--observer", "mse", model="sesr_m3_x2_qat")
+    assert "prelu" in refuse(*given, "--target", "ethos-n78-4tops")
+    assert "-9 dB" in refuse(*given, "--max-drop", "-9", "--check-on", photos)
+    assert "empty" in refuse("--calibrate", empty)
+    assert "1" in refuse("--calibrate", tiny)
+    assert "not finite" in refuse(*given, model=broken)
+    assert "matches no node" in refuse(*given, "--exclude", "head/conv3d")
+    assert "nothing to exclude" in refuse("--precision", "float32", "--exclude", "head/*")
+    assert "no float16" in refuse("--precision", "float16", "--converter", "litert")
+    assert "observer" in refuse(*given, "--observer", "hope")
+    assert "abacus" in refuse("--target", "abacus")
+    assert "without --max-drop" in refuse("--check-on", photos)
+    observed = refuse("--observer", "mse", model="sesr_m3_x2_qat")
     assert "nothing to observe" in observed
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
-def test_what_a_file_has_no_use_for_is_refused(weights, tmp_path, capsys):
+def test_what_a_file_has_no_use_for_is_refused(weights, tmp_path, refused):
     """Rather than passed over in silence."""
     command = ("export", "--model", weights["sesr_m3"], "--out")
     idle = ("--precision", "float16", "--clip", "--size", "7x7", "--observer", "mse")
-    printed = _refused(capsys, *command, tmp_path / "m.safetensors", *idle)
+    printed = refused(*command, tmp_path / "m.safetensors", *idle)
     assert "--size, --precision, --clip, --observer: for .tflite and .onnx files alone" in printed
-    printed = _refused(capsys, *command, tmp_path / "m.onnx", "--max-drop", "0")
+    printed = refused(*command, tmp_path / "m.onnx", "--max-drop", "0")
     assert "--max-drop: for .tflite" in printed
     idle = ("--precision", "float32", "--observer", "mse", "--io", "int8")
-    printed = _refused(capsys, *command, tmp_path / "m.tflite", *idle)
+    printed = refused(*command, tmp_path / "m.tflite", *idle)
     assert "--observer, --io: a file of float32 has no use for it" in printed
     assert not list(tmp_path.iterdir())
 
@@ -247,8 +239,8 @@ def test_sigterm_leaves_no_half_written_file(weights, photos, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_are_none(tmp_path, capsys):
+def test_files_that_are_none(tmp_path, refused):
     (tmp_path / "x.tflite").write_bytes(b"no model at all")
     for verb in ("inspect", "verify"):
-        assert "x.tflite" in _refused(capsys, verb, tmp_path / "x.tflite")
-        assert "none.tflite" in _refused(capsys, verb, tmp_path / "none.tflite")
+        assert "x.tflite" in refused(verb, tmp_path / "x.tflite")
+        assert "none.tflite" in refused(verb, tmp_path / "none.tflite")
