@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.special
 from PIL import Image
+from scipy import stats
 
 from sesr_jax.cli.main import main
 from sesr_jax.data import open_embedded
@@ -21,6 +22,7 @@ from sesr_jax.data.degradation import (
     compress,
     degrade,
     draw_kernel,
+    find_counts,
     frame,
     make_gaussian,
     make_sinc,
@@ -172,8 +174,20 @@ def test_noise_has_its_statistics():
     pixels = jnp.full((100, 100, 3), 100 / 255).at[0].set(101 / 255)
     noisy = np.asarray(poisson(jax.random.key(2), frame(pixels), 0.2, False).pixels)[1:]
     assert noisy.var() == pytest.approx(0.2**2 * 100 / 255 / 2, rel=0.05)
+    assert abs(np.corrcoef(noisy[..., 0].ravel(), noisy[..., 1].ravel())[0, 1]) < 0.05
     noisy = np.asarray(poisson(jax.random.key(2), frame(pixels), 0.2, True).pixels)
     np.testing.assert_allclose(noisy[..., 0], noisy[..., 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("white", [1, 16, 256])
+def test_counts_are_quantiles_of_poisson_distributions(white):
+    numbers, codes = np.meshgrid(np.linspace(1e-4, 0.9999, 1000, dtype=np.float32), np.arange(256))
+    found = np.asarray(jax.jit(find_counts)(numbers, codes, float(white)))
+    mean = white * codes / 255
+    # Of a probability at which the count changes, float32 may know the count on the other side.
+    least, most = (stats.poisson.ppf(numbers + by, mean) for by in (-1e-6, 1e-6))
+    assert np.all(found >= np.maximum(least, 0))
+    assert np.all(found <= most)
 
 
 def test_a_key_gives_one_image_whatever_is_computed_beside_it(photo):

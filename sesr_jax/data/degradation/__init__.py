@@ -10,7 +10,7 @@ quality is decided in Python.
 from sesr_jax.data.degradation.framed import Framed, blur, frame, resize
 from sesr_jax.data.degradation.jpeg import compress
 from sesr_jax.data.degradation.kernels import draw_kernel, make_gaussian, make_sinc
-from sesr_jax.data.degradation.noise import add_gaussian, add_poisson
+from sesr_jax.data.degradation.noise import add_gaussian, add_poisson, find_counts
 from sesr_jax.data.degradation.options import Degradation
 from sesr_jax.data.degradation.pipeline import degrade
 from sesr_jax.data.degradation.sharpening import sharpen
@@ -24,6 +24,7 @@ __all__ = [
     "compress",
     "degrade",
     "draw_kernel",
+    "find_counts",
     "frame",
     "make_gaussian",
     "make_sinc",

@@ -8,6 +8,7 @@ edge.
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.fft
 from flax import struct
 
 MODES = ("area", "bilinear", "bicubic")
@@ -48,15 +49,19 @@ def blur(image: Framed, kernel: jax.Array) -> Framed:
     """Correlates the image, mirrored at its edges, with an odd `kernel` ``[k, k]``."""
     side = kernel.shape[0]
     height, width, _ = image.pixels.shape
-    rows = _mirror(jnp.arange(-(side // 2), height + side // 2), image.height)
-    columns = _mirror(jnp.arange(-(side // 2), width + side // 2), image.width)
+    # A Fourier transform is fast if its length has small factors alone.
+    shape = tuple(
+        scipy.fft.next_fast_len(length + side - 1, real=True) for length in (height, width)
+    )
+    rows = _mirror(jnp.arange(shape[0]) - side // 2, image.height)
+    columns = _mirror(jnp.arange(shape[1]) - side // 2, image.width)
     padded = image.pixels[rows][:, columns]
-    shape = padded.shape[:2]
     spectrum = jnp.fft.rfft2(padded, axes=(0, 1))
     # A correlation is a convolution with the flipped kernel.
     spectrum *= jnp.fft.rfft2(kernel[::-1, ::-1], shape)[..., None]
     blurred = jnp.fft.irfft2(spectrum, shape, axes=(0, 1))
-    return image.replace(pixels=blurred[side - 1 :, side - 1 :])  # type: ignore[attr-defined]
+    pixels = blurred[side - 1 :, side - 1 :][:height, :width]
+    return image.replace(pixels=pixels)  # type: ignore[attr-defined]
 
 
 def resize(

@@ -139,7 +139,7 @@ def _add_noise(u: Iterator[jax.Array], key: jax.Array, image: Framed, order: _Or
     grey = next(u) < order.gray_noise_prob
     sigma, scale = _draw(u, order.noise_range), _draw(u, order.poisson_scale_range)
     gaussian = next(u) < order.gaussian_noise_prob
-    one, other = jax.random.split(key)
+    # One of the two is kept, so that both may look at the same numbers.
     return _choose(
-        gaussian, add_gaussian(one, image, sigma, grey), add_poisson(other, image, scale, grey)
+        gaussian, add_gaussian(key, image, sigma, grey), add_poisson(key, image, scale, grey)
     )
