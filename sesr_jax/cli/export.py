@@ -84,8 +84,7 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
         "export",
         "Write a trained network as a file to deploy: TFLite or ONNX, or bare weights. A file is checked: "
         "the collapsed network must equal the expanded one, and LiteRT or ONNX Runtime must compute what the "
-        "network does. Beside a TFLite file stands its golden pair: an input, and the output that the file "
-        "must give.",
+        "network does. Beside it stands its golden pair: an input, and the output that the file must give.",
         _EXAMPLE,
     )
     parser.argument_default = argparse.SUPPRESS  # so that it is known what was given
@@ -310,8 +309,7 @@ def _export(given: Mapping[str, Any], options: Options) -> None:
             )
         )
         print(*list_proofs(file), sep="\n")
-        if file.suffix in _TFLITE:
-            print(f"golden pair: {golden_path(file)}")
+        print(f"golden pair: {golden_path(file)}")
     for time in times:
         print(f"estimated on {given['target']}: {time:.2f} ms")
     for drop in drops:

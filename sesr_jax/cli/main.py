@@ -22,7 +22,7 @@ VERBS = {
     "eval": "measure PSNR and SSIM of models on folders of images",
     "export": "write a TFLite or ONNX file, full INT8 or of another precision, or bare weights",
     "inspect": "describe a TFLite or ONNX file, and list the NPUs that do not run it",
-    "verify": "run a TFLite file on the input stored beside it, and compare the outputs",
+    "verify": "run a TFLite or ONNX file on the input stored beside it, and compare the outputs",
     "compare": "measure how much PSNR networks lose as INT8 files",
     "latency": "estimate the time on an NPU, layer by layer",
     "compile": "compile a network for a BM1684X, and compare on the chip's simulator",

@@ -1,4 +1,4 @@
-"""``sesr verify``: whether a TFLite file still computes its golden output."""
+"""``sesr verify``: whether a TFLite or ONNX file still computes its golden output."""
 
 import pathlib
 from collections.abc import Sequence
@@ -7,18 +7,20 @@ from sesr_jax.cli import arguments
 from sesr_jax.errors import InputError
 
 _EXAMPLE = """  sesr verify m5_int8.tflite
-  sesr verify m5_int8.tflite --golden elsewhere/m5_int8.golden.npz"""
+  sesr verify m5_int8.tflite --golden elsewhere/m5_int8.golden.npz
+  sesr verify m5.onnx"""
 
 
 def run(argv: Sequence[str]) -> None:
     """Parses `argv`, replays the golden pair on every kernel set, and prints a table."""
     parser = arguments.make_parser(
         "verify",
-        "Run a TFLite file on the input of its golden pair, which `sesr export` wrote beside it, by every "
-        "kernel set of LiteRT. The set that computed the pair must give the same output, code for code.",
+        "Run a TFLite or ONNX file on the input of its golden pair, which `sesr export` wrote beside it, by "
+        "every kernel set of LiteRT or ONNX Runtime. The set that computed the pair must give the same "
+        "output, code for code.",
         _EXAMPLE,
     )
-    parser.add_argument("file", type=pathlib.Path, help="a .tflite file")
+    parser.add_argument("file", type=pathlib.Path, help="a .tflite or .onnx file")
     parser.add_argument(
         "--golden", help="the golden pair (.npz); by default the one beside the file"
     )

@@ -46,8 +46,8 @@ def export_network(
 ) -> list[pathlib.Path]:
     """Writes `network`, collapsed, for inputs of `size` (height, width).
 
-    The file's metadata say what it is, and prove the collapse (`prove_collapse`). The golden pair of a
-    TFLite file stands beside it (`golden`).
+    The file's metadata say what it is, and prove the collapse (`prove_collapse`). Its golden pair stands
+    beside it (`golden`).
 
     Args:
       network: the trained network, expanded or collapsed.

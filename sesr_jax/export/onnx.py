@@ -34,11 +34,12 @@ import numpy as np
 from sesr_jax import __version__
 from sesr_jax.errors import InputError, require_extra
 from sesr_jax.export.checks import check_graph
+from sesr_jax.export.golden import golden_path, make_onnx_golden
 from sesr_jax.export.onnx_operators import CALLS
 from sesr_jax.export.onnx_proof import prove_onnx
 from sesr_jax.export.onnx_writer import Writer
 from sesr_jax.export.options import Codes
-from sesr_jax.files import write_file
+from sesr_jax.files import replace_files
 from sesr_jax.graph import Graph
 from sesr_jax.quant import INT8, Ranges, Scheme, find_points, validate
 from sesr_jax.untrusted import parse_json
@@ -57,11 +58,13 @@ def export_onnx(
     io: Codes | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes `graph` as an ONNX file (see `to_onnx`), which ONNX Runtime has run (`prove_onnx`).
+    """Writes `graph` as an ONNX file (see `to_onnx`), and its golden pair (see `golden`) beside it.
+
+    ONNX Runtime has run the file before it takes its place (`prove_onnx`). Both appear whole or not at all.
 
     Args:
-      graph: the network; the file takes images of other sizes too.
-      path: the path of the file, which appears whole or not at all.
+      graph: the network; the file takes images of other sizes too, and the pair has this one.
+      path: the path of the .onnx file.
       ranges: the range of each group of tensors, or None for float activations.
       scheme: what is quantised where there are ranges; with float activations, the kernels alone.
       half: as for `to_onnx`.
@@ -82,7 +85,10 @@ def export_onnx(
     for key, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
         model.metadata_props.add(key=key, value=text)
-    write_file(path, model.SerializeToString())
+    content = model.SerializeToString()
+    with replace_files(path, golden_path(path)) as (file, golden):
+        file.write_bytes(content)
+        golden.write_bytes(make_onnx_golden(content, graph.input_shape, half=half))
 
 
 def read_onnx_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

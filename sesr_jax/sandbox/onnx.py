@@ -10,11 +10,13 @@ import numpy.typing as npt
 class Runtime:
     """An ONNX file, loaded."""
 
-    def __init__(self, *, path: str | bytes) -> None:
-        """Loads the file, or content that is like one."""
+    def __init__(self, *, path: str | bytes, fused: bool = True) -> None:
+        """Loads the file, or content that is like one; without `fused`, its operators run as they stand."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        if not fused:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         # Without it, sums of 8-bit products saturate at 16 bits on x86 CPUs of before 2019.
         options.add_session_config_entry("session.x64quantprecision", "1")

@@ -10,7 +10,6 @@ of just that size.
 
 import dataclasses
 import functools
-import importlib
 import math
 import os
 import pathlib
@@ -22,6 +21,7 @@ import numpy as np
 
 from sesr_jax.errors import InputError, UnsupportedError, require_extra, to_printable
 from sesr_jax.export.litert import Quantisation
+from sesr_jax.export.onnx_runtime import OnnxEdge, OnnxModel
 from sesr_jax.graph import (
     Distances,
     Step,
@@ -30,9 +30,8 @@ from sesr_jax.graph import (
     move_pixels,
 )
 from sesr_jax.ops import SPECS, Look, Looks, interpolation, spread_window, window
-from sesr_jax.sandbox import Sandbox, SandboxError
 from sesr_jax.schema import POSITIVE, build
-from sesr_jax.untrusted import check_regular, parse_json, refuse_damaged
+from sesr_jax.untrusted import parse_json, refuse_damaged
 from sesr_jax.upscale.fingerprints import fingerprint_file
 from sesr_jax.upscale.upscaler import Upscaler
 from sesr_jax.upscale.value_range import check_codes
@@ -63,11 +62,6 @@ _TILED = (b"half_pixel", b"pytorch_half_pixel", b"asymmetric")
 
 _KEEP_SHAPE = ("Cast", "DequantizeLinear", "Identity")
 
-_TYPES = {f"tensor({name})": np.dtype(kind) for name, kind in (
-    ("float", np.float32), ("float16", np.float16), ("uint8", np.uint8), ("int8", np.int8)
-)}  # fmt: skip
-"""The types of an image, by ONNX Runtime's names."""
-
 
 @dataclasses.dataclass(frozen=True)
 class _Pixels:
@@ -92,34 +86,24 @@ def from_onnx(path: str | os.PathLike[str]) -> Upscaler:
       InputError: the file is missing or damaged, is no upscaler of one or three channels, or holds an
         operator whose receptive field is not known; ONNX Runtime is not installed.
     """
-    check_regular(path)
-    with require_extra("export", f"running {os.fspath(path)}"):
-        import onnx
-
-        importlib.import_module("onnxruntime")
+    session = OnnxModel(path)
     what = os.fspath(path)
-    try:
+    with require_extra("export", f"running {what}"):
+        import onnx
+    with refuse_damaged(f"{what} is no whole ONNX file"):
         model = onnx.load(path)
-        session = Sandbox("sesr_jax.sandbox.onnx", what, path=os.path.abspath(path))
-    except InputError:
-        raise
-    except Exception as error:  # of protobuf and of ONNX Runtime, which share no class
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
-        raise InputError(
-            f"{what} is no whole ONNX file that ONNX Runtime runs ({reason}); export it again."
-        ) from error
     with refuse_damaged(f"{what} holds operators that cannot be read"):
         return _describe(path, model, session)
 
 
-def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Upscaler:
+def _describe(path: str | os.PathLike[str], model: Any, session: OnnxModel) -> Upscaler:
     """Returns the upscaler that runs `session`, by what the file says of itself."""
-    (sources, targets), graph = session.call("edges"), model.graph
+    sources, targets, graph = session.inputs, session.outputs, model.graph
     channels, tile = _read_image_shape(path, sources, targets)
     pixels = _find_pixels(path, graph, sources[0], "input", "DequantizeLinear")
     large = _find_pixels(path, graph, targets[0], "output", "QuantizeLinear")
     shapes = _find_constant_shapes(graph)
-    source, target = sources[0]["name"], targets[0]["name"]
+    source, target = sources[0].name, targets[0].name
     steps = list(_list_steps(path, graph, shapes, source))
     distances = [measure_pixel_distances(source, steps, axis) for axis in (0, 1)]
     if target not in distances[0]:
@@ -150,15 +134,15 @@ def _describe(path: str | os.PathLike[str], model: Any, session: Sandbox) -> Ups
 
 
 def _read_image_shape(
-    path: str | os.PathLike[str], sources: list[Any], targets: list[Any]
+    path: str | os.PathLike[str], sources: Sequence[OnnxEdge], targets: Sequence[OnnxEdge]
 ) -> tuple[int, tuple[int, int] | None]:
     """Returns the channels of the file's image, and its height and width where the file fixes them."""
-    shapes = [value["shape"] for value in (*sources, *targets)]
-    known = all(value["type"] in _TYPES for value in (*sources, *targets))
+    shapes = [value.shape for value in (*sources, *targets)]
+    known = all(value.dtype is not None for value in (*sources, *targets))
     if len(sources) != 1 or len(targets) != 1 or not known or len(shapes[0]) != 4 or (
         shapes[0][1] not in (1, 3)
     ):  # fmt: skip
-        shown = " to ".join(f"{value['type']}{value['shape']}" for value in (*sources, *targets))
+        shown = " to ".join(map(str, (*sources, *targets)))
         raise InputError(
             f"{os.fspath(path)} maps {shown}: it must map one image [N, C, H, W] of floats or 8 bits, in Y "
             "or RGB, to one; export such a network."
@@ -180,7 +164,7 @@ def _read_image_shape(
 
 
 def _find_pixels(
-    path: str | os.PathLike[str], graph: Any, value: Any, side: str, op_type: str
+    path: str | os.PathLike[str], graph: Any, value: OnnxEdge, side: str, op_type: str
 ) -> _Pixels:
     """Returns what the images of the file's input or output are made of, next to which `op_type` tells codes.
 
@@ -189,13 +173,14 @@ def _find_pixels(
     """
     import onnx
 
-    dtype = _TYPES[value["type"]]
+    dtype = value.dtype
+    assert dtype is not None
     if dtype.kind == "f":
         return _Pixels(dtype, None)
     constants = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
         tensors = node.input if side == "input" else node.output
-        if node.op_type == op_type and value["name"] == tensors[0]:
+        if node.op_type == op_type and value.name == tensors[0]:
             meaning = [constants[name] for name in node.input[1:] if name in constants]
             if len(meaning) != len(node.input[1:]) or any(one.size != 1 for one in meaning):
                 continue
@@ -215,7 +200,7 @@ def _find_pixels(
 
 def _make_function(
     path: str | os.PathLike[str],
-    session: Sandbox,
+    session: OnnxModel,
     pixels: tuple[_Pixels, _Pixels],
     tile: tuple[int, int] | None,
     scale: int,
@@ -226,10 +211,7 @@ def _make_function(
         n, height, width, channels = x.shape
         if tile is not None and (height, width) != tile:
             raise UnsupportedError(f"the model takes images of {tile[1]}×{tile[0]} alone.")
-        try:
-            y = session.call("run", pixels[0].encode(x).transpose(0, 3, 1, 2))
-        except SandboxError as error:
-            raise InputError(f"ONNX Runtime cannot run {os.fspath(path)} ({error}).") from error
+        y = session.run(pixels[0].encode(x).transpose(0, 3, 1, 2))
         large = (n, scale * height, scale * width, channels)
         depth = math.prod(blocks) ** 2
         if y.shape != (n, channels * depth, *(side // math.prod(blocks) for side in large[1:3])):

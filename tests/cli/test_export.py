@@ -1,5 +1,6 @@
 """``sesr export``, ``verify`` and ``inspect``, through the real `main`."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -142,6 +143,8 @@ def test_onnx_files_of_other_types(flags, told, kind, weights, photos, tmp_path,
     assert "layers: all as the reference computes them" in printed
     (source,) = onnxruntime.InferenceSession(out).get_inputs()
     assert source.type == kind
+    assert main(["verify", str(out)]) == 0
+    assert "fused (golden)" in capsys.readouterr().out
     assert main(["inspect", str(out)]) == 0
     assert "model: sesr_m3\n" in capsys.readouterr().out
     assert main(["upscale", str(photos / "a.png"), str(large), "--model", str(out)]) == 0
@@ -154,16 +157,21 @@ def test_onnx_files_of_other_types(flags, told, kind, weights, photos, tmp_path,
     assert abs(floats - file) < (0.01 if told == "float16" else 1)
 
 
-def test_a_golden_output_that_does_not_come_out_is_one_sentence(weights, photos, tmp_path, refused):
-    out = tmp_path / "m3.tflite"
-    assert _export(weights["sesr_m3_hw"], out, *SIZE, "--calibrate", photos) == 0
-    golden = tmp_path / "m3.golden.npz"
+@pytest.mark.parametrize(
+    ("name", "pair"), [("m3.tflite", "m3.golden.npz"), ("m3.onnx", "m3.onnx.golden.npz")]
+)
+def test_a_golden_output_that_does_not_come_out_is_one_sentence(
+    name, pair, weights, photos, tmp_path, refused
+):
+    out, golden = tmp_path / name, tmp_path / pair
+    command = (*SIZE, "--calibrate", photos, "--io", "int8")
+    assert _export(weights["sesr_m3_hw"], out, *command) == 0
     with np.load(golden) as file:
         arrays = dict(file)
     np.savez(golden, **{**arrays, "output": arrays["output"] + np.int8(1)})
     assert "by up to 1 " in refused("verify", out)
     golden.unlink()
-    assert "golden" in refused("verify", out)
+    assert pair in refused("verify", out)
 
 
 def test_what_is_refused_is_one_sentence_and_nothing_is_written(weights, photos, tmp_path, refused):
@@ -241,6 +249,7 @@ def test_sigterm_leaves_no_half_written_file(weights, photos, tmp_path):
 
 def test_files_that_are_none(tmp_path, refused):
     (tmp_path / "x.tflite").write_bytes(b"no model at all")
-    for verb in ("inspect", "verify"):
-        assert "x.tflite" in refused(verb, tmp_path / "x.tflite")
-        assert "none.tflite" in refused(verb, tmp_path / "none.tflite")
+    (tmp_path / "x.onnx").write_bytes(b"no model at all")
+    for verb, name in itertools.product(("inspect", "verify"), ("tflite", "onnx")):
+        assert f"x.{name}" in refused(verb, tmp_path / f"x.{name}")
+        assert f"none.{name}" in refused(verb, tmp_path / f"none.{name}")

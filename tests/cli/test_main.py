@@ -227,6 +227,7 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(
         ("upscale", photo, tmp_path / "o.png", "--model", onnx_file),
         ("inspect", lite),
         ("verify", lite),
+        ("verify", onnx_file),
         ("latency", lite),
         (*command, "--out", tmp_path / "n.tflite"),
         (*command, "--out", tmp_path / "n.onnx"),
