@@ -22,6 +22,8 @@ RANGE = (
     "255"
 )
 
+NIQE = "the parameters of NIQE, niqe_pris_params.npz of BasicSR"
+
 TARGET = "ethos-n78-4tops"
 """The NPU that is taken where none is named."""
 

@@ -43,12 +43,9 @@ def run(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    import jax
-    import numpy as np
-
     from sesr_jax.data import read_photo, to_8_bits, write_image
     from sesr_jax.data.colour import grey_to_rgb
-    from sesr_jax.data.degradation import degrade
+    from sesr_jax.data.degradation import degrade_photo
     from sesr_jax.errors import InputError
     from sesr_jax.files import check_distinct, check_writable
 
@@ -62,14 +59,8 @@ def run(argv: Sequence[str]) -> None:
             "left."
         )
 
-    image = pixels.astype(np.float32) / 255
-
-    @jax.jit
-    def make(key: jax.Array) -> jax.Array:
-        return degrade(key, image, scale=args.scale, options=options)
-
-    def draw(seed: int) -> np.ndarray:
-        return np.rint(255 * np.asarray(make(jax.random.key(seed)))).astype(np.uint8)
+    def draw(seed: int):  # type: ignore[no-untyped-def]
+        return degrade_photo(seed, pixels, scale=args.scale, options=options)
 
     if args.output.suffix == ".html":
         from sesr_jax.report import Image, Page, Section, write_page

@@ -102,8 +102,8 @@ def _make_parser(challenges: Mapping[str, Challenge]) -> argparse.ArgumentParser
     add(
         "--niqe",
         type=pathlib.Path,
-        help="the parameters of NIQE, niqe_pris_params.npz of BasicSR, for a challenge that is judged by it; "
-        "the images of --data are then upscaled as they are",
+        help=f"{arguments.NIQE}, for a challenge that is judged by it; the images of --data are then "
+        "upscaled as they are",
     )
     add("--json", type=pathlib.Path, help="also write the rows of these models to this file")
     return parser

@@ -26,7 +26,7 @@ from sesr_jax.compare.leaderboard import (
 )
 from sesr_jax.compare.page import Measurement, make_quality_page, measure_all
 from sesr_jax.compare.results import list_costs, list_entries, list_quality, write_json
-from sesr_jax.compare.sets import Score, measure, shorten_names
+from sesr_jax.compare.sets import Score, measure, name_scores, shorten_names
 from sesr_jax.compare.zoo_page import make_zoo_page
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "measure_int8_cost",
     "measure_layers",
     "measured_time",
+    "name_scores",
     "pair_cases",
     "shorten_names",
     "write_json",

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sesr_jax import report
-from sesr_jax.compare.sets import Score, measure, shorten_names
+from sesr_jax.compare.sets import Score, measure, name_scores, shorten_names
 from sesr_jax.data import open_source
-from sesr_jax.metrics import Protocol, Y
+from sesr_jax.metrics import NiqeModel, Protocol, Y
 from sesr_jax.models.figures import list_figures
 from sesr_jax.models.published import OUTPUT
 from sesr_jax.upscale import Upscaler, bicubic_upscaler, in_domain
@@ -55,7 +55,11 @@ class Measurement:
 
 
 def measure_all(
-    upscalers: Sequence[Upscaler], names: Sequence[str], data: Sequence[str], protocol: Protocol
+    upscalers: Sequence[Upscaler],
+    names: Sequence[str],
+    data: Sequence[str],
+    protocol: Protocol,
+    niqe_model: NiqeModel | None = None,
 ) -> list[Measurement]:
     """Measures each upscaler on each set, after all sets have been found.
 
@@ -64,11 +68,12 @@ def measure_all(
       names: what each was loaded from, which gives it a title as of `shorten_names`.
       data: folders of images, or "embedded:eval".
       protocol: how to measure.
+      niqe_model: see `measure`.
 
     Raises:
       InputError: as `measure`.
     """
-    scores = [measure(upscaler, data, protocol) for upscaler in upscalers]
+    scores = [measure(upscaler, data, protocol, niqe_model) for upscaler in upscalers]
     return [
         Measurement(title=title, upscaler=upscaler, scores=tuple(of_it))
         for title, upscaler, of_it in zip(shorten_names(names), upscalers, scores, strict=True)
@@ -93,7 +98,7 @@ def make_quality_page(measured: Sequence[Measurement], protocol: Protocol) -> re
     table = report.Table(
         list_columns(measured),
         [one.cells for one in measured],
-        "PSNR in dB / SSIM; MACs for an output of 1280×720.",
+        f"{name_scores(measured[0].scores[0])}; MACs for an output of 1280×720.",
     )
     sections = [report.Section("Quality", [table])]
     if plots := list(_make_plots(measured, protocol)):

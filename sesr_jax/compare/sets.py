@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tqdm import tqdm
 
 from sesr_jax.data import ImageSet, open_source
-from sesr_jax.metrics import Protocol, Y, evaluate, mean
+from sesr_jax.metrics import NiqeModel, Protocol, Y, evaluate, mean
 from sesr_jax.upscale import Upscaler, in_domain
 
 
@@ -21,8 +21,8 @@ class Score:
     Attributes:
       data: the set, as the caller named it.
       title: the header of its column in a table.
-      images: "psnr" in dB and "ssim", by the name of the image.
-      mean: the means of both over the images.
+      images: "psnr" in dB, "ssim" and perhaps "niqe", by the name of the image.
+      mean: the means of them over the images.
     """
 
     data: str
@@ -31,8 +31,15 @@ class Score:
     mean: Mapping[str, float]
 
     def __str__(self) -> str:
-        """Returns PSNR in dB / SSIM."""
-        return f"{self.mean['psnr']:.2f}/{self.mean['ssim']:.4f}"
+        """Returns the means as `name_scores` names them."""
+        digits = {"psnr": 2, "ssim": 4, "niqe": 2}
+        return "/".join(f"{value:.{digits[key]}f}" for key, value in self.mean.items())
+
+
+def name_scores(score: Score) -> str:
+    """Returns what a score's text holds, such as "PSNR in dB / SSIM"."""
+    names = {"psnr": "PSNR in dB", "ssim": "SSIM", "niqe": "NIQE"}
+    return " / ".join(names[key] for key in score.mean)
 
 
 def shorten_names(paths: Sequence[str]) -> list[str]:
@@ -48,16 +55,22 @@ def shorten_names(paths: Sequence[str]) -> list[str]:
     return [shorten(parts) for parts in split]
 
 
-def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> Iterator[Score]:
+def measure(
+    upscaler: Upscaler,
+    data: Sequence[str],
+    protocol: Protocol = Y,
+    niqe_model: NiqeModel | None = None,
+) -> Iterator[Score]:
     """Yields the score on each set, which it measures then; on a terminal a bar shows how far it is.
 
     Args:
       upscaler: the upscaler to measure.
       data: folders of images, or "embedded:eval".
       protocol: how to measure.
+      niqe_model: what NIQE compares with, if that is to be measured too.
 
     Raises:
-      InputError: there are no such images, or the upscaler does not suit the protocol.
+      InputError: as `evaluate`, or there are no such images, or the upscaler does not suit the protocol.
     """
     function = in_domain(upscaler, protocol.domain)
     sets = [open_source(name, upscaler.scale) for name in data]
@@ -65,7 +78,7 @@ def measure(upscaler: Upscaler, data: Sequence[str], protocol: Protocol = Y) -> 
     def score(name: str, title: str, images: ImageSet) -> Score:
         doing = f"{upscaler.name} on {name}"
         shown = tqdm(images, desc=doing, leave=False, disable=None)
-        scores = dict(evaluate(function, shown, upscaler.scale, protocol))
+        scores = dict(evaluate(function, shown, upscaler.scale, protocol, niqe_model))
         return Score(data=name, title=title, images=scores, mean=mean(scores.items()))
 
     return map(score, data, shorten_names(data), sets)

@@ -10,6 +10,7 @@ from sesr_jax.metrics.evaluate import (
 )
 from sesr_jax.metrics.niqe import NiqeModel, niqe, read_niqe_model
 from sesr_jax.metrics.protocol import (
+    DEGRADED,
     MOBILE_AI,
     PROTOCOLS,
     RGB,
@@ -22,6 +23,7 @@ from sesr_jax.metrics.protocol import (
 from sesr_jax.metrics.quality import psnr, ssim
 
 __all__ = [
+    "DEGRADED",
     "MOBILE_AI",
     "PROTOCOLS",
     "RGB",

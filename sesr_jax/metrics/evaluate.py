@@ -24,6 +24,7 @@ from sesr_jax.data.resize import imresize
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
 from sesr_jax.graph import SAMPLE_SIDE, measure_extent
+from sesr_jax.metrics.niqe import NiqeModel, niqe
 from sesr_jax.metrics.protocol import Protocol, choose_protocol
 from sesr_jax.models.network import Network
 
@@ -39,18 +40,30 @@ def bicubic(scale: int) -> UpscaleFunction:
 
 
 def evaluate(
-    upscaler: UpscaleFunction, images: Iterable[ImagePair], scale: int, protocol: Protocol
+    upscaler: UpscaleFunction,
+    images: Iterable[ImagePair],
+    scale: int,
+    protocol: Protocol,
+    niqe_model: NiqeModel | None = None,
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Yields each image's name and its scores, ``{"psnr": dB, "ssim": …}``, one image after the other.
 
+    With a `niqe_model`, "niqe" is among the scores: that of the whole output, as codes of RGB.
+
     Raises:
-        InputError: an image doesn't suit the scale, or the upscaler doesn't suit the protocol; the
-            message names the image.
+        InputError: an image doesn't suit the scale or NIQE, or the upscaler doesn't suit the protocol; the
+            message names the image. NIQE is asked for in a protocol of luma.
     """
+    if niqe_model is not None and protocol.domain != "rgb":
+        raise InputError(f"the protocol {protocol.name} upscales luma: NIQE needs one of RGB.")
     for image in images:
         try:
             low, reference = protocol.pair(image, scale)
-            scores = protocol.score(upscaler(low), reference, scale)
+            output = upscaler(low)
+            scores = protocol.score(output, reference, scale)
+            if niqe_model is not None:
+                codes = np.rint(255 * np.clip(output, 0, 1)).astype(np.uint8)
+                scores["niqe"] = niqe(codes, niqe_model)
         except InputError as error:
             raise InputError(f"{image.name}: {error}") from error
         yield image.name, scores

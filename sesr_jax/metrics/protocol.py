@@ -17,6 +17,7 @@ compared. Two rules change figures by up to 0.1 dB on Set14:
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Literal
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax.data.colour import grey_to_rgb, rgb_to_y
+from sesr_jax.data.degradation import degrade_photo
 from sesr_jax.data.resize import imresize, modcrop
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError, look_up
@@ -45,6 +47,8 @@ class Protocol:
             domain "y" the low resolution is float, in "rgb" it is 8 bits.
         channel: what is compared; the domain "y" has luma alone.
         grey: whether a grey file is "luma" or R = G = B ("rgb"); the domain "rgb" needs the latter.
+        low: how the low resolution is made: "bicubic", or, in the domain "rgb", "degraded" as by
+            `degrade_photo`, by a seed that depends on the image's name alone.
         shave: the pixels that are cut from each side before the comparison; "scale" stands for the scale
             factor.
 
@@ -56,6 +60,7 @@ class Protocol:
     domain: Literal["y", "rgb"]
     channel: Literal["y", "rgb"]
     grey: Literal["luma", "rgb"] = "rgb"
+    low: Literal["bicubic", "degraded"] = "bicubic"
     shave: int | Literal["scale"] = "scale"
 
     def __post_init__(self) -> None:
@@ -66,6 +71,10 @@ class Protocol:
         if self.domain == "rgb" and self.grey == "luma":
             raise InputError(
                 f'the protocol {self.name} has grey="luma": in the domain "rgb" it must be "rgb".'
+            )
+        if self.domain == "y" and self.low == "degraded":
+            raise InputError(
+                f'the protocol {self.name} has low="degraded": in the domain "y" it must be "bicubic".'
             )
 
     def pair(self, image: ImagePair, scale: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,8 +88,12 @@ class Protocol:
         """
         hr = modcrop(image.hr, scale)
         if self.domain == "rgb":
-            lr = grey_to_rgb(image.get_low_resolution(scale)) / np.float32(255)
-            return lr, grey_to_rgb(hr)
+            if self.low == "degraded":
+                seed = zlib.crc32(image.name.encode())
+                lr = degrade_photo(seed, grey_to_rgb(hr), scale=scale)
+            else:
+                lr = grey_to_rgb(image.get_low_resolution(scale))
+            return lr / np.float32(255), grey_to_rgb(hr)
         if hr.ndim == 2 and self.grey == "luma":
             reference = hr[..., None]
         else:
@@ -168,7 +181,10 @@ RGB = Protocol(name="rgb", domain="rgb", channel="rgb")
 MOBILE_AI = Protocol(name="mobile_ai", domain="rgb", channel="rgb", shave=1)
 """The protocol of the Mobile AI challenges' best teams: like `RGB`, with one pixel of border cut."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI)}
+DEGRADED = Protocol(name="degraded", domain="rgb", channel="rgb", low="degraded")
+"""Images are degraded as Real-ESRGAN degrades its training images, and compared over R, G and B."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI, DEGRADED)}
 """The protocols by name."""
 
 

@@ -14,7 +14,8 @@ from sesr_jax import ops
 from sesr_jax.data.sources import ImagePair, open_source
 from sesr_jax.errors import InputError
 from sesr_jax.metrics.evaluate import NetworkEvaluator, bicubic, evaluate, mean
-from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Y
+from sesr_jax.metrics.niqe import NiqeModel, niqe
+from sesr_jax.metrics.protocol import MOBILE_AI, RGB, RGB8, Y
 from sesr_jax.models.network import Network
 
 # Bicubic PSNR in dB for ×2, ×3, ×4: the papers' figures since SRCNN (Dong et al. 2014) and A+ (Timofte
@@ -47,7 +48,7 @@ def test_luma_differs_between_the_protocols_by_the_grey_picture(shared):
     assert gain["bridge"] == pytest.approx(20 * math.log10(255 / 219), abs=0.02)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", [Y, RGB8, RGB, MOBILE_AI], ids=lambda protocol: protocol.name)
 def test_bicubic_beats_nearest_in_every_protocol(protocol):
     def nearest(image):
         return jnp.repeat(jnp.repeat(image, 2, axis=0), 2, axis=1)
@@ -58,6 +59,18 @@ def test_bicubic_beats_nearest_in_every_protocol(protocol):
     for (_, good), (_, bad) in zip(smooth, blocky, strict=True):
         assert good["psnr"] > bad["psnr"]
         assert good["ssim"] > bad["ssim"]
+
+
+def test_niqe_is_measured_beside_them():
+    root = np.random.default_rng(0).normal(size=(36, 36))
+    model = NiqeModel(mean=np.ones(36), covariance=root @ root.T)
+    picture = open_source("embedded:eval")[0]
+    ((_, scores),) = evaluate(bicubic(2), [picture], 2, RGB, model)
+    low, _ = RGB.pair(picture, 2)
+    codes = np.rint(255 * np.clip(bicubic(2)(low), 0, 1)).astype(np.uint8)
+    assert scores["niqe"] == niqe(codes, model)
+    with pytest.raises(InputError, match="protocol y"):
+        next(evaluate(bicubic(2), [picture], 2, Y, model))
 
 
 def test_one_picture_at_a_time():

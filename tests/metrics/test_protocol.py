@@ -10,18 +10,20 @@ from sesr_jax.data.colour import rgb_to_y
 from sesr_jax.data.resize import imresize, make_low_resolution
 from sesr_jax.data.sources import ImagePair
 from sesr_jax.errors import InputError
-from sesr_jax.metrics.protocol import PROTOCOLS, RGB, RGB8, Protocol, Y
+from sesr_jax.metrics.protocol import DEGRADED, PROTOCOLS, RGB, RGB8, Protocol, Y
 
 
 def codes(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+_BICUBIC = [protocol for protocol in PROTOCOLS.values() if protocol.low == "bicubic"]
+
 COLOUR = ImagePair(name="colour", hr=codes(50, 41, 3))
 GREY = ImagePair(name="grey", hr=codes(50, 41))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", _BICUBIC, ids=lambda protocol: protocol.name)
 @pytest.mark.parametrize("picture", [COLOUR, GREY], ids=["colour", "grey"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_pairs_fit_and_the_reference_is_perfect(protocol, picture, scale):
@@ -52,6 +54,16 @@ def test_the_rgb_protocols_are_8_bit_down():
         np.testing.assert_array_equal(reference, COLOUR.hr[:, :40])
 
 
+def test_a_degraded_low_resolution_depends_on_the_name_alone():
+    low, reference = DEGRADED.pair(COLOUR, 2)
+    assert (low.shape, low.dtype) == ((25, 20, 3), np.float32)
+    np.testing.assert_array_equal(reference, COLOUR.hr[:, :40])
+    shipped = dataclasses.replace(COLOUR, lr=codes(25, 20, 3, seed=1))
+    np.testing.assert_array_equal(DEGRADED.pair(shipped, 2)[0], low)
+    other = dataclasses.replace(COLOUR, name="other")
+    assert (DEGRADED.pair(other, 2)[0] != low).mean() > 0.5
+
+
 def test_shipped_low_resolutions_serve_the_rgb_protocols_alone():
     shipped = dataclasses.replace(COLOUR, lr=codes(25, 20, 3, seed=1))
     np.testing.assert_array_equal(Y.pair(shipped, 2)[0], Y.pair(COLOUR, 2)[0])
@@ -68,7 +80,7 @@ def test_the_grey_rule():
     np.testing.assert_array_equal(replicated, np.floor(16.5 + 219 * (plane / 255)))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+@pytest.mark.parametrize("protocol", _BICUBIC, ids=lambda protocol: protocol.name)
 def test_bands_give_the_scores_of_the_whole(protocol, monkeypatch):
     def measure():
         low, reference = protocol.pair(COLOUR, 2)
@@ -124,10 +136,14 @@ def test_the_channel_that_is_compared():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"domain": "y", "channel": "rgb"}, {"domain": "rgb", "channel": "y", "grey": "luma"}],
+    [
+        {"domain": "y", "channel": "rgb"},
+        {"domain": "rgb", "channel": "y", "grey": "luma"},
+        {"domain": "y", "channel": "y", "low": "degraded"},
+    ],
 )
 def test_contradictions(fields):
-    with pytest.raises(InputError, match=r"protocol test .*(rgb|luma)"):
+    with pytest.raises(InputError, match=r"protocol test .*(rgb|luma|degraded)"):
         Protocol(name="test", **fields)
 
 

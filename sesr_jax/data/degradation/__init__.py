@@ -12,7 +12,7 @@ from sesr_jax.data.degradation.jpeg import compress
 from sesr_jax.data.degradation.kernels import draw_kernel, make_gaussian, make_sinc
 from sesr_jax.data.degradation.noise import add_gaussian, add_poisson, find_counts
 from sesr_jax.data.degradation.options import Degradation
-from sesr_jax.data.degradation.pipeline import degrade
+from sesr_jax.data.degradation.pipeline import degrade, degrade_photo
 from sesr_jax.data.degradation.sharpening import sharpen
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "blur",
     "compress",
     "degrade",
+    "degrade_photo",
     "draw_kernel",
     "find_counts",
     "frame",

@@ -1,5 +1,6 @@
 """The second-order degradation of Real-ESRGAN (Wang et al., ICCV Workshops 2021, §3)."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -70,6 +71,27 @@ def degrade(
     now = blur(now, draw_sinc(keys[5], options.final_sinc_prob))
     now = _choose(last, compress(now, quality), now)
     return jnp.round(255 * jnp.clip(now.pixels, 0, 1)) / 255
+
+
+def degrade_photo(
+    seed: int, pixels: np.ndarray, *, scale: int, options: Degradation = _DEFAULT
+) -> np.ndarray:
+    """Returns a degraded photo, uint8 ``[H // scale, W // scale, 3]``.
+
+    It is compiled once per size.
+
+    Args:
+      seed: what is drawn from.
+      pixels: the photo, uint8 ``[H, W, 3]``, RGB.
+      scale: the scale factor.
+      options: see `degrade`.
+    """
+    image = pixels.astype(np.float32) / 255
+    low = _degrade_compiled(jax.random.key(seed), image, scale=scale, options=options)
+    return np.rint(255 * np.asarray(low)).astype(np.uint8)
+
+
+_degrade_compiled = functools.partial(jax.jit, static_argnames=("scale", "options"))(degrade)
 
 
 class _Order(NamedTuple):
