@@ -11,9 +11,8 @@ from typing import Any
 
 from sesr_jax.compare import FLOAT, QAT, QAT_IN_FLOAT
 from sesr_jax.data.licences import find_licence
-from sesr_jax.metrics import RGB, RGB8, Protocol, Y, choose_protocol
+from sesr_jax.metrics import DEGRADED, RGB, RGB8, Protocol, Y, find_protocol
 from sesr_jax.models import VARIANTS
-from sesr_jax.models.network import Network
 from sesr_jax.models.published import SETS, Quality
 from sesr_jax.report import Plot, format_markdown_table, format_table
 
@@ -53,11 +52,15 @@ _PROTOCOLS = {
     RGB: "The figures follow protocol `rgb`: images are reduced and upscaled as 8-bit RGB and compared over "
     "R, G and B, and a border as wide as the scale factor is cut. No paper's figures stand beside them: "
     "those of the Mobile AI challenges, which `sesr score` lists, were measured on DIV2K.",
+    DEGRADED: "The figures follow protocol `degraded`: images are degraded as Real-ESRGAN degrades its "
+    "training images, by a seed that depends on the image's name, and the outputs are compared over R, G and "
+    "B with the original images, a border as wide as the scale factor cut.",
 }
 
 _CAPTIONS = {
     Y: "PSNR in dB on Y (protocol y); paper: the difference between float and the published figure",
     RGB: "PSNR in dB on RGB (protocol rgb)",
+    DEGRADED: "PSNR in dB on RGB, from degraded photos (protocol degraded)",
 }
 
 COLUMNS = ("Set5", "Set14", "B100")
@@ -114,7 +117,7 @@ def plot_curve(facts: Facts) -> Plot:
 
 
 def make_results_table(cards: Iterable[Facts]) -> str:
-    """Returns a table of PSNR in float and in the best INT8, one for networks of luma and one for RGB.
+    """Returns a table of PSNR in float and in the best INT8 for each protocol of networks.
 
     The table of luma also has the differences from the published figures.
     """
@@ -266,10 +269,8 @@ def _describe_data(facts: Facts) -> str:
 
 
 def _find_protocol(facts: Facts) -> Protocol:
-    """Returns the protocol that measures the network on crops it writes."""
-    options = facts.get("options", {})
-    network = Network(name=facts["model"], scale=facts["scale"], variables={}, options=options)
-    return choose_protocol(network.channels)
+    """Returns the protocol that the network is measured by, beside `RGB8`."""
+    return find_protocol(facts["protocol"])
 
 
 def _find_published(facts: Facts) -> Mapping[str, Quality]:

@@ -8,8 +8,9 @@ the facts alone, ``sesr_m5_x2.md`` (the card) and ``sesr_m5_x2.svg`` (the curve 
 run alone trained for INT8, as by the recipe ``abpn_x3``, the first two hold its weights without the ranges.
 
 Every figure is measured here, in float and with the INT8 .tflite files that LiteRT runs. It is measured
-on what the network writes, luma or RGB (`metrics.choose_protocol`), and on the luma of 8-bit RGB. The
-files hold no paths of this machine: runs and data sets appear under the names of their folders.
+on what the network writes, luma or RGB (`metrics.choose_protocol`), from degraded photos if it was
+trained on such, and on the luma of 8-bit RGB. The files hold no paths of this machine: runs and data sets
+appear under the names of their folders.
 """
 
 import collections
@@ -31,7 +32,7 @@ from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import make_folder, write_file
 from sesr_jax.graph import count_cost, eval_shapes
-from sesr_jax.metrics import RGB8, choose_protocol
+from sesr_jax.metrics import DEGRADED, RGB8, Protocol, choose_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
@@ -95,7 +96,8 @@ def publish(
         raise InputError(
             f"the data sets {', '.join(data)} must have different names, which the card prints."
         )
-    figures = _measure_figures(case, data, calibrate)
+    protocol = _choose_protocol(history[-1][0], network.channels)
+    figures = _measure_figures(case, data, calibrate, protocol)
     shape = (1, *(n // network.scale for n in OUTPUT), network.channels)
     spent = eval_shapes(lambda: count_cost(network.collapse().trace(shape)))
     facts: dict[str, Any] = {
@@ -104,6 +106,7 @@ def publish(
         "scale": network.scale,
         **({"options": dict(network.options)} if network.options else {}),
         "version": __version__,
+        "protocol": protocol.name,
         "cost": {
             "weights": spent.weights,
             "parameters": spent.parameters,
@@ -312,10 +315,16 @@ def _count_images(
     return dict(counts)
 
 
+def _choose_protocol(past: PastRun, channels: int) -> Protocol:
+    """Returns the protocol that measures what a run trained its network for."""
+    degraded = _list_stages(past)[-1].config.data.degraded
+    return DEGRADED if degraded else choose_protocol(channels)
+
+
 def _measure_figures(
-    case: Case, data: Sequence[str], calibrate: str | None
+    case: Case, data: Sequence[str], calibrate: str | None, protocol: Protocol
 ) -> list[dict[str, Any]]:
-    """Measures PSNR and SSIM of every form, by protocol and data set."""
+    """Measures PSNR and SSIM of every form, by `protocol` and by `RGB8`, on each data set."""
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
         images = () if calibrate is None else open_source(calibrate)
@@ -323,10 +332,10 @@ def _measure_figures(
         forms = {case.float_form: from_network(case.in_float)}
         forms |= {form: from_tflite(path) for form, path in files.items()}
         for form, upscaler in forms.items():
-            for protocol in (choose_protocol(case.in_float.channels), RGB8):
+            for by in (protocol, RGB8):
                 figures += [
-                    {"form": form, "protocol": protocol.name, "data": score.title}
+                    {"form": form, "protocol": by.name, "data": score.title}
                     | {key: round(value, 4) for key, value in score.mean.items()}
-                    for score in measure(upscaler, data, protocol)
+                    for score in measure(upscaler, data, by)
                 ]
     return figures

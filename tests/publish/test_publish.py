@@ -17,7 +17,7 @@ from sesr_jax.cli.main import main
 from sesr_jax.compare import QAT_IN_FLOAT, Case, measure
 from sesr_jax.data import read_image, write_image
 from sesr_jax.errors import InputError
-from sesr_jax.metrics import RGB, RGB8, Y
+from sesr_jax.metrics import DEGRADED, RGB, RGB8, Y
 from sesr_jax.models import VARIANTS, network
 from sesr_jax.pretrained import read_facts
 from sesr_jax.publish import facts, make_card, make_results_table, plot_curve
@@ -237,6 +237,21 @@ def test_no_paper_stands_beside_figures_on_rgb(shipped_rgb, shipped):
     luma, rgb = make_results_table([published, shipped[2]]).split("PSNR in dB on RGB")
     assert [word in luma for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [True, True, False]
     assert [word in rgb for word in ("paper", "sesr_m3_x2", "rgb_x3")] == [False, False, True]
+
+
+def test_networks_for_real_photos_are_measured_on_degraded_photos(shipped_rgb, tmp_path):
+    *_, published = shipped_rgb
+    _run(tmp_path / "run", scale=3, data={**train.base().data, "degraded": True})
+    (past,) = train.read_history(tmp_path / "run").runs
+    protocol = facts._choose_protocol(past, 3)
+    assert protocol == DEGRADED
+    figures = [
+        figure | {"protocol": protocol.name} if figure["protocol"] == RGB.name else figure
+        for figure in published["figures"]
+    ]
+    published = {**published, "protocol": protocol.name, "figures": figures}
+    assert "protocol `degraded`" in make_card(published)
+    assert "protocol degraded" in make_results_table([published])
 
 
 def test_a_network_of_rgb_ships_by_its_name(shipped_rgb, tmp_path, capsys, monkeypatch):
