@@ -70,14 +70,18 @@ def evaluate(
 
 
 class NetworkEvaluator:
-    """Measures variables of a network: their mean PSNR and SSIM in the network's native protocol.
+    """Measures variables of a network: their mean PSNR and SSIM.
 
     It compiles once per image size and structure of variables, and measures any variables that the network's
     module takes, collapsed or not.
     """
 
     def __init__(
-        self, network: Network, images: Iterable[ImagePair], scheme: quant.Scheme | None = None
+        self,
+        network: Network,
+        images: Iterable[ImagePair],
+        scheme: quant.Scheme | None = None,
+        protocol: Protocol | None = None,
     ) -> None:
         """Prepares the evaluation on `images`.
 
@@ -85,9 +89,10 @@ class NetworkEvaluator:
             network: its module is run; its variables are traced to find which sides of images it takes.
             images: pairs of the network's scale.
             scheme: what is quantised where the variables have ranges; by default the network's scheme.
+            protocol: one of the network's channels; by default `choose_protocol`'s.
         """
         self._images, self._scale = images, network.scale
-        self.protocol = choose_protocol(network.channels)
+        self.protocol = protocol or choose_protocol(network.channels)
         self._align = measure_extent(
             network.trace((1, SAMPLE_SIDE, SAMPLE_SIDE, network.channels))
         ).align

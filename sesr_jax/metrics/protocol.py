@@ -188,8 +188,13 @@ PROTOCOLS = {protocol.name: protocol for protocol in (Y, RGB8, RGB, MOBILE_AI, D
 """The protocols by name."""
 
 
-def choose_protocol(channels: int) -> Protocol:
-    """Returns the protocol that compares what a network of `channels` writes: `Y` for luma, `RGB` for RGB."""
+def choose_protocol(channels: int, *, degraded: bool = False) -> Protocol:
+    """Returns the protocol that compares what a network of `channels` writes: `Y` for luma, `RGB` for RGB.
+
+    A network that was trained on `degraded` photos, which are RGB, has the protocol `DEGRADED`.
+    """
+    if degraded:
+        return DEGRADED
     return Y if channels == 1 else RGB
 
 

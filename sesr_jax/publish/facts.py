@@ -32,7 +32,7 @@ from sesr_jax.errors import InputError, MissingError
 from sesr_jax.export import CALIBRATION_IMAGES
 from sesr_jax.files import make_folder, write_file
 from sesr_jax.graph import count_cost, eval_shapes
-from sesr_jax.metrics import DEGRADED, RGB8, Protocol, choose_protocol
+from sesr_jax.metrics import RGB8, Protocol, choose_protocol
 from sesr_jax.models import VARIANTS
 from sesr_jax.models.network import Network, save
 from sesr_jax.models.published import OUTPUT
@@ -317,8 +317,7 @@ def _count_images(
 
 def _choose_protocol(past: PastRun, channels: int) -> Protocol:
     """Returns the protocol that measures what a run trained its network for."""
-    degraded = _list_stages(past)[-1].config.data.degraded
-    return DEGRADED if degraded else choose_protocol(channels)
+    return choose_protocol(channels, degraded=_list_stages(past)[-1].config.data.degraded)
 
 
 def _measure_figures(

@@ -6,7 +6,8 @@ r"""Networks for real photos, trained in two stages as Real-ESRGAN is, on degrad
 
 FOLDER holds sharp images: the originals learned from DF2K and OST. Low resolutions are degraded inside the
 step, each crop by draws of its own, so that the original's queue of earlier pairs is not needed. What is
-measured while a run trains is PSNR on bicubic low resolutions; it falls when the critic comes in.
+measured while a run trains is PSNR on degraded photos (the protocol `degraded`); it falls when the critic
+comes in.
 """
 
 import ml_collections
@@ -51,7 +52,7 @@ def sesr_m11_realesrnet_x4() -> ml_collections.ConfigDict:
     """SESR-M11 ×4 on RGB for real photos, the first stage: the degradations and the loss of Real-ESRNet.
 
     46,160 parameters after the collapse, in the place of RRDBNet's 16.7 million. Length, batch and learning
-    rate are ours and not tuned.
+    rate are ours and not tuned. --config.model.scale=2 trains ×2.
     """
     config = realesrnet_x4()
     config.model.update(name="sesr_m11", options={"channels": 3})

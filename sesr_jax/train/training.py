@@ -194,7 +194,8 @@ def _make_stage(
     # The first stage reads its images at once, the others hours later.
     where = f"config.stages[{planned.index}].data.patch" if planned.index else None
     read_feed = plan_crops(config, fresh, open_source(config.data.train, scale=fresh.scale), where)
-    evaluate = NetworkEvaluator(fresh, images, scheme=get_scheme(config))
+    protocol = choose_protocol(fresh.channels, degraded=config.data.degraded)
+    evaluate = NetworkEvaluator(fresh, images, scheme=get_scheme(config), protocol=protocol)
     return Stage(
         trainer=trainers[1],
         read_feed=read_feed,

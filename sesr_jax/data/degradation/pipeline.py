@@ -1,6 +1,5 @@
 """The second-order degradation of Real-ESRGAN (Wang et al., ICCV Workshops 2021, §3)."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,9 @@ from sesr_jax.data.degradation.noise import add_gaussian, add_poisson
 from sesr_jax.data.degradation.options import Degradation, Range
 
 _DEFAULT = Degradation()
+
+_SIDE = 256
+"""In pixels: photos lie in arrays whose sides are multiples of it."""
 
 
 def degrade(
@@ -35,18 +37,47 @@ def degrade(
     Returns:
       ``[H // scale, W // scale, 3]``.
     """
+    return _degrade(key, frame(image), scale=scale, options=options).pixels
+
+
+def degrade_photo(
+    seed: int, pixels: np.ndarray, *, scale: int, options: Degradation = _DEFAULT
+) -> np.ndarray:
+    """Returns a degraded photo, uint8 ``[H // scale, W // scale, 3]``.
+
+    Photos of similar sizes share a compiled function, which takes seconds to compile.
+
+    Args:
+      seed: what is drawn from.
+      pixels: the photo, uint8 ``[H, W, 3]``, RGB.
+      scale: the scale factor.
+      options: see `degrade`.
+    """
+    height, width = pixels.shape[:2]
+    padding = [(0, -side % _SIDE) for side in (height, width)]
+    image = Framed(
+        pixels=np.pad(pixels.astype(np.float32) / 255, (*padding, (0, 0))),
+        height=jnp.int32(height),
+        width=jnp.int32(width),
+    )
+    low = _degrade_compiled(jax.random.key(seed), image, scale=scale, options=options).pixels
+    codes = np.rint(255 * np.asarray(low[: height // scale, : width // scale]))
+    return codes.astype(np.uint8)
+
+
+def _degrade(key: jax.Array, image: Framed, *, scale: int, options: Degradation) -> Framed:
     keys = jax.random.split(key, 6)
     u = iter(jax.random.uniform(keys[0], (26,)))
-    height, width = image.shape[:2]
-    small = (height // scale, width // scale)
+    height, width = image.height, image.width
+    rows, columns = image.pixels.shape[:2]
     first, second = _read_order(options, ""), _read_order(options, "2")
 
-    now = blur(frame(image), _draw_kernel(keys[1], first))
+    now = blur(image, _draw_kernel(keys[1], first))
     factor = _draw_factor(u, first.resize_prob, first.resize_range)
     now = resize(
         now,
         (_floor(height * factor), _floor(width * factor)),
-        (_grow(height, first.resize_range), _grow(width, first.resize_range)),
+        (_grow(rows, first.resize_range), _grow(columns, first.resize_range)),
         _draw_mode(u),
         factor,
     )
@@ -59,39 +90,21 @@ def degrade(
     now = resize(
         now,
         (_floor(height / scale * factor), _floor(width / scale * factor)),
-        (_grow(height / scale, second.resize_range), _grow(width / scale, second.resize_range)),
+        (_grow(rows / scale, second.resize_range), _grow(columns / scale, second.resize_range)),
         _draw_mode(u),
     )
     now = _add_noise(u, keys[4], now, second)
     quality = _draw(u, second.jpeg_range)
     last = next(u) < 0.5  # whether the compression comes last
     now = _choose(last, now, compress(now, quality))
-    final = (jnp.int32(small[0]), jnp.int32(small[1]))
-    now = resize(now, final, small, _draw_mode(u))
+    final = height // scale, width // scale
+    now = resize(now, final, (rows // scale, columns // scale), _draw_mode(u))
     now = blur(now, draw_sinc(keys[5], options.final_sinc_prob))
     now = _choose(last, compress(now, quality), now)
-    return jnp.round(255 * jnp.clip(now.pixels, 0, 1)) / 255
+    return now.replace(pixels=jnp.round(255 * jnp.clip(now.pixels, 0, 1)) / 255)  # type: ignore[attr-defined]
 
 
-def degrade_photo(
-    seed: int, pixels: np.ndarray, *, scale: int, options: Degradation = _DEFAULT
-) -> np.ndarray:
-    """Returns a degraded photo, uint8 ``[H // scale, W // scale, 3]``.
-
-    It is compiled once per size.
-
-    Args:
-      seed: what is drawn from.
-      pixels: the photo, uint8 ``[H, W, 3]``, RGB.
-      scale: the scale factor.
-      options: see `degrade`.
-    """
-    image = pixels.astype(np.float32) / 255
-    low = _degrade_compiled(jax.random.key(seed), image, scale=scale, options=options)
-    return np.rint(255 * np.asarray(low)).astype(np.uint8)
-
-
-_degrade_compiled = functools.partial(jax.jit, static_argnames=("scale", "options"))(degrade)
+_degrade_compiled = jax.jit(_degrade, static_argnames=("scale", "options"))
 
 
 class _Order(NamedTuple):
