@@ -56,7 +56,7 @@ def degrade_photo(
     height, width = pixels.shape[:2]
     padding = [(0, -side % _SIDE) for side in (height, width)]
     image = Framed(
-        pixels=np.pad(pixels.astype(np.float32) / 255, (*padding, (0, 0))),
+        pixels=jnp.pad(pixels.astype(np.float32) / 255, (*padding, (0, 0))),
         height=jnp.int32(height),
         width=jnp.int32(width),
     )
