@@ -3,15 +3,19 @@
     python -m benchmarks.official_layers FOLDER --data SETS --set Set5
 
 FOLDER holds the authors' files, as for `benchmarks.official`. Nothing is trained. Fake quantisation runs on
-the centres of the first three images of the set, and ranges are measured on those of the photos of the
-calibration. So a network takes a minute, where `benchmarks.official_int8`, which measures files, takes
-several. In dB:
+the centres of the first three images of the set. Ranges are measured on the whole photos of the calibration,
+as those of files are: a crop has values of a narrower range. So a network takes a minute or two, where
+`benchmarks.official_int8`, which measures files, takes several. In dB:
 
-- lost: in full INT8, by the better one of the observers min_max and mse;
+- lost: in full INT8, by the better one of the observers min_max and mse, or where each tensor has the range
+  of that one which, alone, changes the float network's output on the photos less ("chosen");
 - worst: the part that costs most where it alone is quantised: the codes of tensors that share a range, or the
   weights of a layer;
-- weights: where weights alone have codes, which is about what activations of 16 bits would lose;
-- split: where convolutions of concats are sums (`sesr export --split-concats`), again by the better observer;
+- weights: where weights alone have codes;
+- int16, one: where the codes of the tensors that cost most have 16 bits, and all else is INT8;
+- int16: the same for as many tensors, the dearest first, as it takes to lose no more than 0.3 dB, or for all
+  but the image and the output. Tensors that share a range count as one;
+- split: where convolutions of concats are sums (`sesr export --split-concats`), again by the best ranges;
 - spared: how many parts, the dearest first, must stay float until no more than 0.3 dB are lost, in the better
   one of both forms.
 """
@@ -19,21 +23,22 @@ several. In dB:
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.official import SETS, list_files, make_parser
-from benchmarks.official_int8 import LITTLE
+from benchmarks.official_int8 import LITTLE, Photos, read_photos
 from sesr_jax.compare import crop_centres
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
-from sesr_jax.export import CALIBRATION_IMAGES, trace_collapsed
+from sesr_jax.export import trace_collapsed
 from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, with_split_concats
 from sesr_jax.models.network import Network
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import calibrate, list_parts, make_probe
+from sesr_jax.quant import calibrate, choose_ranges, find_points, list_parts, make_probe
 from sesr_jax.report import format_table
 
 _OBSERVERS = ("min_max", "mse")
@@ -46,31 +51,39 @@ class Found:
     """What one form of a network loses, in dB.
 
     Attributes:
-      lost: in full INT8.
-      observer: by which ranges.
+      lost: in full INT8, by the best ranges.
+      observer: which those are.
+      by_observer: what is lost by the ranges of each observer, and by "chosen".
       worst: the dearest part, and what it costs alone.
       weights: lost where weights alone have codes.
+      wide_one: lost where the dearest codes have 16 bits.
+      wide: how many codes have 16 bits, how many could, and what is lost then.
       spared: how many parts must stay float, and how many there are.
     """
 
     lost: float
     observer: str
+    by_observer: Mapping[str, float]
     worst: tuple[str, float]
     weights: float
+    wide_one: float
+    wide: tuple[int, int, float]
     spared: tuple[int, int]
 
 
-def measure_form(graph: Graph, photos: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> Found:
+def measure_form(graph: Graph, photos: Photos, lows: np.ndarray, highs: np.ndarray) -> Found:
     """Measures one form of a network.
 
     Args:
       graph: the form.
-      photos: what ranges are measured on, ``[N, h, w, C]``.
+      photos: what ranges are found on.
       lows: the low resolutions.
       highs: the high ones.
     """
     probe, parts = make_probe(graph, lows, highs), list_parts(graph)
-    found = {name: calibrate(graph, [photos], observer=name) for name in _OBSERVERS}
+    found = {name: calibrate(graph, photos.whole, observer=name) for name in _OBSERVERS}
+    if len(found) > 1:
+        found["chosen"] = choose_ranges(graph, [*found.values()], photos.centres)
     anchor = probe(found[_OBSERVERS[0]], ())
 
     def lose(error: float) -> float:
@@ -83,20 +96,31 @@ def measure_form(graph: Graph, photos: np.ndarray, lows: np.ndarray, highs: np.n
     }
     order = sorted(parts, key=lambda part: -alone[part])
     spared = next(i for i in range(len(parts) + 1) if lose(probe(found[best], order[i:])) <= LITTLE)
+    group = find_points(graph).group
+    pixels = {group[graph.input], group[graph.output]}
+    codes = [part for part in order if part.kind == "codes" and part.name not in pixels]
+    wide = []
+    for count in range(1, len(codes) + 1):
+        wide.append(lose(probe(found[best], parts, codes[:count])))
+        if wide[-1] <= LITTLE:
+            break
     return Found(
         lost=whole[best],
         observer=best,
+        by_observer=whole,
         worst=(str(order[0]), alone[order[0]]),
         weights=lose(probe(found[best], [part for part in parts if part.kind == "weights"])),
+        wide_one=wide[0],
+        wide=(len(wide), len(codes), wide[-1]),
         spared=(spared, len(parts)),
     )
 
 
 def measure_network(network: Network, data: str, calibration: str) -> dict[str, Found]:
     """Measures a network as it is, "joined", and "split", where that is another graph."""
-    images, others = (open_source(name, network.scale) for name in (data, calibration))
+    images = open_source(data, network.scale)
     lows, highs = crop_centres(images, network, count=_IMAGES, side=_SIDE)
-    photos, _ = crop_centres(others, network, count=CALIBRATION_IMAGES, side=_SIDE)
+    photos = read_photos(network, calibration)
     graph = trace_collapsed(network, (lows.shape[1], lows.shape[2]))
     found = {"joined": measure_form(graph, photos, lows, highs)}
     split = with_split_concats(graph)
@@ -110,7 +134,9 @@ def format_row(file: str, found: dict[str, Found]) -> list[str]:
     joined, split = found["joined"], found.get("split")
     best = min(found.values(), key=lambda form: form.lost)
     cells = [file, f"{joined.lost:.2f}", joined.observer]
+    cells += [f"{joined.by_observer[name]:.2f}" for name in _OBSERVERS]
     cells += [f"{joined.worst[0]}, {joined.worst[1]:.2f}", f"{joined.weights:.2f}"]
+    cells += [f"{joined.wide_one:.2f}", "{2:.2f} by {0} of {1}".format(*joined.wide)]
     cells += [f"{split.lost:.2f}" if split else "–"]
     return [*cells, "{} of {}".format(*best.spared)]
 
@@ -131,8 +157,9 @@ def main(argv: list[str] | None = None) -> None:
         results[path.name] = {form: dataclasses.asdict(of) for form, of in found.items()}
         rows.append(format_row(path.name, found))
         tqdm.write("  ".join(rows[-1]))
-    header = ["file", "lost", "observer", "worst", "weights", "split", "spared"]
-    print(format_table(rows, header, "<><<>>>"))
+    header = ["file", "lost", "ranges", *_OBSERVERS, "worst", "weights", "int16, one", "int16"]
+    header += ["split", "spared"]
+    print(format_table(rows, header, "<><" + ">" * len(_OBSERVERS) + "<>>>>>"))
     if absent:
         print(f"not there: {', '.join(absent)}")
     if args.json:

@@ -192,6 +192,9 @@ def test_the_layers_that_cost_most_and_split_concats_are_told(monkeypatch):
     assert split.spared[1] > joined.spared[1]  # each part of a concat has a convolution
     assert joined.lost >= joined.weights >= 0
     assert joined.worst[1] <= joined.lost + 0.01
+    count, all_codes, lost = joined.wide
+    assert 1 <= count < all_codes < joined.spared[1]
+    assert lost <= joined.wide_one <= joined.lost + 0.01
     assert format_row("x", found)[-2:] == [f"{split.lost:.2f}", "{} of {}".format(*split.spared)]
 
 

@@ -4,12 +4,13 @@
 
 A part is the codes of one group of tensors, or the weights of one layer. The network is simulated by fake
 quantisation. Which parts are quantised is an argument of the compiled function, so that it is compiled once.
+A probe can also give some groups codes of 16 bits, for what mixed precision would lose.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -57,8 +58,20 @@ class Sensitivity:
     left: float
 
 
-Probe = Callable[[Ranges, Collection[Part]], float]
-"""From ranges and the parts that are quantised to the mean squared error."""
+class Probe(Protocol):
+    """Measures a network some of whose parts are quantised."""
+
+    def __call__(
+        self, ranges: Ranges, quantised: Collection[Part], wide: Collection[Part] = ()
+    ) -> float:
+        """Returns the mean squared error.
+
+        Args:
+          ranges: the range of each group of tensors.
+          quantised: the parts that are quantised.
+          wide: those of them, codes alone, that have 16 bits: symmetric, as `Scheme` says.
+        """
+        ...
 
 
 def list_parts(graph: Graph, scheme: Scheme = INT8) -> tuple[Part, ...]:
@@ -85,9 +98,10 @@ def make_probe(
 
     @jax.jit
     def measure(
-        x: jax.Array, y: jax.Array, kernels: Any, ranges: Any, chosen: jax.Array
+        x: jax.Array, y: jax.Array, kernels: Any, ranges: Any, chosen: jax.Array, broad: Any
     ) -> jax.Array:
         taken = dict(zip(parts, chosen, strict=True))
+        wide = None if broad is None else dict(zip(parts, broad, strict=True))
         # Codes of constant kernels would be computed by the compiler, which takes long.
         given = graph.map_nodes(
             lambda n: (
@@ -96,15 +110,17 @@ def make_probe(
                 else n
             )
         )
-        return jnp.mean((jnp.clip(run_partly(given, ranges, x, taken, scheme), 0, 1) - y) ** 2)
+        output = run_partly(given, ranges, x, taken, scheme, wide)
+        return jnp.mean((jnp.clip(output, 0, 1) - y) ** 2)
 
     x, y = (jnp.asarray(each, jnp.float32) for each in (images, references))
 
-    def probe(ranges: Ranges, quantised: Collection[Part]) -> float:
+    def probe(ranges: Ranges, quantised: Collection[Part], wide: Collection[Part] = ()) -> float:
         validate(graph, ranges, scheme)
         needed = {p.name: ranges[p.name] for p in parts if p.kind == "codes"} | dict(fixed)
         chosen = jnp.asarray([part in quantised for part in parts])
-        return float(measure(x, y, kernels, needed, chosen))
+        broad = jnp.asarray([part in wide for part in parts]) if wide else None
+        return float(measure(x, y, kernels, needed, chosen, broad))
 
     return probe
 
@@ -115,6 +131,7 @@ def run_partly(
     x: jax.Array,
     taken: Mapping[Part, Any],
     scheme: Scheme = INT8,
+    wide: Mapping[Part, Any] | None = None,
 ) -> jax.Array:
     """Computes the output of `graph` for `x`, as `fake.run` with some of the parts quantised.
 
@@ -124,6 +141,7 @@ def run_partly(
       x: ``[N, H, W, C]`` in [0, 1].
       taken: whether each part is quantised, perhaps as tracers.
       scheme: what can be quantised.
+      wide: whether the codes of each part have 16 bits, perhaps as tracers; None for those of `scheme`.
     """
     group = find_points(graph, scheme).group
 
@@ -143,8 +161,11 @@ def run_partly(
         if name not in group:
             return y
         low, high = look_up_range(group[name], ranges)
+        part = Part(group[name], "codes")
         codes = quantise(y, low, high, scheme.activations)
-        return jnp.where(taken[Part(group[name], "codes")], codes, y)
+        if wide is not None:
+            codes = jnp.where(wide[part], quantise(y, low, high, "int16"), codes)
+        return jnp.where(taken[part], codes, y)
 
     nodes = zip(graph.nodes, with_quantised_weights(graph, scheme).nodes, strict=True)
     mixed = dataclasses.replace(graph, nodes=tuple(choose_weights(*pair) for pair in nodes))

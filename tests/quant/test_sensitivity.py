@@ -7,7 +7,15 @@ import pytest
 
 from sesr_jax import graph as graphs
 from sesr_jax.models import network
-from sesr_jax.quant import Part, Scheme, calibrate, choose_ranges, fake, measure_sensitivity
+from sesr_jax.quant import (
+    Part,
+    Scheme,
+    calibrate,
+    choose_ranges,
+    fake,
+    make_probe,
+    measure_sensitivity,
+)
 from sesr_jax.quant.sensitivity import list_parts, run_partly
 
 _SIDE = 12
@@ -44,6 +52,25 @@ def test_all_parts_make_the_quantised_network_and_none_the_float_one(graph, imag
         np.testing.assert_array_equal(whole, fake.run(graph, ranges, images, scheme))
         none = run_partly(graph, ranges, images, dict.fromkeys(parts, False), scheme)
         np.testing.assert_array_equal(none, graphs.run(graph, images))
+
+
+def test_codes_of_16_bits_everywhere_make_the_network_of_16_bits(graph, images, ranges):
+    taken = dict.fromkeys(list_parts(graph), True)
+    narrow = run_partly(graph, ranges, images, taken, wide=dict.fromkeys(taken, False))
+    np.testing.assert_array_equal(narrow, fake.run(graph, ranges, images))
+    wide = run_partly(graph, ranges, images, taken, wide=taken)
+    np.testing.assert_array_equal(
+        wide, fake.run(graph, ranges, images, Scheme(activations="int16"))
+    )
+
+
+def test_a_probe_tells_what_finer_codes_of_one_tensor_win(graph, images, ranges, references):
+    probe, parts = make_probe(graph, images, references), list_parts(graph)
+    bad = next(part for part in parts if "block_1" in part.name and part.kind == "codes")
+    spoilt = {**ranges, bad.name: (-300.0, 300.0)}
+    whole = probe(ranges, parts)
+    assert probe(spoilt, parts) > 1.5 * whole
+    assert probe(spoilt, parts, [bad]) == pytest.approx(whole, rel=0.1)
 
 
 def test_a_range_that_is_far_too_wide_is_found(graph, images, ranges, references):
