@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from benchmarks.official import SETS, list_files, make_parser
 from sesr_jax.challenges import AIM_2020
-from sesr_jax.compare import crop_centres, measure, measure_layers
+from sesr_jax.compare import measure, measure_layers
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, export_tflite, to_tflite
@@ -45,16 +45,13 @@ from sesr_jax.metrics import RGB8, choose_protocol
 from sesr_jax.models.network import Network
 from sesr_jax.npu import Report, estimate, layers_from_graph
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import OBSERVERS, Ranges, calibrate, choose_ranges
+from sesr_jax.quant import CHOSEN, OBSERVERS, Ranges, calibrate, choose_ranges
 from sesr_jax.report import format_table
 from sesr_jax.targets import Target, find_target
 from sesr_jax.upscale import from_network
 
 LITTLE = 0.3
 """The loss in dB that needs no recovery."""
-
-_CENTRE = 48
-"""The side of the images on which ranges are chosen for each tensor."""
 
 Trace = Callable[[tuple[int, int]], Graph]
 """From the height and width of the input to the graph."""
@@ -178,42 +175,27 @@ def measure_network(
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Photos:
-    """What ranges are found on, low resolutions, float32.
-
-    Attributes:
-      whole: ``[1, h, w, C]`` each.
-      centres: of all of them, ``[N, h, w, C]``, on which ranges are chosen for each tensor.
-    """
-
-    whole: Sequence[np.ndarray]
-    centres: np.ndarray
-
-
-def read_photos(network: Network, source: str) -> Photos:
-    """Reads the images of a calibration.
+def read_photos(network: Network, source: str) -> list[np.ndarray]:
+    """Returns the low resolutions that ranges are measured on, whole, float32 ``[1, h, w, C]`` each.
 
     Raises:
       InputError: there are no such images.
     """
     pairs, pair = open_source(source, network.scale), choose_protocol(network.channels).pair
-    whole = [pair(pairs[i], network.scale)[0][None] for i in range(len(pairs))]
-    centres, _ = crop_centres(pairs, network, count=len(pairs), side=_CENTRE)
-    return Photos(whole=whole, centres=centres)
+    return [pair(pairs[i], network.scale)[0][None] for i in range(len(pairs))]
 
 
 def _choose_ranges(
-    network: Network, trace: Trace, photos: Photos, observers: Sequence[str]
+    network: Network, trace: Trace, photos: Sequence[np.ndarray], observers: Sequence[str]
 ) -> tuple[str, Ranges]:
     """Returns the ranges whose file errs least on `photos`, and their observer or "chosen"."""
-    size = tuple(min(image.shape[axis] for image in photos.whole) for axis in (1, 2))
-    crops = [image[:, : size[0], : size[1]].astype(np.float32) for image in photos.whole]
+    size = tuple(min(image.shape[axis] for image in photos) for axis in (1, 2))
+    crops = [image[:, : size[0], : size[1]].astype(np.float32) for image in photos]
     expected = [np.clip(network.apply(jnp.asarray(crop)), 0, 1) for crop in crops]
     graph = trace((size[0], size[1]))
-    candidates = {name: calibrate(graph, photos.whole, observer=name) for name in observers}
+    candidates = {name: calibrate(graph, photos, observer=name) for name in observers}
     if len(candidates) > 1:
-        candidates["chosen"] = choose_ranges(graph, [*candidates.values()], photos.centres)
+        candidates[CHOSEN] = choose_ranges(graph, [*candidates.values()], photos)
     found = {}
     for name, ranges in candidates.items():
         model = TFLiteModel(to_tflite(graph, ranges=ranges))

@@ -23,13 +23,13 @@ as those of files are: a crop has values of a narrower range. So a network takes
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.official import SETS, list_files, make_parser
-from benchmarks.official_int8 import LITTLE, Photos, read_photos
+from benchmarks.official_int8 import LITTLE, read_photos
 from sesr_jax.compare import crop_centres
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
@@ -38,7 +38,7 @@ from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, with_split_concats
 from sesr_jax.models.network import Network
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import calibrate, choose_ranges, find_points, list_parts, make_probe
+from sesr_jax.quant import CHOSEN, calibrate, choose_ranges, find_points, list_parts, make_probe
 from sesr_jax.report import format_table
 
 _OBSERVERS = ("min_max", "mse")
@@ -71,19 +71,21 @@ class Found:
     spared: tuple[int, int]
 
 
-def measure_form(graph: Graph, photos: Photos, lows: np.ndarray, highs: np.ndarray) -> Found:
+def measure_form(
+    graph: Graph, photos: Sequence[np.ndarray], lows: np.ndarray, highs: np.ndarray
+) -> Found:
     """Measures one form of a network.
 
     Args:
       graph: the form.
-      photos: what ranges are found on.
+      photos: what ranges are found on, ``[1, h, w, C]`` each.
       lows: the low resolutions.
       highs: the high ones.
     """
     probe, parts = make_probe(graph, lows, highs), list_parts(graph)
-    found = {name: calibrate(graph, photos.whole, observer=name) for name in _OBSERVERS}
+    found = {name: calibrate(graph, photos, observer=name) for name in _OBSERVERS}
     if len(found) > 1:
-        found["chosen"] = choose_ranges(graph, [*found.values()], photos.centres)
+        found[CHOSEN] = choose_ranges(graph, [*found.values()], photos)
     anchor = probe(found[_OBSERVERS[0]], ())
 
     def lose(error: float) -> float:

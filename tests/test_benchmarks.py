@@ -162,7 +162,8 @@ def test_int8_costs_what_its_files_cost_and_refusals_are_named(tmp_path, monkeyp
     fresh = network.init("sesr_m3", scale=2, key=jax.random.key(0), expansion=4, blocks=1)
     sets, targets = [str(tmp_path / "Set5")], ["ethos-u85-2048", "ethos-n78-4tops"]
     monkeypatch.setattr(official_int8, "LITTLE", -9)  # so that the dearest parts are looked for
-    found = measure_network(fresh, sets, sets[0], targets, ["min_max"])
+    found = measure_network(fresh, sets, sets[0], targets, ["min_max", "mse"])
+    assert found.observer in ("min_max", "mse", "chosen")
     (before,), (after,) = found.float_psnr, found.int8_psnr
     assert before != after == pytest.approx(before, abs=0.5)
     # The first has no depth_to_space, and gets a transposed convolution; the second has no PReLU for each
@@ -184,7 +185,6 @@ def test_the_layers_that_cost_most_and_split_concats_are_told(monkeypatch):
     from sesr_jax.models import network
 
     monkeypatch.setattr(official_layers, "_SIDE", 12)
-    monkeypatch.setattr(official_layers, "_OBSERVERS", ("min_max",))
     options = {"features": 8, "blocks": 1, "form": "dense"}
     fresh = network.init("imdn_aim2019", scale=4, key=jax.random.key(0), **options)
     found = measure_network(fresh, "embedded:eval", "embedded:eval")
@@ -192,6 +192,8 @@ def test_the_layers_that_cost_most_and_split_concats_are_told(monkeypatch):
     assert split.spared[1] > joined.spared[1]  # each part of a concat has a convolution
     assert joined.lost >= joined.weights >= 0
     assert joined.worst[1] <= joined.lost + 0.01
+    assert joined.by_observer.keys() == {"min_max", "mse", "chosen"}
+    assert joined.lost == joined.by_observer[joined.observer] == min(joined.by_observer.values())
     count, all_codes, lost = joined.wide
     assert 1 <= count < all_codes < joined.spared[1]
     assert lost <= joined.wide_one <= joined.lost + 0.01

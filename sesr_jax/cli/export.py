@@ -77,7 +77,7 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     from sesr_jax.export import CALIBRATION_IMAGES, DEFAULT_SIZE, export_network
     from sesr_jax.export.options import Codes, Converter, Options, Precision
     from sesr_jax.graph import TAILS
-    from sesr_jax.quant import OBSERVERS
+    from sesr_jax.quant import CHOSEN, OBSERVERS
     from sesr_jax.web import WEB_TILE
 
     parser = arguments.make_parser(
@@ -167,7 +167,8 @@ def _make_parser() -> tuple[argparse.ArgumentParser, dict[str, tuple[str, ...]]]
     add(
         "--observer",
         of=_DEPLOYABLE,
-        help=f"how ranges are measured: {', '.join(OBSERVERS)}; default {observer}",
+        help=f"how ranges are measured: {', '.join(OBSERVERS)}, or {CHOSEN}, for each tensor the one that "
+        f"suits it; default {observer}",
     )
     add(
         "--split-concats",

@@ -21,7 +21,7 @@ from sesr_jax.graph import Graph, list_host_blocks, measure_extent, with_split_c
 from sesr_jax.metrics import choose_protocol
 from sesr_jax.models.network import Network, save
 from sesr_jax.pretrained import find_network
-from sesr_jax.quant import INT8, Range, Ranges, calibrate, find_points
+from sesr_jax.quant import INT8, Range, Ranges, find_points, find_ranges
 from sesr_jax.train.checkpoint import read_config
 
 CALIBRATION_IMAGES = 32
@@ -57,7 +57,7 @@ def export_network(
         the same, so that the tiles give the codes of the whole image.
       calibration: images on whose low resolutions the ranges of an integer file are measured, of which the
         first 32 are used; None for the ranges with which the network was trained.
-      observer: how ranges are found on these images, a key of `quant.OBSERVERS`.
+      observer: how ranges are found on these images, as in `quant.find_ranges`.
       options: the choices of the export.
       accept: is called with each finished .tflite file before it takes its place, and may raise.
       cross_check: see `export_tflite`.
@@ -68,7 +68,7 @@ def export_network(
       The files' paths.
 
     Raises:
-      InputError: as `export_tflite`, `export_onnx`, `prove_collapse` and `calibrate`; or an integer file
+      InputError: as `export_tflite`, `export_onnx`, `prove_collapse` and `find_ranges`; or an integer file
         is wanted and there are no ranges, or an .onnx file of what it cannot be.
     """
     proof = prove_collapse(network)
@@ -205,7 +205,7 @@ def _find_ranges(
                 raise InputError(f"{images.name}: {error}") from error
             return _crop_to_multiple(low, align)[None]
 
-        return calibrate(graph, map(to_input, first), options.scheme, observer)
+        return find_ranges(graph, map(to_input, first), options.scheme, observer)
     if network.ranges is None:
         raise InputError(
             f"{network.name} was trained without ranges, which a file of the precision "

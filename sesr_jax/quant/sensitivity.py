@@ -20,7 +20,7 @@ from sesr_jax import graph as graphs
 from sesr_jax.graph import Arg, Graph, Node
 from sesr_jax.ops import SPECS
 from sesr_jax.quant.fake import quantise, with_quantised_weights
-from sesr_jax.quant.ranges import Range, Ranges, find_points, look_up_range, validate
+from sesr_jax.quant.ranges import Ranges, find_points, look_up_range, validate
 from sesr_jax.quant.scheme import INT8, Scheme
 
 
@@ -212,25 +212,3 @@ def measure_sensitivity(
         alone, won = found[part]
         rows.append(Sensitivity(part=part, alone=alone, won=won, left=left))
     return rows
-
-
-def choose_ranges(
-    graph: Graph, candidates: Collection[Ranges], images: npt.ArrayLike
-) -> dict[str, Range]:
-    """Returns for each group of tensors that range whose codes, alone, change the output least.
-
-    Args:
-      graph: the network.
-      candidates: ranges of all groups, as several observers find them.
-      images: float ``[N, H, W, C]`` in [0, 1].
-
-    Raises:
-      InputError: the ranges do not suit the graph.
-    """
-    x = jnp.asarray(images, jnp.float32)
-    probe = make_probe(graph, x, jnp.clip(graphs.run(graph, x), 0, 1))
-    groups = [part for part in list_parts(graph) if part.kind == "codes"]
-    return {
-        part.name: min(candidates, key=lambda ranges: probe(ranges, [part]))[part.name]
-        for part in groups
-    }

@@ -11,7 +11,6 @@ from sesr_jax.quant import (
     Part,
     Scheme,
     calibrate,
-    choose_ranges,
     fake,
     make_probe,
     measure_sensitivity,
@@ -83,9 +82,3 @@ def test_a_range_that_is_far_too_wide_is_found(graph, images, ranges, references
     assert rows[0].won > 1 > 5 * max(abs(row.won) for row in rows[1:])
     assert abs(rows[0].left) < 0.2
     assert rows[-1].left == 0
-
-
-def test_each_group_gets_the_range_that_suits_it(graph, images, ranges):
-    first, second = [key for key in ranges if "block" in key][:2]
-    one, other = {**ranges, first: (-300.0, 300.0)}, {**ranges, second: (-300.0, 300.0)}
-    assert choose_ranges(graph, [one, other], images) == ranges
