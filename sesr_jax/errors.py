@@ -13,6 +13,9 @@ _Value = TypeVar("_Value")
 _LONGEST = 1200
 """Characters of an error's text: what a file says can be of any length."""
 
+_LONGEST_REASON = 200
+"""Characters of what a library says, in an error of ours."""
+
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -48,6 +51,11 @@ class MissingError(InputError):
 
 class UnsupportedError(InputError):
     """A sound file does not run in the way that was asked for. A caller with another way catches this."""
+
+
+def find_reason(error: BaseException) -> str:
+    """Returns the first line of an error's message, cut to 200 characters, or its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
 
 
 def look_up(kind: str, name: str, table: Mapping[str, _Value]) -> _Value:

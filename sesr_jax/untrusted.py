@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sesr_jax.errors import InputError, MissingError
+from sesr_jax.errors import InputError, MissingError, find_reason
 
 _DEEPEST = 100
 """How many lists and tables may lie inside each other; a network's structure takes about 30."""
@@ -60,7 +60,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError(f"no such file: {os.fspath(path)}.") from error
     except (OSError, ValueError) as error:  # a ValueError: the name holds a NUL
-        raise InputError(f"{os.fspath(path)} cannot be read ({_get_reason(error)}).") from error
+        raise InputError(f"{os.fspath(path)} cannot be read ({_describe_error(error)}).") from error
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "of another kind")
         raise InputError(f"{os.fspath(path)} is {kind}: it must be a regular file.")
@@ -76,7 +76,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return pathlib.Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{os.fspath(path)} cannot be read ({_get_reason(error)}).") from error
+        raise InputError(f"{os.fspath(path)} cannot be read ({_describe_error(error)}).") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -108,7 +108,9 @@ def parse_json(text: str | bytes, what: str, *, finite: bool = True) -> Any:
             text, parse_int=_parse_integer, parse_float=number, parse_constant=number
         )
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{what} is no JSON that can be read ({_get_reason(error)}).") from error
+        raise InputError(
+            f"{what} is no JSON that can be read ({_describe_error(error)})."
+        ) from error
     _check_depth(value, what)
     return value
 
@@ -126,7 +128,9 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{what} is no TOML that can be read ({_get_reason(error)}).") from error
+        raise InputError(
+            f"{what} is no TOML that can be read ({_describe_error(error)})."
+        ) from error
     _check_depth(tables, what)
     return tables
 
@@ -182,7 +186,7 @@ def refuse_damaged(claim: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{claim} ({_get_reason(error)}).") from error
+        raise InputError(f"{claim} ({_describe_error(error)}).") from error
 
 
 def _check_npy(
@@ -249,9 +253,10 @@ def _check_depth(value: Any, what: str) -> None:
     raise InputError(f"{what} is nested more than {_DEEPEST} levels deep.")
 
 
-def _get_reason(error: BaseException) -> str:
-    """Returns the first line of an error's message; its class where that says nothing."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    line = next(iter(text.strip().splitlines()), "")[:200]
-    known = isinstance(error, OSError | ValueError | RuntimeError)
-    return line if line and known else f"{type(error).__name__}: {line}".rstrip(": ")
+def _describe_error(error: BaseException) -> str:
+    """Returns `find_reason`, behind the error's class where the message alone may say nothing."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    reason, kind = find_reason(error), type(error).__name__
+    is_clear = isinstance(error, OSError | ValueError | RuntimeError) or reason == kind
+    return reason if is_clear else f"{kind}: {reason}"

@@ -23,7 +23,7 @@ import numpy as np
 from sesr_jax.data import resize
 from sesr_jax.data.image_files import list_images, read_image_size
 from sesr_jax.data.images import read_image
-from sesr_jax.errors import InputError, MissingError, look_up
+from sesr_jax.errors import InputError, MissingError, find_reason, look_up
 
 # No scene is in both splits: the right view of the motorcycle, for example, is left out.
 _EMBEDDED = {
@@ -179,9 +179,8 @@ def open_tfds(spec: str) -> TfdsSource:
             'pip install "sesr_jax[tfds]".'
         ) from error
     except Exception as error:  # TFDS and its downloads raise nearly anything
-        reason = str(error).strip().splitlines()[0][:200]
         raise MissingError(
-            f"TFDS has no data set and split {spec!r}, or cannot download it: {reason}"
+            f"TFDS has no data set and split {spec!r}, or cannot download it: {find_reason(error)}"
         ) from error
     if not {"hr", "image"} & set(features):
         raise InputError(

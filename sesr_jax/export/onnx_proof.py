@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sesr_jax import graph as graphs
-from sesr_jax.errors import InputError, require_extra
+from sesr_jax.errors import InputError, find_reason, require_extra
 from sesr_jax.export.codes import SIDE
 from sesr_jax.export.onnx_reference import QUICK, Layer, compute_layers, find_limits
 from sesr_jax.graph import Graph, with_input_shape
@@ -168,9 +168,8 @@ def _run(model: Any, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     try:
         found = Runtime(path=model.SerializeToString()).compute(names, given)
     except Exception as error:  # of ONNX Runtime, whose classes share no other
-        reason = str(error).strip().splitlines()[0][:200]
         raise InputError(
-            f"ONNX Runtime does not run what was written ({reason}): {_REMEDY}."
+            f"ONNX Runtime does not run what was written ({find_reason(error)}): {_REMEDY}."
         ) from error
     return {name: y.transpose(0, 2, 3, 1) for name, y in zip(names, found, strict=True)}
 

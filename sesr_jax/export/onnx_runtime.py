@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sesr_jax.errors import InputError, UnsupportedError, require_extra
+from sesr_jax.errors import InputError, UnsupportedError, find_reason, require_extra
 from sesr_jax.export.flatbuffer import Source
 from sesr_jax.sandbox import Sandbox
 from sesr_jax.sandbox.onnx import Runtime
@@ -99,8 +99,8 @@ class OnnxModel:
             raise
         except Exception as error:  # of ONNX Runtime, whose classes share no other
             raise UnsupportedError(
-                f"{self._what} is no whole ONNX file that ONNX Runtime runs ({_to_line(error)}); export it "
-                "again."
+                f"{self._what} is no whole ONNX file that ONNX Runtime runs ({find_reason(error)}); export "
+                "it again."
             ) from error
         self.inputs, self.outputs = (
             tuple(OnnxEdge(**{**edge, "shape": tuple(edge["shape"])}) for edge in side)
@@ -119,10 +119,6 @@ class OnnxModel:
             raise
         except Exception as error:  # as above
             raise InputError(
-                f"ONNX Runtime cannot run {self._what} ({_to_line(error)})."
+                f"ONNX Runtime cannot run {self._what} ({find_reason(error)})."
             ) from error
         return y
-
-
-def _to_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]

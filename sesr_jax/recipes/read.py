@@ -12,7 +12,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from sesr_jax.errors import InputError, look_up
+from sesr_jax.errors import InputError, find_reason, look_up
 from sesr_jax.models import create
 from sesr_jax.recipes import efficient, mobile_ai, real, rivals, sesr
 from sesr_jax.recipes.comparisons import COMPARISONS
@@ -56,10 +56,9 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
         raise
     # A config is any Python, which may also ask to exit; and absl raises many kinds for overrides.
     except (Exception, SystemExit) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"the config {spec} with {list(overrides)} is not valid ({reason}): keys and types must be "
-            "those of sesr_jax.train.base."
+            f"the config {spec} with {list(overrides)} is not valid ({find_reason(error)}): keys and types must "
+            "be those of sesr_jax.train.base."
         ) from error
     if unread:
         raise InputError(

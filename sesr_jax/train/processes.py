@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
 
-from sesr_jax.errors import InputError, Stopped
+from sesr_jax.errors import InputError, Stopped, find_reason
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +64,10 @@ def join(
             shutdown_timeout_seconds=patience,
         )
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"the processes of this run do not connect ({reason}): where jax does not know the cluster, all "
-            "must have the same --coordinator HOST:PORT and --processes, and each its own --process."
+            f"the processes of this run do not connect ({find_reason(error)}): where jax does not know the "
+            "cluster, all must have the same --coordinator HOST:PORT and --processes, and each its own "
+            "--process."
         ) from error
     # Gloo's processes must connect within 30 s of one another, so they do it now, while they are in step.
     multihost_utils.sync_global_devices("joined")

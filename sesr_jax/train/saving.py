@@ -22,7 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, find_reason
 from sesr_jax.files import compute_checksums, find_damaged
 from sesr_jax.train import processes
 
@@ -267,7 +267,7 @@ def _find_reason(error: BaseException) -> str:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO):
         if os.strerror(number) in text:
             return os.strerror(number)
-    return (text.strip().splitlines() or [type(error).__name__])[0][:200]
+    return find_reason(error)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import numpy as np
 
-from sesr_jax.errors import InputError, require_extra
+from sesr_jax.errors import InputError, find_reason, require_extra
 from sesr_jax.export import Options, TFLiteModel, to_tflite
 from sesr_jax.graph import SAMPLE_SIDE
 from sesr_jax.models.network import Network
@@ -165,8 +165,7 @@ def _convert(network: Network, shape: tuple[int, ...]) -> bytes:
     except InputError:
         raise
     except Exception as error:  # of the converter, which has no class of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"LiteRT cannot run {network.title} ({reason}).") from error
+        raise InputError(f"LiteRT cannot run {network.title} ({find_reason(error)}).") from error
 
 
 @contextlib.contextmanager
