@@ -7,23 +7,21 @@ Files of safetensors, NumPy and PyTorch need no other package. TensorFlow's need
 when such a file is read.
 """
 
-import contextlib
-import importlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sesr_jax.errors import InputError
+from sesr_jax.errors import InputError, require_extra
 from sesr_jax.files import read_safetensors
 from sesr_jax.importers.ncnn import SUFFIXES as NCNN_SUFFIXES
 from sesr_jax.importers.ncnn import read_ncnn
 from sesr_jax.importers.pickled_arrays import read_pickled_arrays
 from sesr_jax.importers.pickles import Unknown
-from sesr_jax.importers.torch_files import Tensor, read_torch
-from sesr_jax.untrusted import check_regular, read_npz
+from sesr_jax.importers.torch_files import ZIP_MAGIC, Tensor, read_torch
+from sesr_jax.untrusted import check_regular, read_npz, refuse_damaged
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -39,8 +37,6 @@ _TORCH_SUFFIXES = (".pt", ".pth", ".tar")
 
 SUFFIXES = (*_TORCH_SUFFIXES, *NCNN_SUFFIXES)
 """The suffixes of files that other projects alone write."""
-
-_ZIP = b"PK\x03\x04"
 
 _NAMED = 3
 """How many names an error lists."""
@@ -114,33 +110,8 @@ def _list_names(names: Sequence[Any]) -> str:
     return ", ".join(map(str, names[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _import_library(name: str, file: pathlib.Path, remedy: str) -> Any:
-    """Imports the optional package `name`, which reads `file`."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(
-            f"reading {file} needs {name}, which is not installed: {remedy}"
-        ) from error
-
-
-@contextlib.contextmanager
-def _refuse_damaged(file: pathlib.Path, kind: str, remedy: str) -> Iterator[None]:
-    """Turns every exception of a reader into an InputError that says that `file` is not `kind`.
-
-    The readers' exceptions have no common base class.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        (reason, *_) = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{file} is not {kind} ({reason}); {remedy}") from error
-
-
 def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
-    with _refuse_damaged(file, "a whole file of torch.save", "fetch it again."):
+    with refuse_damaged(f"{file} is no whole file of torch.save"):
         content = read_torch(file)
         for key in _WRAPPERS:
             if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -163,7 +134,7 @@ def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _read_ncnn(file: pathlib.Path) -> dict[str, np.ndarray]:
     with file.open("rb") as content:
-        is_torch = file.suffix == ".bin" and content.read(len(_ZIP)) == _ZIP
+        is_torch = file.suffix == ".bin" and content.read(len(ZIP_MAGIC)) == ZIP_MAGIC
     return _read_torch(file) if is_torch else read_ncnn(file)
 
 
@@ -178,10 +149,9 @@ def _find_checkpoint(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def _read_tensorflow(prefix: pathlib.Path) -> dict[str, np.ndarray]:
-    remedy = "install sesr_jax[export], or save the variables by name as safetensors elsewhere."
-    tensorflow = _import_library("tensorflow", prefix, remedy)
-    again = "fetch the .index and every .data file again."
-    with _refuse_damaged(prefix, "a whole TensorFlow checkpoint", again):
+    with require_extra("export", f"reading {prefix}"):
+        import tensorflow
+    with refuse_damaged(f"{prefix} is no whole TensorFlow checkpoint of an .index and .data files"):
         reader = tensorflow.train.load_checkpoint(str(prefix))
         return {
             name.removesuffix(_VALUE): np.asarray(reader.get_tensor(name))

@@ -13,7 +13,7 @@ from pickletools import genops  # it reads opcodes and runs none
 from typing import Any, BinaryIO
 
 
-class PickleError(Exception):
+class PickleError(ValueError):
     """A pickle is damaged, or of a kind that is not followed; the message says why."""
 
 

@@ -24,6 +24,9 @@ import numpy as np
 
 from sesr_jax.importers.pickles import Unknown, follow
 
+ZIP_MAGIC = b"PK\x03\x04"
+"""The first bytes of a zip archive, as PyTorch has written it since its version 1.6."""
+
 _MAGIC = 0x1950A86A20F9469CFC6C
 """The number in the first pickle of a legacy file."""
 
@@ -45,7 +48,7 @@ _REBUILDERS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"
 _DICTS = ("collections.OrderedDict", "collections.defaultdict")
 
 
-class TorchFileError(Exception):
+class TorchFileError(ValueError):
     """A file is no whole file of `torch.save`; the message says why."""
 
 
@@ -79,7 +82,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
       PickleError: so is its pickle.
     """
     with pathlib.Path(path).open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
+        is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
         file.seek(0)
         return _read_zip(file) if is_zip else _read_legacy(file)
 
