@@ -21,7 +21,7 @@ def make_arrays(key, scale=4, **options):
     if "form" in options:
         options["form"] = layout.form
     lr = jnp.zeros((1, SIDE, SIDE, 3))
-    blocks = options.get("blocks", layout.fixed_blocks)
+    blocks = options.get("blocks", layout.blocks)
     rng = np.random.default_rng(0)
     shapes = {}
     for s in layout.scales or (scale,):

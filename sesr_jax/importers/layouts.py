@@ -55,8 +55,7 @@ class Layout:
       models: the models of the zoo that they may be; the first one takes all sizes.
       table: lines of "their layer", and "our path".
       first: the number of their first block.
-      blocks: our option for the number of blocks; None where it is fixed.
-      fixed_blocks: the number of blocks where it is fixed.
+      blocks: our option for the number of blocks, or the number itself where it is fixed.
       sizes: our options that are the output channels of a layer of ours.
       fixed: options that belong to the layout.
       values: what their network takes for white, and what it gives for white: 1 or 255.
@@ -75,8 +74,7 @@ class Layout:
     models: tuple[str, ...]
     table: str
     first: int = 0
-    blocks: str | None = "blocks"
-    fixed_blocks: int = 0
+    blocks: str | int = "blocks"
     sizes: Mapping[str, str]
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     values: tuple[int, int] = (1, 1)
@@ -101,8 +99,8 @@ class Layout:
 
     def count_blocks(self, names: Mapping[str, Any]) -> int:
         """Returns the number of blocks that a file with layers of these names has; 0 where it has none."""
-        if self.blocks is None:
-            return self.fixed_blocks
+        if isinstance(self.blocks, int):
+            return self.blocks
         pattern = next(line.split()[0] for line in self.table.splitlines() if "{i}" in line)
         before, factor, _, offset, after = _NUMBER.split(pattern)
         numbered = re.compile(rf"{re.escape(before)}(\d{{1,6}}){re.escape(after)}")
@@ -126,7 +124,7 @@ class Layout:
 
         options: dict[str, Any] = {option: outputs(ours) for option, ours in self.sizes.items()}
         options |= self.fixed
-        if self.blocks:
+        if isinstance(self.blocks, str):
             options[self.blocks] = blocks
         taken = arrays[f"{theirs[self.ends[0]]}.weight"].shape[1:2]
         channels = (outputs(self.ends[1]),) if self.unshuffled else taken
