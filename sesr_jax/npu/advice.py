@@ -46,7 +46,7 @@ def find_ideas(
     changes = [(f"{kind} to ReLU", _with_relu(layers, kind)) for kind in kinds if kind != "relu"]
     if any(_is_residual(layer) for layer in layers):
         changes.append(("no additions of two maps (residuals)", _without_residuals(layers)))
-    width = _hidden_width(layers)
+    width = _find_hidden_width(layers)
     if width:
         changes += [
             (f"{width} to {fewer} channels", _with_width(layers, width, fewer))
@@ -86,7 +86,7 @@ def _without_residuals(layers: Sequence[Layer]) -> list[Layer]:
     return kept
 
 
-def _hidden_width(layers: Sequence[Layer]) -> int:
+def _find_hidden_width(layers: Sequence[Layer]) -> int:
     """Returns the most common number of channels of convolutions' outputs; 0 where no two agree."""
     widths = Counter(layer.output_shape[-1] for layer in layers[:-1] if layer.op == "conv2d")
     (width, count), *_ = widths.most_common(1) or [(0, 0)]

@@ -1,6 +1,6 @@
 """How a MAC array that works in blocks moves its data, as that of Arm's Ethos-U85 does.
 
-    block_work(target, conv, rows=300).reads        # how often the input is read
+    measure_block_work(target, conv, rows=300).reads        # how often the input is read
 
 The array makes its output block by block and fetches for each the part of the input that it needs, halo
 included, and scales and biases; so the choice of the block decides the traffic. Choice and counts are
@@ -18,10 +18,10 @@ from sesr_jax.npu.engines import (
     Convolution,
     Map,
     ceil_div,
+    choose_micro_block,
+    choose_tap_group,
     direct_cycles,
-    micro_block,
     round_up,
-    tap_group,
 )
 from sesr_jax.targets import Target
 
@@ -52,7 +52,7 @@ class BlockWork:
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def block_work(target: Target, conv: Convolution, rows: int) -> BlockWork:
+def measure_block_work(target: Target, conv: Convolution, rows: int) -> BlockWork:
     """Returns what a convolution takes whose output is made in stripes of `rows`.
 
     A transposed convolution costs as much as one plain convolution per phase of its output, each over all
@@ -62,13 +62,13 @@ def block_work(target: Target, conv: Convolution, rows: int) -> BlockWork:
     assert spec is not None
     height, width, channels = conv.output
     (block_h, block_w, depth), (in_h, in_w, in_depth) = choose_block(target, conv, rows)
-    micro = micro_block(spec.micro, (min(rows, height), width, channels))[2]
+    micro = choose_micro_block(spec.micro, (min(rows, height), width, channels))[2]
     blocks = ceil_div(height, block_h) * ceil_div(width, block_w)
     deep = ceil_div(channels, depth)
     whole = [side * conv.stride // conv.upscales for side in (height, width)]
     fetched = min(in_h, whole[0]) * min(in_w, whole[1])
     # Parts of a kernel that is no larger than its stride read different pixels.
-    parts = _kernel_parts(conv, spec.kernel) if max(conv.kernel) > conv.stride else 1
+    parts = _count_kernel_parts(conv, spec.kernel) if max(conv.kernel) > conv.stride else 1
     again = conv.upscales**2 * parts
     last = min(block_h, height) * min(block_w, width) * depth
     first = fetched * min(in_depth, round_up(conv.channels, granule))
@@ -93,10 +93,10 @@ def choose_block(target: Target, conv: Convolution, rows: int) -> tuple[Map, Map
     mac, spec = target.mac, target.mac.blocks
     assert spec is not None
     height, width, channels = shape = (min(rows, conv.output[0]), *conv.output[1:])
-    phase = _phase_kernel(conv)
-    group = tap_group(mac, math.prod(phase), conv.channels // conv.groups)
+    phase = _find_phase_kernel(conv)
+    group = choose_tap_group(mac, math.prod(phase), conv.channels // conv.groups)
     in_depth = mac.inputs // group
-    h, w, d = _list_candidates(micro_block(spec.micro, shape), shape, spec.largest)
+    h, w, d = _list_candidates(choose_micro_block(spec.micro, shape), shape, spec.largest)
     # The buffer's units hold as many pixels as the array takes, or fewer of more channels.
     finer = math.isqrt(max(mac.tap_groups) // group)
     in_h, in_w = (
@@ -110,7 +110,7 @@ def choose_block(target: Target, conv: Convolution, rows: int) -> tuple[Map, Map
     # Both are per input channel.
     fetched = in_h * in_w * (height / h) * (width / w) * -(-channels // d)
     weights = -(-height // h) * -(-width // w) * math.prod(phase) * channels
-    traffic = fetched * _kernel_parts(conv, spec.kernel) + weights
+    traffic = fetched * _count_kernel_parts(conv, spec.kernel) + weights
     whole = height * width * (conv.stride / conv.upscales) ** 2 * conv.channels
     traffic = np.where(whole < 2 * input_bytes, traffic / 2, traffic)
     i = int(np.argmin(np.where(fits, traffic, np.inf)))
@@ -132,11 +132,11 @@ def _round_up_sizes(sizes: np.ndarray, step: int) -> np.ndarray:
     return -(-sizes // step) * step
 
 
-def _phase_kernel(conv: Convolution) -> tuple[int, int]:
+def _find_phase_kernel(conv: Convolution) -> tuple[int, int]:
     """Returns the size of the kernel, or of the kernel of one phase of a transposed convolution."""
     return ceil_div(conv.kernel[0], conv.upscales), ceil_div(conv.kernel[1], conv.upscales)
 
 
-def _kernel_parts(conv: Convolution, largest: int) -> int:
+def _count_kernel_parts(conv: Convolution, largest: int) -> int:
     """Returns how many kernels with sides of at most `largest` make this one."""
-    return math.prod(ceil_div(side, largest) for side in _phase_kernel(conv))
+    return math.prod(ceil_div(side, largest) for side in _find_phase_kernel(conv))

@@ -21,7 +21,7 @@ from sesr_jax.npu.timing import time_pass
 
 def list_cascades(network: StripedNetwork, first: int, stop: int) -> list[Segment]:
     """Returns the best cascade of every length that starts with the pass `first` and ends before `stop`."""
-    cuts = _first_cuts(network.kinds[first])
+    cuts = _list_first_cuts(network.kinds[first])
     found = []
     cascade = Cascade(network, first, cuts)
     for i in range(first + 1, min(stop, first + network.target.stripes.cascades)):
@@ -36,7 +36,7 @@ def list_cascades(network: StripedNetwork, first: int, stop: int) -> list[Segmen
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def _first_cuts(striped: StripedPass) -> Cuts:
+def _list_first_cuts(striped: StripedPass) -> Cuts:
     return list_cuts(striped, starts_cascade=True)
 
 
@@ -77,11 +77,11 @@ class Cascade:
         held = input_bytes(striped, cuts, loads) + weight_bytes(striped, cuts)
         self.sram = held + output + program_bytes([striped])
         fits = self.sram <= network.target.memory.sram_bytes
-        fits = np.flatnonzero(fits & self._stays_on_chip(p, striped.output_stripe(cuts)))
+        fits = np.flatnonzero(fits & self._stays_on_chip(p, striped.measure_output_stripe(cuts)))
         self.origin, self._block = fits, cuts.block[fits]
         cuts, held, output = cuts[fits], held[fits], output[fits]
         self.total = time_pass(striped, cuts, loads=loads, stores=False).merit
-        stripe = striped.output_stripe(cuts)
+        stripe = striped.measure_output_stripe(cuts)
         # Of each tensor that is still to be read: rows and columns of its stripes, and bytes.
         self._live = {p.output: (*stripe, output)}
         self._held = np.where(_is_whole(p, stripe), 0, held)
@@ -96,7 +96,7 @@ class Cascade:
         """Returns whether nothing that was made inside is left to be read after pass `i`."""
         return all(self._is_read_last_by(i, name) for name in self._live)
 
-    def step(self, i: int, slots: int) -> Step:
+    def make_step(self, i: int, slots: int) -> Step:
         """Returns pass `i` as the next (`slots` is 0), or as the last with `slots` stripes of output."""
         network, striped = self._network, self._network.passes[i]
         names = dict.fromkeys(striped.work.inputs)
@@ -112,7 +112,7 @@ class Cascade:
 
     def end(self, i: int, slots: int) -> tuple[float, int]:
         """Returns the cycles of the fastest cut if pass `i` is the last, and the place of that cut."""
-        step = self.step(i, slots)
+        step = self.make_step(i, slots)
         times = time_pass(self._network.passes[i], step.cuts, loads=step.loads, stores=True)
         cycles = np.where(self._fits(i, step), self.total + times.merit, math.inf)
         best = int(np.argmin(cycles))
@@ -122,9 +122,9 @@ class Cascade:
         """Takes pass `i` into the cascade, and drops the cuts that do not fit any more."""
         striped = self._network.passes[i]
         p = striped.work
-        step = self.step(i, 0)
+        step = self.make_step(i, 0)
         times = time_pass(striped, step.cuts, loads=step.loads, stores=False)
-        stripe = striped.output_stripe(step.cuts)
+        stripe = striped.measure_output_stripe(step.cuts)
         fits = np.flatnonzero(self._fits(i, step) & self._stays_on_chip(p, stripe))
         done = [name for name in self._live if self._is_read_last_by(i, name)]
         read = sum(self._live.pop(name)[2] for name in done)

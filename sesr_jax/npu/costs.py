@@ -62,18 +62,18 @@ def list_costs(network: StripedNetwork, segment: Segment, number: int) -> list[C
     loads: Sequence[str] = network.passes[first].work.inputs
     if first == last:
         sram = sram_bytes(network.passes[first], segment.cuts)
-        return _pass_costs(network, first, number, segment.cuts, loads, True, sram)
+        return _list_pass_costs(network, first, number, segment.cuts, loads, True, sram)
     cascade = Cascade(network, first, segment.cuts)
-    costs = _pass_costs(network, first, number, segment.cuts, loads, False, cascade.sram)
+    costs = _list_pass_costs(network, first, number, segment.cuts, loads, False, cascade.sram)
     for i in range(first + 1, last + 1):
-        step = cascade.step(i, segment.slots if i == last else 0)
-        costs += _pass_costs(network, i, number, step.cuts, step.loads, i == last, step.sram)
+        step = cascade.make_step(i, segment.slots if i == last else 0)
+        costs += _list_pass_costs(network, i, number, step.cuts, step.loads, i == last, step.sram)
         if i < last:
             cascade.add(i)
     return costs
 
 
-def _pass_costs(
+def _list_pass_costs(
     network: StripedNetwork,
     i: int,
     number: int,
@@ -95,8 +95,8 @@ def _pass_costs(
         mac, algorithm = blocks.mac_cycles, "direct"
     elif p.conv is not None:
         mac, algorithm = mac_cycles(target, p.conv, target.vector.blocks[int(cuts.block[0])])
-    parts = {name: _first(getattr(times, name)) for name in _PARTS}
-    n_h, n_w, n_c = striped.counts(cuts)
+    parts = {name: _take_first(getattr(times, name)) for name in _PARTS}
+    n_h, n_w, n_c = striped.count_stripes(cuts)
     cost = Cost(
         index=i,
         cascade=number,
@@ -104,11 +104,11 @@ def _pass_costs(
         algorithm=algorithm,
         mac_cycles=mac,
         vector_cycles=int(vector_cycles(striped, cuts)[0]) if p.patch_cycles else 0,
-        read_bytes=round(_first(times.read_bytes)),
-        write_bytes=round(_first(times.write_bytes)),
-        cycles=_first(times.total),
+        read_bytes=round(_take_first(times.read_bytes)),
+        write_bytes=round(_take_first(times.write_bytes)),
+        cycles=_take_first(times.total),
         parts={name: cycles for name, cycles in parts.items() if cycles},
-        sram_bytes=int(_first(sram)),
+        sram_bytes=int(_take_first(sram)),
     )
     before = [_convert(network, name, i, number) for name in loads if name in bricked]
     after = [_convert(network, p.output, i, number)] if p.output in bricked else []
@@ -136,5 +136,5 @@ def _convert(network: StripedNetwork, name: str, index: int, number: int) -> Cos
     )
 
 
-def _first(value: Array | float) -> float:
+def _take_first(value: Array | float) -> float:
     return float(np.ravel(value)[0])

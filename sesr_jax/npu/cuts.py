@@ -80,17 +80,17 @@ class StripedPass:
         conv = self.work.conv
         return conv is not None and conv.groups == 1
 
-    def input_shape(self, name: str) -> tuple[int, int, int, int]:
+    def get_input_shape(self, name: str) -> tuple[int, int, int, int]:
         """Returns the shape of one of its inputs."""
         return self.work.input_shapes[self.work.inputs.index(name)]
 
-    def counts(self, cuts: Cuts) -> tuple[Array, Array, Array]:
+    def count_stripes(self, cuts: Cuts) -> tuple[Array, Array, Array]:
         """Returns how many stripes lie in height, in width and in output channels."""
         h, w = self.size
         depth = self.work.output_shape[3]
         return -(-h // cuts.rows), -(-w // cuts.columns), -(-depth // cuts.channels)
 
-    def border(self, n_h: Array, n_w: Array) -> Array:
+    def count_border_rows(self, n_h: Array, n_w: Array) -> Array:
         """Returns how many rows are loaded again with each stripe, as they are not kept from its neighbours.
 
         Args:
@@ -101,7 +101,7 @@ class StripedPass:
         before, after = (round_up(n, step) if n else 0 for n in self.work.reach)
         return ((n_h > 1) & (n_w > 1)) * (before + after)
 
-    def output_stripe(self, cuts: Cuts) -> tuple[Array, Array]:
+    def measure_output_stripe(self, cuts: Cuts) -> tuple[Array, Array]:
         """Returns rows and columns of a stripe of what the pass leaves on chip."""
         _, out_h, out_w, _ = self.work.output_shape
         h, w = self.size
@@ -126,24 +126,24 @@ def list_cuts(striped: StripedPass, *, starts_cascade: bool) -> Cuts:
     deep = single and target.stripes.depths and striped.reads_all_channels and not p.appended
     shapes: set[tuple[int, int, int, int, bool]] = set()
     for block, (block_w, block_h) in blocks:
-        base_h = _base(target.stripes.base[0], block_h, scale_h)
-        base_w = _base(target.stripes.base[1], block_w, scale_w)
-        rows = _powers_below(h, base_h)
-        columns = _powers_below(w, base_w) if target.stripes.columns else ()
+        base_h = _find_base(target.stripes.base[0], block_h, scale_h)
+        base_w = _find_base(target.stripes.base[1], block_w, scale_w)
+        rows = _list_powers_below(h, base_h)
+        columns = _list_powers_below(w, base_w) if target.stripes.columns else ()
         shapes |= {(r, w, channels, block, False) for r in (*rows, h)}
         shapes |= {(h, c, channels, block, False) for c in columns}
         if starts_cascade:
             shapes |= {(r, w, channels, block, True) for r in rows}
         grid = [
             (min(r, h), min(c, w))
-            for r in _powers_to(h, base_h)
-            for c in (_powers_to(w, base_w) if target.stripes.columns else (w,))
+            for r in _list_powers_to(h, base_h)
+            for c in (_list_powers_to(w, base_w) if target.stripes.columns else (w,))
         ]
         if both_ways:
             shapes |= {(r, c, channels, block, False) for r, c in grid}
         if deep and channels > target.mac.outputs:
             step = target.mac.outputs
-            shapes |= {(h, w, depth, block, False) for depth in _powers_below(channels, step)}
+            shapes |= {(h, w, depth, block, False) for depth in _list_powers_below(channels, step)}
             shapes |= {(r, c, step, block, False) for r, c in grid}
     # Of equal costs, the first is taken: the smallest stripes in the smallest blocks.
     return _with_slots(striped, np.array(sorted(shapes), int).T, single=single)
@@ -210,19 +210,19 @@ def continue_cuts(
     return Cuts(rows, columns, channels, block, ones, out_slots, ones, ones > 1)
 
 
-def _base(base: int, block: int, scale: float) -> int:
+def _find_base(base: int, block: int, scale: float) -> int:
     """Returns the smallest side of a stripe of input: whole blocks and bricks of input and of output."""
     return max(base, math.ceil(block / max(1.0, scale)), math.ceil(base / scale))
 
 
 @functools.cache
-def _powers_below(size: int, base: int) -> tuple[int, ...]:
+def _list_powers_below(size: int, base: int) -> tuple[int, ...]:
     """Returns the powers of two of `base` that are less than `size`."""
     return tuple(base << n for n in range(40) if base << n < size)
 
 
 @functools.cache
-def _powers_to(size: int, base: int) -> tuple[int, ...]:
+def _list_powers_to(size: int, base: int) -> tuple[int, ...]:
     """Returns the powers of two of `base`, and the first multiple that reaches `size`."""
     last = -(-size // base)
     return (*(base << n for n in range(last.bit_length()) if 1 << n < last), last * base)

@@ -60,8 +60,8 @@ def find_tensors_in_bricks(
     """Returns the tensors that a pass with this one cut can only transfer in bricks."""
     if not striped.target.memory.converts_input or striped.work.engine == "copy":
         return frozenset()
-    n_h, n_w, _ = striped.counts(cuts)
-    names = set(loads) if np.any(striped.border(n_h, n_w)) else set()
+    n_h, n_w, _ = striped.count_stripes(cuts)
+    names = set(loads) if np.any(striped.count_border_rows(n_h, n_w)) else set()
     _, _, width, depth = striped.work.output_shape
     if np.any(cuts.channels < depth) and width > 1:
         names.add(striped.work.output)
@@ -78,13 +78,13 @@ def measure_load(
       number of transfers per stripe.
     """
     target = striped.target
-    n_h, n_w, _ = striped.counts(cuts)
-    _, h, w, c = striped.input_shape(name)
+    n_h, n_w, _ = striped.count_stripes(cuts)
+    _, h, w, c = striped.get_input_shape(name)
     rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
     saving, pieces = _find_layout(
         striped, rows, columns, np.full_like(rows, c), (h, w, c), plain=plain
     )
-    height = h + striped.border(n_h, n_w) * (n_h - 1)
+    height = h + striped.count_border_rows(n_h, n_w) * (n_h - 1)
     whole = dram_bytes(target, saving, height, w, c, plain=plain)
     overlaps = striped.work.overlaps & ((n_h > 1) | (n_w > 1))
     stripe = dram_bytes(target, saving, rows, columns, c, plain=plain)
@@ -102,7 +102,7 @@ def measure_store(striped: StripedPass, cuts: Cuts, *, plain: bool) -> tuple[Arr
     """
     target = striped.target
     _, h, w, c = striped.work.output_shape
-    rows, columns = striped.output_stripe(cuts)
+    rows, columns = striped.measure_output_stripe(cuts)
     channels = np.minimum(cuts.channels, c)
     saving, pieces = _find_layout(striped, rows, columns, channels, (h, w, c), plain=plain)
     whole = dram_bytes(target, saving, np.full_like(rows, h), w, c, plain=plain)

@@ -80,7 +80,7 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     patch_h, patch_w, lanes = (*mac.pixels, mac.outputs)
     if mac.blocks is not None and not work.depthwise:
         stripe = (min(rows or height, height), width, channels)
-        patch_h, patch_w, lanes = micro_block(mac.blocks.micro, stripe)
+        patch_h, patch_w, lanes = choose_micro_block(mac.blocks.micro, stripe)
     pixels = round_up(height, patch_h) * round_up(width, patch_w)
     taps = math.prod(work.kernel)
     rate = _pixels_per_cycle(target)
@@ -97,7 +97,7 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     else:
         inputs = work.channels // work.groups
         outputs = ceil_div(channels // work.groups, lanes) * lanes / mac.outputs
-        turns = _turns(mac, taps, inputs, tap_group(mac, taps, inputs))
+        turns = _count_turns(mac, taps, inputs, choose_tap_group(mac, taps, inputs))
         if mac.row_taps:
             turns = _count_row_turns(mac, work.kernel, inputs)
         groups = work.groups * turns * outputs / (2 if inputs <= mac.sparse else 1)
@@ -106,10 +106,10 @@ def direct_cycles(target: Target, work: Convolution, rows: int | None = None) ->
     return math.ceil(pixels * groups / (rate * mac.efficiency))
 
 
-def tap_group(mac: Mac, taps: int, channels: int) -> int:
+def choose_tap_group(mac: Mac, taps: int, channels: int) -> int:
     """Returns how many taps of a kernel share the input lanes."""
     if not mac.tap_fill:
-        return min(mac.tap_groups, key=lambda group: _turns(mac, taps, channels, group))
+        return min(mac.tap_groups, key=lambda group: _count_turns(mac, taps, channels, group))
     step, least = mac.tap_fill
     counted = taps // step * step + max(taps % step, least)
 
@@ -120,7 +120,7 @@ def tap_group(mac: Mac, taps: int, channels: int) -> int:
     return max(sorted(mac.tap_groups, reverse=True), key=fill)
 
 
-def _turns(mac: Mac, taps: int, channels: int, group: int) -> float:
+def _count_turns(mac: Mac, taps: int, channels: int, group: int) -> float:
     """Returns the turns in which the input lanes take all taps of all channels, `group` taps at once."""
     if not group:
         return ceil_div(taps * channels, mac.inputs)
@@ -139,7 +139,7 @@ def _count_row_turns(mac: Mac, kernel: tuple[int, int], channels: int) -> int:
     return height * width * ceil_div(channels, mac.inputs)
 
 
-def micro_block(micro: Sequence[Map], output: Map) -> Map:
+def choose_micro_block(micro: Sequence[Map], output: Map) -> Map:
     """Returns the first of the micro blocks that pad the output least."""
     return min(micro, key=lambda one: math.prod(map(round_up, output, one)))
 

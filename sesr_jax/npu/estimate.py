@@ -250,20 +250,20 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
     if not 0 <= activation_saving < 1:
         raise InputError(f"activation_saving is {activation_saving}; it must lie in [0, 1).")
     if not layers:
-        raise InputError("There are no layers to estimate; a network has at least one.")
+        raise InputError("there are no layers to estimate: a network has at least one.")
     if several := find_batches(layers):
         raise InputError(
-            f"Layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
+            f"the layer {several[0]!r} has a batch of several images; trace it with a batch of 1."
         )
     for layer in layers:
         if layer.bits in target.untimed_bits:
             raise InputError(
-                f"Layer {layer.name!r} has {layer.bits}-bit tensors, which {target.name} computes with at a "
-                "speed that is not modelled; a full INT8 file can be estimated."
+                f"the layer {layer.name!r} has {layer.bits}-bit tensors, which {target.name} computes with at "
+                "a speed that is not modelled; a full INT8 file can be estimated."
             )
         if target.bits == 8 and layer.bits != 8 and layer.op in CONVOLUTIONS:
             raise InputError(
-                f"Layer {layer.name!r} has {layer.bits}-bit tensors and {target.name} computes "
+                f"the layer {layer.name!r} has {layer.bits}-bit tensors and {target.name} computes "
                 f"with {target.bits}; convert the model to full INT8, inputs and outputs included."
             )
     if target.bits != 8:

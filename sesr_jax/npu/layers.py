@@ -185,18 +185,18 @@ def with_input_size(layers: Sequence[Layer], height: int, width: int) -> tuple[L
         None,
     )
     if source is None or len(source) != 4:
-        raise InputError("The network has no input of height and width; tiles need an image.")
+        raise InputError("the network has no input of height and width: tiles need an image.")
 
     def resize(shape: Shape) -> Shape:
         if len(shape) != 4:
             raise InputError(
-                f"A tensor of shape {shape} is no map [N, H, W, C], so that tiles of this network have no "
+                f"a tensor of shape {shape} is no map [N, H, W, C], so that tiles of this network have no "
                 "size."
             )
         n, h, w, c = shape
         if h * height % source[1] or w * width % source[2]:
             raise InputError(
-                f"The network was given at {source[2]}×{source[1]} and has a map of {w}×{h}, which has no "
+                f"the network was given at {source[2]}×{source[1]} and has a map of {w}×{h}, which has no "
                 f"whole size at {width}×{height}; choose a size that its strides divide."
             )
         return n, h * height // source[1], w * width // source[2], c

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sesr_jax.npu.engines import Convolution
 from sesr_jax.npu.layers import Layer, as_nhwc
@@ -25,12 +26,7 @@ def lower_layer(layer: Layer, target: Target) -> tuple[Pass, ...]:
 
 def _lower_to_copy(layer: Layer, *, flag: str) -> Pass:
     return Pass(
-        name=layer.name,
-        op=layer.op,
-        layer=layer.name,
-        inputs=layer.inputs,
-        output=layer.output,
-        output_shape=as_nhwc(layer.output_shape),
+        **_name_whole(layer),
         engine="copy",
         weight_bytes=layer.weight_bytes,
         macs=layer.macs,
@@ -38,37 +34,44 @@ def _lower_to_copy(layer: Layer, *, flag: str) -> Pass:
     )
 
 
+def _name_whole(layer: Layer) -> dict[str, Any]:
+    """Returns the names and the shape in a pass that does the whole of a layer."""
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "layer": layer.name,
+        "inputs": layer.inputs,
+        "output": layer.output,
+        "output_shape": as_nhwc(layer.output_shape),
+    }
+
+
 def _lower_to_vector(layer: Layer, target: Target, rule: OpRule) -> Pass:
     """Returns a pass of the vector engine; where that lies behind the MAC array, an identity feeds it."""
     _, *before = as_nhwc(layer.input_shapes[0])
-    shape = as_nhwc(layer.output_shape)
+    _, *after = as_nhwc(layer.output_shape)
     # The engines go through the larger of input and output: a pooling's input, a resizing's output.
-    h, w, c = max(tuple(before), shape[1:], key=math.prod)
+    h, w, c = max(before, after, key=math.prod)
     carried = target.vector.behind_mac and len(layer.inputs) == 1
     window = max(layer.kernel) // 2
     return Pass(
-        name=layer.name,
-        op=layer.op,
-        layer=layer.name,
-        inputs=layer.inputs,
-        output=layer.output,
-        output_shape=shape,
+        **_name_whole(layer),
         engine="vector",
-        conv=_identity_convolution((h, w, c)) if carried else None,
+        conv=_make_identity_convolution((h, w, c)) if carried else None,
         patch_cycles=rule.cycles,
         vector_map=(h, w, c),
-        stripe_cycles=_stripe_cycles(rule, target),
+        stripe_cycles=_find_stripe_cycles(rule, target),
         reach=(window, window),
-        upscales=max(1, shape[1] // before[0]),
+        upscales=max(1, after[0] // before[0]),
         weight_bytes=layer.weight_bytes,
     )
 
 
-def _identity_convolution(shape: tuple[int, int, int]) -> Convolution:
+def _make_identity_convolution(shape: tuple[int, int, int]) -> Convolution:
     return Convolution(kernel=(1, 1), output=shape, channels=shape[2], groups=shape[2])
 
 
-def _stripe_cycles(rule: OpRule | None, target: Target) -> float:
+def _find_stripe_cycles(rule: OpRule | None, target: Target) -> float:
     own = None if rule is None else rule.stripe_cycles
     return target.stripes.cycles if own is None else own
 
@@ -77,7 +80,7 @@ def _lower_convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
     rule = find_rule(layer, target)
     assert rule is not None
     if layer.strides == (1, 1) or not rule.strided_by:
-        return (_convolution_pass(layer, target, layer.inputs),)
+        return (_make_convolution_pass(layer, target, layer.inputs),)
     n, h, w, c = as_nhwc(layer.input_shapes[0])
     stride = layer.strides[0]
     reordering = target.ops[rule.strided_by]
@@ -90,12 +93,12 @@ def _lower_convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
         output=name,
         output_shape=(n, -(-h // stride), -(-w // stride), stride**2 * c),
         engine="vector",
-        conv=_identity_convolution((h, w, c)),
+        conv=_make_identity_convolution((h, w, c)),
         patch_cycles=reordering.cycles,
         vector_map=(h, w, c),
-        stripe_cycles=_stripe_cycles(reordering, target),
+        stripe_cycles=_find_stripe_cycles(reordering, target),
     )
-    return (before, _convolution_pass(layer, target, (name,)))
+    return (before, _make_convolution_pass(layer, target, (name,)))
 
 
 def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
@@ -103,7 +106,7 @@ def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
     _, before, _, channels = as_nhwc(layer.input_shapes[0])
     shape = as_nhwc(layer.output_shape)
     if not rule.inline_kernel or max(layer.kernel) <= rule.inline_kernel:
-        return (_convolution_pass(layer, target, layer.inputs, upscales=shape[1] // before),)
+        return (_make_convolution_pass(layer, target, layer.inputs, upscales=shape[1] // before),)
     name = f"{layer.name}/upsampled"
     zeros = (*shape[:3], channels)
     upsample = Pass(
@@ -114,7 +117,7 @@ def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
         output=name,
         output_shape=zeros,
         engine="mac",
-        conv=_identity_convolution(zeros[1:]),
+        conv=_make_identity_convolution(zeros[1:]),
         patch_cycles=target.vector.pass_cycles,
         vector_map=zeros[1:],
         stripe_cycles=target.stripes.cycles,
@@ -122,10 +125,10 @@ def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
         upscales=shape[1] // before,
         weight_bytes=channels,
     )
-    return (upsample, _convolution_pass(layer, target, (name,)))
+    return (upsample, _make_convolution_pass(layer, target, (name,)))
 
 
-def _convolution_pass(
+def _make_convolution_pass(
     layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1
 ) -> Pass:
     _, h, w, c = shape = as_nhwc(layer.output_shape)
@@ -156,7 +159,7 @@ def _convolution_pass(
         ),
         patch_cycles=cycles,
         vector_map=(h, w, c),
-        stripe_cycles=_stripe_cycles(activation, target),
+        stripe_cycles=_find_stripe_cycles(activation, target),
         reach=(extent // 2, (extent - 1) // 2) if upscales == 1 else (1, 1),
         upscales=upscales,
         appended=target.vector.behind_mac and cycles != target.vector.pass_cycles,
@@ -201,18 +204,13 @@ def _lower_pooling(layer: Layer, target: Target) -> tuple[Pass, ...]:
     rule = find_rule(layer, target)
     assert rule is not None
     _, *before, channels = as_nhwc(layer.input_shapes[0])
-    _, h, w, c = shape = as_nhwc(layer.output_shape)
+    _, h, w, c = as_nhwc(layer.output_shape)
     whole = layer.op == "mean"  # of all pixels, which stripes may bring one after another
     kernel = (before[0], before[1]) if whole else layer.kernel
     window = 0 if whole else max(kernel) // 2
     return (
         Pass(
-            name=layer.name,
-            op=layer.op,
-            layer=layer.name,
-            inputs=layer.inputs,
-            output=layer.output,
-            output_shape=shape,
+            **_name_whole(layer),
             engine="mac",
             conv=Convolution(
                 kernel=kernel,
@@ -224,7 +222,7 @@ def _lower_pooling(layer: Layer, target: Target) -> tuple[Pass, ...]:
             ),
             patch_cycles=rule.cycles,
             vector_map=(h, w, c),
-            stripe_cycles=_stripe_cycles(rule, target),
+            stripe_cycles=_find_stripe_cycles(rule, target),
             reach=(window, window),
             upscales=max(1, h // before[0]),
         ),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from sesr_jax.npu.blocks import block_work
+from sesr_jax.npu.blocks import measure_block_work
 from sesr_jax.npu.cuts import Array, Cuts, Number, StripedPass
 from sesr_jax.targets import Target
 
@@ -25,16 +25,16 @@ def input_bytes(striped: StripedPass, cuts: Cuts, loads: Sequence[str]) -> Numbe
     if striped.target.streams:
         return 0 * cuts.rows
     for name in loads:
-        _, h, w, c = striped.input_shape(name)
+        _, h, w, c = striped.get_input_shape(name)
         rows, columns = np.minimum(cuts.rows, h), np.minimum(cuts.columns, w)
         n_h, n_w = -(-h // rows), -(-w // columns)
-        border = striped.border(n_h, n_w)
+        border = striped.count_border_rows(n_h, n_w)
         slots = cuts.in_slots if striped.work.conv is not None else 2
-        slot = _in_bricks(striped.target, rows + border, columns, c)
-        last = _in_bricks(striped.target, h - (n_h - 1) * rows, w - (n_w - 1) * columns, c)
+        slot = _pad_to_bricks(striped.target, rows + border, columns, c)
+        last = _pad_to_bricks(striped.target, h - (n_h - 1) * rows, w - (n_w - 1) * columns, c)
         whole = (n_h * n_w <= slots) & (border == 0)
         size = np.where(whole, (n_h * n_w - 1) * slot + last, slots * slot)
-        total = total + _in_granules(striped.target, size)
+        total = total + _pad_to_granules(striped.target, size)
     return total
 
 
@@ -42,10 +42,10 @@ def output_bytes(striped: StripedPass, cuts: Cuts, *, stores: bool = False) -> A
     """Returns the bytes for stripes of the output, which goes to DRAM where the pass `stores` it."""
     if stores and striped.target.streams:
         return 0 * cuts.rows
-    rows, columns = striped.output_stripe(cuts)
+    rows, columns = striped.measure_output_stripe(cuts)
     rows = rows + striped.wanted_rows * (cuts.out_slots > 1)
-    size = cuts.out_slots * _in_bricks(striped.target, rows, columns, cuts.channels)
-    return _in_granules(striped.target, size)
+    size = cuts.out_slots * _pad_to_bricks(striped.target, rows, columns, cuts.channels)
+    return _pad_to_granules(striped.target, size)
 
 
 def weight_bytes(striped: StripedPass, cuts: Cuts) -> Array:
@@ -54,7 +54,7 @@ def weight_bytes(striped: StripedPass, cuts: Cuts) -> Array:
         return 0 * cuts.rows
     depth = striped.work.output_shape[3]
     size = striped.work.weight_bytes * np.minimum(cuts.channels, depth) // depth
-    return _in_granules(striped.target, cuts.weight_slots * size)
+    return _pad_to_granules(striped.target, cuts.weight_slots * size)
 
 
 def program_bytes(passes: Sequence[StripedPass]) -> int:
@@ -67,7 +67,7 @@ def kept_weight_bytes(striped: StripedPass, rows: int) -> int:
     """Returns the bytes for all weights of a pass in stripes of `rows`, where the array works in blocks."""
     share = 0.0 if striped.work.conv is None else 1.0
     if striped.work.conv is not None and striped.target.streams:
-        share = block_work(striped.target, striped.work.conv, rows).weight_share
+        share = measure_block_work(striped.target, striped.work.conv, rows).weight_share
     return math.ceil(striped.work.weight_bytes * share)
 
 
@@ -85,18 +85,18 @@ def whole_bytes(striped: StripedPass, own: Collection[str]) -> int:
         if name in own:
             total += h * w * c * target.bits // 8
         else:
-            total += int(_in_bricks(target, np.array(h), np.array(w), c))
+            total += int(_pad_to_bricks(target, np.array(h), np.array(w), c))
     return total
 
 
-def _in_bricks(target: Target, rows: Array, columns: Array, channels: Array | int) -> Array:
+def _pad_to_bricks(target: Target, rows: Array, columns: Array, channels: Array | int) -> Array:
     """Returns the bytes of a stripe that is padded to whole bricks."""
     height, width, depth = target.memory.sram_brick
     size = -(-rows // height) * height * (-(-columns // width) * width)
     return size * (-(-channels // depth) * depth * (target.bits // 8))
 
 
-def _in_granules(target: Target, size: Array) -> Array:
+def _pad_to_granules(target: Target, size: Array) -> Array:
     """Returns the bytes of a buffer of `size` bytes that is padded to whole granules."""
     granule = target.memory.sram_granule
     return -(-size // granule) * granule

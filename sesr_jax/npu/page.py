@@ -56,7 +56,7 @@ def make_summary_row(candidate: Candidate) -> list[str]:
         f"{report.seconds * 1e3:.2f}",
         f"{report.fps:.1f}",
         str(len(report.flagged)),
-        _main_bound(report),
+        _find_main_bound(report),
         f"{report.macs / 1e9:.2f}",
         f"{report.dram_bytes / 1e6:.1f}",
         f"{report.peak_sram_bytes / 1024:.0f}",
@@ -65,7 +65,7 @@ def make_summary_row(candidate: Candidate) -> list[str]:
     ]
 
 
-def _main_bound(report: Report) -> str:
+def _find_main_bound(report: Report) -> str:
     cycles: Counter[str] = Counter()
     for row in report.rows:
         cycles[row.bound] += row.cycles  # type: ignore[assignment]
@@ -114,14 +114,14 @@ def _make_section(candidate: Candidate) -> Section:
     ]
     if candidate.tiling is not None:
         blocks += [Paragraph(line.strip()) for line in candidate.tiling.to_text().splitlines()]
-    blocks += _idea_tables(candidate)
+    blocks += _make_idea_tables(candidate)
     header = [name for name in _HEADER if name != "not run" or report.flagged]
     rows = [dict(zip(_HEADER, _format_cells(row, clock), strict=True)) for row in report.rows]
     blocks.append(Table(header, [[row[name] for name in header] for row in rows]))
     return Section(f"{candidate.name} on {report.target.name}", blocks)
 
 
-def _idea_tables(candidate: Candidate) -> list[Block]:
+def _make_idea_tables(candidate: Candidate) -> list[Block]:
     """Returns what would help, and apart from it what would not."""
     whole = candidate.report.seconds
     saved = [idea for idea in candidate.ideas if round(idea.seconds * 1e3, 2) > 0]
@@ -139,7 +139,7 @@ def _idea_tables(candidate: Candidate) -> list[Block]:
     return blocks
 
 
-def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def find_pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Returns the points (seconds, PSNR) that no other beats or equals in both, the fastest first."""
     front: list[tuple[float, float]] = []
     for seconds, psnr in sorted(points, key=lambda point: (point[0], -point[1])):
@@ -161,7 +161,7 @@ def _make_pareto_plots(candidates: Sequence[Candidate]) -> Scatter:
             name = f"{r.name}, {target}" if several else r.name
             points[name], groups[name] = place, f"front on {target}"
             targets.setdefault(target, []).append(place)
-    fronts = {target: pareto_front(places) for target, places in targets.items()}
+    fronts = {target: find_pareto_front(places) for target, places in targets.items()}
     return Scatter(
         points,
         {

@@ -8,7 +8,7 @@ from sesr_jax.models.network import Network
 from sesr_jax.npu.layers import layers_from_graph
 from sesr_jax.npu.tiling import Tiling, find_best_tiling
 from sesr_jax.targets import Target
-from sesr_jax.upscale import from_network, photo_halo
+from sesr_jax.upscale import find_photo_halo, from_network
 
 
 def find_best_photo_tiling(network: Network, size: tuple[int, int], target: Target) -> Tiling:
@@ -23,7 +23,7 @@ def find_best_photo_tiling(network: Network, size: tuple[int, int], target: Targ
       InputError: the network looks at the whole image; or as `find_best_tiling`.
     """
     upscaler = from_network(network)
-    halo, align = photo_halo(upscaler), upscaler.extent.align
+    halo, align = find_photo_halo(upscaler), upscaler.extent.align
     height, width = (n + -n % align for n in size)
     graph = network.collapse().trace((1, height, width, network.channels))
     layers = layers_from_graph(graph)

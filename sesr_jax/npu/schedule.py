@@ -66,7 +66,7 @@ def _follow(chosen: dict[int, Segment], n: int) -> Iterator[Segment]:
 
 def _list_segments(network: StripedNetwork, first: int, fixed: dict[int, Segment]) -> list[Segment]:
     """Returns the pass `first` by itself, and the best cascade of every length that starts with it."""
-    cycles, cuts = _fastest_cut(network.kinds[first])
+    cycles, cuts = _find_fastest_cut(network.kinds[first])
     found = [Segment(first, first, cycles, cuts)]
     if network.target.stripes.cascades > 1 and network.kinds[first].work.engine != "copy":
         stop = min((i for i in fixed if i > first), default=len(network.passes))
@@ -75,7 +75,7 @@ def _list_segments(network: StripedNetwork, first: int, fixed: dict[int, Segment
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def _fastest_cut(striped: StripedPass) -> tuple[float, Cuts]:
+def _find_fastest_cut(striped: StripedPass) -> tuple[float, Cuts]:
     """Returns the merit of a pass by itself, and its cut."""
     cuts = list_cuts(striped, starts_cascade=False)
     sram = sram_bytes(striped, cuts)

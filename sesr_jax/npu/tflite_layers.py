@@ -82,7 +82,7 @@ def _read_layers(model: Any) -> tuple[Layer, ...]:
                 layer, getattr(operator.options, "fusedActivationFunction", 0)
             )
     if not layers:
-        raise UnsupportedError("The TFLite model has no operators; convert it again.")
+        raise UnsupportedError("the TFLite model has no operators; convert it again.")
     outputs = [read(graph.tensors[i]).name for i in graph.outputs]
     return fuse_activations(layers, outputs=outputs)
 
@@ -99,12 +99,12 @@ def _read_tensor(model: Any, tensor: Any, index: int) -> _Tensor:
     # A free batch, as Keras leaves it, is the one image of the shape.
     if min((*shape, *signature[1:]), default=1) < 0:
         raise UnsupportedError(
-            f"Tensor {label!r} has the dynamic shape {signature}; convert the model with a fixed "
+            f"the tensor {label!r} has the dynamic shape {signature}; convert the model with a fixed "
             "input size."
         )
     if not 1 <= math.prod(shape) <= _MAX_ELEMENTS:
         raise UnsupportedError(
-            f"Tensor {label!r} has the impossible shape {shape}; convert it again."
+            f"the tensor {label!r} has the impossible shape {shape}; convert it again."
         )
     buffer = model.buffers[tensor.buffer]
     kind = flatbuffer.read_enum("TensorType").get(tensor.type, "")

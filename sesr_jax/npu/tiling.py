@@ -108,7 +108,7 @@ def find_best_tiling(
     """
     if any(length % align for length in frame):
         raise InputError(
-            f"A frame of {frame[1]}×{frame[0]} does not fit this network, which takes multiples of {align}; "
+            f"a frame of {frame[1]}×{frame[0]} does not fit this network, which takes multiples of {align}; "
             "pad the frame."
         )
     whole = estimate(with_input_size(layers, *frame), target, activation_saving=activation_saving)
@@ -137,7 +137,9 @@ def find_best_tiling(
     floors = []
     for height, down in rows:
         for width, across in columns:
-            floor = down * across * _lower_bound(with_input_size(layers, height, width), target)
+            floor = (
+                down * across * _find_lower_bound(with_input_size(layers, height, width), target)
+            )
             floors.append((floor, (height, width)))
     for floor, size in sorted(floors)[:_TRIES]:
         if floor >= best.seconds:
@@ -160,7 +162,7 @@ def _list_sizes(length: int, halo: int, align: int) -> list[tuple[int, int]]:
     return list(found.items())
 
 
-def _lower_bound(layers: Sequence[Layer], target: Target) -> float:
+def _find_lower_bound(layers: Sequence[Layer], target: Target) -> float:
     """Returns the seconds that no schedule can beat: each pass takes its slower engine's time."""
     cycles = 0.0
     for p in lower(layers, target):

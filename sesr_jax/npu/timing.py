@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sesr_jax.npu import engines
-from sesr_jax.npu.blocks import BlockWork, block_work
+from sesr_jax.npu.blocks import BlockWork, measure_block_work
 from sesr_jax.npu.cuts import Array, Cuts, Number, StripedPass
 from sesr_jax.npu.dram import burst_factor, measure_load, measure_store, split_transfer
 from sesr_jax.npu.engines import Convolution
@@ -64,7 +64,7 @@ def time_pass(
       plain: the tensors that lie there without bricks.
     """
     p, target = striped.work, striped.target
-    n_h, n_w, n_c = striped.counts(cuts)
+    n_h, n_w, n_c = striped.count_stripes(cuts)
     count = n_h * n_w * n_c
     blocks = find_block_work(striped, cuts, loads, stores=stores)
     read: Number = 0.0
@@ -123,8 +123,10 @@ def find_block_work(
     if p.conv is None or not striped.target.streams:
         return None
     single = stores and p.inputs[0] in loads
-    rows = p.output_shape[1] if single else np.max(striped.output_stripe(cuts)[0], initial=1)
-    return block_work(striped.target, p.conv, int(rows))
+    rows = (
+        p.output_shape[1] if single else np.max(striped.measure_output_stripe(cuts)[0], initial=1)
+    )
+    return measure_block_work(striped.target, p.conv, int(rows))
 
 
 def vector_cycles(striped: StripedPass, cuts: Cuts) -> Array:

@@ -15,7 +15,7 @@ def find_vela_cascades(network: StripedNetwork) -> dict[int, Segment]:
     found: dict[int, Segment] = {}
     first, n = 0, len(network.passes)
     while first < n:
-        last, size = _reach(network, first, n - 1, 1, frozenset())
+        last, size = _find_longest_cascade(network, first, n - 1, 1, frozenset())
         rows, best = 1, [(first, last)] if last > first else []
         kept: set[int] = set()
         for i in range(first, last + 1):
@@ -44,7 +44,7 @@ def _split(
     found = []
     own = network.inputs | network.outputs
     while first <= last:
-        end, _ = _reach(network, first, last, rows, kept)
+        end, _ = _find_longest_cascade(network, first, last, rows, kept)
         if end > first:
             found.append((first, end))
         elif whole_bytes(network.passes[first], own) > network.target.memory.sram_bytes:
@@ -53,7 +53,7 @@ def _split(
     return found
 
 
-def _reach(
+def _find_longest_cascade(
     network: StripedNetwork, first: int, last: int, rows: int, kept: frozenset[int]
 ) -> tuple[int, int]:
     """Returns the last pass of the longest cascade from `first`, and its bytes on chip.
@@ -81,6 +81,6 @@ def _reach(
         if copies or size + more > limit or whole_bytes(after, own) <= limit:
             return i, size
         size += more
-        cuts = continue_cuts(after, *striped.output_stripe(cuts), cuts.block, 0)
+        cuts = continue_cuts(after, *striped.measure_output_stripe(cuts), cuts.block, 0)
         striped = after
     return last, size

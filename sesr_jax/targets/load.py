@@ -24,6 +24,8 @@ from sesr_jax.targets.target import (
 from sesr_jax.untrusted import parse_toml, read_text
 
 _FOLDER = pathlib.Path(__file__).parent
+_TABLES = ("mac", "vector", "memory", "stripes", "ops", "energy")
+"""The tables of a target's file that hold figures."""
 
 
 def list_targets() -> tuple[str, ...]:
@@ -42,8 +44,8 @@ def find_target(name: str | os.PathLike[str]) -> Target:
         return _load(path)
     if str(name) not in list_targets():
         raise InputError(
-            f"Unknown target {os.fspath(name)!r}; choose one of {', '.join(list_targets())}, or give a "
-            ".toml file."
+            f"unknown target {os.fspath(name)!r}: it must be one of {', '.join(list_targets())}, or a .toml "
+            "file."
         )
     return _load_shipped(str(name))
 
@@ -98,7 +100,7 @@ def _check_sources(table: dict[str, Any], file: str) -> None:
       InputError: it does not say it of one.
     """
     sources = table.get("sources", {})
-    for name in _figure_names(table):
+    for name in _list_figure_names(table):
         parts = name.split(".")
         prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
         if not any(prefix in sources for prefix in prefixes):
@@ -107,16 +109,13 @@ def _check_sources(table: dict[str, Any], file: str) -> None:
             )
 
 
-def _figure_names(table: dict[str, Any]) -> list[str]:
+def _list_figure_names(table: dict[str, Any]) -> list[str]:
     """Returns the dotted names of the figures in a file's tables."""
     names: list[str] = [name for name in ("bits", "untimed_bits", "clock_hz") if name in table]
     for key in _TABLES:
         if isinstance(table.get(key), dict):
             names += [f"{key}.{name}" for name in table[key]]
     return names
-
-
-_TABLES = ("mac", "vector", "memory", "stripes", "ops", "energy")
 
 
 def _check_consistency(target: Target, file: str) -> None:
@@ -140,7 +139,7 @@ def _check_consistency(target: Target, file: str) -> None:
                 f"{file}: ops.{name}.strided_by is {rule.strided_by!r}; it must be one of "
                 f"{', '.join(target.ops)}."
             )
-    vector, figures = target.vector, _source_names(target)
+    vector, figures = target.vector, _list_source_names(target)
     if len(vector.calls) != len(vector.blocks) or vector.default_block >= len(vector.blocks):
         raise InputError(
             f"{file}: vector.calls has {len(vector.calls)} numbers and vector.default_block is "
@@ -160,7 +159,7 @@ def _check_consistency(target: Target, file: str) -> None:
         )
 
 
-def _source_names(target: Target) -> set[str]:
+def _list_source_names(target: Target) -> set[str]:
     """Returns the dotted names of all that may have a source."""
     found = {"bits", "untimed_bits", "clock_hz", *_TABLES, *(f"ops.{name}" for name in target.ops)}
     for prefix, kind in (

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sesr_jax.npu import estimate, layers_from_graph
-from sesr_jax.npu.blocks import block_work, choose_block
-from sesr_jax.npu.engines import Convolution, direct_cycles, tap_group
+from sesr_jax.npu.blocks import choose_block, measure_block_work
+from sesr_jax.npu.engines import Convolution, choose_tap_group, direct_cycles
 from sesr_jax.targets import find_target
 
 TARGET = find_target("ethos-u85-2048")
@@ -34,17 +34,17 @@ def test_a_block_fits_the_buffers_and_holds_what_it_needs(shape, channels, side,
 @settings(max_examples=50)
 @given(st.tuples(SIDES, SIDES, SIDES), SIDES, st.integers(1, 9))
 def test_every_byte_is_read_at_least_once(shape, channels, side):
-    assert block_work(TARGET, _conv(side, shape, channels), shape[0]).reads >= 1
+    assert measure_block_work(TARGET, _conv(side, shape, channels), shape[0]).reads >= 1
 
 
 def test_a_mean_reads_its_input_once():
     conv = _conv(64, (1, 1, 64), 64, groups=64, stride=64)
-    assert block_work(TARGET, conv, 1).reads == 1
+    assert measure_block_work(TARGET, conv, 1).reads == 1
 
 
 def test_a_kernel_beyond_the_largest_reads_the_input_for_each_of_its_parts():
     small, large = (
-        block_work(TARGET, _conv(side, (64, 64, 16), 16), 64).reads
+        measure_block_work(TARGET, _conv(side, (64, 64, 16), 16), 64).reads
         for side in (SPEC.kernel, SPEC.kernel + 1)
     )
     assert large > 2 * small
@@ -61,12 +61,12 @@ def test_two_channels_are_sparse():
     [(25, 64, 1), (9, 64, 4), (1, 64, 1), (1, 16, 4), (25, 16, 4)],
 )
 def test_taps_share_the_lanes_by_how_full_they_are(taps, channels, group):
-    assert tap_group(TARGET.mac, taps, channels) == group
+    assert choose_tap_group(TARGET.mac, taps, channels) == group
 
 
 def test_more_taps_than_lanes_share_them_one_at_a_time():
     mac = dataclasses.replace(TARGET.mac, inputs=4, tap_groups=(1, 64))
-    assert tap_group(mac, 9, 1) in mac.tap_groups
+    assert choose_tap_group(mac, 9, 1) in mac.tap_groups
 
 
 def test_stripes_of_one_row_take_flat_micro_blocks():

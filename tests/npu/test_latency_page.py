@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sesr_jax.npu import Candidate, Idea, estimate, layers_from_graph, make_latency_page
-from sesr_jax.npu.page import _make_roofline, pareto_front
+from sesr_jax.npu.page import _make_roofline, find_pareto_front
 from sesr_jax.report import Table, to_html
 from sesr_jax.targets import find_target
 
@@ -12,7 +12,7 @@ POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1)
 
 @given(POINTS)
 def test_a_front_holds_what_nothing_else_beats(points):
-    front = pareto_front(points)
+    front = find_pareto_front(points)
     assert len(set(front)) == len(front)
     for seconds, psnr in points:
         better = [p for p in points if p[0] <= seconds and p[1] >= psnr and p != (seconds, psnr)]

@@ -37,7 +37,7 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
                 "`sesr compile`."
             )
         raise InputError(
-            f"Target {target.name!r} cannot be compiled for, as its file names no compiler of "
+            f"nothing is compiled for {target.name}, whose file names none of the compilers "
             f"{', '.join(COMPILERS)}."
         )
     return COMPILERS[name](path, target)
