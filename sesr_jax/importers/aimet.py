@@ -25,10 +25,10 @@ import numpy as np
 from sesr_jax.importers.arrays import Arrays, Misfit, match_arrays
 from sesr_jax.importers.trees import (
     conv,
-    convolution_sizes,
     find_pixel_order,
     linear_block,
-    sesr_params,
+    list_convolution_sizes,
+    make_sesr_params,
     to_hwio,
 )
 from sesr_jax.models.sesr import SESR
@@ -58,7 +58,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         "anchor.net.weight": (colours * phases, colours, 1, 1),
         "anchor.net.bias": (colours * phases,),
     }
-    for name, (k, n, m) in convolution_sizes(module).items():
+    for name, (k, n, m) in list_convolution_sizes(module).items():
         prefix, p = _to_their_name(name), module.expansion
         if collapsed:
             shapes |= {f"{prefix}.conv_expand.weight": (m, n, k, k)}
@@ -73,7 +73,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         raise Misfit("anchor.net is trained: it must be the fixed nearest neighbour")
 
     terms: dict[str, Term] = {}
-    for name in convolution_sizes(module):
+    for name in list_convolution_sizes(module):
         prefix = _to_their_name(name)
         kernels = [k for k in shapes if k.startswith(f"{prefix}.") and k.endswith("weight")]
         *before, last = (to_hwio(values[k]) for k in kernels)
@@ -84,7 +84,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         term: Term = linear_block(before[0], None, last, bias) if before else conv(last, bias)
         residual = name.startswith("block_") and not collapsed
         terms[name] = Sum((term, Identity(module.features))) if residual else term
-    return options, sesr_params(terms)
+    return options, make_sesr_params(terms)
 
 
 def _to_their_name(name: str) -> str:

@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesr_jax.importers.arrays import Arrays, match_arrays
-from sesr_jax.importers.trees import conv, convolution_sizes, linear_block, sesr_params
+from sesr_jax.importers.trees import conv, linear_block, list_convolution_sizes, make_sesr_params
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Conv, Identity, Sum, Term
 
@@ -80,9 +80,9 @@ def convert(
         "centre": 0.5,
     }
     module = create(**options)
-    owners = {name: _to_their_name(name) for name in convolution_sizes(module)}
+    owners = {name: _to_their_name(name) for name in list_convolution_sizes(module)}
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (k, n, m) in convolution_sizes(module).items():
+    for name, (k, n, m) in list_convolution_sizes(module).items():
         p = module.expansion
         expand, project = (f"{owners[name]}/layer_with_weights-{i}" for i in (0, 1))
         shapes |= {f"{expand}/kernel": (k, k, n, p), f"{expand}/bias": (p,)}
@@ -108,7 +108,7 @@ def convert(
             reading,
             *own,
         )
-    return options, sesr_params(terms, [values[name].ravel() for name in slopes])
+    return options, make_sesr_params(terms, [values[name].ravel() for name in slopes])
 
 
 _PARTS = ("0/kernel", "0/bias", "1/kernel", "1/bias")

@@ -54,7 +54,9 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
     channels = [(1, f), *[(f, f)] * module.blocks, (f, phases)]
     shapes: dict[str, tuple[int, ...]] = {}
     for i, (n, m) in enumerate(channels):
-        block = _block_shapes(n, m) | ({"act.weight": (m,)} if prelu and names[i] != "tail" else {})
+        block = _list_block_shapes(n, m) | (
+            {"act.weight": (m,)} if prelu and names[i] != "tail" else {}
+        )
         shapes |= {f"backbone.{i}.{name}": shape for name, shape in block.items()}
     values = match_arrays(arrays, shapes)
 
@@ -73,7 +75,7 @@ def convert(arrays: Arrays, create: Callable[..., ECBSR]) -> tuple[dict[str, Any
     return options, params
 
 
-def _block_shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
+def _list_block_shapes(n: int, m: int) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of the variables of a block from `n` to `m` channels, by name."""
     shapes: dict[str, tuple[int, ...]] = {
         "conv3x3.weight": (m, n, 3, 3),

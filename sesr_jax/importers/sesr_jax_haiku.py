@@ -20,7 +20,12 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.importers.arrays import Arrays, match_arrays
-from sesr_jax.importers.trees import convolution_sizes, find_pixel_order, linear_block, sesr_params
+from sesr_jax.importers.trees import (
+    find_pixel_order,
+    linear_block,
+    list_convolution_sizes,
+    make_sesr_params,
+)
 from sesr_jax.models.sesr import SESR
 from sesr_jax.reparam import Identity, Sum, Term
 
@@ -40,7 +45,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
     }
     module = create(**options)
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (k, n, m) in convolution_sizes(module).items():
+    for name, (k, n, m) in list_convolution_sizes(module).items():
         owner, p = _to_their_name(name), module.expansion
         shapes |= {f"{owner}/conv2_d/w": (k, k, n, p), f"{owner}/conv2_d/b": (p,)}
         shapes |= {f"{owner}/conv2_d_1/w": (1, 1, p, m), f"{owner}/conv2_d_1/b": (m,)}
@@ -48,7 +53,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
     values = match_arrays(arrays, shapes | dict.fromkeys(slopes, (1,)))
 
     terms: dict[str, Term] = {}
-    for name in convolution_sizes(module):
+    for name in list_convolution_sizes(module):
         parts = [values[f"{_to_their_name(name)}/{p}"] for p in _PARTS]
         if name == "tail":
             order = find_pixel_order(module.scale)
@@ -56,7 +61,7 @@ def convert(arrays: Arrays, create: Callable[..., SESR]) -> tuple[dict[str, Any]
         block = linear_block(*parts)
         residual = name.startswith("block_")
         terms[name] = Sum((block, Identity(module.features))) if residual else block
-    return options, sesr_params(terms, [np.repeat(values[s], module.features) for s in slopes])
+    return options, make_sesr_params(terms, [np.repeat(values[s], module.features) for s in slopes])
 
 
 _PARTS = ("conv2_d/w", "conv2_d/b", "conv2_d_1/w", "conv2_d_1/b")

@@ -42,7 +42,7 @@ def find_pixel_order(scale: int, channels: int = 1) -> np.ndarray:
     return np.asarray(pixels).ravel()
 
 
-def convolution_sizes(module: SESR) -> dict[str, tuple[int, int, int]]:
+def list_convolution_sizes(module: SESR) -> dict[str, tuple[int, int, int]]:
     """Returns kernel size, input and output channels of SESR's convolutions, by our names and in order."""
     f = module.features
     return {
@@ -52,7 +52,7 @@ def convolution_sizes(module: SESR) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def sesr_params(
+def make_sesr_params(
     terms: dict[str, Term], slopes: Sequence[np.ndarray | jnp.ndarray] = ()
 ) -> dict[str, Any]:
     """Returns SESR's parameters; `slopes` are those of the PReLU behind each 3×3, ``[f]``."""

@@ -129,7 +129,7 @@ def survey_video(av: Any, path: str | os.PathLike[str]) -> Survey:
         # A Matroska file that was cut ends without an error, and its last packets may have no duration.
         start = max(0, container.start_time or 0) / av.time_base
         duration = start + (container.duration or 0) / av.time_base
-        step = float(frame_duration(stream) * stream.time_base)
+        step = float(find_frame_duration(stream) * stream.time_base)
         if 0 < end < duration - min(1.0, (duration - start) / 4) - step:
             raise _explain_damage(stream, total, f"it ends at {end:.1f} s of {duration:.1f} s")
         stated = _find_end(av, container, stream)
@@ -231,7 +231,7 @@ class FrameReader:
         first = self._last or frame
         if (frame.width, frame.height) != (first.width, first.height):
             raise InputError(
-                f"{file_name(self._stream)} changes from {first.width}×{first.height} to "
+                f"{get_file_name(self._stream)} changes from {first.width}×{first.height} to "
                 f"{frame.width}×{frame.height} after {self._count} frames, and a video has one size; cut it "
                 "there."
             )
@@ -261,21 +261,21 @@ class FrameReader:
 
 def _explain_damage(stream: Any, frames: int, reason: str) -> InputError:
     return InputError(
-        f"{file_name(stream)} is damaged or cut short after {frames} frames ({reason}); fetch it again or "
-        "repair it."
+        f"{get_file_name(stream)} is damaged or cut short after {frames} frames ({reason}); fetch it again "
+        "or repair it."
     )
 
 
-def file_name(stream: Any) -> str:
+def get_file_name(stream: Any) -> str:
     """Returns the name of the file that `stream` is read from."""
     return pathlib.Path(stream.container.name).name
 
 
-def frame_duration(stream: Any) -> int:
+def find_frame_duration(stream: Any) -> int:
     """Returns how long a frame lasts at the stream's average rate, in its time base."""
-    return max(1, round(1 / (frame_rate(stream) * stream.time_base)))
+    return max(1, round(1 / (find_frame_rate(stream) * stream.time_base)))
 
 
-def frame_rate(stream: Any) -> Any:
+def find_frame_rate(stream: Any) -> Any:
     """Returns the average rate of a stream's frames, or 25 where none is known."""
     return stream.average_rate or stream.guessed_rate or 25

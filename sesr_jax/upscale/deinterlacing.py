@@ -6,7 +6,7 @@ The module `av` is PyAV, which the caller imports.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sesr_jax.upscale.decoding import DecodedFrame, frame_duration
+from sesr_jax.upscale.decoding import DecodedFrame, find_frame_duration
 
 
 def deinterlace_frames(av: Any, items: Iterable[Any], stream: Any) -> Iterator[Any]:
@@ -16,13 +16,13 @@ def deinterlace_frames(av: Any, items: Iterable[Any], stream: Any) -> Iterator[A
     none). A stream whose frames have no times gets those of its rate.
     """
     graph: Any = None
-    pts = -frame_duration(stream)
+    pts = -find_frame_duration(stream)
     for item in items:
         if not isinstance(item, DecodedFrame):
             yield item
             continue
         graph = graph or _make_graph(av, item.image, stream)
-        pts = pts + frame_duration(stream) if item.pts is None else item.pts
+        pts = pts + find_frame_duration(stream) if item.pts is None else item.pts
         item.image.pts, item.image.time_base = pts, stream.time_base
         graph.vpush(item.image)
         yield from _pull(av, graph, stream)

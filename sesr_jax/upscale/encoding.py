@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sesr_jax.errors import InputError
-from sesr_jax.upscale.decoding import file_name, frame_rate
+from sesr_jax.upscale.decoding import find_frame_rate, get_file_name
 from sesr_jax.upscale.frames import (
     WITH_ALPHA,
     choose_pixel_format,
@@ -84,7 +84,7 @@ def add_video(av: Any, target: Any, codec: str, upscaler: Upscaler, stream: Any,
     options = dict(OPTIONS.get(codec, {}))
     if codec in LIGHT_CODECS and (light := find_light_levels(first)):
         options["x264-params"] = light
-    video = target.add_stream(codec, rate=frame_rate(stream), options=options)
+    video = target.add_stream(codec, rate=find_frame_rate(stream), options=options)
     context = video.codec_context
     context.width, context.height = width, height
     context.pix_fmt = choose_pixel_format(av, context.codec, upscaler, first.format.name, size)
@@ -106,7 +106,7 @@ def add_video(av: Any, target: Any, codec: str, upscaler: Upscaler, stream: Any,
         context.open()
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
-            f"{file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
+            f"{get_file_name(stream)} would have {width}×{height} pixels, which {codec} does not encode "
             f"({error}); choose a smaller scale, or another format."
         ) from error
     return video
@@ -122,7 +122,7 @@ def _add_copy(av: Any, target: Any, stream: Any) -> Any | None:
     except (av.FFmpegError, ValueError) as error:
         _log.warning(
             "%s: stream %d (%s) is left out (%s).",
-            file_name(stream),
+            get_file_name(stream),
             stream.index,
             stream.type,
             error,

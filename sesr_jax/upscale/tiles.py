@@ -84,8 +84,8 @@ def upscale_tiled(
     ):
         if result is None:
             result = make_result((height, width, y.shape[-1]), y.dtype)
-        down, right = row.output(scale), column.output(scale)
-        part = y[0, row.kept_part(scale), column.kept_part(scale)]
+        down, right = row.find_output(scale), column.find_output(scale)
+        part = y[0, row.find_kept_part(scale), column.find_kept_part(scale)]
         part = part[: max(0, height - down.start), : max(0, width - right.start)]
         result[down.start : down.start + len(part), right.start : right.start + part.shape[1]] = (
             part
@@ -104,11 +104,11 @@ class _Tile:
     first: int
     last: int
 
-    def output(self, scale: int) -> slice:
+    def find_output(self, scale: int) -> slice:
         """Returns where the kept output lies in the whole output."""
         return slice(scale * self.first, scale * self.last)
 
-    def kept_part(self, scale: int) -> slice:
+    def find_kept_part(self, scale: int) -> slice:
         """Returns where the kept output lies in the tile's own output."""
         return slice(scale * (self.first - self.start), scale * (self.last - self.start))
 

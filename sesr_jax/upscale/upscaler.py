@@ -68,7 +68,7 @@ class Upscaler:
     fingerprint: Callable[[], str] | None = None
 
 
-def photo_halo(upscaler: Upscaler) -> int:
+def find_photo_halo(upscaler: Upscaler) -> int:
     """Returns how many input pixels on each side a pixel of an upscaled photo depends on, with its colours.
 
     Raises:

@@ -26,8 +26,8 @@ from sesr_jax.files import check_distinct, check_writable, replace_file
 from sesr_jax.upscale.decoding import (
     FrameReader,
     Survey,
-    file_name,
-    frame_duration,
+    find_frame_duration,
+    get_file_name,
     has_alpha_beside,
     import_av,
     open_video,
@@ -147,7 +147,7 @@ def upscale_video(
             VideoEncoder(av, video, open_encoder, segments) as encoder,
             read_ahead(whole, _AHEAD) as decoded,
             read_ahead(
-                _upscale_frames(av, upscale, decoded, file_name(stream), encoder.kept), _AHEAD
+                _upscale_frames(av, upscale, decoded, get_file_name(stream), encoder.kept), _AHEAD
             ) as items,
         ):
             for item, large in items:
@@ -160,10 +160,10 @@ def upscale_video(
                 if item.pts is not None:
                     pts = item.pts - late
                 elif frames:  # a bare stream, whose frames have no times
-                    pts += frame_duration(stream)
+                    pts += find_frame_duration(stream)
                 if large is not None:
                     large.pts, large.time_base = pts, stream.time_base
-                    large.duration = item.image.duration or frame_duration(stream)
+                    large.duration = item.image.duration or find_frame_duration(stream)
                 for packet in encoder.encode(large, pts):
                     target.mux(packet)
                 frames += 1
@@ -298,4 +298,4 @@ def _warn(stream: Any, first: Any, context: Any, *, deinterlace: bool) -> None:
         ),
     ):
         if is_so:
-            _log.warning("%s %s.", file_name(stream), loss)
+            _log.warning("%s %s.", get_file_name(stream), loss)

@@ -14,7 +14,7 @@ from sesr_jax.data import contributions, rgb_to_ycbcr, ycbcr_to_rgb
 from sesr_jax.errors import InputError
 from sesr_jax.export import Quantisation, TFLiteModel
 from sesr_jax.graph import tile_step
-from sesr_jax.upscale import Upscaler, photo_halo
+from sesr_jax.upscale import Upscaler, find_photo_halo
 
 
 def find_facts(upscaler: Upscaler, tile: tuple[int, int]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def check_tile(upscaler: Upscaler, tile: tuple[int, int]) -> int:
       InputError: the network looks at the whole image, or a tile of this height and width keeps nothing
         beside its halo, or is no multiple of what the network takes.
     """
-    halo, align = photo_halo(upscaler), upscaler.extent.align
+    halo, align = find_photo_halo(upscaler), upscaler.extent.align
     for side in tile:
         tile_step(side, halo, align)
         if side % align:
