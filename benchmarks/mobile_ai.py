@@ -92,14 +92,19 @@ def _format_row(entry: Entry, layers: list[Layer], target: Target) -> list[str]:
     return [*cells, f"{ours:.2f}", error, used]
 
 
+def make_parser(description: str | None, target: str) -> argparse.ArgumentParser:
+    """Returns a parser of what a fit takes; `target` is the default of the NPU that is fitted."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default=target, help="default %(default)s")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
+    return parser
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses `argv`, fits, and prints residuals."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--target", default="vs680", help="default %(default)s")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
-    args = parser.parse_args(argv)
+    args = make_parser(__doc__, "vs680").parse_args(argv)
 
     target = find_target(args.target)
     challenges = (MOBILE_AI_2021, MOBILE_AI_2022)

@@ -21,6 +21,7 @@ import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -116,6 +117,14 @@ def list_files(folder: pathlib.Path, only: str | None) -> tuple[list[pathlib.Pat
     return [path for path in paths if path.name not in absent], absent
 
 
+def finish(absent: Sequence[str], results: Mapping[str, Any], path: pathlib.Path | None) -> None:
+    """Prints which of the authors' files were absent, and writes the results as JSON to `path` if given."""
+    if absent:
+        print(f"not there: {', '.join(absent)}")
+    if path:
+        write_file(path, json.dumps(results, indent=2))
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses `argv`, measures, and prints the table line by line."""
     args = make_parser(__doc__, SETS).parse_args(argv)
@@ -135,10 +144,7 @@ def main(argv: list[str] | None = None) -> None:
         tqdm.write("  ".join(rows[-1]))  # the whole table takes hours on a CPU
     header = ["file", *(cell for name in sets for cell in (name, "published", ""))]
     print(format_table(rows, header, "<" + ">" * (len(header) - 1)))
-    if absent:
-        print(f"not there: {', '.join(absent)}")
-    if args.json:
-        write_file(args.json, json.dumps(results, indent=2))
+    finish(absent, results, args.json)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ memory traffic alone is counted.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +31,13 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.official import SETS, list_files, make_parser
+from benchmarks.official import SETS, finish, list_files, make_parser
 from sesr_jax.challenges import AIM_2020
 from sesr_jax.compare import measure, measure_layers
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export import TFLiteModel, export_tflite, to_tflite
 from sesr_jax.export.network import trace_collapsed
-from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, with_split_concats, with_tail
 from sesr_jax.metrics import RGB8, choose_protocol
 from sesr_jax.models.network import Network
@@ -89,11 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     header = ["file", *(cell for name in sets for cell in (name, "INT8", "lost")), "observer"]
     header += ["worst", "recovered by", *(f"ms, {target}" for target in targets)]
     print(format_table(rows, header, "<" + ">" * (3 * len(sets)) + "<" * (3 + len(targets))))
-    if absent:
-        print(f"not there: {', '.join(absent)}")
-    if args.json:
-        content = {file: dataclasses.asdict(result) for file, result in results.items()}
-        write_file(args.json, json.dumps(content, indent=2))
+    content = {file: dataclasses.asdict(result) for file, result in results.items()}
+    finish(absent, content, args.json)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

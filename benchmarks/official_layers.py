@@ -21,20 +21,18 @@ as those of files are: a crop has values of a narrower range. So a network takes
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.official import SETS, list_files, make_parser
+from benchmarks.official import SETS, finish, list_files, make_parser
 from benchmarks.official_int8 import LITTLE, read_photos
 from sesr_jax.compare import crop_centres
 from sesr_jax.data import open_source
 from sesr_jax.errors import InputError
 from sesr_jax.export import trace_collapsed
-from sesr_jax.files import write_file
 from sesr_jax.graph import Graph, with_split_concats
 from sesr_jax.models.network import Network
 from sesr_jax.pretrained import find_network
@@ -162,10 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     header = ["file", "lost", "ranges", *_OBSERVERS, "worst", "weights", "int16, one", "int16"]
     header += ["split", "spared"]
     print(format_table(rows, header, "<><" + ">" * len(_OBSERVERS) + "<>>>>>"))
-    if absent:
-        print(f"not there: {', '.join(absent)}")
-    if args.json:
-        write_file(args.json, json.dumps(results, indent=2))
+    finish(absent, results, args.json)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,14 @@ do not say what these two read: 640×360 at ×3, as in the challenge, and 256×2
 MobileNets took no part; their widths and inputs stand in their names.
 """
 
-import argparse
 import dataclasses
 import json
 import math
-import pathlib
 from collections.abc import Sequence
 
 import jax
 
-from benchmarks.mobile_ai import estimate_milliseconds, minimise, with_bandwidth
+from benchmarks.mobile_ai import estimate_milliseconds, make_parser, minimise, with_bandwidth
 from benchmarks.npu_networks import Chain, build_from_zoo
 from sesr_jax.export import trace_collapsed
 from sesr_jax.files import write_file
@@ -134,12 +132,7 @@ def fit(target: Target, rows: Sequence[Row]) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Parses `argv`, fits, and prints residuals."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--target", default="vs680-2025", help="default %(default)s")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the results there")
-    args = parser.parse_args(argv)
+    args = make_parser(__doc__, "vs680-2025").parse_args(argv)
 
     target, before, rows = find_target(args.target), find_target("vs680"), list_rows()
     cells = []

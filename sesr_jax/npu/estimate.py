@@ -258,8 +258,8 @@ def estimate(layers: Sequence[Layer], target: Target, *, activation_saving: floa
     for layer in layers:
         if layer.bits in target.untimed_bits:
             raise InputError(
-                f"the layer {layer.name!r} has {layer.bits}-bit tensors, which {target.name} computes with at "
-                "a speed that is not modelled; a full INT8 file can be estimated."
+                f"the layer {layer.name!r} has {layer.bits}-bit tensors, with which {target.name} computes "
+                "at a speed that is not modelled; a full INT8 file can be estimated."
             )
         if target.bits == 8 and layer.bits != 8 and layer.op in CONVOLUTIONS:
             raise InputError(

@@ -57,8 +57,8 @@ def read_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
     # A config is any Python, which may also ask to exit; and absl raises many kinds for overrides.
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"the config {spec} with {list(overrides)} is not valid ({find_reason(error)}): keys and types must "
-            "be those of sesr_jax.train.base."
+            f"the config {spec} with {list(overrides)} is not valid ({find_reason(error)}): keys and types "
+            "must be those of sesr_jax.train.base."
         ) from error
     if unread:
         raise InputError(
