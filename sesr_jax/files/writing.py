@@ -37,7 +37,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 @dataclasses.dataclass(frozen=True)
 class _Stream:
-    """What is written into: a device or a pipe, or a file that this process has open, by its number."""
+    """Where output goes that does not replace a file: a device, a pipe, or an open file, by its number."""
 
     where: pathlib.Path | int
 

@@ -105,6 +105,11 @@ def _make_branches(own: dict[str, np.ndarray], order: np.ndarray) -> tuple[Term,
 
 
 def _make_edge(own: dict[str, np.ndarray], edge: str, order: np.ndarray) -> Sequential:
+    """Returns the term of a branch with a fixed filter.
+
+    Raises:
+      Misfit: its filter is another one.
+    """
     taps = _EDGES[edge](len(order))
     mask = own[f"{edge}.mask"][:, 0].transpose(1, 2, 0)
     if (mask != np.asarray(taps.taps)).any():

@@ -79,6 +79,11 @@ def read_ncnn(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _parse_layers(text: str) -> list[_Layer]:
+    """Returns the layers of a .param.
+
+    Raises:
+      ValueError: the text is no .param, or has another number of layers than it says.
+    """
     magic, counts, *lines = [line.strip() for line in text.splitlines() if line.strip()]
     if magic != _MAGIC:
         raise ValueError(f"it does not begin with {_MAGIC}")
@@ -101,6 +106,11 @@ def _list_slopes(layer: _Layer) -> dict[str, tuple[int, ...]]:
 
 
 def _list_kernel(layer: _Layer) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a convolution's kernel ``[out, in, kh, kw]`` and, where it has one, its bias.
+
+    Raises:
+      ValueError: it has a stride or a dilation, or changes the size of its input.
+    """
     outputs, width = int(layer.get(0)), int(layer.get(1))
     height = int(layer.get(11, width))
     inputs, rest = divmod(int(layer.get(6)), outputs * height * width)

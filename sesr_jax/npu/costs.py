@@ -56,7 +56,7 @@ def list_costs(network: StripedNetwork, segment: Segment, number: int) -> list[C
     Args:
       network: the passes.
       segment: the one whose costs are wanted.
-      number: that the segment gets in `Cost.cascade`.
+      number: the segment's, for `Cost.cascade`.
     """
     first, last = segment.first, segment.last
     loads: Sequence[str] = network.passes[first].work.inputs

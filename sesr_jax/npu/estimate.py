@@ -292,6 +292,7 @@ def _with_wider_constants(layer: Layer, bits: int) -> Layer:
 
 
 def _make_row(p: Pass, cost: Cost, target: Target, *, fused: bool) -> Row:
+    """Returns the row of a pass, or of a conversion for it; `fused` says whether it shares its cascade."""
     macs = 0 if cost.conversion else p.macs
     flag = "" if cost.conversion else p.flag
     run = 0 if flag else macs

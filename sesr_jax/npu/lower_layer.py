@@ -68,15 +68,18 @@ def _lower_to_vector(layer: Layer, target: Target, rule: OpRule) -> Pass:
 
 
 def _make_identity_convolution(shape: tuple[int, int, int]) -> Convolution:
+    """Returns the depthwise 1×1 by which a map (height, width, channels) passes the MAC array."""
     return Convolution(kernel=(1, 1), output=shape, channels=shape[2], groups=shape[2])
 
 
 def _find_stripe_cycles(rule: OpRule | None, target: Target) -> float:
+    """Returns the vector engine's cycles per stripe: the rule's own, or else the target's."""
     own = None if rule is None else rule.stripe_cycles
     return target.stripes.cycles if own is None else own
 
 
 def _lower_convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    """Returns a convolution's pass, behind one that reorders its input where its stride needs that."""
     rule = find_rule(layer, target)
     assert rule is not None
     if layer.strides == (1, 1) or not rule.strided_by:
@@ -102,6 +105,7 @@ def _lower_convolution(layer: Layer, target: Target) -> tuple[Pass, ...]:
 
 
 def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    """Returns a transposed convolution's pass, behind one that inserts zeros where its kernel is large."""
     rule = target.ops["conv2d_transpose"]
     _, before, _, channels = as_nhwc(layer.input_shapes[0])
     shape = as_nhwc(layer.output_shape)
@@ -131,6 +135,14 @@ def _lower_transposed(layer: Layer, target: Target) -> tuple[Pass, ...]:
 def _make_convolution_pass(
     layer: Layer, target: Target, inputs: tuple[str, ...], *, upscales: int = 1
 ) -> Pass:
+    """Returns the pass of a convolution with its activation.
+
+    Args:
+      layer: the convolution.
+      target: the NPU.
+      inputs: the tensors that the pass reads, which may be those of a pass before it.
+      upscales: as of `Pass`.
+    """
     _, h, w, c = shape = as_nhwc(layer.output_shape)
     kernel, extent = layer.kernel, max(layer.extent)
     activation = target.ops.get(layer.activation or "", target.ops.get("*"))
@@ -169,6 +181,7 @@ def _make_convolution_pass(
 
 
 def _lower_depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    """Returns transposed convolutions by the target's smallest block, one after another up to the whole."""
     n, h, w, c = as_nhwc(layer.input_shapes[0])
     whole = as_nhwc(layer.output_shape)[1] // h
     block = min((*target.ops["depth_to_space"].scales, whole))
@@ -201,6 +214,7 @@ def _lower_depth_to_space(layer: Layer, target: Target) -> tuple[Pass, ...]:
 
 
 def _lower_pooling(layer: Layer, target: Target) -> tuple[Pass, ...]:
+    """Returns the pass of a pooling, a mean or a resizing, as a depthwise convolution without weights."""
     rule = find_rule(layer, target)
     assert rule is not None
     _, *before, channels = as_nhwc(layer.input_shapes[0])

@@ -66,6 +66,7 @@ def make_summary_row(candidate: Candidate) -> list[str]:
 
 
 def _find_main_bound(report: Report) -> str:
+    """Returns the part that binds the passes which take most cycles together; "" where there are none."""
     cycles: Counter[str] = Counter()
     for row in report.rows:
         cycles[row.bound] += row.cycles  # type: ignore[assignment]

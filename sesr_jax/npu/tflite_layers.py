@@ -120,6 +120,7 @@ def _read_tensor(model: Any, tensor: Any, index: int) -> _Tensor:
 def _read_operator(
     operator: flatbuffer.Operator, label: str, inputs: list[_Tensor], output: _Tensor
 ) -> Layer:
+    """Returns the layer `label` that an operator is for one of its outputs."""
     name, options = operator.name, operator.options
     data = [tensor for tensor in inputs if not tensor.constant]
     constants = [tensor for tensor in inputs if tensor.constant]

@@ -153,4 +153,5 @@ def _engine_cycles(striped: StripedPass, cuts: Cuts, count: Array) -> tuple[Numb
 
 @functools.lru_cache(maxsize=1 << 12)
 def _mac_cycles_by_block(target: Target, conv: Convolution) -> Array:
+    """Returns the MAC array's cycles of a convolution for each of the target's blocks of accumulators."""
     return np.array([engines.mac_cycles(target, conv, block)[0] for block in target.vector.blocks])

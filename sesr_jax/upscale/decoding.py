@@ -20,7 +20,7 @@ from sesr_jax.errors import InputError, require_extra
 _log = logging.getLogger(__name__)
 
 _HIDDEN = ("av1", "mpeg4", "msmpeg4v3", "vp8", "vp9")
-"""Codecs in which a sound packet may hold no frame that is shown."""
+"""Codecs in which an undamaged packet may hold no frame that is shown."""
 
 _RECORDED = ("h264", "hevc", "mpeg", "mpegts", "mpegvideo")
 """Formats without a header, which may begin with frames that need others before them."""
@@ -201,6 +201,11 @@ class FrameReader:
         yield from self._repeat(sorted(self._pending))
 
     def _decode(self, packet: Any) -> Iterator[DecodedFrame]:
+        """Yields the frames that a packet of the video completes, and those that stand for lost ones.
+
+        Raises:
+          InputError: as `_check_size`.
+        """
         if packet.size:
             self._first_packet = self._first_packet or packet
             if packet.pts is not None and not packet.is_discard:
@@ -228,6 +233,11 @@ class FrameReader:
             yield DecodedFrame(image=frame, pts=frame.pts)
 
     def _check_size(self, frame: Any) -> None:
+        """Checks that a frame has the size of those before it.
+
+        Raises:
+          InputError: it has another size.
+        """
         first = self._last or frame
         if (frame.width, frame.height) != (first.width, first.height):
             raise InputError(

@@ -61,8 +61,20 @@ def add_streams(
 ) -> tuple[Any, dict[int, Any]]:
     """Opens the encoder and writes the header.
 
+    Args:
+      av: PyAV.
+      target: the container to write.
+      codec: that of the video, such as "libx264".
+      upscaler: what upscales.
+      source: the container that is read.
+      stream: its video stream.
+      first: the first frame of that.
+
     Returns:
       The video stream of `target`, and its other streams by their indices in `source`.
+
+    Raises:
+      InputError: as `add_video`.
     """
     video, copies = None, {}
     for each in source.streams:
@@ -79,7 +91,11 @@ def add_streams(
 
 
 def add_video(av: Any, target: Any, codec: str, upscaler: Upscaler, stream: Any, first: Any) -> Any:
-    """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it."""
+    """Adds the stream of the upscaled `stream` to `target`, opens its encoder, and returns it.
+
+    Raises:
+      InputError: the codec does not encode frames of the upscaled size.
+    """
     height, width = size = (upscaler.scale * first.height, upscaler.scale * first.width)
     options = dict(OPTIONS.get(codec, {}))
     if codec in LIGHT_CODECS and (light := find_light_levels(first)):

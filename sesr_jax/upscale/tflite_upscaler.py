@@ -172,6 +172,7 @@ def _find_looks(operator: Operator) -> Looks:
 
 
 def _find_window_looks(sides: Sequence[int], options: Any) -> Looks:
+    """Returns the looks of an operator with windows of these sides, dilation included."""
     before = _find_padding(options)
     return (
         window(sides[0], int(options.strideH), before),

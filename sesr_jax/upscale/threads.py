@@ -29,7 +29,7 @@ def map_beside(
 ) -> Generator[_Result, None, None]:
     """Yields ``function(item)`` for each item in order, computed by a thread on each core, up to eight.
 
-    As many results wait as there are threads. Whoever stops early, waits for the calls that have begun.
+    As many results wait as there are threads. Whoever stops early waits for the calls that have begun.
     """
     threads = min(count_cores(), _MOST_THREADS)
     waiting: collections.deque[Future[_Result]] = collections.deque()

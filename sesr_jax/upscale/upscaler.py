@@ -241,6 +241,7 @@ def _run_in_tiles(
 
 
 def _keeps_nothing(tile: tuple[int, int], whole: tuple[int, ...], halo: int, align: int) -> bool:
+    """Returns whether tiles that do not span the whole image are all halo."""
     return any(
         size < length and size < 2 * halo + align for size, length in zip(tile, whole, strict=True)
     )
@@ -295,6 +296,7 @@ def in_domain(
 
 
 def _evaluate_rgb(upscaler: Upscaler, rgb: np.ndarray) -> np.ndarray:
+    """Upscales float ``[h, w, 3]`` in [0, 1], rounded to 8-bit codes before and after."""
     codes = np.rint(rgb * 255).astype(np.uint8)
     return upscale_photo(upscaler, codes, tile=_choose_tile(upscaler, rgb)) / np.float32(255)
 

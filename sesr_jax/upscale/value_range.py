@@ -77,6 +77,7 @@ def check_range(upscaler: Upscaler, spec: str, white: int) -> None:
 
 
 def _makes_an_image(upscaler: Upscaler) -> bool:
+    """Returns whether a smooth image, upscaled, is near to its own repeated pixels."""
     height, width = (
         upscaler.tile or (-(-_SIDE // upscaler.extent.align) * upscaler.extent.align,) * 2
     )

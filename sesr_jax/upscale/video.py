@@ -65,7 +65,7 @@ _AHEAD = 2
 """How many frames or packets wait between two of the threads that decode, upscale and encode."""
 
 _LATE = 1_000_000
-"""From how many microseconds on the start of a recording is the clock of its sender, and is subtracted."""
+"""A start in microseconds. A recording that starts later has the clock of its sender, which is subtracted."""
 
 
 def upscale_video(
@@ -239,6 +239,7 @@ def _upscale_frames(
 
 
 def _start_earlier(packet: Any, seconds: Fraction) -> None:
+    """Moves the times of a packet by so many seconds towards the start."""
     ticks = round(seconds / packet.time_base)
     if packet.pts is not None:
         packet.pts -= ticks

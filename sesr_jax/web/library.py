@@ -14,7 +14,8 @@ from sesr_jax.files import write_file
 _STATIC = pathlib.Path(__file__).parent / "static"
 _PACKAGES = ("core", "wasm-utils")
 _VARIANTS = ("", "_compat", "_threaded")
-"""Of the library: for most browsers, for those without relaxed SIMD, and for pages that may have threads."""
+"""The variants of the library: for most browsers, for those without relaxed SIMD, and for pages that may have
+threads."""
 
 _SECONDS = 600
 
