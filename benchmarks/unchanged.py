@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -199,6 +200,9 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.other / "sesr_jax").is_dir():
         parser.error(f"{args.other} is no checkout of this project: it has no folder sesr_jax.")
 
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # not without cleaning up
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
@@ -296,7 +300,11 @@ def wait(processes: Iterator[subprocess.Popen[str]] | list[subprocess.Popen[str]
       Failure: one of them did not succeed; it gives the last line that was said.
     """
     started = list(processes)
-    said = [process.communicate()[1] for process in started]
+    try:
+        said = [process.communicate()[1] for process in started]
+    finally:
+        for process in started:  # which would go on alone where this one is stopped
+            process.kill()
     for process, text in zip(started, said, strict=True):
         if process.returncode:
             last = (text.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
@@ -393,4 +401,6 @@ def compare_rows(name: str, here: Checkout, there: Checkout) -> list[str]:
 
 
 if __name__ == "__main__":
+    # The folder of results is removed however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main())
