@@ -97,15 +97,16 @@ def match_arrays(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> dict[
     }
     if any(problems.values()):
         raise Misfit(
-            "; ".join(f"{k}: {_list_names(names)}" for k, names in problems.items() if names)
+            "; ".join(f"{k}: {join_names(names)}" for k, names in problems.items() if names)
         )
     found = {name: np.asarray(arrays[name], np.float32) for name in shapes}
     if broken := [name for name, array in found.items() if not np.isfinite(array).all()]:
-        raise InputError(f"{_list_names(broken)}: all weights must be finite.")
+        raise InputError(f"{join_names(broken)}: all weights must be finite.")
     return found
 
 
-def _list_names(names: Sequence[Any]) -> str:
+def join_names(names: Sequence[Any]) -> str:
+    """Returns the first three names for a message, and how many more there are."""
     rest = len(names) - _NAMED
     return ", ".join(map(str, names[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
@@ -122,7 +123,7 @@ def _read_torch(file: pathlib.Path) -> dict[str, np.ndarray]:
             raise InputError(f"{file} holds a {held}: it must hold model.state_dict().")
         if others := [name for name, value in content.items() if not isinstance(value, Tensor)]:
             raise InputError(
-                f"{file} holds no state dict, since {_list_names(others)} are no tensors: it must hold "
+                f"{file} holds no state dict, since {join_names(others)} are no tensors: it must hold "
                 "model.state_dict()."
             )
         # Data-parallel training puts a prefix before every name.

@@ -6,7 +6,7 @@ import re
 
 from sesr_jax.errors import InputError
 from sesr_jax.importers import efficient, real
-from sesr_jax.importers.arrays import Arrays, Misfit, read_arrays
+from sesr_jax.importers.arrays import Arrays, Misfit, join_names, read_arrays
 from sesr_jax.importers.layouts import Layout, list_layers
 from sesr_jax.models import create
 from sesr_jax.models.network import Network
@@ -102,7 +102,7 @@ def _check_layers(layout: Layout, arrays: Arrays) -> None:
     wanted = layout.list_names(names)
     missing, surplus = sorted(wanted - names.keys()), sorted(names.keys() - wanted)
     problems = [
-        f"{word} {', '.join(layers[:3])}" + (f" and {len(layers) - 3} more" if layers[3:] else "")
+        f"{word} {join_names(layers)}"
         for word, layers in (("without", missing), ("with", surplus))
         if layers
     ]
