@@ -154,6 +154,10 @@ _ROWS = {
 }
 
 
+_SHOWN = 100
+"""The characters of a row that a message shows."""
+
+
 class Failure(Exception):  # noqa: N818  # what a command says of itself
     """A command of one of the checkouts did not succeed."""
 
@@ -397,7 +401,28 @@ def compare_rows(name: str, here: Checkout, there: Checkout) -> list[str]:
         for checkout, out in zip((here, there), outs, strict=True)
     )
     ours, theirs = (json.loads(out.read_text("utf-8")) for out in outs)
-    return [f"{key} differs" for key in theirs if key != "seconds" and ours.get(key) != theirs[key]]
+    return [
+        f"{key}: {describe_difference(ours.get(key), theirs[key])}"
+        for key in theirs
+        if key != "seconds" and ours.get(key) != theirs[key]
+    ]
+
+
+def describe_difference(ours: Any, theirs: Any) -> str:
+    """Returns in words how two results differ; of lists of rows, which rows one of them has alone."""
+    if not isinstance(ours, list) or not isinstance(theirs, list):
+        return f"{str(ours)[:_SHOWN]}, not {str(theirs)[:_SHOWN]}"
+    alone = [
+        [row for row in rows if row not in others]
+        for rows, others in ((ours, theirs), (theirs, ours))
+    ]
+    if not any(alone):
+        return "its rows have another order"
+    here, there = (str(rows[0])[:_SHOWN] if rows else "none" for rows in alone)
+    counts = [len(rows) for rows in alone]
+    return (
+        f"{counts[0]} rows here alone, such as {here}, and {counts[1]} there alone, such as {there}"
+    )
 
 
 if __name__ == "__main__":

@@ -270,6 +270,19 @@ def test_what_differs_between_two_trainings_is_named(tmp_path, changed):
     assert all(names[changed] in words for words in found)
 
 
+def test_rows_that_differ_are_named():
+    from benchmarks.unchanged import describe_difference
+
+    rows = [["sesr_m5", "1.2"], ["fsrcnn", "3.4"]]
+    words = describe_difference(rows, [rows[0], ["fsrcnn", "5.6"]])
+    assert "3.4" in words
+    assert "5.6" in words
+    assert "1.2" not in words
+    assert "none" in describe_difference(rows, rows[:1])
+    assert "order" in describe_difference(rows, rows[::-1])
+    assert "7" in describe_difference(None, 7)
+
+
 def test_an_interrupted_upscaling_loses_nothing(tmp_path):
     results, printed = _run("interruptions", tmp_path)
     del results["upscale, kill"]["interrupted"]  # a fast machine may have been done
