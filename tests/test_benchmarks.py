@@ -57,6 +57,7 @@ def test_every_benchmark_has_a_smoke_mode():
         "race",
         "rivals",
         "timing",
+        "unchanged_results",
     } == set(_SMOKE)
 
 
@@ -252,7 +253,7 @@ def test_a_checkout_trains_as_itself(tmp_path):
 
 @pytest.mark.parametrize("changed", ["weights", "log", "result", "nothing"])
 def test_what_differs_between_two_trainings_is_named(tmp_path, changed):
-    from benchmarks.unchanged import compare_runs
+    from benchmarks.unchanged_results import compare_runs
 
     folders = tmp_path / "here", tmp_path / "there"
     for folder, value in zip(folders, (1.0, 2.0), strict=True):
@@ -271,7 +272,7 @@ def test_what_differs_between_two_trainings_is_named(tmp_path, changed):
 
 
 def test_rows_that_differ_are_named():
-    from benchmarks.unchanged import describe_difference
+    from benchmarks.unchanged_results import describe_difference
 
     rows = [["sesr_m5", "1.2"], ["fsrcnn", "3.4"]]
     words = describe_difference(rows, [rows[0], ["fsrcnn", "5.6"]])
