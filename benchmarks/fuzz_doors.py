@@ -181,6 +181,11 @@ def _enter_golden(path: pathlib.Path, samples: pathlib.Path) -> None:
     replay_golden(samples / "int8.tflite", path)
 
 
+def _enter_golden_of_onnx(path: pathlib.Path, samples: pathlib.Path) -> None:
+
+    replay_golden(samples / "int8.onnx", path)
+
+
 def _enter_onnx(path: pathlib.Path, samples: pathlib.Path) -> None:
 
     describe_onnx(path)
@@ -264,6 +269,9 @@ DOORS = {
     ),
     "golden pair": Door(
         samples=("int8.golden.npz",), mutate=mutations.mutate_zip, enter=_enter_golden
+    ),
+    "golden pair of onnx": Door(
+        samples=("int8.onnx.golden.npz",), mutate=mutations.mutate_zip, enter=_enter_golden_of_onnx
     ),
     "onnx": Door(
         samples=("int8.onnx", "float.onnx", "unsigned.onnx"),

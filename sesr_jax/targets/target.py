@@ -96,8 +96,8 @@ class Mac:
         their channels, or else those of a row.
       output_cycles: cycles in which the array rests to make the output's codes of a patch of the vector
         engine's, of all its lanes; 0 where that happens beside it.
-      sparse: the most input channels at which half of the products are skipped. An array that needs two
-        weights in four channels does so, as the others are zeros of the padding.
+      sparse: the most input channels at which half of the products are skipped: an array that skips two zeros
+        in every four weights finds them in the padding.
       blocks: how it works in blocks; None where it reads the input once.
       efficiency: the share of the peak that a fully used array sustains.
       winograd: its fast 3×3 convolutions; None where it has none.

@@ -36,7 +36,7 @@ class Survey:
     Attributes:
       first: the first frame that can be decoded.
       packets: the number of the video's packets.
-      missing: how many frames the stream has less than its header says.
+      missing: how many frames fewer the stream has than its header says.
     """
 
     first: Any
