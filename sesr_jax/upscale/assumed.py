@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from sesr_jax.errors import InputError
+from sesr_jax.upscale.tiles import Progress
 from sesr_jax.upscale.upscaler import DEFAULT_TILE, Tile, Upscaler, upscale_photo
 
 _SIDE = 1024
@@ -76,7 +77,12 @@ def choose_halo(upscaler: Upscaler, size: tuple[int, int]) -> int | None:
 
 
 def measure_tiling_error(
-    upscaler: Upscaler, photo: np.ndarray, halo: int, *, tile: Tile = "default"
+    upscaler: Upscaler,
+    photo: np.ndarray,
+    halo: int,
+    *,
+    tile: Tile = "default",
+    progress: Progress | None = None,
 ) -> TilingError:
     """Compares tiles with the whole, on the central part of a photo.
 
@@ -85,6 +91,7 @@ def measure_tiling_error(
       photo: as of `upscale_photo`.
       halo: as of `with_assumed_halo`.
       tile: as of `upscale_photo`.
+      progress: called as ``progress(done, total)`` after each tile, which follow the whole.
 
     Returns:
       The difference on 1024×1024 pixels, or on three tiles a side where that is more, or on the whole photo
@@ -99,7 +106,7 @@ def measure_tiling_error(
     starts = [max(0, (length - side) // 2) for length in photo.shape[:2]]
     part = photo[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
     whole = upscale_photo(upscaler, part, tile=None).astype(int)
-    tiled = upscale_photo(with_assumed_halo(upscaler, halo), part, tile=tile)
+    tiled = upscale_photo(with_assumed_halo(upscaler, halo), part, tile=tile, progress=progress)
     apart = np.abs(tiled - whole)
     with np.errstate(divide="ignore"):
         psnr = float(10 * np.log10(255**2 / np.mean(apart.astype(float) ** 2)))

@@ -98,7 +98,10 @@ def upscale_file(
     if halo is not None:
         animated = count_animation_frames(source)
         photo = read_animation(source).frames[0] if animated else read_photo(source)
-        error = measure_tiling_error(upscaler, to_8_bits(photo.pixels), halo, tile=tile)
+        with tqdm(desc=f"{label}, measuring", unit="tile", leave=False, disable=None) as bar:
+            error = measure_tiling_error(
+                upscaler, to_8_bits(photo.pixels), halo, tile=tile, progress=_move(bar)
+            )
         upscaler = with_assumed_halo(upscaler, halo)
     with tqdm(desc=label, unit="tile", leave=False, disable=None) as bar:
         upscaled = upscale_image(upscaler, source, target, tile=tile, progress=_move(bar))

@@ -3,8 +3,9 @@
     upscaler = choose_upscaler(network)
 
 LiteRT's kernels (XNNPACK) are faster than XLA's for the convolutions of small networks
-(`python -m benchmarks.upscaling`). The network becomes a TFLite model in memory, as `sesr export` writes it,
-in a quarter of a second for each size of its input. Its pixels are those of XLA within one 8-bit code.
+(`python -m benchmarks.upscaling`), and take too much memory for very deep ones. The network becomes a TFLite
+model in memory, as `sesr export` writes it, in a quarter of a second for each size of its input. Its pixels
+are those of XLA within one 8-bit code.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import math
 import os
 import threading
 from collections import defaultdict
@@ -23,8 +25,9 @@ import numpy as np
 
 from sesr_jax.errors import InputError, find_reason, require_extra
 from sesr_jax.export import Options, TFLiteModel, to_tflite
-from sesr_jax.graph import SAMPLE_SIDE
+from sesr_jax.graph import SAMPLE_SIDE, Graph
 from sesr_jax.models.network import Network
+from sesr_jax.ops import SPECS
 from sesr_jax.quant import find_points
 from sesr_jax.upscale.fingerprints import fingerprint_network
 from sesr_jax.upscale.threads import count_cores
@@ -39,6 +42,11 @@ _MOST_SIZES = 4
 _SLOW = {"conv2d_transpose"}
 """Operations that XNNPACK lacks and LiteRT's other kernels take several times as long for as XLA."""
 
+_POINTER_BYTES = 8
+_MOST_POINTERS = 2**29
+"""In bytes: XNNPACK keeps a pointer for each tap of each output pixel of every convolution, and has them once
+for each core; RRDBNet of 23 blocks would take 1.9 GB for a tile. XLA has none."""
+
 
 def choose_upscaler(network: Network, runtime: Runtime = "auto") -> Upscaler:
     """Returns the upscaler of a network on a runtime.
@@ -46,8 +54,8 @@ def choose_upscaler(network: Network, runtime: Runtime = "auto") -> Upscaler:
     Args:
       network: a trained network.
       runtime: "auto" takes LiteRT where jax runs on a CPU, the extra `export` is installed, and LiteRT has
-        fast kernels for the network's operations; otherwise, and for networks with ranges, XLA. "litert"
-        runs the latter in INT8.
+        fast kernels for the network's operations and memory for its depth; otherwise, and for networks with
+        ranges, XLA. "litert" runs the latter in INT8.
 
     Raises:
       InputError: LiteRT is asked for, and is not installed or cannot run the network.
@@ -57,14 +65,14 @@ def choose_upscaler(network: Network, runtime: Runtime = "auto") -> Upscaler:
             for package in _PACKAGES:
                 importlib.import_module(package)
         return _run_by_litert(network)
-    if runtime == "auto" and _is_litert_fast(network):
+    if runtime == "auto" and _suits_litert(network):
         with contextlib.suppress(InputError):
             return _run_by_litert(network)
     return from_network(network)
 
 
-def _is_litert_fast(network: Network) -> bool:
-    """Returns whether LiteRT is the faster way to the same pixels.
+def _suits_litert(network: Network) -> bool:
+    """Returns whether LiteRT is the faster way to the same pixels, in a memory like XLA's.
 
     An INT8 model rounds otherwise than `quant.fake` in places, which makes up to four codes.
     """
@@ -74,7 +82,19 @@ def _is_litert_fast(network: Network) -> bool:
         return False
     side = SAMPLE_SIDE
     graph = network.collapse().trace((1, side, side, network.channels))
-    return _SLOW.isdisjoint(node.op for node in graph.nodes)
+    if not _SLOW.isdisjoint(node.op for node in graph.nodes):
+        return False
+    return _count_pointer_bytes(graph) * (DEFAULT_TILE / side) ** 2 <= _MOST_POINTERS
+
+
+def _count_pointer_bytes(graph: Graph) -> int:
+    """Returns the bytes of XNNPACK's pointers at the size for which the graph was traced."""
+    taps = (
+        math.prod(node.parameters[0].shape[:2]) * math.prod(node.shape[:3])
+        for node in graph.nodes
+        if SPECS[node.op].kind == "convolution"
+    )
+    return _POINTER_BYTES * sum(taps)
 
 
 def _is_installed(package: str) -> bool:

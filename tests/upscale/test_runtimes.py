@@ -115,6 +115,11 @@ def test_ranges_are_run_in_int8_on_request(photo):
     assert 0 < np.abs(found.astype(int) - want).mean() < 0.5
 
 
+def test_a_network_too_deep_for_litert_s_memory_is_run_by_xla():
+    deep = network.init("rrdbnet", scale=4, key=jax.random.key(0), features=4, grow=2, blocks=8)
+    assert choose_upscaler(deep).concurrent is None
+
+
 def test_without_the_extra_xla_runs(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "litert_converter", None)
     assert choose_upscaler(small).concurrent is None
