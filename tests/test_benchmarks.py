@@ -25,6 +25,7 @@ _SMOKE = {
     "amsgrad": "--steps 30",
     "bm1684x": "--model sesr_m5_hw --repetitions 1",
     "collapse": "--form dense --batch 2 --crop 16 --repetitions 1 --large sesr_m3 --small sesr_m3",
+    "degradation": "benchmarks --batch 1 --batches 1 --side 32 --cores 1 --repetitions 1",
     "export": "--model sesr_m3 --frame 48x40 --size 48x40 --repetitions 1",
     "found_networks": "--network sesr_m3_hw --seeds 1 --variant smoke",
     "interruptions": "--only upscale --by limit --by kill --trials 1",
@@ -55,6 +56,7 @@ def test_every_benchmark_has_a_smoke_mode():
         *("accelerator", "accelerator_report", "accelerator_step", "accelerator_tiny", "carry"),
         "npu_networks",
         "race",
+        "real_esrgan",
         "rivals",
         "timing",
         "unchanged_results",
@@ -76,6 +78,12 @@ def test_forms_of_prelu_are_prelu(tmp_path):
     for name, codes in floats.items():
         assert (codes < 0.01) == ("(" not in name), name  # those in brackets are other functions
         assert name in printed
+
+
+def test_degradations_are_timed_without_the_original(tmp_path):
+    results, printed = _run("degradation", tmp_path)
+    assert list(results) == ["ours, 32×32, 1"]
+    assert "BasicSR" in printed
 
 
 def test_upscaling_is_timed_by_each_runtime(tmp_path):
