@@ -129,15 +129,12 @@ def measure_network(
     Raises:
       InputError: as `compare.measure`, or there are no such images or targets.
     """
-    upscaler = from_network(network)
-    float_psnr = [score.mean["psnr"] for score in measure(upscaler, sets, RGB8)]
+    float_psnr = [score.mean["psnr"] for score in measure(from_network(network), sets, RGB8)]
     photos = read_photos(network, calibration)
 
     def measure_form(trace: Trace) -> tuple[str, Ranges, list[float]]:
         observer, ranges = _choose_ranges(network, trace, photos, observers)
-        _prove(trace, ranges)
-        integer = dataclasses.replace(upscaler, function=_run_by_size(trace, ranges))
-        return observer, ranges, [score.mean["psnr"] for score in measure(integer, sets, RGB8)]
+        return observer, ranges, measure_files(network, trace, ranges, sets)
 
     traces: dict[str, Trace] = {
         "joined": functools.partial(trace_collapsed, network),
@@ -168,6 +165,19 @@ def measure_network(
             target: sorted({row.op for row in report.flagged}) for target, report in reports.items()
         },
     )
+
+
+def measure_files(
+    network: Network, trace: Trace, ranges: Ranges, sets: Sequence[str]
+) -> list[float]:
+    """Proves the export, and returns the PSNR of a network's INT8 files on each set.
+
+    Raises:
+      InputError: a code differs from that of the integer reference, or as `export_tflite`.
+    """
+    _prove(trace, ranges)
+    integer = dataclasses.replace(from_network(network), function=_run_by_size(trace, ranges))
+    return [score.mean["psnr"] for score in measure(integer, sets, RGB8)]
 
 
 def read_photos(network: Network, source: str) -> list[np.ndarray]:

@@ -35,6 +35,7 @@ _SMOKE = {
     "official": "benchmarks",
     "official_int8": "benchmarks",
     "official_layers": "benchmarks",
+    "official_qat": "benchmarks",
     "prelu": "--size 16x16 --repetitions 1",
     "recipes": "--row constant --seeds 1 --steps 2",
     "search": "--minutes 0 --config sesr_search_x2:smoke --repetitions 1 --at-once 2",
@@ -149,10 +150,10 @@ def test_the_collapse_is_timed(tmp_path):
 
 
 def test_official_weights_that_are_not_there_are_named(tmp_path, capsys):
-    from benchmarks import official_int8, official_layers
+    from benchmarks import official_int8, official_layers, official_qat
 
     told = [_run("official", tmp_path)]
-    for benchmark in (official_int8, official_layers):
+    for benchmark in (official_int8, official_layers, official_qat):
         benchmark.main([str(tmp_path), "--json", str(tmp_path / "found.json")])
         found = json.loads((tmp_path / "found.json").read_text("utf-8"))
         told.append((found, capsys.readouterr().out))
@@ -207,6 +208,22 @@ def test_the_layers_that_cost_most_and_split_concats_are_told(monkeypatch):
     assert 1 <= count < all_codes < joined.spared[1]
     assert lost <= joined.wide_one <= joined.lost + 0.01
     assert format_row("x", found)[-2:] == [f"{split.lost:.2f}", "{} of {}".format(*split.spared)]
+
+
+def test_a_short_training_for_int8_starts_from_the_network_that_was_given(tmp_path):
+    from benchmarks.official_qat import as_dense, measure_network
+    from sesr_jax.models import network
+
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    write_image(tmp_path / "Set5" / "noise.png", pixels)
+    options = {"features": 4, "blocks": 1}
+    fresh = network.init("spanv2", scale=4, key=jax.random.key(0), **options)
+    dense = as_dense(fresh)
+    x = jax.numpy.asarray(pixels[None, :12, :12] / np.float32(255))
+    np.testing.assert_allclose(dense.apply(x), fresh.apply(x), atol=1e-5)
+    data = str(tmp_path / "Set5")
+    (before,), (after,) = measure_network(fresh, [data], data, 2)
+    assert before != after == pytest.approx(before, abs=1)
 
 
 def test_latency_estimates_stand_beside_published_figures(tmp_path):
