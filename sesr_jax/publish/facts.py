@@ -277,7 +277,7 @@ def _describe_loss(config: ml_collections.ConfigDict) -> str:
     if config.trainer != "supervised":
         told += f", {config.trainer}"
     if config.data.degraded:
-        told += ", from degraded images"
+        told += ", from degraded images" + (" to sharpened ones" if config.data.sharpened else "")
     if not config.distill.weight:
         return told
     teacher = "/".join(pathlib.Path(config.distill.teacher).parts[-2:])
