@@ -60,8 +60,8 @@ def add_poisson(key: jax.Array, image: Framed, scale: jax.Array, grey: jax.Array
 def find_counts(numbers: jax.Array, codes: jax.Array, white: jax.Array | float) -> jax.Array:
     """Returns the quantiles of Poisson distributions with a mean of 0 for the code 0 and `white` for 255.
 
-    So few distributions are tabulated. `jax.random.poisson` takes 20 times as long, since it rejects draws
-    until every pixel has one.
+    The few distributions that there are have been tabulated. `jax.random.poisson` takes 20 times as long,
+    since it rejects draws until every pixel has one.
 
     Args:
       numbers: the probabilities of the quantiles, in (0, 1). Uniform random ones make Poisson draws.
