@@ -115,7 +115,7 @@ def test_vela_runs_integers_of_16_bits_as_the_target_says(name, tmp_path):
     export_tflite(graph, path, ranges=ranges, options=Options(precision="int16"))
     target = find_target(name)
     assert list_refusals(path, target) == ()
-    with pytest.raises(InputError, match=f"16-bit tensors, which {name}"):
+    with pytest.raises(InputError, match=f"0_conv_2d.*16-bit.* {name} "):
         estimate(layers_from_tflite(path), target)
     vela._run(path, target, str(tmp_path))
     (compiled,) = tmp_path.glob("*_vela.tflite")
@@ -154,7 +154,7 @@ def test_a_float_file_is_refused(tmp_path):
 
 
 def test_a_target_without_a_compiler_here_is_refused(model):
-    with pytest.raises(InputError, match="names no compiler"):
+    with pytest.raises(InputError, match="ethos-n78-4tops.* vela"):
         compile_model(model, find_target("ethos-n78-4tops"))
     with pytest.raises(InputError, match="sesr compile"):
         compile_model(model, find_target("bm1684x-int8"))

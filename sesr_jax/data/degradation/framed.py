@@ -8,7 +8,6 @@ edge.
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from flax import struct
 
 MODES = ("area", "bilinear", "bicubic")
@@ -47,12 +46,12 @@ def extend(image: Framed, height: int, width: int) -> jax.Array:
 
 def blur(image: Framed, kernel: jax.Array) -> Framed:
     """Correlates the image, mirrored at its edges, with an odd `kernel` ``[k, k]``."""
+    from scipy import fft
+
     side = kernel.shape[0]
     height, width, _ = image.pixels.shape
     # A Fourier transform is fast if its length has small factors alone.
-    shape = tuple(
-        scipy.fft.next_fast_len(length + side - 1, real=True) for length in (height, width)
-    )
+    shape = tuple(fft.next_fast_len(length + side - 1, real=True) for length in (height, width))
     rows = _mirror(jnp.arange(shape[0]) - side // 2, image.height)
     columns = _mirror(jnp.arange(shape[1]) - side // 2, image.width)
     padded = image.pixels[rows][:, columns]

@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 
 from sesr_jax.data.degradation.framed import Framed
 
@@ -81,8 +80,10 @@ def find_counts(numbers: jax.Array, codes: jax.Array, white: jax.Array | float) 
 @functools.cache
 def _tabulate_counts() -> np.ndarray:
     """Returns the probabilities of at most 0, 1, … counts, for each `white` and each code, as one line."""
+    from scipy import special
+
     mean = 2.0 ** np.arange(9)[:, None, None] * np.arange(256)[:, None] / 255
-    return scipy.special.pdtr(np.arange(_COUNTS), mean).astype(np.float32).ravel()
+    return special.pdtr(np.arange(_COUNTS), mean).astype(np.float32).ravel()
 
 
 def _draw_numbers(key: jax.Array, shape: tuple[int, ...], grey: jax.Array) -> jax.Array:
