@@ -37,7 +37,7 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
                 "`sesr compile`."
             )
         raise InputError(
-            f"nothing is compiled for {target.name}, whose file names none of the compilers "
+            f"nothing is compiled for {target.name}, whose file names no compiler that runs here: "
             f"{', '.join(COMPILERS)}."
         )
     return COMPILERS[name](path, target)
