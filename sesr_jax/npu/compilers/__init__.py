@@ -37,8 +37,8 @@ def compile_model(path: str | os.PathLike[str], target: Target) -> Compilation:
                 "`sesr compile`."
             )
         raise InputError(
-            f"nothing is compiled for {target.name}, whose file names no compiler that runs here: "
-            f"{', '.join(COMPILERS)}."
+            f"nothing is compiled for {target.name}, whose file names none of the compilers that run here "
+            f"({', '.join(COMPILERS)})."
         )
     return COMPILERS[name](path, target)
 
