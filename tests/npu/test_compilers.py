@@ -154,7 +154,7 @@ def test_a_float_file_is_refused(tmp_path):
 
 
 def test_a_target_without_a_compiler_here_is_refused(model):
-    with pytest.raises(InputError, match=r"ethos-n78-4tops.* vela"):
+    with pytest.raises(InputError, match=r"ethos-n78-4tops.*vela"):
         compile_model(model, find_target("ethos-n78-4tops"))
     with pytest.raises(InputError, match="sesr compile"):
         compile_model(model, find_target("bm1684x-int8"))
