@@ -58,8 +58,9 @@ def list_recipes() -> str:
     rows = []
     files = {name: family.__file__ for family in FAMILIES for name in family.RECIPES}
     for name, file in sorted(files.items()):
-        model = RECIPES[name].get_config().model
-        wanted = (model.name, model.scale, model.options.to_dict())
+        config = RECIPES[name].get_config()
+        model, critic = config.model, config.trainer == "adversarial"
+        wanted = (model.name, model.scale, model.options.to_dict(), critic)
         rows.append([f"[{name}](../{pathlib.Path(file).relative_to(ROOT)})", RECIPES[name].title])
         facts = next((facts for facts in read_facts() if _identity(facts) == wanted), None)
         rows[-1] += _trained(facts) if facts else ["not trained", "", "", ""]
@@ -68,8 +69,10 @@ def list_recipes() -> str:
     return f"\n{with_note(format_markdown_table(rows, header))}\n"
 
 
-def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
-    return facts["model"], facts["scale"], facts.get("options", {})
+def _identity(facts: dict[str, Any]) -> tuple[str, int, dict[str, Any], bool]:
+    """Returns the network, and whether it was trained against a critic."""
+    critic = any("adversarial" in stage["loss"] for stage in facts["training"])
+    return facts["model"], facts["scale"], facts.get("options", {}), critic
 
 
 def _trained(facts: dict[str, Any]) -> list[str]:
