@@ -20,20 +20,6 @@ from sesr_jax.quant import (
     make_probe,
 )
 
-_SIDE = 12
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.random.default_rng(0).uniform(size=(2, _SIDE, _SIDE, 1)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def graph():
-    options = {"blocks": 2, "features": 4, "expansion": 8}
-    net = network.init("sesr_m3", scale=2, key=jax.random.key(1), **options)
-    return net.collapse().trace((1, _SIDE, _SIDE, 1))
-
 
 def test_each_group_gets_the_range_that_suits_it(graph, images):
     ranges = calibrate(graph, [images])
@@ -44,14 +30,15 @@ def test_each_group_gets_the_range_that_suits_it(graph, images):
 
 @pytest.mark.parametrize("scheme", [Scheme(), Scheme(activations="int16")])
 def test_chosen_ranges_are_those_of_observers_and_none_alone_costs_more(graph, images, scheme):
-    wide = np.random.default_rng(1).uniform(size=(1, _SIDE, 2 * _SIDE, 1))  # of another size
+    side = images.shape[1]
+    wide = np.random.default_rng(1).uniform(size=(1, side, 2 * side, 1))  # of another size
     photos = [images, wide]
     found = find_ranges(graph, photos, scheme, CHOSEN)
     by_observer = {name: find_ranges(graph, photos, scheme, name) for name in OBSERVERS}
     assert found.keys() == set(find_points(graph, scheme).group.values())
     for key, limits in found.items():
         assert limits in [ranges[key] for ranges in by_observer.values()]
-    centres = np.concatenate([images, wide[:, :, _SIDE // 2 : -_SIDE // 2]]).astype(np.float32)
+    centres = np.concatenate([images, wide[:, :, side // 2 : -side // 2]]).astype(np.float32)
     output = jnp.clip(graphs.run(graph, centres), 0, 1)
     probe = make_probe(graph, centres, output, scheme)
     for part in list_parts(graph, scheme):

@@ -1,12 +1,10 @@
 """The parts that cost most are found, and parts add up to the whole network."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sesr_jax import graph as graphs
-from sesr_jax.models import network
 from sesr_jax.quant import (
     Part,
     Scheme,
@@ -16,20 +14,6 @@ from sesr_jax.quant import (
     measure_sensitivity,
 )
 from sesr_jax.quant.sensitivity import list_parts, run_partly
-
-_SIDE = 12
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.random.default_rng(0).uniform(size=(2, _SIDE, _SIDE, 1)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def graph():
-    options = {"blocks": 2, "features": 4, "expansion": 8}
-    net = network.init("sesr_m3", scale=2, key=jax.random.key(1), **options)
-    return net.collapse().trace((1, _SIDE, _SIDE, 1))
 
 
 @pytest.fixture(scope="module")
